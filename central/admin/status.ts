@@ -1,6 +1,7 @@
 // /status (version, listeners, problems), /health/live, /health/ready, /store, /ca/trust-bundle.pem and /metrics.
 import type { FastifyInstance } from 'fastify';
 import { ANYONE, VIEWER } from './access.ts';
+import { backupJson } from './store.ts';
 import { timeOf } from './page.ts';
 import type { AdminServices, StatusReport } from './services.ts';
 
@@ -75,7 +76,7 @@ function statusJson(
     startedAt: timeOf(startedAt),
     listeners,
     certificate: certificate === null ? null : certificateJson(certificate),
-    restore,
+    restore: restore === null ? null : { ...restore, backup: backupJson(restore.backup) },
     enrollmentRequests: {
       pendingCount: pending,
       maxCount: most,

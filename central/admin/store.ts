@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { LEAST_PASSWORD, MOST_PASSWORD } from '../store/backup/format.ts';
+import { LEAST_PASSWORD, MOST_PASSWORD, type BackupFacts } from '../store/backup/format.ts';
 import { ADMINISTRATOR, type Access, reads } from './access.ts';
 import { bodyOf } from './checked.ts';
 import { requestInvalid } from './errors.ts';
@@ -51,10 +51,18 @@ export function backupRoutes(app: FastifyInstance, { applyRestore, backups }: Ad
         const staged = await backups.stage(request.body, passwordOf(request), access.actorOf(request));
         // Central ends when this answer is out.
         reply.raw.once('close', () => applyRestore(staged));
-        return await reply.code(202).header('connection', 'close').send({ backup: staged.facts });
+        return await reply
+          .code(202)
+          .header('connection', 'close')
+          .send({ backup: backupJson(staged.facts) });
       },
     );
   });
+}
+
+/** What a backup says of itself. */
+export function backupJson({ created, central, version, bytes }: BackupFacts) {
+  return { createdAt: created, central, version, bytes };
 }
 
 function passwordOf(request: FastifyRequest): string {

@@ -116,7 +116,7 @@ describe('queuegate parameters', () => {
 
   it('shows what a change would do, and confirms or rolls back one', async () => {
     expect(await queuegate('parameters', 'set', 'websocket.secure.enabled=false', '--dry-run')).toMatch(
-      /^Would change:\n[^]*Would cut off:\n {2}branch-1 \(wss from [^]*Would listen:\n[^]*The WebSocket \(wss\) is off\./,
+      /^Would change:\n[^]*Would cut off:\n {2}branch-1: It speaks wss from [^]*Would listen:\n[^]*The WebSocket \(wss\) is off\./,
     );
     expect(
       faultOf(await central.cli('parameters', 'set', 'websocket.secure.enabled=false'), 'branch-1', '--force'),

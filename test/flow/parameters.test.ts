@@ -324,7 +324,7 @@ describe('a change that has to be confirmed', () => {
     await until(async () => ((await listens(plain)) ? true : undefined));
     expect(await listens(port)).toBe(false);
 
-    expect((await change(3600)).status).toBe(200);
+    expect((await change(3600)).status).toBe(202);
     const { body } = await central.rest('GET', '/changes?state=pending');
     expect(body.items).toEqual([expect.objectContaining({ subject: 'parameters', state: 'pending' })]);
     const pending = `/changes/${body.items[0].id}`;
@@ -376,7 +376,7 @@ describe('parameters outlive', () => {
     const [port = 0] = await freePorts(1);
     expect(
       (await first.change({ 'websocket.port': port, 'agents.max': 999 }, { confirmWithinSeconds: 3600 })).status,
-    ).toBe(200);
+    ).toBe(202);
     expect(await listens(port)).toBe(true);
     await first.process.stop('SIGKILL');
 

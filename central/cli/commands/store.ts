@@ -116,7 +116,7 @@ export const storeCommands: readonly Command[] = [
       call.answer(
         answer,
         () =>
-          `Central runs with the backup of ${shown(facts['created'])}.\nTokens and parameters are those of the backup; logs that do not match are listed under "queuegate incidents list".`,
+          `Central runs with the backup of ${shown(facts['createdAt'])}.\nTokens and parameters are those of the backup; logs that do not match are listed under "queuegate incidents list".`,
       );
     },
   },

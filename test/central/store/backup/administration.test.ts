@@ -70,7 +70,7 @@ describe('POST /restore', () => {
     );
     expect([answer.status, await answer.json()]).toEqual([
       202,
-      { backup: { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: 1 } },
+      { backup: { createdAt: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: 1 } },
     ]);
     expect(rest.backups.staged).toEqual([
       { password: 'Grüße an alle', content: pieces.join(''), who: 'administrator' },
