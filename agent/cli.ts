@@ -6,6 +6,7 @@ import { watchForOrphaning } from '../shared/orphan.ts';
 import { stopSignal } from '../shared/signals.ts';
 import { canPrompt, PromptCanceled, SecretInput } from '../shared/terminal/secret-input.ts';
 import { flagOptions } from '../shared/settings/settings.ts';
+import { wrongDash } from '../shared/terminal/dashes.ts';
 import { endWithReader, printError, printOut } from '../shared/terminal/standard-streams.ts';
 import { escapeLine } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
@@ -126,8 +127,10 @@ function parse(args: readonly string[], own: Readonly<Record<string, { type: 'st
       strict: true,
     });
   } catch (error) {
-    throw new UsageError(textOf(error));
+    throw new UsageError(wrongDash(args) ?? textOf(error));
   }
+  const dash = wrongDash(parsed.positionals);
+  if (dash !== undefined) throw new UsageError(dash);
   const { profile } = parsed.values;
   const profileFolder =
     typeof profile === 'string' ? profile : (process.env['QUEUE_AGENT_PROFILE'] ?? 'profiles/default');

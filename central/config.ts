@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defineErrors, type ErrorTable } from '../shared/errors.ts';
+import { wrongDash } from '../shared/terminal/dashes.ts';
 import { readPropertiesFile } from '../shared/settings/properties.ts';
 import { hostName, oneOf, text, yesOrNo, type SettingFormat } from '../shared/settings/format.ts';
 import { flagOptions, loadSettings, type Schema, type SettingValues } from '../shared/settings/settings.ts';
@@ -293,7 +294,7 @@ function readFlags(argv: readonly string[]): {
     const valueless = known.has(token.name) && token.name !== 'central-agent' && token.value === undefined;
     return !known.has(token.name) || valueless ? [token.rawName] : [];
   });
-  if (unknown.length > 0) throw configFault('flag_unknown', { found: unknown.join(', ') });
+  if (unknown.length > 0) throw configFault('flag_unknown', { found: wrongDash(unknown) ?? unknown.join(', ') });
   const agent = values['central-agent'];
   return {
     file: typeof values['config'] === 'string' ? values['config'] : undefined,

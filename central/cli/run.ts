@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, printable, textOf } from '../../shared/errors.ts';
 import { findLocalSocket } from '../../shared/platform/local-socket.ts';
+import { wrongDash } from '../../shared/terminal/dashes.ts';
 import { PromptCanceled, type SecretInput } from '../../shared/terminal/secret-input.ts';
 import { escapeLine, escapeLines } from '../../shared/terminal/escape.ts';
 import { agentCommands } from './commands/agents.ts';
@@ -218,12 +219,14 @@ function readLine(
       allowPositionals: true,
       strict: true,
     });
+    const dash = wrongDash(positionals);
+    if (dash !== undefined) throw usage(command, dash);
     if (positionals.length < least) throw usage(command, 'an argument is missing');
     if (positionals.length > most) throw usage(command, `the argument "${positionals[most]}" is unexpected`);
     return { values, positionals };
   } catch (error) {
     if (isCoded(error)) throw error;
-    throw usage(command, textOf(error).split('. ', 1)[0] ?? '');
+    throw usage(command, wrongDash(args) ?? textOf(error).split('. ', 1)[0] ?? '');
   }
 }
 

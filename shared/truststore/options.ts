@@ -2,6 +2,7 @@
 // environment.
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { textOf } from '../errors.ts';
+import { wrongDash } from '../terminal/dashes.ts';
 import type { SecretInput } from '../terminal/secret-input.ts';
 import { printableLine } from '../keystore/material.ts';
 import { truststoreFault } from './errors.ts';
@@ -42,8 +43,10 @@ export class Options {
     try {
       parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
     } catch (error) {
-      throw this.complain(textOf(error), error);
+      throw this.complain(wrongDash(args) ?? textOf(error), error);
     }
+    const dash = wrongDash(parsed.positionals);
+    if (dash !== undefined) throw this.complain(`${dash}.`);
     const [file, ...more] = parsed.positionals;
     if (file === undefined || file === '' || more.length > 0)
       throw this.complain(
