@@ -307,6 +307,17 @@ const KEY_MATERIAL_VERSIONS = `
   ) STRICT, WITHOUT ROWID;
 `;
 
+/** The words of REST. */
+const ENROLLMENT_REQUESTS = `
+  ALTER TABLE pending_enrollment RENAME TO enrollment_request;
+  ALTER TABLE enrollment_request RENAME COLUMN first_asked_at TO first_requested_at;
+  ALTER TABLE enrollment_request RENAME COLUMN last_asked_at TO last_requested_at;
+  DROP INDEX pending_enrollment_block;
+  DROP INDEX pending_enrollment_site;
+  CREATE INDEX enrollment_request_block ON enrollment_request (state, block, last_requested_at);
+  CREATE INDEX enrollment_request_site ON enrollment_request (state, site, last_requested_at);
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -318,4 +329,5 @@ export const MIGRATIONS: readonly string[] = [
   DATA_HASHES,
   REVOKED_KEYS,
   KEY_MATERIAL_VERSIONS,
+  ENROLLMENT_REQUESTS,
 ];

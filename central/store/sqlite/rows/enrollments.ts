@@ -17,7 +17,7 @@ import { storeFault } from '../../errors.ts';
 import type { AgentRecord, NewAgent } from '../../agent-store.ts';
 import type { agentWrites } from './agents.ts';
 
-const BLOCKS = `SELECT block, count(*) AS pending FROM pending_enrollment WHERE state = 'pending' GROUP BY block ORDER BY pending DESC, block LIMIT ?`;
+const BLOCKS = `SELECT block, count(*) AS pending FROM enrollment_request WHERE state = 'pending' GROUP BY block ORDER BY pending DESC, block LIMIT ?`;
 const RECOVERY_CODE_OF =
   'SELECT recovery_code.* FROM recovery_code JOIN agent ON agent.key = recovery_code.agent WHERE agent.id = ?';
 
@@ -31,8 +31,8 @@ export function enrollmentWrites(database: DatabaseSync, agents: AgentChanges) {
   };
 }
 
-const GET = 'SELECT * FROM pending_enrollment WHERE key_thumbprint = ?';
-const REMOVE = 'DELETE FROM pending_enrollment WHERE key_thumbprint = ?';
+const GET = 'SELECT * FROM enrollment_request WHERE key_thumbprint = ?';
+const REMOVE = 'DELETE FROM enrollment_request WHERE key_thumbprint = ?';
 
 function findRequest(database: DatabaseSync): (keyThumbprint: string) => EnrollmentRequestRecord {
   const get = database.prepare(GET);
@@ -49,15 +49,15 @@ function requestWrites(database: DatabaseSync) {
   const get = database.prepare(GET);
   const known = database.prepare('SELECT 1 FROM agent WHERE key_thumbprint = ?');
   const insert = database.prepare(`
-    INSERT INTO pending_enrollment (key_thumbprint, name, id, csr, address, block, site, transport, first_asked_at, last_asked_at, state)
+    INSERT INTO enrollment_request (key_thumbprint, name, id, csr, address, block, site, transport, first_requested_at, last_requested_at, state)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`);
   const again = database.prepare(
-    'UPDATE pending_enrollment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?',
+    'UPDATE enrollment_request SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_requested_at = ? WHERE key_thumbprint = ?',
   );
-  const touch = database.prepare('UPDATE pending_enrollment SET last_asked_at = ? WHERE key_thumbprint = ?');
+  const touch = database.prepare('UPDATE enrollment_request SET last_requested_at = ? WHERE key_thumbprint = ?');
   const remove = database.prepare(REMOVE);
   const forget = database.prepare(`
-    DELETE FROM pending_enrollment WHERE (state = 'pending' AND last_asked_at < ?) OR (state = 'rejected' AND decided_at < ?) OR (state = 'accepted' AND decided_at < ?)`);
+    DELETE FROM enrollment_request WHERE (state = 'pending' AND last_requested_at < ?) OR (state = 'rejected' AND decided_at < ?) OR (state = 'accepted' AND decided_at < ?)`);
 
   function pruneEnrollmentRequests({ pendingBefore, rejectedBefore, acceptedBefore }: RequestRetention): void {
     forget.run(pendingBefore, rejectedBefore, acceptedBefore);
@@ -87,20 +87,20 @@ function requestWrites(database: DatabaseSync) {
 /** Makes room for one more pending request. Errors: enrollments_full, enrollments_full_of_address. */
 function requestRoom(database: DatabaseSync): (request: EnrollmentRequest, bounds: RequestBounds) => void {
   const countWhere = (where: string) =>
-    database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'${where}`);
+    database.prepare(`SELECT count(*) AS entries FROM enrollment_request WHERE state = 'pending'${where}`);
   const count = countWhere('');
   const countOfBlock = countWhere(' AND block = ?');
   const countOfSite = countWhere(' AND site = ?');
   const fullestBlock = database.prepare(BLOCKS);
   const fullestSite = database.prepare(
-    `SELECT site, count(*) AS pending FROM pending_enrollment WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`,
+    `SELECT site, count(*) AS pending FROM enrollment_request WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`,
   );
   const silentLongest = (where: string) =>
     database.prepare(`
-    SELECT key_thumbprint FROM pending_enrollment WHERE state = 'pending' AND ${where} ORDER BY last_asked_at, first_asked_at, key_thumbprint LIMIT 1`);
+    SELECT key_thumbprint FROM enrollment_request WHERE state = 'pending' AND ${where} ORDER BY last_requested_at, first_requested_at, key_thumbprint LIMIT 1`);
   const silentOfBlock = silentLongest('block = ?');
   const silentOfSite = silentLongest('site = ?');
-  const silentSince = silentLongest('last_asked_at < ?');
+  const silentSince = silentLongest('last_requested_at < ?');
   const remove = database.prepare(REMOVE);
 
   /** Drops one entry for a newcomer; false when none gives way. */
@@ -126,9 +126,9 @@ function requestRoom(database: DatabaseSync): (request: EnrollmentRequest, bound
 function decisionWrites(database: DatabaseSync, { admitAgent }: AgentChanges) {
   const find = findRequest(database);
   const decide = database.prepare(
-    'UPDATE pending_enrollment SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
+    'UPDATE enrollment_request SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
   );
-  const keep = database.prepare('UPDATE pending_enrollment SET certificate = ? WHERE key_thumbprint = ?');
+  const keep = database.prepare('UPDATE enrollment_request SET certificate = ? WHERE key_thumbprint = ?');
   return {
     acceptEnrollment(csr: string, agent: NewAgent, by: string): AgentRecord {
       const asked = find(agent.keyThumbprint);
@@ -185,10 +185,10 @@ function recoveryWrites(database: DatabaseSync, { replaceKey }: AgentChanges) {
 
 export function enrollmentReads(database: DatabaseSync) {
   const page = database.prepare(`
-    SELECT * FROM pending_enrollment WHERE key_thumbprint > ?1 AND (?2 IS NULL OR substr(key_thumbprint, 1, length(?2)) = ?2) AND (?3 IS NULL OR state = ?3)
+    SELECT * FROM enrollment_request WHERE key_thumbprint > ?1 AND (?2 IS NULL OR substr(key_thumbprint, 1, length(?2)) = ?2) AND (?3 IS NULL OR state = ?3)
     ORDER BY key_thumbprint LIMIT ?4`);
   const blocks = database.prepare(BLOCKS);
-  const byState = database.prepare('SELECT state, count(*) AS rows FROM pending_enrollment GROUP BY state');
+  const byState = database.prepare('SELECT state, count(*) AS rows FROM enrollment_request GROUP BY state');
   const recoveryCodeOf = database.prepare(RECOVERY_CODE_OF);
   return {
     listEnrollmentRequests: (
@@ -236,8 +236,8 @@ function requestRow(row: Row): EnrollmentRequestRecord {
     site: text(row, 'site'),
     // Both written from their types, by the statements above only.
     transport: text(row, 'transport') as EnrollmentRequest['transport'],
-    firstRequestedAt: integer(row, 'first_asked_at'),
-    lastRequestedAt: integer(row, 'last_asked_at'),
+    firstRequestedAt: integer(row, 'first_requested_at'),
+    lastRequestedAt: integer(row, 'last_requested_at'),
     state: text(row, 'state') as EnrollmentRequestState,
     decidedAt: integerOrNull(row, 'decided_at'),
     decidedBy: textOrNull(row, 'decided_by'),
