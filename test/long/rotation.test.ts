@@ -43,7 +43,7 @@ interface Stand {
     readonly acknowledged: number;
     readonly plain: number;
     readonly missing: number;
-    readonly agents: readonly { readonly name: string; readonly why: string; readonly text: string }[];
+    readonly agents: readonly { readonly name: string; readonly reason: string; readonly detail: string }[];
   };
   readonly certificates: { readonly renewed: number; readonly missing: number };
   readonly profiles: readonly { readonly profile: string; readonly code: string }[];
@@ -433,7 +433,7 @@ describe('the rotation of the authority', () => {
         { role: 'next', thumbprint: next },
       ],
     });
-    expect((await central.rest('GET', '/server-certificate')).body.current.root).toBe(first);
+    expect((await central.rest('GET', '/server-certificate')).body.current.rootThumbprint).toBe(first);
     await rotate(central, 'switch');
     await rotate(central, 'retire', '--force');
     await has(next);
@@ -509,7 +509,7 @@ describe('the rotation of the authority', () => {
     const bytes = readFileSync(file);
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
-    await until(async () => ((await stand(central)).trust.agents[0]?.why === 'refused' ? true : undefined));
+    await until(async () => ((await stand(central)).trust.agents[0]?.reason === 'refused' ? true : undefined));
     expect((await stand(central)).trust).toMatchObject({
       missing: 1,
       agents: [{ name: 'locked', text: `It refused: The truststore ${file} is read-only. (truststore_read_only)` }],
@@ -599,7 +599,7 @@ describe('the rotation of the authority', () => {
     await acknowledgedBy(central, 1);
     await rotate(central, 'switch');
     expect(await shownTo(central.ports.wss, bank.root.certificate)).toBe('trusted');
-    expect((await central.rest('GET', '/server-certificate')).body.current.issuer).toContain('intermediate');
+    expect((await central.rest('GET', '/server-certificate')).body.current.issuerSubject).toContain('intermediate');
   }, 60_000);
 
   it('a certificate of another authority that is staged is trusted before it is shown, so that nothing has to be forced', async () => {

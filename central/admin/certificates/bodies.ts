@@ -30,12 +30,12 @@ export function credentialsJson(credentials: ServerCredentials | undefined) {
   return {
     thumbprint,
     subject,
-    issuer,
+    issuerSubject: issuer,
     names,
     notBefore: timeOf(notBefore),
     notAfter: timeOf(notAfter),
     origin,
-    root: thumbprintOf(rootOfCredentials(credentials)),
+    rootThumbprint: thumbprintOf(rootOfCredentials(credentials)),
     pin: pinOfCredentials(credentials),
   };
 }

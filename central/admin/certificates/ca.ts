@@ -43,7 +43,7 @@ const readImport = bodyOf(
 export function authorityRoutes(app: FastifyInstance, { pki, authorityService }: AdminServices, access: Access): void {
   const roleJson = (generation: Generation) => ({
     role: generation.role,
-    since: timeOf(generation.since),
+    roleChangedAt: timeOf(generation.since),
     ...generationJson(generation),
     usedFor: OF_GENERATION[generation.role],
   });
@@ -102,8 +102,8 @@ export function generationJson(generation: Pick<Generation, 'id' | 'chain' | 'or
   return {
     thumbprint: id,
     subject: subjectOf(certificate),
-    serial: certificate.serialNumber,
-    key: keyName(certificate.publicKey),
+    serialNumber: certificate.serialNumber,
+    keyAlgorithm: keyName(certificate.publicKey),
     notBefore: timeOf(Date.parse(certificate.validFrom)),
     notAfter: timeOf(Date.parse(certificate.validTo)),
     origin,

@@ -44,11 +44,11 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
     const { phase, since, next, generations, change, trust, issued } = await rotation.status();
     return {
       phase,
-      since: timeOf(since),
+      phaseChangedAt: timeOf(since),
       next,
       generations: generations.map((generation) => ({
         role: generation.role,
-        since: timeOf(generation.since),
+        roleChangedAt: timeOf(generation.since),
         ...generationJson(generation),
       })),
       change: changeReference(change),
@@ -125,6 +125,12 @@ function agentsJson(agents: readonly NamedAgent[]) {
     missing: agents.length,
     agents: agents
       .slice(0, NAMED_AGENTS)
-      .map(({ id, name, why, text, since }) => ({ id, name, why, text, since: since === null ? null : timeOf(since) })),
+      .map(({ id, name, why, text, since }) => ({
+        id,
+        name,
+        reason: why,
+        detail: text,
+        startedAt: since === null ? null : timeOf(since),
+      })),
   };
 }

@@ -63,7 +63,7 @@ export function certificateRoutes(
       current: credentialsJson(current),
       staged: credentialsJson(staged),
       previous: credentialsJson(previous),
-      request: request === undefined ? null : { csr: request.csr, madeAt: timeOf(request.madeAt) },
+      request: request === undefined ? null : { csr: request.csr, createdAt: timeOf(request.madeAt) },
       change: changeReference(await changes.pendingChange('server-certificate')),
     };
   });

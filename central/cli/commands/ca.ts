@@ -20,9 +20,9 @@ export const caCommands: readonly Command[] = [
           ...rowsOf(answer, 'generations').map((row) =>
             [
               `${shown(row['role'])}: ${shown(row['subject'])}`,
-              `  ${shown(row['usedFor'])}, since ${shown(row['since'])}`,
+              `  ${shown(row['usedFor'])}, since ${shown(row['roleChangedAt'])}`,
               `  SHA-256 ${fingerprint(row['thumbprint'])}`,
-              `  ${shown(row['key'])}, ${shown(row['origin'])}, until ${shown(row['notAfter'])}; root ${shown(recordOf(row['root'])['subject'])}`,
+              `  ${shown(row['keyAlgorithm'])}, ${shown(row['origin'])}, until ${shown(row['notAfter'])}; root ${shown(recordOf(row['root'])['subject'])}`,
             ].join('\n'),
           ),
           `pin ${shown(recordOf(answer)['pin'])}\nsigning key ${shown(recordOf(answer)['signingKey'])}`,

@@ -20,7 +20,7 @@ export const rotationCommands: readonly Command[] = [
       call.answer(answer, () =>
         [
           facts([
-            ['phase', `${shown(answer['phase'])}, since ${shown(answer['since'])}`],
+            ['phase', `${shown(answer['phase'])}, since ${shown(answer['phaseChangedAt'])}`],
             ['next', answer['next']],
             [
               'trust its root',
@@ -35,7 +35,7 @@ export const rotationCommands: readonly Command[] = [
             ['role', 'since', 'subject', 'sha-256'],
             rowsOf(answer, 'generations').map((row) => [
               row['role'],
-              row['since'],
+              row['roleChangedAt'],
               row['subject'],
               fingerprint(row['thumbprint']),
             ]),
@@ -138,7 +138,7 @@ function agentsText(title: string, answer: Readonly<Record<string, unknown>>): s
   return [
     [
       title,
-      ...rows.map((row) => `  ${shown(row['name'])}: ${shown(row['text'])}`),
+      ...rows.map((row) => `  ${shown(row['name'])}: ${shown(row['detail'])}`),
       ...(more > 0 ? [`  and ${more} more`] : []),
     ].join('\n'),
   ];

@@ -32,7 +32,7 @@ export const serverCertificateCommands: readonly Command[] = [
           ...(['current', 'staged', 'previous'] as const).map((slot) =>
             answer[slot] === null ? `${slot}: none` : certificateText(slot, recordOf(answer[slot])),
           ),
-          answer['request'] === null ? 'request: none' : `request: open since ${shown(request['madeAt'])}`,
+          answer['request'] === null ? 'request: none' : `request: open since ${shown(request['createdAt'])}`,
           ...pendingText(answer['change']),
         ].join('\n'),
       );
@@ -147,6 +147,6 @@ function certificateText(title: string, certificate: Readonly<Record<string, unk
     `${title}: ${shown(certificate['subject'])} (${shown(certificate['origin'])}), until ${shown(certificate['notAfter'])}`,
     `  for ${shown(certificate['names'])}`,
     `  SHA-256 ${fingerprint(certificate['thumbprint'])}`,
-    `  issued by ${shown(certificate['issuer'])}; root ${fingerprint(certificate['root'])}`,
+    `  issued by ${shown(certificate['issuerSubject'])}; root ${fingerprint(certificate['rootThumbprint'])}`,
   ].join('\n');
 }
