@@ -123,14 +123,12 @@ function reportOf(next: RotationReport['phase'], { before, phase, missing, ...re
 function agentsJson(agents: readonly NamedAgent[]) {
   return {
     missing: agents.length,
-    agents: agents
-      .slice(0, NAMED_AGENTS)
-      .map(({ id, name, why, text, since }) => ({
-        id,
-        name,
-        reason: why,
-        detail: text,
-        startedAt: since === null ? null : timeOf(since),
-      })),
+    agents: agents.slice(0, NAMED_AGENTS).map(({ id, name, why, text, since }) => ({
+      id,
+      name,
+      reason: why,
+      detail: text,
+      startedAt: since === null ? null : timeOf(since),
+    })),
   };
 }
