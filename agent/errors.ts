@@ -131,7 +131,7 @@ export const AGENT_ERRORS = {
   },
   tls_unknown_authority: {
     text: 'The certificate of {target} is signed by "{issuer}", which {truststore} does not trust.',
-    hint: 'Import Central\'s root: run "queuegate ca trust-bundle" there, then "queue-agent truststore import {truststore} --certificate root.pem" here.',
+    hint: '{hint}',
   },
   tls_wrong_name: {
     text: 'The certificate of {target} is not valid for {host}; it is valid for {names}.',

@@ -127,6 +127,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '22 s: 200 ms for each sync',
     quick: 'test/shared/sqlite/group-commit.test.ts',
   },
+  'test/shared/keystore/hints.test.ts': {
+    why: '6 s: keytool and openssl run the command of every hint',
+    quick: 'test/shared/keystore/field-files.test.ts',
+  },
   'test/shared/keystore/interoperability.test.ts': {
     why: '9 s: starts Java for each key store',
     quick: 'test/shared/keystore/open.test.ts',

@@ -5,6 +5,7 @@ import { isCoded, systemCode, textOf, type CodedError } from '../../shared/error
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import { agentFault } from '../errors.ts';
+import { trustHint } from '../trust/import-command.ts';
 import { targetName, type Target } from '../target.ts';
 
 /** OpenSSL's codes for a chain that does not end at something trusted. */
@@ -52,7 +53,12 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
   if (UNKNOWN_AUTHORITY.has(code))
     return agentFault(
       'tls_unknown_authority',
-      { target: name, issuer: oneLine(shown?.issuer) ?? 'an unknown authority', truststore },
+      {
+        target: name,
+        issuer: oneLine(shown?.issuer) ?? 'an unknown authority',
+        truststore,
+        hint: trustHint(truststore),
+      },
       error,
     );
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')

@@ -26,6 +26,7 @@ import { step, Stopped, type Notes, type Walk } from './step.ts';
 import { pinnedIn, readEnrollUrl } from '../enrollment/enroll.ts';
 import { agentFault } from '../errors.ts';
 import { loadCredentials, loadIdentity, loadKey, type Credentials } from '../identity/identity.ts';
+import { trustHint } from '../trust/import-command.ts';
 import { datesFault, nameFault, namesOf, trustPath, type TrustPath } from '../trust/path.ts';
 import { loadTruststore, type Truststore } from '../trust/truststore.ts';
 
@@ -301,6 +302,7 @@ function unknownAuthority({ path }: TrustPath, target: Target, { truststore }: L
     target: targetName(target),
     issuer: nameLine(path.at(-1)?.issuer ?? ''),
     truststore,
+    hint: trustHint(truststore),
   });
 }
 

@@ -18,8 +18,8 @@ import {
 import { openStore } from '../../shared/keystore/open.ts';
 import { pemOf } from '../../shared/x509/pem.ts';
 import { day, namesOf, trustedEntries } from '../../shared/truststore/entries.ts';
-import { formatByEnding } from '../../shared/truststore/write.ts';
 import { agentFault } from '../errors.ts';
+import { importCommand } from './import-command.ts';
 
 interface TruststoreRequest {
   readonly path: string;
@@ -72,11 +72,15 @@ export async function loadTruststore({
     hint:
       hints.length > 0
         ? hints.join(' ')
-        : `Copy it there, or make one from the root certificate of Central: ${importLine(path)}`,
+        : `Copy it there, or make one from the root certificate of Central: ${importCommand(path, 'central-root.cer')}`,
     ...(system === undefined ? {} : { ifMissing: 'ignore' }),
   });
   if (bytes === undefined)
-    throw agentFault('truststore_of_system', { file: path, found: system ?? '', command: importLine(path) });
+    throw agentFault('truststore_of_system', {
+      file: path,
+      found: system ?? '',
+      command: importCommand(path, 'central-root.cer'),
+    });
   const store = await openStore({ bytes, file: path, password, declaredType, passwordHint });
   const warnings = [...store.warnings];
   for (const other of namedOthers(store.others)) warnings.push(`${path} holds ${other}, which is not used.`);
@@ -119,12 +123,6 @@ export async function loadTruststore({
       found: 'certificates that OpenSSL does not read',
     });
   return { format: store.format, ca, certificates, warnings };
-}
-
-/** The command that makes the store, which needs a type where the name has no known ending. */
-function importLine(path: string): string {
-  const type = formatByEnding(path) === undefined ? ' --type jks' : '';
-  return `queue-agent truststore import "${path}" --certificate central-root.cer${type}`;
 }
 
 /** Private keys belong to no truststore, but harm nobody there. */

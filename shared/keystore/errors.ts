@@ -26,7 +26,7 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_bks: {
     text: '{file} is a BouncyCastle store (BKS); allowed are JKS, PKCS#12 and PEM.',
-    hint: 'Convert it where BouncyCastle is installed: keytool -importkeystore -srckeystore "{file}" -srcstoretype BKS -destkeystore "{file}.p12" -deststoretype PKCS12 -provider org.bouncycastle.jce.provider.BouncyCastleProvider -providerpath bcprov.jar',
+    hint: 'Convert it where BouncyCastle is installed: keytool -importkeystore -srckeystore "{file}" -srcstoretype BKS -destkeystore "{file}.p12" -deststoretype PKCS12 -providerclass org.bouncycastle.jce.provider.BouncyCastleProvider -providerpath bcprov.jar',
   },
   keystore_pkcs7: {
     text: '{file} is a PKCS#7 bundle (.p7b, as Windows exports them); allowed are JKS, PKCS#12 and PEM.',
@@ -38,11 +38,11 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_password_missing: {
     text: '{file} ({format}) does not open with the default password "changeit", nor with an empty one.',
-    hint: 'Set the password of the store: {where}. It is the one with which keytool -list -keystore "{file}" lists the entries.',
+    hint: 'Set the password of the store: {where}. The right one lists its entries: keytool -list -keystore "{file}"',
   },
   keystore_password_wrong: {
     text: '{file} ({format}) does not open with this password.',
-    hint: 'Use the password with which keytool -list -keystore "{file}" lists its entries ({where}). If it is right, the file was changed: one digest covers password and contents.',
+    hint: 'Set another one: {where}. If it is right, the file was changed: one digest covers password and contents. The right one lists the entries: keytool -list -keystore "{file}"',
   },
   keystore_truncated: {
     text: '{file} ({format}) is truncated: {found}.',
@@ -58,7 +58,7 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_unsupported: {
     text: '{file} ({format}) uses {found}, which is not supported.',
-    hint: 'Convert it to current defaults: keytool -importkeystore -srckeystore "{file}" -destkeystore "{file}.new.p12" -deststoretype PKCS12',
+    hint: '{hint}',
   },
   keystore_no_entries: {
     text: '{file} ({format}) opens, but holds no entry.',
@@ -74,11 +74,11 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_key_password_wrong: {
     text: 'The private key does not open with this password.',
-    hint: 'The key of a JKS entry may have its own password (keytool -keypasswd): use that one.',
+    hint: 'The key of an entry may have a password other than that of the store: use that one.',
   },
   keystore_key_unsupported: {
     text: 'The private key is protected by {found}; allowed is {allowed}.',
-    hint: 'Convert the store: keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 -deststoretype PKCS12',
+    hint: 'Export the key again, with the defaults of the program that made the store.',
   },
   keystore_cannot_hold: {
     text: 'A {format} store cannot hold {found}.',

@@ -171,7 +171,8 @@ function parsePfx(bytes: Buffer): Pfx {
   if (smallIntegerOf(version, 'the version') !== 3) throw new BadData('its version is not 3');
   const [type, content] = membersOf(info, 'the content');
   const oid = oidOf(type, 'the type of the content');
-  if (oid !== DATA) throw new UnknownAlgorithm(`the content type ${oid} (a signature instead of a password)`);
+  if (oid !== DATA)
+    throw new UnknownAlgorithm(`the content type ${oid} (a signature instead of a password)`, 'nothing');
   return { content: octetsOf(explicitOf(content, 'the content'), 'the content'), mac };
 }
 
@@ -186,7 +187,7 @@ async function readContents(content: Buffer, password: Password, budget: Budget)
     else if (oid === ENCRYPTED_DATA) readBags(await decryptPart(inner, password, budget), contents, 0);
     else if (oid === ENVELOPED_DATA)
       contents.odd.push('a part that is encrypted for the holder of a key, not with a password');
-    else throw new UnknownAlgorithm(`the content type ${oid}`);
+    else throw new UnknownAlgorithm(`the content type ${oid}`, 'nothing');
   }
   return contents;
 }
@@ -393,12 +394,24 @@ function faultOf(error: unknown, source: StoreSource): unknown {
   if (error instanceof TooMany)
     return keystoreFault('keystore_too_large', { file, found: error.message, allowed: ALLOWED }, error);
   if (error instanceof UnknownAlgorithm)
-    return keystoreFault('keystore_unsupported', { file, format, found: error.message }, error);
+    return keystoreFault(
+      'keystore_unsupported',
+      { file, format, found: error.message, hint: conversionHint(error, file) },
+      error,
+    );
   if (error instanceof BadData || error instanceof Asn1Fault)
     return keystoreFault('keystore_damaged', { file, format, found: error.message }, error);
   // Only a file without MAC comes here with another password than its own.
   if (error instanceof CannotDecrypt) return faultOfPassword(source, 'pkcs12', error);
   return error;
+}
+
+/** A command that reads what is not read here. */
+function conversionHint({ reader }: UnknownAlgorithm, file: string): string {
+  if (reader === 'nothing') return 'Export it again from the program that made it, protected with a password.';
+  return reader === 'keytool'
+    ? `Convert it: keytool -importkeystore -srckeystore "${file}" -destkeystore "${file}.new.p12" -deststoretype PKCS12`
+    : `Write it as PEM, and use that: openssl pkcs12 -in "${file}" -out "${file}.pem"`;
 }
 
 function dataInfo(content: Buffer): Buffer {

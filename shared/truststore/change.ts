@@ -1,7 +1,14 @@
 // Creates an empty store, deletes an entry, changes the password of a store. Private keys are kept, or the change is
 // refused: none is ever lost.
 import { isCoded } from '../errors.ts';
-import { DEFAULT_PASSWORD, FORMAT_NAMES, aliasLine, thumbprint, type StoreEntry } from '../keystore/material.ts';
+import {
+  DEFAULT_PASSWORD,
+  FORMAT_NAMES,
+  aliasLine,
+  thumbprint,
+  type KeyEntry,
+  type StoreEntry,
+} from '../keystore/material.ts';
 import { removeFromPem } from '../keystore/pem.ts';
 import { openKey, protectKey } from '../keystore/private-key.ts';
 import { aliasKey } from './entries.ts';
@@ -156,6 +163,13 @@ export async function changePassword({ file, password, newPassword }: PasswordOr
   return { format, keys: entries.filter(({ kind }) => kind === 'key').length, notes };
 }
 
+/** keytool changes the password of a key in JKS only; PKCS#12 it asks for that password only when it takes the file for JKS (tried). */
+function samePassword({ alias, protection }: KeyEntry, file: string): string {
+  return protection === 'jks'
+    ? `Set the password of the key to that of the store first: keytool -keypasswd -keystore "${file}" -alias "${aliasLine(alias)}"`
+    : `Convert it with keytool, which asks for the password of each key (-srcstoretype JKS is right, although the file is PKCS#12): keytool -importkeystore -srckeystore "${file}" -srcstoretype JKS -destkeystore "${file}.new.p12" -deststoretype PKCS12`;
+}
+
 interface Rekeying {
   readonly file: string;
   /** Undefined: those are tried that a store opens with. */
@@ -179,7 +193,8 @@ export async function rekeyed(
       all.push({ ...entry, protection, key: await protectKey(await openKey(entry, from), protection, to) });
     } catch (error) {
       if (!isCoded(error, 'keystore_key_password_wrong', 'keystore_key_unsupported')) throw error;
-      throw truststoreFault('truststore_key_password_other', { file, alias: aliasLine(entry.alias) }, error);
+      const alias = aliasLine(entry.alias);
+      throw truststoreFault('truststore_key_password_other', { file, alias, hint: samePassword(entry, file) }, error);
     }
   }
   return all;

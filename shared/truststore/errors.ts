@@ -73,7 +73,7 @@ export const TRUSTSTORE_ERRORS = {
   },
   truststore_key_password_other: {
     text: 'The private key "{alias}" in {file} has its own password or an unknown protection, so it cannot be converted. Nothing was written.',
-    hint: 'Set the password of the key to that of the store first: keytool -keypasswd -keystore "{file}" -alias "{alias}"',
+    hint: '{hint}',
   },
   truststore_chain_invalid: {
     text: 'The certificate chain of the private key "{alias}" in {file} is not valid: {found}. PKCS#12 cannot hold such a chain. Nothing was written.',

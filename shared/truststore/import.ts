@@ -1,4 +1,6 @@
 // Adds trusted certificates to a store, or creates it: all of them or none, in the format of the file.
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import {
   DEFAULT_PASSWORD,
   FORMAT_NAMES,
@@ -90,6 +92,8 @@ export async function addTrusted(order: TrustOrder): Promise<Trusted> {
     // PEM keeps the text of what is there.
     const { entries, notes } = format === 'pem' ? { entries: all, notes: [] } : prepareEntries(file, all, format);
     const secret = password ?? store.password;
+    // A new store may be the first file of its folder. Who may write to the folder says whom its users trust, whatever the umask.
+    if (old === undefined) await mkdir(dirname(file), { recursive: true, mode: 0o755 });
     const bytes =
       format === 'pem'
         ? appendPem(old ?? Buffer.alloc(0), added)

@@ -45,11 +45,15 @@ const CIPHERS: Readonly<Record<string, { name: string; keyBytes: number; ivBytes
   '1.2.840.113549.3.7': { name: 'des-ede3-cbc', keyBytes: 24, ivBytes: 8 },
 };
 /** RFC 7292 appendix C. */
-const OLD_SCHEMES: Readonly<Record<string, { rc2Bits?: number; keyBytes: number }>> = {
+const OLD_SCHEMES: Readonly<Record<string, { rc2Bits?: number; keyBytes: 5 | 16 | 24 }>> = {
   '1.2.840.113549.1.12.1.3': { keyBytes: 24 },
+  // 3DES with two keys.
+  '1.2.840.113549.1.12.1.4': { keyBytes: 16 },
   '1.2.840.113549.1.12.1.5': { rc2Bits: 128, keyBytes: 16 },
   '1.2.840.113549.1.12.1.6': { rc2Bits: 40, keyBytes: 5 },
 };
+/** RC4, which is in OpenSSL's legacy provider only; Java has it. */
+const RC4_SCHEMES = new Set(['1.2.840.113549.1.12.1.1', '1.2.840.113549.1.12.1.2']);
 const PBES2 = '1.2.840.113549.1.5.13';
 
 /** Decrypts `content` as `algorithm` (an AlgorithmIdentifier) says. Throws CannotDecrypt, UnknownAlgorithm, BadData. */
@@ -63,13 +67,15 @@ export async function decrypt(
   const oid = oidOf(id, 'the encryption algorithm');
   if (oid === PBES2) return await decryptPbes2(parameters, content, password, budget);
   const scheme = OLD_SCHEMES[oid];
-  if (scheme === undefined) throw new UnknownAlgorithm(`the encryption algorithm ${oid}`);
+  if (scheme === undefined)
+    throw new UnknownAlgorithm(`the encryption algorithm ${oid}`, RC4_SCHEMES.has(oid) ? 'keytool' : 'openssl');
   const [saltNode, count] = membersOf(parameters, 'the encryption parameters');
   const iterations = smallIntegerOf(count, 'the iteration count');
   const salt = boundedSalt(saltNode);
   const key = deriveKey('sha1', password, salt, 1, iterations, scheme.keyBytes, budget);
   const iv = deriveKey('sha1', password, salt, 2, iterations, 8, budget);
-  if (scheme.rc2Bits === undefined) return decipher('des-ede3-cbc', key, iv, content);
+  if (scheme.rc2Bits === undefined)
+    return decipher(scheme.keyBytes === 24 ? 'des-ede3-cbc' : 'des-ede-cbc', key, iv, content);
   const { decryptRc2 } = await import('./rc2.ts');
   const plain = content.length % 8 === 0 ? decryptRc2(key, scheme.rc2Bits, iv, content) : undefined;
   if (plain === undefined) throw new CannotDecrypt('the padding does not fit');

@@ -7,8 +7,18 @@ import { TAG } from '../../asn1/writer.ts';
 import { DEFAULT_PASSWORD } from '../material.ts';
 import { BadData } from '../java-data.ts';
 
+/** Who reads a file that asks for an algorithm that is not here: its hint names a command of them. */
+type Reader = 'keytool' | 'openssl' | 'nothing';
+
 /** The file asks for an algorithm that is not here; `message` names it. */
-export class UnknownAlgorithm extends Error {}
+export class UnknownAlgorithm extends Error {
+  readonly reader: Reader;
+
+  constructor(message: string, reader: Reader = 'openssl') {
+    super(message);
+    this.reader = reader;
+  }
+}
 
 /** A password; null is the NULL password of Windows and Azure: no bytes, where the empty one has two zero bytes (B.1). */
 export type Password = string | null;
