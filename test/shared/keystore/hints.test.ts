@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadTruststore } from '../../../agent/trust/truststore.ts';
 import { importCommand, trustHint } from '../../../agent/trust/import-command.ts';
-import { CodedError } from '../../../shared/errors.ts';
+import { isCoded } from '../../../shared/errors.ts';
 import { sequence, octets, oid } from '../../../shared/asn1/writer.ts';
 import { protectJksKey, writeJks } from '../../../shared/keystore/jks.ts';
 import type { KeyEntry, TrustedEntry } from '../../../shared/keystore/material.ts';
@@ -34,8 +34,7 @@ async function hintOf(work: Promise<unknown>, code: string): Promise<string> {
   try {
     await work;
   } catch (error) {
-    if (!(error instanceof CodedError)) throw error;
-    expect(error.code).toBe(code);
+    if (!isCoded(error, code)) throw error;
     return error.hint;
   }
   throw new Error(`${code} was not thrown`);
