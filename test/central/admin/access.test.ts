@@ -1,10 +1,26 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { FastifyReply } from 'fastify';
+import { fastify, type FastifyReply } from 'fastify';
 import { describe, expect, test } from 'vitest';
+import { adminRoutes } from '../../../central/admin/routes.ts';
+import type { AdminServices } from '../../../central/admin/services.ts';
 import { MAX_REQUESTS_OF_TOKEN, TokenBounds } from '../../../central/admin/token-bounds.ts';
+import { createMetrics } from '../../../central/metrics.ts';
 import { until } from '../../flow/processes.ts';
 import { startRest } from './rest.ts';
+
+async function registeredRoutes(): Promise<{ readonly method: string; readonly url: string }[]> {
+  const found: { method: string; url: string }[] = [];
+  const app = fastify();
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const name of [method].flat()) if (name !== 'HEAD') found.push({ method: name, url });
+  });
+  // Nothing is asked of the services before a request comes.
+  await adminRoutes(app, { metrics: createMetrics() } as unknown as AdminServices);
+  await app.ready();
+  await app.close();
+  return found;
+}
 
 /** Every route, with the least role that may use it. */
 const ROUTES = [
@@ -249,6 +265,42 @@ describe('every error is a problem document', () => {
 });
 
 describe('every path', () => {
+  test('refuses a query parameter that it does not have, and names those that it has', async () => {
+    const rest = await startRest();
+    const routes = await registeredRoutes();
+    expect(routes.length).toBeGreaterThan(40);
+    for (const { method, url } of routes) {
+      const response = await fetch(`${rest.url}${url.replaceAll(/:\w+/g, 'x')}?frobnicate=1`, {
+        method,
+        headers: { authorization: `Bearer ${rest.tokens.administrator}` },
+      });
+      expect({ method, url, status: response.status, body: await response.json() }).toMatchObject({
+        method,
+        url,
+        status: 400,
+        body: {
+          code: 'request_invalid',
+          errors: [{ parameter: 'frobnicate', allowed: expect.any(Array), found: '1' }],
+        },
+      });
+    }
+  });
+
+  test('with an act takes the reason for it, but for commands, which leave no audit entry', async () => {
+    const acts = (await registeredRoutes()).filter(({ method }) => method !== 'GET');
+    expect(acts.length).toBeGreaterThan(20);
+    const rest = await startRest();
+    for (const { method, url } of acts) {
+      const response = await fetch(`${rest.url}${url.replaceAll(/:\w+/g, 'x')}?frobnicate=1`, {
+        method,
+        headers: { authorization: `Bearer ${rest.tokens.administrator}` },
+      });
+      const { errors } = (await response.json()) as { errors: { allowed: string[] }[] };
+      const takes = ['comment', 'ticket'].every((name) => errors[0]?.allowed.includes(name));
+      expect([method, url, takes]).toEqual([method, url, !url.endsWith('/commands')]);
+    }
+  });
+
   test('405 and OPTIONS say what is allowed', async () => {
     const rest = await startRest();
     const refused = await rest.request('PUT', '/parameters', { body: {} });
