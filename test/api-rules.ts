@@ -117,8 +117,8 @@ export function enumFaults(place: string, values: readonly unknown[]): string[] 
 /** Members whose values are somebody else's names: of events, of details by code, of parameters. */
 const FOREIGN = new Set(['bounds', 'detail', 'event', 'data']);
 const TIME = /^\d{4}-\d\d-\d\dT[\d:]+(?:\.\d+)?(?:Z|[+-])/;
-/** X.509's names of times. `from` and `to` are values of anything. */
-const TIME_NAMES = new Set(['notBefore', 'notAfter', 'from', 'to', 'since']);
+/** X.509's names of times; `from` and `to` are values of anything. */
+const TIME_NAMES = new Set(['notBefore', 'notAfter', 'from', 'to']);
 
 /** What is wrong with an answer, as documented by an example. */
 export function answerFaults(place: string, value: unknown): string[] {

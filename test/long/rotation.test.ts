@@ -483,7 +483,7 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'publish');
     expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('The new authority is not trusted yet by 1 agent: sleeper'),
+      stderr: expect.stringContaining('The change would cut off 1 agent: sleeper'),
     });
     expect(await queuegate(central, 'ca', 'rotation', 'show')).toMatch(
       /Do not trust it yet:\n {2}sleeper: Offline since \d{4}-/,
