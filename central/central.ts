@@ -111,7 +111,7 @@ async function compose(
   const { revocationLists } = pki;
   const services = { ...parts, revocationLists, inbox: store.inbox, backups: openBackups({ ...base, pki }) };
   const { promise: restore, resolve: applyRestore } = Promise.withResolvers<StagedRestore>();
-  const status = openStatus({ ...services, startedAt, restored });
+  const status = openStatus({ ...services, lostLines, startedAt, restored });
   await openAdministration({ ...services, applyRestore, status });
   const centralAgent = openCentralAgent(services);
   const maintenance = new Maintenance({

@@ -17,6 +17,8 @@ interface MaintenanceOptions {
   readonly approvals: { measure(): Promise<void> };
   /** Agents whose id or name breaks a rule. */
   readonly names: { measure(): Promise<void> };
+  /** Agents at their quota. */
+  readonly quotas: { measure(): Promise<void> };
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly trust: { measure(metrics: Metrics): Promise<void> };
   /** True when the store should be pruned early. */
@@ -60,6 +62,7 @@ export class Maintenance {
     this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
     this.#every(CERTIFICATES_MS, 'creating the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
+    this.#every(CERTIFICATES_MS, 'looking for agents at their quota', () => this.#options.quotas.measure());
     this.#every(CERTIFICATES_MS, 'counting pending enrollments', () => this.#options.approvals.measure());
     this.#every(CERTIFICATES_MS, 'looking for names that break a rule', () => this.#options.names.measure());
     this.#every(CERTIFICATES_MS, 'measuring what agents trust', () =>

@@ -19,6 +19,22 @@ export const PROBLEM_ERRORS = {
     text: '{count} more agents have an id or a name that breaks the rules.',
     hint: 'Correct the agents that are listed; the others are listed then.',
   },
+  central_certificate_expired: {
+    text: 'The certificate {kind} {slot} ({subject}) expired at {notAfter}. Use: {usedFor}.',
+    hint: 'List all with "queuegate certificates list --expires-within 1d". A server certificate: "queuegate server-certificate issue". An authority: "queuegate ca rotation show" names the next step.',
+  },
+  agent_certificates_expired: {
+    text: 'The certificates of {count} agents have expired: {agents}.',
+    hint: 'Start agents that were switched off: within the grace period (agents.certificate.graceDays) they renew by themselves. For the others run "queuegate agents recovery-code create NAME".',
+  },
+  agent_quotas_reached: {
+    text: '{count} agents have reached their quota of events for today: {agents}.',
+    hint: 'The agents keep their events and send them after {until}. Find out what sends so many, or raise the parameter agents.eventsPerDay.',
+  },
+  log_lines_lost: {
+    text: '{lines} lines of the log of Central were lost; the last one because of {error}.',
+    hint: 'Free space on the disk of the log, or restart what reads it. The problem ends an hour after the last lost line.',
+  },
   local_socket_failed: {
     text: 'The socket of the administration could not be opened: {found}',
     hint: 'Use HTTPS until the cause is removed; then restart Central.',

@@ -10,6 +10,7 @@ import type { Store } from '../store/store.ts';
 import type { Incidents } from './incidents.ts';
 import { AgentDirectory } from './lookup.ts';
 import { NameReport } from './name-faults.ts';
+import { QuotaReport } from './quota-report.ts';
 import { Renewals } from './renewal.ts';
 import { createRevocations, type Revocations } from './revocation.ts';
 
@@ -27,6 +28,7 @@ interface AgentsNeeds {
 interface Agents {
   readonly agents: AgentDirectory;
   readonly names: NameReport;
+  readonly quotas: QuotaReport;
   readonly renewals: Renewals;
   readonly revocations: Revocations;
 }
@@ -39,6 +41,7 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
   return {
     agents: new AgentDirectory(agents),
     names,
+    quotas: new QuotaReport({ agents, now }),
     renewals: new Renewals({
       agents,
       certificates,

@@ -1,18 +1,27 @@
 // Reports the status of Central: what listens, with which certificate, and what is wrong.
+import type { LostLines } from '../../shared/terminal/log-output.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { StatusReport } from '../admin/services.ts';
 import type { NameReport } from '../agents/name-faults.ts';
+import type { QuotaReport } from '../agents/quota-report.ts';
 import type { CentralConfig } from '../config.ts';
+import type { Descriptors } from '../listeners/limits/descriptors.ts';
 import type { OpenedListeners } from '../listeners/open-listeners.ts';
 import type { ParameterService } from '../parameters/service.ts';
+import type { Expiry } from '../pki/expiry.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import type { ServerCredentials } from '../pki/server/slots.ts';
+import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { RestoreOutcome } from '../store/backup/backup.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
+
+/** A log that was read meanwhile shows the gap itself. */
+const LOST_LINES_SHOWN_MS = 3_600_000;
 
 interface StatusNeeds {
   readonly config: Pick<CentralConfig, 'centralName' | 'nodeName'>;
   readonly startedAt: number;
+  readonly now: () => number;
   /** The restore that caused this start; null: none did. */
   readonly restored: RestoreOutcome | null;
   readonly pki: Pick<Pki, 'identity'>;
@@ -21,10 +30,27 @@ interface StatusNeeds {
   readonly localSocket: OpenedListeners['localSocket'];
   readonly space: Pick<SpaceWatch, 'problems'>;
   readonly names: Pick<NameReport, 'problems'>;
+  readonly quotas: Pick<QuotaReport, 'problems'>;
+  readonly expiry: Pick<Expiry, 'problems'>;
+  readonly descriptors: Pick<Descriptors, 'problems'>;
+  readonly lostLines: () => LostLines;
 }
 
 export function openStatus(needs: StatusNeeds): () => StatusReport {
-  const { config, startedAt, restored, pki, parameters, listeners, localSocket, space, names } = needs;
+  const {
+    config,
+    startedAt,
+    restored,
+    pki,
+    parameters,
+    listeners,
+    localSocket,
+    space,
+    names,
+    quotas,
+    expiry,
+    descriptors,
+  } = needs;
   return () => ({
     central: config.centralName,
     node: config.nodeName,
@@ -35,8 +61,18 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     restore: restored,
     problems: [...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
-    advice: [...space.problems(), ...names.problems(), ...listeners.problems(['http']), ...localSocket.problems()],
+    advice: [
+      ...[space, expiry, names, quotas, descriptors].flatMap((part) => part.problems()),
+      ...listeners.problems(['http']),
+      ...localSocket.problems(),
+      ...logProblems(needs.lostLines(), needs.now()),
+    ],
   });
+}
+
+function logProblems({ lines, at, code }: LostLines, now: number): Problem[] {
+  if (lines === 0 || now - at > LOST_LINES_SHOWN_MS) return [];
+  return [problemOf(problemFault('log_lines_lost', { lines, error: code }), at)];
 }
 
 /** The server certificate without its key. */

@@ -2,6 +2,7 @@
 // step. Their users renew them.
 import type { X509Certificate } from 'node:crypto';
 import type { Metrics } from '../metrics.ts';
+import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { CertificateStore, ExpiryWarning, IssuedCertificate } from '../store/certificate-store.ts';
 import type { TrustBundle } from './trust/trust-bundle.ts';
 import type { Authority } from './authority/authority.ts';
@@ -81,6 +82,7 @@ const OF_SLOT = {
 
 export class Expiry {
   readonly #options: ExpiryOptions;
+  #problems: Problem[] = [];
 
   constructor(options: ExpiryOptions) {
     this.#options = options;
@@ -141,13 +143,38 @@ export class Expiry {
       expiry.set({ kind, slot }, left(notAfter));
     if (soonest !== undefined) expiry.set({ kind: 'agent', slot: 'soonest' }, left(soonest.notAfter));
     for (const { days, count } of counts) agents.set({ expires_within_days: String(days) }, count);
+    await this.#findExpired();
+  }
+
+  /** What has expired, as of the last measurement, for the status. */
+  problems(): Problem[] {
+    return this.#problems;
+  }
+
+  async #findExpired(): Promise<void> {
+    const { certificates, now } = this.#options;
+    const own = this.#inUse()
+      .filter(({ notAfter }) => notAfter <= now())
+      .map(({ kind, slot, subject, notAfter, usedFor }) => {
+        const facts = { kind, slot, subject, notAfter: new Date(notAfter).toISOString(), usedFor };
+        return problemOf(problemFault('central_certificate_expired', facts), notAfter);
+      });
+    const count = await certificates.countUntil(now());
+    const first = count === 0 ? [] : await certificates.soonest({ until: now(), limit: NAMED_AGENTS });
+    const names = [...first.map((issued) => this.#ofAgent(issued).slot), ...(count > first.length ? ['...'] : [])];
+    const fault = problemFault('agent_certificates_expired', { count, agents: names.join(', ') });
+    this.#problems = count === 0 ? own : [...own, problemOf(fault, first[0]?.notAfter ?? now())];
+  }
+
+  /** Without the one that is kept for a rollback. */
+  #inUse(): WatchedCertificate[] {
+    return this.#own().filter(({ kind, slot }) => kind !== 'server' || slot !== 'previous');
   }
 
   /** Says what comes near its end, each certificate once at each of the steps; a restart repeats none. */
   async warn(): Promise<void> {
     const { certificates, now, log } = this.#options;
-    // A certificate that is kept for a rollback is not in use.
-    const own = this.#own().filter(({ kind, slot }) => kind !== 'server' || slot !== 'previous');
+    const own = this.#inUse();
     const given: ExpiryWarning[] = [];
     for (const { certificate, days } of await this.#due(own)) {
       const { kind, slot, subject, thumbprint, notAfter, daysLeft, usedFor } = certificate;

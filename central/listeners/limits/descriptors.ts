@@ -1,6 +1,8 @@
 // Divides the file descriptors of the process: agents, handshakes and the administration have a share each, so that connections of one
 // kind never take what the others and the store need. Where the limit is high, the shares are larger than every other bound.
 import { readdirSync, readFileSync } from 'node:fs';
+import { placeFault } from '../../auth/errors.ts';
+import { problemOf, type Problem } from '../../problems.ts';
 
 /** For what is opened after the shares were computed: ten listening sockets, files of a backup, name resolution. */
 const RESERVED = 16;
@@ -10,6 +12,8 @@ const HANDSHAKE_SHARE = 1 / 8;
 /** A page of a browser opens several connections. */
 const FEWEST_FOR_ADMINISTRATION = 3;
 const LOG_EVERY_MS = 60_000;
+/** Longer than agents are asked to wait, so that the problem stays while it lasts. */
+const SHOWN_MS = 300_000;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
 interface Shares {
@@ -26,6 +30,8 @@ export interface Descriptors extends Shares {
   readonly limit: number;
   /** An agent was asked to retry later because its share is used up; logged once a minute. */
   readonly onSessionsFull: () => void;
+  /** Agents were asked to retry later within the last minutes. */
+  problems(): Problem[];
 }
 
 export function shareDescriptors(limit: number, used: number): Shares {
@@ -50,10 +56,18 @@ export function openDescriptors(
     );
   }
   let loggedAt = Number.NEGATIVE_INFINITY;
+  let [firstAt, lastAt] = [0, Number.NEGATIVE_INFINITY];
   return {
     ...shares,
     limit: found.limit,
+    problems() {
+      if (Date.now() - lastAt > SHOWN_MS) return [];
+      const facts = { limit: shares.sessions, openFiles: found.limit, maxAgents };
+      return [problemOf(placeFault('descriptors_full', facts), firstAt)];
+    },
     onSessionsFull() {
+      if (Date.now() - lastAt > SHOWN_MS) firstAt = Date.now();
+      lastAt = Date.now();
       if (performance.now() - loggedAt < LOG_EVERY_MS) return;
       loggedAt = performance.now();
       log.warn(

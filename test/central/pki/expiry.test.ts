@@ -225,3 +225,25 @@ test('metrics have the seconds left of each of ours, and of agents the soonest e
   await open().measure();
   expect(await metrics.registry.metrics()).not.toMatch(/slot="(prepared|retired)"/);
 });
+
+test('what has expired is a problem: each certificate of ours in use, and one for all agents', async () => {
+  const { open, enroll, pass } = await setUp();
+  for (let i = 0; i < 7; i += 1) await enroll(`branch-${i}`, 10 + i);
+  const expiry = open();
+  await expiry.measure();
+  expect(expiry.problems()).toEqual([]);
+  pass(400);
+  await expiry.measure();
+  const found = expiry.problems().map(({ code, detail }) => `${code}: ${detail.replace(/\d{4}-\S+Z/, 'T')}`);
+  expect(found).toContainEqual(
+    expect.stringMatching(
+      /^central_certificate_expired: The certificate server current \(.*\) expired at T. Use: shown on/,
+    ),
+  );
+  expect(found).toContainEqual(
+    expect.stringMatching(
+      /^agent_certificates_expired: The certificates of 7 agents have expired: branch-0, branch-1,/,
+    ),
+  );
+  expect(found.filter((line) => line.includes('authority'))).toEqual([]);
+});

@@ -44,3 +44,19 @@ describe('the file descriptors', () => {
     expect(warn).not.toHaveBeenCalled();
   });
 });
+
+describe('a reached limit of open files', () => {
+  it('is a problem of the status while agents are refused, and some minutes after', () => {
+    vi.useFakeTimers();
+    const descriptors = openDescriptors({ warn() {} }, 100, { limit: 64, used: 47 });
+    expect(descriptors.problems()).toEqual([]);
+    const startedAt = Date.now();
+    descriptors.onSessionsFull();
+    vi.advanceTimersByTime(200_000);
+    descriptors.onSessionsFull();
+    vi.advanceTimersByTime(200_000);
+    expect(descriptors.problems()).toMatchObject([{ code: 'descriptors_full', startedAt }]);
+    vi.advanceTimersByTime(200_000);
+    expect(descriptors.problems()).toEqual([]);
+  });
+});
