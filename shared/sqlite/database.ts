@@ -64,7 +64,7 @@ function openTwice(options: DatabaseOptions): DatabaseSync {
 export function openReader(path: string, cacheKiB: number): DatabaseSync {
   try {
     const database = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
-    database.exec(`PRAGMA query_only = ON; PRAGMA cache_size = -${cacheKiB}`);
+    database.exec(`PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -${cacheKiB}`);
     return database;
   } catch (error) {
     throw openFailure(error, path);
@@ -111,6 +111,7 @@ function open(options: DatabaseOptions): DatabaseSync {
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
       PRAGMA foreign_keys = ON;
+      PRAGMA trusted_schema = OFF;
       PRAGMA temp_store = MEMORY;
       PRAGMA cache_size = -${options.cacheKiB};
       PRAGMA wal_autocheckpoint = ${options.checkpointPages};

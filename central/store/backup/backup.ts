@@ -11,7 +11,7 @@ import { diskFaultOf } from '../../../shared/files/disk-faults.ts';
 import { removeUnfinishedFiles } from '../../../shared/files/unfinished-files.ts';
 import { VERSION } from '../../../shared/version.ts';
 import { backupFault } from './errors.ts';
-import { checkPassword, openBackup, sealBackup, type BackupContent, type BackupFacts } from './format.ts';
+import { checkPassword, MOST_NAME, openBackup, sealBackup, type BackupContent, type BackupFacts } from './format.ts';
 import type { KeyMaterialRow } from '../key-material-store.ts';
 import type { Store } from '../store.ts';
 import type { StagedStore, StoreFiles } from './store-files.ts';
@@ -79,7 +79,9 @@ export class Backups {
       await store.audit.append(auditEntry(actor, 'store.backup', {}, at));
       const copy = join(work.folder, 'central.db');
       await store.snapshot(copy);
-      const facts = { created: new Date(at).toISOString(), central, version: VERSION, bytes: (await stat(copy)).size };
+      const name = central.replaceAll(/\p{Cc}/gu, ' ').slice(0, MOST_NAME);
+      const created = new Date(at).toISOString();
+      const facts = { created, central: name, version: VERSION, bytes: (await stat(copy)).size };
       return {
         facts,
         sealed: sealThenEnd(

@@ -34,8 +34,8 @@ export const BACKUP_ERRORS = {
   },
   backup_unsound: {
     status: 422,
-    text: 'The store in the backup is damaged: {found}.',
-    hint: 'It was damaged before the backup: use an older backup; nothing was restored.',
+    text: 'The store in the backup is damaged, or not one that Central wrote: {found}.',
+    hint: 'It was damaged or changed before the backup was encrypted: use an older backup, from a source that you trust; nothing was restored.',
   },
   backup_no_room: {
     status: 507,

@@ -33,25 +33,30 @@ const STORE_KEY_BYTES = 32;
 const CIPHER = 'aes-256-gcm';
 /** 128 MiB and some 0.4 s for each guess (OWASP password storage, 2^17). A backup derives it once. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1 } as const;
-/** An uploaded head may not make Central use more memory than eight times that. */
-const MAX_SCRYPT_BYTES = 8 * 128 * SCRYPT.N * SCRYPT.r;
+/** An uploaded head may not make Central use more memory, or more time, than twice that. */
+const MAX_SCRYPT_BYTES = 2 * 128 * SCRYPT.N * SCRYPT.r;
 
 export const LEAST_PASSWORD = 12;
 export const MOST_PASSWORD = 1024;
+/** Of a Central, in characters. */
+export const MOST_NAME = 255;
+
+/** No control characters: nothing that a terminal or a log would obey. */
+const PRINTABLE = String.raw`^[^\p{Cc}]*$`;
 
 const HEAD = Type.Object({
   format: Type.Literal(FORMAT),
   /** When, by which Central, with which version; for display. */
-  created: Type.String({ maxLength: 40 }),
-  central: Type.String({ maxLength: 255 }),
-  version: Type.String({ maxLength: 64 }),
+  created: Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{3})?Z$' }),
+  central: Type.String({ maxLength: MOST_NAME, pattern: PRINTABLE }),
+  version: Type.String({ maxLength: 64, pattern: PRINTABLE }),
   /** Of the store, in plaintext. */
   bytes: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   kdf: Type.Object({
     name: Type.Literal('scrypt'),
     N: Type.Integer({ minimum: 2 ** 14, maximum: 2 ** 20 }),
     r: Type.Integer({ minimum: 1, maximum: 32 }),
-    p: Type.Integer({ minimum: 1, maximum: 8 }),
+    p: Type.Integer({ minimum: SCRYPT.p, maximum: SCRYPT.p }),
     salt: Type.String({ pattern: '^[A-Za-z0-9_-]{22,64}$' }),
   }),
   cipher: Type.Literal(CIPHER),

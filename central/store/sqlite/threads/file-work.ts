@@ -16,6 +16,7 @@ import { backupFault } from '../../backup/errors.ts';
 import { auditWrites } from '../rows/audit.ts';
 import { incidentWrites } from '../rows/incidents.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../migrations.ts';
+import { checkStore } from '../store-check.ts';
 import { CHECKPOINT_PAGES, READER_CACHE_KIB } from './thread-data.ts';
 
 export type FileWork = typeof methods;
@@ -31,20 +32,7 @@ const methods = {
 
   /** Changes nothing. Errors: backup_newer, backup_unsound. */
   validateStore(path: string): void {
-    attempt(path, () =>
-      withReadOnly(path, (database) => {
-        const application = pragma(database, 'application_id');
-        if (application !== APPLICATION_ID)
-          throw backupFault('backup_unsound', {
-            found: `it is not a store of Central (application_id ${application})`,
-          });
-        const version = pragma(database, 'user_version');
-        if (version > MIGRATIONS.length)
-          throw backupFault('backup_newer', { found: `schema ${version}`, known: `schema ${MIGRATIONS.length}` });
-        const found = database.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];
-        if (found !== 'ok') throw backupFault('backup_unsound', { found: String(found).replaceAll('\n', ' ') });
-      }),
-    );
+    attempt(path, () => withReadOnly(path, checkStore));
   },
 
   /** Changes nothing. */
@@ -173,10 +161,6 @@ function faultOf(error: unknown, path: string): CodedError {
   // CORRUPT and NOTADB (sqlite.org/rescode.html).
   if (code === 11 || code === 26) return backupFault('backup_unsound', { found: textOf(error) }, error);
   return backupFault('backup_failed', { found: textOf(error), path }, error);
-}
-
-function pragma(database: DatabaseSync, name: string): number {
-  return Number(database.prepare(`PRAGMA ${name}`).get()?.[name]);
 }
 
 if (parentPort === null) throw new Error('file-work.ts is a thread of store-files.ts');

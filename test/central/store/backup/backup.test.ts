@@ -96,6 +96,8 @@ async function sealed(content: Buffer): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+const light = async (): Promise<Buffer> => await sealed(await changed(''));
+
 /** The file of a store like ours, changed by SQL. */
 async function changed(sql: string): Promise<Buffer> {
   const copy = join(root, 'copy.db');
@@ -255,6 +257,22 @@ describe('a restore refuses, and touches nothing', PATIENCE, () => {
         ),
       'backup_unsound',
     ],
+    [
+      'a store with a trigger of its own',
+      async () =>
+        await sealed(
+          await changed(
+            "CREATE TRIGGER t AFTER INSERT ON audit BEGIN INSERT INTO api_token VALUES ('t', 'n', 'administrator', 'h', 1, 'x', NULL); END",
+          ),
+        ),
+      'backup_unsound',
+    ],
+    [
+      'a store that goes on behind its end',
+      async () => Buffer.concat([await light(), Buffer.alloc(1)]),
+      'backup_tampered',
+    ],
+    ['a store that was cut off', async () => (await light()).subarray(0, -1), 'backup_truncated'],
     ['one that asks for more room than there is', async () => await hugely(), 'backup_no_room'],
   ])('%s', async (_what, make, code) => {
     await expect(stage(await make())).rejects.toMatchObject({ code });

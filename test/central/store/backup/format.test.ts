@@ -118,6 +118,12 @@ describe('a backup', { timeout: 120_000 }, () => {
       'a head that asks for a gigabyte',
       () => withHead((head) => (head['kdf'] = { name: 'scrypt', N: 2 ** 20, r: 32, p: 8, salt: 'A'.repeat(22) })),
     ],
+    [
+      'a head that asks for eight times the work',
+      () => withHead((head) => (head['kdf'] = { name: 'scrypt', N: 2 ** 17, r: 8, p: 8, salt: 'A'.repeat(22) })),
+    ],
+    ['a head whose time is not one', () => withHead((head) => (head['created'] = 'yesterday'))],
+    ['a head with a name that a terminal obeys', () => withHead((head) => (head['central'] = '\u001b]0;x\u0007'))],
     ['a head with another cipher', () => withHead((head) => (head['cipher'] = 'none'))],
   ])('says that %s is no backup', async (_what, make) => {
     await expect(open(make())).rejects.toMatchObject({ code: 'backup_unknown' });

@@ -1,0 +1,147 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
+import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
+import { checkStore } from '../../../../central/store/sqlite/store-check.ts';
+import { DAY, items, NOW, online } from '../samples.ts';
+
+let folder = '';
+let good = Buffer.alloc(0);
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'queuegate-check-'));
+  const store = await openSqliteStore({
+    folder: join(folder, 'data'),
+    deduplicationMs: DAY,
+    onFailure: () => undefined,
+  });
+  const epoch = await online(store, 'a1');
+  await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
+  await store.snapshot(join(folder, 'good.db'));
+  await store.stop();
+  good = readFileSync(join(folder, 'good.db'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What the check finds in a store that `sql` changed. */
+function check(sql: string, content = good): unknown {
+  const file = join(folder, 'crafted.db');
+  writeFileSync(file, content);
+  const crafted = new DatabaseSync(file, { defensive: false });
+  if (sql !== '') crafted.exec(sql);
+  crafted.close();
+  const database = new DatabaseSync(file, { readOnly: true });
+  try {
+    checkStore(database);
+    return 'passes';
+  } catch (error) {
+    return error;
+  } finally {
+    database.close();
+  }
+}
+
+const schemaText = (sql: string): string => `PRAGMA writable_schema = ON; ${sql}; PRAGMA writable_schema = RESET`;
+
+describe('the store in a backup', () => {
+  it('passes as Central writes it, of this version and of older ones, with messages that are nested deeply', () => {
+    expect(check('')).toBe('passes');
+    expect(check('', gunzipSync(readFileSync(join(import.meta.dirname, '../../../fixtures/v1/central.db.gz'))))).toBe(
+      'passes',
+    );
+    const deep = `${'['.repeat(5_000)}${']'.repeat(5_000)}`;
+    expect(check(`UPDATE event SET json = '{"data":${deep}}'`)).toBe('passes');
+  });
+
+  it.each([
+    ['a trigger', 'CREATE TRIGGER t AFTER INSERT ON audit BEGIN DELETE FROM audit; END', 'trigger "t" is not part'],
+    [
+      'a trigger under the name of one of Central',
+      'DROP TRIGGER event_day_of_removed_agent; CREATE TRIGGER event_day_of_removed_agent AFTER DELETE ON agent BEGIN DELETE FROM audit; END',
+      'trigger "event_day_of_removed_agent" is not the one',
+    ],
+    ['a view', 'CREATE VIEW v AS SELECT 1', 'view "v" is not part'],
+    [
+      'a view in the place of a table',
+      'ALTER TABLE key_material RENAME TO k; CREATE VIEW key_material AS SELECT name, load_extension(value) AS value FROM k',
+      'table "k" is not part',
+    ],
+    ['a generated column', 'ALTER TABLE audit ADD COLUMN g TEXT AS (hex(hash))', 'table "audit" is not the one'],
+    ['an index over an expression', 'CREATE INDEX i ON audit (abs(at))', 'index "i" is not part'],
+    [
+      'a virtual table',
+      schemaText(
+        "INSERT INTO sqlite_schema VALUES ('table', 'csv', 'csv', 0, 'CREATE VIRTUAL TABLE csv USING csv(filename=''/etc/passwd'')')",
+      ),
+      'table "csv" is not part',
+    ],
+    [
+      'a CHECK that Central does not have',
+      schemaText(
+        "UPDATE sqlite_schema SET sql = replace(sql, 'hash TEXT NOT NULL', 'hash TEXT NOT NULL CHECK (zeroblob(9e8) <> hash)') WHERE name = 'audit'",
+      ),
+      'table "audit" is not the one',
+    ],
+    ['a missing table', 'DROP TABLE origin', 'table "origin" is missing'],
+    ['a missing index', 'DROP INDEX agent_next_key', 'index "agent_next_key" is missing'],
+    ['a table of its own', 'CREATE TABLE more (a)', 'table "more" is not part'],
+    ['another application id', 'PRAGMA application_id = 7', 'application_id 7'],
+    ['a schema below the first', 'PRAGMA user_version = -1', 'its schema is -1'],
+    ['an older schema than it has', 'PRAGMA user_version = 1', 'is not the one of schema 1'],
+  ])('is refused with %s, and nothing of it runs', (_what, sql, found) => {
+    expect(check(sql)).toMatchObject({ code: 'backup_unsound', message: expect.stringContaining(found) });
+  });
+
+  it('of a newer version is named as that', () => {
+    expect(check(`PRAGMA user_version = ${MIGRATIONS.length + 1}`)).toMatchObject({ code: 'backup_newer' });
+  });
+
+  it('is refused with texts in UTF-16', () => {
+    const file = join(folder, 'utf16.db');
+    rmSync(file, { force: true });
+    const database = new DatabaseSync(file);
+    database.exec(
+      `PRAGMA encoding = 'UTF-16'; PRAGMA application_id = ${0x51474331}; ${MIGRATIONS.join(';')}; PRAGMA user_version = ${MIGRATIONS.length}`,
+    );
+    database.close();
+    expect(check('', readFileSync(file))).toMatchObject({ message: expect.stringContaining('UTF-16') });
+  });
+
+  it.each([
+    ['a row number at its end', 'UPDATE sqlite_sequence SET seq = 9223372036854775807', 'sqlite_sequence'],
+    ['a row number that is a text', "UPDATE sqlite_sequence SET seq = 'x'", 'sqlite_sequence'],
+    ['a cursor that JavaScript cannot hold', 'UPDATE event SET cursor = cursor + 9007199254740993', 'event'],
+    ['a time that JavaScript cannot hold', 'UPDATE agent SET enrolled_at = -9223372036854775808', 'agent'],
+    ['a text of 17 MiB', 'UPDATE event SET type = hex(zeroblob(8912896))', 'event'],
+    [
+      'more parameters than there can be',
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001)
+       INSERT INTO parameter SELECT 'p' || i, '1', 'x', 1 FROM n`,
+      'parameter" has 10001 rows; allowed: 10000',
+    ],
+    [
+      'key material of 70 MB',
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 70)
+       INSERT INTO key_material SELECT 'k' || i, hex(zeroblob(500000)) FROM n`,
+      'key_material" has more than',
+    ],
+    [
+      'more API tokens than Central keeps',
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1001)
+       INSERT INTO api_token SELECT 't' || i, 'n', 'viewer', 'h', 1, 'x', NULL FROM n`,
+      'api_token" has 1001 rows',
+    ],
+    ['no state of the parameters', 'DELETE FROM parameter_state', 'parameter_state" has 0 rows'],
+    ['a state that does not exist', "UPDATE agent SET state = 'root'", 'agent'],
+    ['a role that does not exist', "INSERT INTO api_token VALUES ('t', 'n', 'root', 'h', 1, 'x', NULL)", 'api_token'],
+    ['a parameter that is not JSON', "INSERT INTO parameter VALUES ('p', '{', 'x', 1)", 'parameter'],
+    ['an event that is not JSON', "UPDATE event SET json = json || ',{}'", 'event'],
+    ['an agent without a log', 'DELETE FROM outbox_log', 'an agent in it has no log'],
+    ['two agents of one name', schemaText("UPDATE sqlite_schema SET sql = replace(sql, 'NOCASE', 'BINARY')"), 'agent'],
+  ])('is refused with %s', (_what, sql, found) => {
+    expect(check(sql)).toMatchObject({ code: 'backup_unsound', message: expect.stringContaining(found) });
+  });
+});
