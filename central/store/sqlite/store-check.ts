@@ -47,7 +47,8 @@ const DISTRUST = 'PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAG
 export function checkStore(database: DatabaseSync): void {
   database.exec(DISTRUST);
   const application = pragma(database, 'application_id');
-  if (application !== APPLICATION_ID) throw unsound(`it is not a store of Central (application_id ${application})`);
+  if (application !== APPLICATION_ID)
+    throw unsound(`it is not a store of Central (application_id ${String(application)})`);
   const version = Number(pragma(database, 'user_version'));
   if (version < 1) throw unsound(`its schema is ${version}; allowed: 1 to ${MIGRATIONS.length}`);
   if (version > MIGRATIONS.length)

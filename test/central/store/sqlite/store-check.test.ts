@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
+import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { checkStore } from '../../../../central/store/sqlite/store-check.ts';
 import { DAY, items, NOW, online } from '../samples.ts';
@@ -104,7 +104,7 @@ describe('the store in a backup', () => {
     rmSync(file, { force: true });
     const database = new DatabaseSync(file);
     database.exec(
-      `PRAGMA encoding = 'UTF-16'; PRAGMA application_id = ${0x51474331}; ${MIGRATIONS.join(';')}; PRAGMA user_version = ${MIGRATIONS.length}`,
+      `PRAGMA encoding = 'UTF-16'; PRAGMA application_id = ${APPLICATION_ID}; ${MIGRATIONS.join(';')}; PRAGMA user_version = ${MIGRATIONS.length}`,
     );
     database.close();
     expect(check('', readFileSync(file))).toMatchObject({ message: expect.stringContaining('UTF-16') });
