@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { createBackoff } from '../shared/backoff.ts';
-import { isCoded, textOf } from '../shared/errors.ts';
+import { textOf } from '../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../shared/delivery/log-interfaces.ts';
 import { LIMITS, type Position } from '../shared/wire/messages.ts';
 import { VERSION } from '../shared/version.ts';
@@ -19,6 +19,9 @@ import type { Truststore } from './trust/truststore.ts';
 interface DaemonPorts {
   /** The configuration of the start. */
   readonly firstConf: AgentConf;
+  readonly firstName: string;
+  /** The name that counts from now on: the configured one, else the one it enrolled with. */
+  onName(name: string): void;
   /** Reads the configuration again: changes of the connection count at the next dial. */
   conf(): Promise<AgentConf>;
   /** Who this agent is, with its key, read at each dial; enrolls by the one-time file when there is one. Undefined: not enrolled. */
@@ -50,6 +53,9 @@ interface ConnectionStatus {
   readonly connectedAt: string | null;
 }
 
+/** A certificate that is out of date stays so for long. */
+const WARN_AGAIN_MS = 86_400_000;
+
 export class Daemon {
   readonly #ports: DaemonPorts;
   readonly #stopping = new AbortController();
@@ -64,10 +70,12 @@ export class Daemon {
   #maxMessageBytes: number = LIMITS.maxMessageBytes;
   #status: ConnectionStatus;
   #lastCode = '';
+  /** By the text of the warning. */
+  #warnedAt: ReadonlyMap<string, number> = new Map();
 
   constructor(ports: DaemonPorts) {
     this.#ports = ports;
-    this.#name = ports.firstConf.name;
+    this.#name = ports.firstName;
     this.#seen = { files: ports.watched(ports.firstConf), looks: [] };
     this.#status = {
       state: 'connecting',
@@ -143,9 +151,9 @@ export class Daemon {
     const { identity, key, next } = credentials;
     const { secure, proxied } = conf.central;
     const truststore = secure ? await this.#ports.truststore(conf) : undefined;
-    for (const warning of truststore?.warnings ?? [])
-      this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
     this.#name = agentName(conf, identity);
+    this.#ports.onName(this.#name);
+    this.#warn(conf.truststore.path, truststore?.warnings ?? []);
     return dialTargets(conf, identity).map((target) => ({
       target,
       ca: truststore?.ca ?? [],
@@ -158,6 +166,20 @@ export class Daemon {
       bootId: this.#bootId,
       proxied,
     }));
+  }
+
+  /** Each warning once a day, however often the truststore is read. */
+  #warn(truststore: string, warnings: readonly string[]): void {
+    const now = this.#ports.now();
+    const before = this.#warnedAt;
+    this.#warnedAt = new Map(
+      warnings.map((warning) => {
+        const last = before.get(warning);
+        if (last !== undefined && Math.abs(now - last) < WARN_AGAIN_MS) return [warning, last];
+        this.#ports.log.warn({ truststore }, warning);
+        return [warning, now];
+      }),
+    );
   }
 
   async #connect(plan: DialPlan, signal: AbortSignal): Promise<ConnectionEnd> {
@@ -195,21 +217,30 @@ export class Daemon {
 
   #onState(state: LoopState): void {
     if (state.state === 'connecting') return;
+<<<<<<< HEAD
     const { reason } = state;
     const shown = isCoded(reason)
       ? { code: reason.code, detail: reason.message, hint: reason.hint }
       : { code: 'internal', detail: textOf(reason), hint: 'Look at the log of the agent.' };
     this.#set({ state: state.state, stateReason: shown, central: null, connectedAt: null });
+=======
+    const { reason, refusedWith } = state;
+    const shown = { code: reason.code, detail: reason.message, hint: reason.hint };
+    this.#set({ state: state.state, stateReason: shown, central: null });
+>>>>>>> a9ee816 (feat(agent): what proxies do is named, the refusal that ends dialing is logged, lines carry the enrolled name)
     if (shown.code === 'stopped' || shown.code === 'next_key') return;
     const facts = {
       code: shown.code,
+      ...(refusedWith === undefined ? {} : { refusal: refusedWith }),
       ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}),
     };
-    const line = `${shown.detail} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialled until identity, truststore or configuration change.'}`;
-    // A repeated failure is logged once: an hour without a connection must not fill the disk of a branch PC.
-    if (shown.code === this.#lastCode) this.#ports.log.debug(facts, line);
+    const line = `${shown.detail} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialed until identity, truststore or configuration change.'}`;
+    // A repeated failure is logged once: an hour without a connection must not fill the disk of a branch PC. What ends all
+    // dialing is always logged.
+    const code = refusedWith ?? shown.code;
+    if (code === this.#lastCode && state.state === 'waiting') this.#ports.log.debug(facts, line);
     else this.#ports.log.warn(facts, line);
-    this.#lastCode = shown.code;
+    this.#lastCode = code;
   }
 
   #set(next: Omit<ConnectionStatus, 'stateChangedAt'>): void {

@@ -131,7 +131,11 @@ export const AGENT_ERRORS = {
   },
   tls_unknown_authority: {
     text: 'The certificate of {target} is signed by "{issuer}", which {truststore} does not trust.',
-    hint: '{hint}',
+    hint: '{hint} If "{issuer}" belongs to a proxy that inspects TLS, exempt the connection to Central from inspection there.',
+  },
+  tls_issuer_missing: {
+    text: 'The certificate of {target} is signed by "{issuer}", whose certificate that host does not send and {truststore} does not trust.',
+    hint: 'If "{issuer}" is an intermediate, add its certificate to the certificate file of that host or proxy, behind its own (nginx: ssl_certificate). If it is a root, trust it: {hint} If it belongs to a proxy that inspects TLS, exempt the connection to Central there.',
   },
   tls_wrong_name: {
     text: 'The certificate of {target} is not valid for {host}; it is valid for {names}.',
@@ -159,7 +163,7 @@ export const AGENT_ERRORS = {
   },
   tls_old_protocol: {
     text: '{target} does not offer TLS 1.3.',
-    hint: 'A device between this machine and Central terminates TLS with an old version: exempt the agent from it.',
+    hint: 'A proxy between this machine and Central terminates TLS with an old version: enable TLS 1.3 in it (nginx: ssl_protocols TLSv1.3), or exempt the agent from it.',
   },
   tls_failed: {
     text: 'The TLS handshake with {target} failed: {found}.',
@@ -168,6 +172,21 @@ export const AGENT_ERRORS = {
   plain_on_secure_port: {
     text: '{target} speaks TLS, but this agent is set to ws.',
     hint: 'Set central.websocket.secure=true in agent.conf, or check central.websocket.port (8787 by default).',
+  },
+  proxy_drops_upgrade: {
+    retryable: true,
+    text: 'A proxy on the way to {target} removes the header Upgrade, so no WebSocket can be opened.',
+    hint: 'Let the proxy pass Upgrade and Connection over HTTP/1.1 (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"). For a proxy of this network, connect with CONNECT instead: central.proxy.',
+  },
+  proxy_gateway_failed: {
+    retryable: true,
+    text: '{target} is a proxy that gets no answer from Central: it answered {found}.',
+    hint: 'Check that Central runs, and the host and port to which the proxy forwards (nginx: proxy_pass; HAProxy: server).',
+  },
+  session_cut_regularly: {
+    retryable: true,
+    text: 'The connection to {target} was cut {count} times in a row, each time after about {seconds} seconds.',
+    hint: 'A proxy or firewall on the way ends it: raise its timeout for idle connections (nginx: proxy_read_timeout; HAProxy: timeout tunnel) and its limit of their lifetime, or set the parameter agents.heartbeatSeconds on Central to less than {seconds}.',
   },
   protocol_differs: {
     text: '{target} is a Central of another version: it does not support the protocol {subprotocol}.',

@@ -12,7 +12,7 @@ import { VERSION } from '../shared/version.ts';
 import { openAgentStore, type AgentStore } from './store/store.ts';
 import { Routing } from './store/routing.ts';
 import { FIXED_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
-import { targetName } from './target.ts';
+import { agentName, targetName } from './target.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
 import type { LocalApiPorts } from './local-api/types.ts';
@@ -20,6 +20,7 @@ import { openLocalApi, type LocalApi } from './local-api/listeners.ts';
 import {
   identityFile,
   loadCredentials,
+  loadIdentity,
   loadOrCreateKey,
   type AgentKey,
   type Credentials,
@@ -52,6 +53,8 @@ interface Ground {
   readonly store: AgentStore;
   readonly log: Logger;
   readonly now: () => number;
+  /** The name that is in every line of the log. */
+  readonly who: { agent: string };
 }
 
 /** The part that keeps a session with Central. */
@@ -64,7 +67,8 @@ interface CentralLink {
 /** Starts the daemon. Throws what the operator has to fix; then nothing runs. */
 export async function startAgent(request: AgentConfRequest): Promise<RunningAgent> {
   const conf = await loadAgentConf(request);
-  const { log } = openLog(conf.logLevel, { agent: conf.name });
+  const who = { agent: await nameAtStart(conf) };
+  const { log } = openLog(conf.logLevel, () => who);
   const now = (): number => Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
   const fresh = freshFolder(conf.dataFolder);
@@ -84,7 +88,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     });
     opened.defer(() => store.stop());
     await removeUnfinished(conf);
-    const ground: Ground = { request, conf, store, log, now };
+    const ground: Ground = { request, conf, store, log, now, who };
     // Before anything is received: each command is routed when it is stored.
     const gone = await store.inbox.route(new Routing(conf.consumers));
     const link = await openCentralLink(ground);
@@ -127,7 +131,7 @@ async function removeUnfinished({ dataFolder, truststore }: AgentConf): Promise<
 }
 
 /** The daemon with what concerns certificates and trust. */
-async function openCentralLink({ request, conf, store, log, now }: Ground): Promise<CentralLink> {
+async function openCentralLink({ request, conf, store, log, now, who }: Ground): Promise<CentralLink> {
   const { dataFolder } = conf;
   let key = await loadOrCreateKey(dataFolder);
   const renewal: Renewal = new Renewal({
@@ -157,6 +161,8 @@ async function openCentralLink({ request, conf, store, log, now }: Ground): Prom
   });
   const daemon: Daemon = new Daemon({
     firstConf: conf,
+    firstName: who.agent,
+    onName: (name) => (who.agent = name),
     conf: () => loadAgentConf(request),
     // Key and logs stay in the folder of the start, whatever the configuration says since.
     credentials: async (fresh) => {
@@ -293,6 +299,17 @@ async function findCredentials(conf: AgentConf, log: Logger): Promise<Credential
   if (enrolled === undefined) return undefined;
   log.info({ id: enrolled.id, name: enrolled.name, central: enrolled.central }, 'enrolled by the one-time file');
   return await loadCredentials(conf.dataFolder);
+}
+
+/** The name that it enrolled with, unless another one is configured. */
+async function nameAtStart(conf: AgentConf): Promise<string> {
+  try {
+    const identity = await loadIdentity(conf.dataFolder);
+    return identity === undefined ? conf.name : agentName(conf, identity);
+  } catch {
+    // The first dial reports what is wrong with it.
+    return conf.name;
+  }
 }
 
 function proxyFiles({ central: { proxies } }: AgentConf): string[] {

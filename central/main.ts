@@ -38,7 +38,7 @@ async function main(): Promise<number> {
   // The Central agent inherits the environment: it must see neither Central's settings nor secrets.
   for (const name of Object.keys(process.env))
     if (/^QUEUEGATE_|^QUEUE_AGENT_TOKEN$|^CREDENTIALS_DIRECTORY$/i.test(name)) delete process.env[name];
-  const opened = openLog(config.logLevel, { central: config.centralName });
+  const opened = openLog(config.logLevel, () => ({ central: config.centralName }));
   const { log } = opened;
   for (const warning of config.warnings) log.warn(warning);
   const signal = Promise.race([

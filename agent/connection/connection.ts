@@ -357,6 +357,7 @@ class Connection {
         target,
         truststore,
         shown: this.#shown,
+        ca: this.#plan.ca,
         timeoutSeconds: DIAL_TIMEOUT_MS / 1000,
         now: new Date(this.#ports.now()),
       }),

@@ -2,6 +2,7 @@
 // what TLS or the system say is put beside what the peer showed.
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
+import { firstInPem } from '../../shared/x509/certificates.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import { agentFault } from '../errors.ts';
@@ -28,6 +29,8 @@ interface DialContext {
   readonly truststore: string;
   /** The certificate that the peer showed, if it came so far. */
   readonly shown: X509Certificate | undefined;
+  /** What is trusted (PEM). */
+  readonly ca?: readonly string[];
   readonly timeoutSeconds: number;
   readonly now: Date;
 }
@@ -50,17 +53,15 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
       error,
     );
   if (UNREACHABLE.has(code)) return agentFault('central_unreachable', { target: name, found: code }, error);
-  if (UNKNOWN_AUTHORITY.has(code))
-    return agentFault(
-      'tls_unknown_authority',
-      {
-        target: name,
-        issuer: oneLine(shown?.issuer) ?? 'an unknown authority',
-        truststore,
-        hint: trustHint(truststore),
-      },
-      error,
-    );
+  if (UNKNOWN_AUTHORITY.has(code)) {
+    const issuer = oneLine(shown?.issuer) ?? 'an unknown authority';
+    const facts = { target: name, issuer, truststore, hint: trustHint(truststore) };
+    // OpenSSL says so when the chain is this one certificate.
+    const alone = code === 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' && shown !== undefined;
+    return alone && isIssuerMissing(shown, (context.ca ?? []).map(firstInPem))
+      ? agentFault('tls_issuer_missing', facts, error)
+      : agentFault('tls_unknown_authority', facts, error);
+  }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
     return agentFault(
       'tls_wrong_name',
@@ -96,39 +97,54 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
   return agentFault('central_unreachable', { target: name, found: code === '' ? textOf(error) : code }, error);
 }
 
-/** Explains an HTTP answer where a WebSocket was expected. */
-export function explainHttpAnswer(target: Target, status: number, body: string): CodedError {
-  if (!target.secure && status === 400 && body.includes('speaks TLS'))
-    return agentFault('plain_on_secure_port', { target: targetName(target) });
-  const problem = status === 403 ? problemOf(body) : undefined;
-  if (problem !== undefined)
-    return agentFault('refused', { found: `${problem.detail} (${problem.code})`, hint: problem.hint });
-  if (status === 426 && body.includes('urn:queuegate:error:upgrade_required'))
-    return agentFault('protocol_differs', { target: targetName(target), subprotocol: SUBPROTOCOL });
-  const line = body.split('\n', 1)[0]?.slice(0, 120) ?? '';
-  return agentFault('no_central', {
-    target: targetName(target),
-    found: `HTTP ${status}${line === '' ? '' : ` "${line}"`}`,
-  });
+/** A host that sent this certificate alone, whose issuer nothing here bears the name of. A root of that name would be another one. */
+export function isIssuerMissing(shown: X509Certificate, trusted: readonly X509Certificate[]): boolean {
+  return shown.issuer !== shown.subject && trusted.every(({ subject }) => subject !== shown.issuer);
 }
 
-/** What Central says to an upgrade that it refuses (RFC 9457), such as to a client certificate that is revoked. */
+/** What Central and nginx say of plain HTTP that was sent to their TLS port. */
+const SPEAKS_TLS = /speaks TLS|plain HTTP request was sent to HTTPS port/i;
+const GATEWAY_STATUS = new Set([502, 503, 504]);
+/** Central's words for a request without Upgrade, and for one without the other headers of a WebSocket: the agent sends them all. */
+const NO_UPGRADE = new Set(['upgrade_required', 'upgrade_removed']);
+
+/** Explains an HTTP answer where a WebSocket was expected: what of it is Central's, and what is a proxy's. */
+export function explainHttpAnswer(target: Target, status: number, body: string): CodedError {
+  const name = targetName(target);
+  if (!target.secure && status === 400 && SPEAKS_TLS.test(body))
+    return agentFault('plain_on_secure_port', { target: name });
+  const problem = problemOf(body);
+  if (problem !== undefined && NO_UPGRADE.has(problem.code)) return agentFault('proxy_drops_upgrade', { target: name });
+  if (problem?.code === 'subprotocol_required')
+    return agentFault('protocol_differs', { target: name, subprotocol: SUBPROTOCOL });
+  if (problem?.detail !== undefined && status !== 404)
+    return agentFault('refused', { found: `${problem.detail} (${problem.code})`, hint: problem.hint });
+  const line = body.split('\n', 1)[0]?.trim().slice(0, 120) ?? '';
+  const found = `HTTP ${status}${line === '' ? '' : ` "${line}"`}`;
+  if (status === 407)
+    return agentFault('proxy_login_required', { proxy: name, status, found: 'it answered in place of Central' });
+  if (GATEWAY_STATUS.has(status)) return agentFault('proxy_gateway_failed', { target: name, found });
+  return agentFault('no_central', { target: name, found });
+}
+
+/** What Central says to a request that it refuses (RFC 9457), such as to a client certificate that is revoked. */
 function problemOf(
   body: string,
-): { readonly code: string; readonly detail: string; readonly hint: string } | undefined {
+): { readonly code: string; readonly detail: string | undefined; readonly hint: string } | undefined {
   let problem: unknown;
   try {
     problem = JSON.parse(body);
   } catch {
-    // Somebody else's 403.
+    // Somebody else's answer.
     return undefined;
   }
   if (!isRecord(problem)) return undefined;
   const [type, detail, hint] = [problem['type'], problem['detail'], problem['hint']];
   const code = typeof type === 'string' ? /^urn:queuegate:error:(\w+)$/.exec(type)?.[1] : undefined;
-  return code === undefined || typeof detail !== 'string' || typeof hint !== 'string'
-    ? undefined
-    : { code, detail: detail.slice(0, 1024), hint: hint.slice(0, 1024) };
+  if (code === undefined) return undefined;
+  return typeof detail === 'string' && typeof hint === 'string'
+    ? { code, detail: detail.slice(0, 1024), hint: hint.slice(0, 1024) }
+    : { code, detail: undefined, hint: '' };
 }
 
 /** Reason numbers of OpenSSL's SSL library (sslerr.h) that have a meaning of their own here. */

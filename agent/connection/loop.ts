@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { PROVEN_LIFE_MS, type Backoff } from '../../shared/backoff.ts';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
+import { watchCuts } from './cuts.ts';
 import type { ConnectionEnd, DialPlan } from './connection.ts';
 
 interface ConnectionLoopPorts {
@@ -18,25 +19,33 @@ interface ConnectionLoopPorts {
 
 export type LoopState =
   | { readonly state: 'connecting' }
-  | { readonly state: 'waiting'; readonly reason: CodedError | Error; readonly retryInMs: number }
+  | ({ readonly state: 'waiting'; readonly retryInMs: number } & Failure)
   /** Nothing more is dialled until something changes. */
-  | { readonly state: 'stopped-by-refusal'; readonly reason: CodedError | Error };
+  | ({ readonly state: 'stopped-by-refusal' } & Failure);
+
+interface Failure {
+  readonly reason: CodedError;
+  /** The code of Central's refusal, if it said one. */
+  readonly refusedWith: string | undefined;
+}
 
 /** Runs until `signal` is aborted. */
 export async function connectionLoop(ports: ConnectionLoopPorts, signal: AbortSignal): Promise<void> {
+  const named = watchCuts();
   while (!signal.aborted) {
     ports.onState({ state: 'connecting' });
-    const round = await dialRound(ports, signal);
+    const round = named(await dialRound(ports, signal));
     if (signal.aborted) return;
+    const { reason, refusedWith } = round;
     if (round.terminal) {
-      ports.onState({ state: 'stopped-by-refusal', reason: round.reason });
+      ports.onState({ state: 'stopped-by-refusal', reason, refusedWith });
       await ports.changed(signal);
       ports.backoff.reset();
       continue;
     }
     if (round.onlineMs >= PROVEN_LIFE_MS) ports.backoff.reset();
     const retryInMs = ports.backoff.next(round.retryAfterMs);
-    ports.onState({ state: 'waiting', reason: round.reason, retryInMs });
+    ports.onState({ state: 'waiting', reason, refusedWith, retryInMs });
     await waitOrChange(ports, retryInMs, signal);
   }
 }

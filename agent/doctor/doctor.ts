@@ -3,11 +3,11 @@
 // with its hint.
 import type { X509Certificate } from 'node:crypto';
 import { firstInPem } from '../../shared/x509/certificates.ts';
-import type { CodedError } from '../../shared/errors.ts';
 import { counted, FORMAT_NAMES, nameLine, subjectLine } from '../../shared/keystore/material.ts';
 import { day } from '../../shared/truststore/entries.ts';
 import { readEnrollmentToken, readPin } from '../../shared/wire/enrollment.ts';
 import type { Challenge } from '../../shared/wire/messages.ts';
+import { isIssuerMissing } from '../connection/faults.ts';
 import type { TlsProbe } from '../connection/tls-probe.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
 import type { ProxySettings } from '../dial/proxy-settings.ts';
@@ -123,7 +123,7 @@ export async function* examineEnrollment(
         notes.say(...look.chain.map(certificateLine));
         const pinned = pinnedIn(look.chain, wanted, target);
         const found = trustPath(look.chain, [pinned], line.now());
-        if (found.anchor === undefined) throw unknownAuthority(found, target, line);
+        if (found.anchor === undefined) throw agentFault('tls_unknown_authority', authorityFacts(found, target, line));
         notes.say(`the pin is that of ${subjectLine(pinned)}`);
         return found;
       });
@@ -291,19 +291,17 @@ function validateChain(
       notes.say(
         `a "${subjectLine(namesake)}" is trusted, but it is another one with another key (SHA-256 ${namesake.fingerprint256}): Central may have been reinstalled`,
       );
-    throw unknownAuthority(found, target, line);
+    if (last !== undefined && path.length === 1 && isIssuerMissing(last, trusted))
+      throw agentFault('tls_issuer_missing', authorityFacts(found, target, line));
+    throw agentFault('tls_unknown_authority', authorityFacts(found, target, line));
   }
   notes.say(`trusted by ${subjectLine(anchor)}, SHA-256 ${anchor.fingerprint256}`);
   return found;
 }
 
-function unknownAuthority({ path }: TrustPath, target: Target, { truststore }: LineOptions): CodedError {
-  return agentFault('tls_unknown_authority', {
-    target: targetName(target),
-    issuer: nameLine(path.at(-1)?.issuer ?? ''),
-    truststore,
-    hint: trustHint(truststore),
-  });
+function authorityFacts({ path }: TrustPath, target: Target, { truststore }: LineOptions) {
+  const issuer = nameLine(path.at(-1)?.issuer ?? '');
+  return { target: targetName(target), issuer, truststore, hint: trustHint(truststore) };
 }
 
 async function greet(target: Target, ca: readonly string[], line: LineOptions, notes: Notes): Promise<Challenge> {

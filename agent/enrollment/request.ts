@@ -130,7 +130,9 @@ function readResponse(target: Target, status: number, text: string): Enrolled | 
     // `validate` has just shown it to be the one or the other.
     return value as Enrolled | EnrollmentPending;
   }
-  const problem = value as { detail?: unknown; hint?: unknown } | null;
+  const problem = value as { type?: unknown; detail?: unknown; hint?: unknown } | null;
+  // JSON, but not Central's: a proxy in front of it.
+  if (!String(problem?.type).startsWith('urn:queuegate:')) throw explainHttpAnswer(target, status, text);
   throw agentFault('enrollment_refused_by_central', {
     found: typeof problem?.detail === 'string' ? problem.detail.slice(0, 1024) : `HTTP ${status}`,
     hint: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',

@@ -137,7 +137,7 @@ function socketRoute(app: FastifyInstance, options: AgentSocketOptions, originOf
       };
       if (!isUpgrade(request)) {
         void reply.headers({ upgrade: 'websocket', 'sec-websocket-version': '13' });
-        return refuse(httpFault('upgrade_required', { subprotocol: SUBPROTOCOL }));
+        return refuse(upgradeFault(request));
       }
       // Only where websocket.secure.clientAuth requests one; a resumed session shows none, and is checked at the hello.
       const { socket } = request.raw;
@@ -164,9 +164,22 @@ function socketRoute(app: FastifyInstance, options: AgentSocketOptions, originOf
 
 /** A WebSocket upgrade to our subprotocol (RFC 6455 section 4.2.1). */
 function isUpgrade(request: FastifyRequest): boolean {
-  const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
   const { 'sec-websocket-version': version, 'sec-websocket-key': key = '' } = request.headers;
-  return request.ws && offered.includes(SUBPROTOCOL) && version === '13' && WEBSOCKET_KEY.test(key);
+  return (
+    request.ws && subprotocolsOf(request.headers).includes(SUBPROTOCOL) && version === '13' && WEBSOCKET_KEY.test(key)
+  );
+}
+
+/** Every agent sends all headers of a WebSocket: some of them without the others passed through a proxy. */
+function upgradeFault({ ws, headers }: FastifyRequest): CodedError {
+  const offers = subprotocolsOf(headers).includes(SUBPROTOCOL);
+  if (headers.upgrade === undefined && (offers || headers['sec-websocket-key'] !== undefined))
+    return httpFault('upgrade_removed', {});
+  return httpFault(ws && !offers ? 'subprotocol_required' : 'upgrade_required', { subprotocol: SUBPROTOCOL });
+}
+
+function subprotocolsOf(headers: FastifyRequest['headers']): string[] {
+  return headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
 }
 
 function enrollmentRoute(

@@ -82,6 +82,16 @@ export const HTTP_ERRORS = {
     text: 'Queue agents connect here: a WebSocket with the subprotocol {subprotocol} is required.',
     hint: 'Connect a queue agent of this version ("queue-agent start"); the REST API is on the admin ports.',
   },
+  upgrade_removed: {
+    status: 426,
+    text: 'The request has the headers of a WebSocket, but not Upgrade: a proxy on the way removed it.',
+    hint: 'Let the proxy pass Upgrade and Connection over HTTP/1.1 (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade").',
+  },
+  subprotocol_required: {
+    status: 426,
+    text: 'The WebSocket does not offer the subprotocol {subprotocol}.',
+    hint: 'Connect a queue agent of this version; install the same version on both sides.',
+  },
 } as const;
 
 export const httpFault = defineErrors(HTTP_ERRORS);

@@ -15,7 +15,7 @@ export const STORE_ERRORS = {
   agent_name_taken: {
     status: 409,
     text: 'The name {name} belongs to the agent {owner}, as its name or its id.',
-    hint: 'Choose another name (agent.name in agent.local.conf). Ids and names are compared case-insensitively.',
+    hint: 'If this machine replaces that agent, run "queuegate agents recovery-code create {name}" on Central and the printed command line on this machine: it takes over id, name and messages. Otherwise choose another name (agent.name in agent.local.conf); ids and names are compared case-insensitively.',
   },
   agent_name_reserved: {
     status: 409,

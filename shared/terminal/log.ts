@@ -12,9 +12,15 @@ export interface Log {
   lostLines(): LostLines;
 }
 
-/** `base` is in every line. What came from elsewhere cannot act on a terminal: control characters are escaped. */
-export function openLog(level: LoggerOptions['level'], base: Readonly<Record<string, string>>): Log {
-  const options: LoggerOptions = { level: level ?? 'info', base, hooks: { streamWrite: escapeLines } };
+/** `base` is in every line, as it is at that time. What came from elsewhere cannot act on a terminal: control characters are escaped. */
+export function openLog(level: LoggerOptions['level'], base: () => Readonly<Record<string, string>>): Log {
+  const options: LoggerOptions = {
+    level: level ?? 'info',
+    base: null,
+    // A fresh object: pino adds the facts of the line to it.
+    mixin: () => ({ ...base() }),
+    hooks: { streamWrite: escapeLines },
+  };
   const format = isatty(1) ? readableLine : (line: string): string => line;
   const output = new LogOutput({
     write: writeWithoutWaiting(1),

@@ -24,21 +24,6 @@ export const REFUSALS = {
     text: 'The hello answers the challenge of another connection.',
     hint: 'Recorded traffic was replayed, or a proxy mixes connections: check the devices between the agent and Central.',
   },
-  wrong_transport: {
-    close: 4404,
-    text: 'The hello was made for {found}, but this listener speaks {expected}.',
-    hint: 'A device between agent and Central terminates TLS. If that is intended, set central.websocket.proxied=true in agent.local.conf and add the proxy to the parameter websocket.trustedProxies.',
-  },
-  binding_required: {
-    close: 4405,
-    text: 'The hello is not bound to its TLS connection, and {address} is not a trusted proxy.',
-    hint: 'Remove central.websocket.proxied from agent.local.conf, or add the proxy to the parameter websocket.trustedProxies.',
-  },
-  binding_mismatch: {
-    close: 4406,
-    text: 'The hello is bound to another TLS connection.',
-    hint: 'A device between agent and Central intercepts TLS (an inspecting proxy, or an attacker). Exempt the agent from it, or set central.websocket.proxied=true and add the proxy to websocket.trustedProxies.',
-  },
   agent_key_mismatch: {
     close: 4407,
     text: 'The id {id} belongs to an agent with another key.',
@@ -47,7 +32,7 @@ export const REFUSALS = {
   agent_name_taken: {
     close: 4408,
     text: 'The name {name} belongs to another agent, as its name or its id, or is reserved.',
-    hint: 'Choose another name (agent.name in agent.local.conf).',
+    hint: 'Choose another name (agent.name in agent.local.conf). If this machine replaces that agent, run "queuegate agents recovery-code create {name}" on Central, and the line that it prints on this machine: it keeps the waiting messages.',
   },
   agent_deleted: {
     close: 4409,
@@ -154,6 +139,22 @@ export const REFUSALS = {
     close: 4513,
     text: 'Central has no certificate of the agent {id} on record, and accepts only agents with one (parameter agents.authentication).',
     hint: 'Enroll the agent again ("queue-agent enroll ... --replace-identity"), or accept it by its key once, which issues a certificate: queuegate parameters set agents.authentication=certificate-or-key',
+  },
+  // Retried, since the cause is a proxy, and fixed there.
+  wrong_transport: {
+    close: 4516,
+    text: 'The hello was made for {found}, but this listener speaks {expected}.',
+    hint: 'A device between agent and Central terminates TLS. If that is intended, set central.websocket.proxied=true in agent.local.conf and add the proxy to the parameter websocket.trustedProxies.',
+  },
+  binding_required: {
+    close: 4517,
+    text: 'The hello is not bound to its TLS connection, and {address} is not a trusted proxy.',
+    hint: 'Remove central.websocket.proxied from agent.local.conf, or add the proxy to the parameter websocket.trustedProxies.',
+  },
+  binding_mismatch: {
+    close: 4518,
+    text: 'The hello is bound to another TLS connection.',
+    hint: 'A proxy that inspects TLS, or an attacker, is between agent and Central. Exempt the agent from it, or set central.websocket.proxied=true and add the proxy to websocket.trustedProxies.',
   },
   // Retried, though slowly: an attacker who answers in Central's place for an hour must not stop an agent for ever.
   unproven_central: {

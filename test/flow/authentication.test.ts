@@ -81,14 +81,14 @@ describe('refused with a terminal code', () => {
     const agent = await enrolled();
     expect(
       await (await RawAgent.wss(cleanup, central)).refused({ ...agent, change: { transport: 'ws', binding: null } }),
-    ).toEqual({ code: 'wrong_transport', close: 4404 });
+    ).toEqual({ code: 'wrong_transport', close: 4516 });
   });
 
   it('a hello without channel binding on the wss port', async () => {
     const agent = await enrolled();
     expect(await (await RawAgent.wss(cleanup, central)).refused({ ...agent, change: { binding: null } })).toEqual({
       code: 'binding_required',
-      close: 4405,
+      close: 4517,
     });
   });
 
@@ -97,7 +97,7 @@ describe('refused with a terminal code', () => {
     const other = (await RawAgent.wss(cleanup, central)).hello(agent).binding;
     expect(await (await RawAgent.wss(cleanup, central)).refused({ ...agent, change: { binding: other } })).toEqual({
       code: 'binding_mismatch',
-      close: 4406,
+      close: 4518,
     });
   });
 

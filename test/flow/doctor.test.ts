@@ -294,7 +294,7 @@ describe('something else than the wss port of Central', () => {
   it('is distinguished from it: a WebSocket of another version', async () => {
     const server = createHttpServer().on('upgrade', (_request, socket) =>
       socket.end(
-        'HTTP/1.1 426 Upgrade Required\r\nContent-Type: application/problem+json\r\nContent-Length: 50\r\n\r\n{"type":"urn:queuegate:error:upgrade_required"}   ',
+        'HTTP/1.1 426 Upgrade Required\r\nContent-Type: application/problem+json\r\nContent-Length: 51\r\n\r\n{"type":"urn:queuegate:error:subprotocol_required"}',
       ),
     );
     server.listen(0);
@@ -338,7 +338,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
     const port = await opensslServer(cleanup, await stranger.issue({ name: 'localhost', names: 'DNS:localhost' }));
     expect(lastOf(await examine(port))).toMatchObject({
       step: 'chain',
-      code: 'tls_unknown_authority',
+      code: 'tls_issuer_missing',
       text: expect.stringMatching(/signed by "CN=Stranger Root"[^]*queue-agent truststore import/),
     });
     expect(lastOf(await examine(central.ports.wss))).toMatchObject({
@@ -358,7 +358,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
         until: '20210101000000Z',
       }),
     );
-    expect(lastOf(await examine(port))).toMatchObject({ step: 'chain', code: 'tls_unknown_authority' });
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'chain', code: 'tls_issuer_missing' });
   });
 
   it('says when a root of the same name is trusted, with another key', async () => {
@@ -484,7 +484,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
 
   it('says nothing at all inside TLS that is not verified, whatever the fault', async () => {
     const faults: readonly (readonly [string, IssuedFiles])[] = [
-      ['tls_unknown_authority', await stranger.issue({ name: 'localhost', names: 'DNS:localhost' })],
+      ['tls_issuer_missing', await stranger.issue({ name: 'localhost', names: 'DNS:localhost' })],
       ['tls_wrong_name', await bank.issue({ name: 'other.example', names: 'DNS:other.example' })],
       [
         'tls_expired',

@@ -189,6 +189,13 @@ export async function nginxForwarder(cleanup: Cleanup, to: number): Promise<numb
   return port;
 }
 
+/** nginx as it forwards unless it is configured otherwise: over HTTP/1.0, without Upgrade. */
+export async function nginxWithoutUpgrade(cleanup: Cleanup, to: number): Promise<number> {
+  const [port = 0] = await freePorts(1);
+  await startNginx(cleanup, port, `listen ${port}; location / { proxy_pass http://127.0.0.1:${to}; }`);
+  return port;
+}
+
 async function startNginx(cleanup: Cleanup, port: number, serves: string): Promise<void> {
   const folder = await cleanup.folder();
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(

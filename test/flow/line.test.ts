@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { lacksPeer } from './false-hosts.ts';
+import { lacksPeer, nginxWithoutUpgrade } from './false-hosts.ts';
 import {
   AgentProcess,
   agentFlags,
@@ -138,6 +138,28 @@ describe.skipIf(lacksPeer('tinyproxy'))('an agent whose only way out is an HTTP 
     const again = AgentProcess.start(cleanup, agent.folders, 'of-the-jvm', flags);
     await central.online('of-the-jvm');
     await again.stop();
+  });
+});
+
+describe.skipIf(lacksPeer('nginx'))('a reverse proxy in front of Central', () => {
+  it('that drops Upgrade, or has no Central behind it, is named as that by daemon and doctor, and dialed again', async () => {
+    const agent = await AgentProcess.enrolled(cleanup, central, 'behind-nginx');
+    await central.online('behind-nginx');
+    await agent.stop();
+    const [nothing = 0] = await freePorts(1);
+    for (const [behind, code] of [
+      [central.ports.ws, 'proxy_drops_upgrade'],
+      [nothing, 'proxy_gateway_failed'],
+    ] as const) {
+      const port = await nginxWithoutUpgrade(cleanup, behind);
+      await local(agent.folders, 'central.websocket.secure = false', `central.hosts = 127.0.0.1:${port}`);
+      const { code: exit, steps } = await doctor(agent.folders, 'behind-nginx');
+      expect([exit, steps.at(-1)]).toEqual([1, `protocol ${code}`]);
+      const started = AgentProcess.start(cleanup, agent.folders, 'behind-nginx');
+      const [line] = await started.process.printed(/.*"retryInSeconds".*/);
+      expect(JSON.parse(line)).toMatchObject({ code, agent: 'behind-nginx' });
+      await started.stop();
+    }
   });
 });
 

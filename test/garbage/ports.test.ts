@@ -253,12 +253,13 @@ describe('where agents connect', () => {
     ['a key that is none', upgrade(websocket, version, 'Sec-WebSocket-Key: short', protocol)],
     ['no key', upgrade(websocket, version, protocol)],
     ['another upgrade', upgrade('Upgrade: h2c', version, key, protocol)],
-  ])('%s gets 426 as a problem', async (_, bytes) => {
+  ])('%s gets 426 as a problem', async (title, bytes) => {
+    const code = title.endsWith('subprotocol') ? 'subprotocol_required' : 'upgrade_required';
     for (const port of ['ws', 'wss'] as const) {
       expect(await askPort(port, bytes)).toMatchObject({
         status: 426,
         type: 'application/problem+json',
-        body: { type: 'urn:queuegate:error:upgrade_required' },
+        body: { type: `urn:queuegate:error:${code}` },
       });
     }
   });

@@ -110,7 +110,7 @@ describe('the log of a process', () => {
   /** Logs a thousand lines of 4 KB, and says on stderr how many were lost. */
   const SCRIPT = `
     const { openLog } = await import(process.argv[1]);
-    const { log, lostLines } = openLog('info', { agent: 'a' });
+    const { log, lostLines } = openLog('info', () => ({ agent: 'a' }));
     for (let i = 0; i < 1000; i += 1) log.info({ i, text: 'x'.repeat(4000) }, 'line');
     await new Promise((resolve) => setTimeout(resolve, 10));
     console.error(JSON.stringify(lostLines()));

@@ -207,6 +207,22 @@ describe('at /agent', () => {
     expect(upgraded).toEqual([]);
   });
 
+  test('a WebSocket whose Upgrade a proxy removed gets 426, which says so', async () => {
+    const { port, upgraded } = await listen('ws');
+    const headers = [
+      ['sec-websocket-protocol', SUBPROTOCOL],
+      ['sec-websocket-key', 'dGhlIHNhbXBsZSBub25jZQ=='],
+    ] as const;
+    for (const some of [headers, headers.slice(0, 1), headers.slice(1)]) {
+      const answer = await fetch(`http://127.0.0.1:${port}/agent`, { headers: Object.fromEntries(some) });
+      expect([answer.status, await answer.json()]).toMatchObject([
+        426,
+        { type: 'urn:queuegate:error:upgrade_removed', hint: expect.stringContaining('proxy_set_header Upgrade') },
+      ]);
+    }
+    expect(upgraded).toEqual([]);
+  });
+
   for (const [title, protocols] of [
     ['a wrong subprotocol', ['mqtt', 'queuegate.v0']],
     ['no subprotocol', []],
