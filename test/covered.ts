@@ -325,7 +325,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     by: 'test/flow/start.test.ts',
     why: 'Composition: whole programs as processes.',
     files: [
-      'agent/daemon.ts',
       'agent/main.ts',
       'agent/target.ts',
       'central/agents/open-agents.ts',
