@@ -217,17 +217,9 @@ export class Daemon {
 
   #onState(state: LoopState): void {
     if (state.state === 'connecting') return;
-<<<<<<< HEAD
-    const { reason } = state;
-    const shown = isCoded(reason)
-      ? { code: reason.code, detail: reason.message, hint: reason.hint }
-      : { code: 'internal', detail: textOf(reason), hint: 'Look at the log of the agent.' };
-    this.#set({ state: state.state, stateReason: shown, central: null, connectedAt: null });
-=======
     const { reason, refusedWith } = state;
     const shown = { code: reason.code, detail: reason.message, hint: reason.hint };
-    this.#set({ state: state.state, stateReason: shown, central: null });
->>>>>>> a9ee816 (feat(agent): what proxies do is named, the refusal that ends dialing is logged, lines carry the enrolled name)
+    this.#set({ state: state.state, stateReason: shown, central: null, connectedAt: null });
     if (shown.code === 'stopped' || shown.code === 'next_key') return;
     const facts = {
       code: shown.code,
