@@ -47,7 +47,8 @@ export async function refuseExisting(file: string): Promise<void> {
 
 interface DeleteOrder {
   readonly file: string;
-  readonly alias: string;
+  /** Undefined: the fingerprint names the entry. */
+  readonly alias: string | undefined;
   /** SHA-256, where several entries have the alias (PEM, PKCS#12). */
   readonly fingerprint: string | undefined;
   readonly password: string | undefined;
@@ -62,12 +63,12 @@ export async function deleteEntry(order: DeleteOrder): Promise<{
   /** What else is not as it was. */
   readonly notes: readonly string[];
 }> {
-  const { file, alias, password } = order;
+  const { file, password } = order;
   const opened = await openFile(file, password);
   const { store, bytes } = opened;
   const deleted = entryCalled(opened, order);
   if (deleted.kind === 'key' && !order.privateKey)
-    throw truststoreFault('truststore_is_private_key', { alias: aliasLine(alias), file });
+    throw truststoreFault('truststore_is_private_key', { alias: aliasLine(deleted.alias), file });
   const left = store.entries.filter((entry) => entry !== deleted);
   if (store.format === 'der' || (store.format === 'pem' && left.length === 0))
     throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[store.format] });
@@ -90,7 +91,7 @@ export async function deleteEntry(order: DeleteOrder): Promise<{
 }
 
 function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: DeleteOrder): StoreEntry {
-  const called = store.entries.filter((entry) => aliasKey(entry.alias) === aliasKey(alias));
+  const called = store.entries.filter((entry) => alias === undefined || aliasKey(entry.alias) === aliasKey(alias));
   const meant =
     fingerprint === undefined
       ? called
@@ -101,19 +102,22 @@ function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: Delete
       .slice(0, 20)
       .map((one) => `"${aliasLine(one.alias)}"`)
       .join(', ');
-    throw truststoreFault('truststore_alias_unknown', {
-      file,
-      alias: aliasLine(alias),
-      found:
-        names === ''
-          ? 'no entries at all'
-          : store.entries.length > 20
-            ? `${names} and ${store.entries.length - 20} more`
-            : names,
-    });
+    const found =
+      names === ''
+        ? 'no entries at all'
+        : store.entries.length > 20
+          ? `${names} and ${store.entries.length - 20} more`
+          : names;
+    throw alias === undefined
+      ? truststoreFault('truststore_fingerprint_unknown', { file, found })
+      : truststoreFault('truststore_alias_unknown', { file, alias: aliasLine(alias), found });
   }
   if (more.length > 0)
-    throw truststoreFault('truststore_alias_ambiguous', { file, alias: aliasLine(alias), count: meant.length });
+    throw truststoreFault('truststore_alias_ambiguous', {
+      file,
+      alias: aliasLine(entry.alias),
+      count: meant.length,
+    });
   return entry;
 }
 

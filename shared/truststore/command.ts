@@ -35,8 +35,8 @@ function truststoreUsage(program: CommandIo['program']): string {
       Trusts the certificates of a file (PEM, DER, PKCS#7 .p7b; a chain as well). Makes FILE if it is not there.
       --fingerprint refuses any other certificate (give it once for each); --allow-leaf trusts exactly this certificate,
       also when it is neither an authority's nor a server's.
-  ${program} truststore delete FILE --alias NAME [--fingerprint sha256:...] [--private-key]
-      Deletes an entry; a private key only with --private-key.
+  ${program} truststore delete FILE --alias NAME|--fingerprint sha256:... [--private-key]
+      Deletes an entry, named by its alias, its fingerprint or both; a private key only with --private-key.
   ${program} truststore convert FILE --to NEW_FILE [--type jks|pkcs12|pem] [--leave-out]
       The same entries in another format. Refuses what the new format cannot hold; with --leave-out it goes without.
   ${program} truststore create FILE [--type jks|pkcs12]
@@ -143,11 +143,13 @@ async function deleteCertificate(args: readonly string[], io: CommandIo): Promis
     io,
   );
   const { file } = options;
-  options.needed('alias', 'Which entry? --alias NAME is missing.');
   const fingerprint = options.text('fingerprint');
+  // Aliases that cannot be typed (empty, of thousands of characters, with control characters) are named by their certificate.
+  if (fingerprint === undefined)
+    options.needed('alias', 'Which entry? --alias NAME is missing; --fingerprint names it too.');
   const { deleted, left, notes } = await deleteEntry({
     file,
-    alias: options.alias() ?? '',
+    alias: options.text('alias'),
     fingerprint: fingerprint === undefined ? undefined : readFingerprint(fingerprint),
     password: await options.password(),
     privateKey: options.flag('private-key'),

@@ -23,6 +23,10 @@ export const TRUSTSTORE_ERRORS = {
     text: 'No entry of {file} has the alias "{alias}"; there are {found}.',
     hint: 'Use one of these with --alias; case does not matter.',
   },
+  truststore_fingerprint_unknown: {
+    text: 'No entry of {file} has this fingerprint; there are {found}.',
+    hint: 'Copy the line "SHA-256" of the entry from "truststore list".',
+  },
   truststore_alias_ambiguous: {
     text: '{count} entries of {file} have the alias "{alias}".',
     hint: 'Add --fingerprint sha256:... of the right one; "truststore list" shows it.',
