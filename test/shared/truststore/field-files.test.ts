@@ -58,12 +58,15 @@ describe('every file of the field', () => {
 
   test.each(names)('%s is listed, imported from, imported into and converted, or refused with a code', async (name) => {
     const path = await copyOf(name);
-    await command('list', path);
-    await command('import', join(folder, 'new.jks'), '--certificate', path, '--allow-leaf');
-    await command('convert', path, '--to', join(folder, 'new.p12'));
-    await command('convert', path, '--to', join(folder, 'new.pem'), '--leave-out');
-    await command('import', path, '--certificate', ROOT);
-    await command('list', path);
+    const lines = [
+      ['list', path],
+      ['import', join(folder, 'new.jks'), '--certificate', path, '--allow-leaf'],
+      ['convert', path, '--to', join(folder, 'new.p12')],
+      ['convert', path, '--to', join(folder, 'new.pem'), '--leave-out'],
+      ['import', path, '--certificate', ROOT],
+      ['list', path],
+    ];
+    for (const line of lines) expect((await command(...line)).status).toBeLessThan(2);
   });
 });
 
@@ -176,9 +179,8 @@ describe('truststore convert', () => {
   });
 
   test('two keys of one millisecond keep their own chains', async () => {
-    const [key] = (
-      await openStore({ bytes: await readFile(join(FIELD, 'key-and-root.jks')), file: 'f' })
-    ).entries.filter(({ kind }) => kind === 'key');
+    const store = await openStore({ bytes: await readFile(join(FIELD, 'key-and-root.jks')), file: 'f' });
+    const key = store.entries.find(({ kind }) => kind === 'key');
     if (key?.kind !== 'key') throw new Error('the fixture has a key');
     const other = { ...key, alias: 'other', certificates: [fixture('root-ec.cer')] };
     const path = join(folder, 't.jks');
