@@ -103,6 +103,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '17 s: backups under load',
     quick: 'test/central/store/backup/backup.test.ts',
   },
+  'test/reliability/consumers.test.ts': {
+    why: '15 s: six kills of a daemon under load',
+    quick: 'test/agent/store/consumers.test.ts',
+  },
   'test/reliability/disk-reserve.test.ts': {
     why: '15 s: a disk is filled',
     quick: 'test/central/store/sqlite/space.test.ts',
