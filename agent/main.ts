@@ -13,6 +13,7 @@ import { openAgentStore, type AgentStore } from './store/store.ts';
 import { Routing } from './store/routing.ts';
 import { FIXED_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { agentName, targetName } from './target.ts';
+import { ConsumerReport } from './connection/consumer-report.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
 import type { LocalApiPorts } from './local-api/types.ts';
@@ -146,10 +147,7 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
     onKey: (next) => (key = next),
     log,
     now,
-    after(ms, run) {
-      const timer = setTimeout(run, ms);
-      return () => clearTimeout(timer);
-    },
+    after,
     random: Math.random,
   });
   const trust = createTrustUpdates({
@@ -159,6 +157,8 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
     log,
     now,
   });
+  const consumers = new ConsumerReport({ read: () => store.inbox.consumerPositions(), log, after });
+  store.inbox.onChanged(() => consumers.changed());
   const daemon: Daemon = new Daemon({
     firstConf: conf,
     firstName: who.agent,
@@ -172,13 +172,18 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
     },
     truststore: (fresh) => loadTruststore(fresh.truststore),
     watched: (fresh) => watchedFiles({ ...fresh, dataFolder }),
-    control: createControl({ renewal, trust }),
+    control: createControl({ renewal, trust, consumers }),
     outbox: store.outbox,
     inbox: store.inbox,
     log,
     now,
   });
   return { daemon, key: () => key };
+}
+
+function after(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
 }
 
 /** What local programs may use of the daemon and the logs. */

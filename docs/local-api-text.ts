@@ -85,6 +85,7 @@ Each command goes to exactly one consumer, by its \`type\` and the keys \`consum
   removed, what it has not acknowledged goes to \`default\`: all that \`default\` has not acknowledged then comes again, in the order of
   Central's log, with new cursors. The token of a removed consumer ends.
 - A command that expires before it is acknowledged goes to the dead letters.
+- Central learns how far each consumer is ([PROTOCOL.md](PROTOCOL.md#consumers)).
 - All consumers share the inbox (\`inbox.maxMessages\`, \`inbox.maxBytes\`). When it is full, Central waits, and so do all consumers: a consumer that
   does not run any more should be removed. \`queue-agent consumers list\` shows how many commands wait for each.
 

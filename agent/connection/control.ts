@@ -1,5 +1,5 @@
-// Dispatches the control frames, which travel beside the messages, to the renewal of the certificate and to the trust
-// updates.
+// Dispatches the control frames, which travel beside the messages, to the renewal of the certificate, to the trust
+// updates and to the report of consumers.
 import type { X509Certificate } from 'node:crypto';
 import type {
   AgentControl,
@@ -38,6 +38,11 @@ export interface TrustControl {
   onOffline(): void;
 }
 
+interface ConsumersControl {
+  onOnline(send: SendControl): void;
+  onOffline(): void;
+}
+
 export interface Control {
   /** What the hello names: Central asks for nothing else. */
   readonly capabilities: readonly string[];
@@ -49,15 +54,18 @@ export interface Control {
 export function createControl({
   renewal,
   trust,
+  consumers,
 }: {
   readonly renewal: RenewalControl;
   readonly trust: TrustControl;
+  readonly consumers: ConsumersControl;
 }): Control {
   return {
-    capabilities: ['renewal', 'trust'],
+    capabilities: ['renewal', 'trust', 'consumers'],
     onOnline(send, line): void {
       renewal.onOnline(send, line.key);
       trust.onOnline(send, line);
+      consumers.onOnline(send);
     },
     onFrame(frame): void {
       return frame.type === 'trust' ? trust.onFrame(frame) : renewal.onFrame(frame);
@@ -65,6 +73,7 @@ export function createControl({
     onOffline(): void {
       renewal.onOffline();
       trust.onOffline();
+      consumers.onOffline();
     },
   };
 }

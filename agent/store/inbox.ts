@@ -5,7 +5,7 @@ import { tombstoneJson, type Item } from '../../shared/delivery/message.ts';
 import type { OutboxBounds } from '../../shared/delivery/log-interfaces.ts';
 import { databaseFault } from '../../shared/sqlite/errors.ts';
 import { ID_REUSED, type Begin, type InboxLog } from '../../shared/sqlite/logs/inbox-log.ts';
-import type { Position } from '../../shared/wire/messages.ts';
+import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { Commands, CommandTotal, ConsumerTotal, NewCommand, TakenCommand } from './commands.ts';
 import type { Disk } from './outbox.ts';
 import { CENTRAL } from './migrations.ts';
@@ -31,19 +31,6 @@ interface InboxDepth extends CommandTotal {
 interface ConsumerDepth extends ConsumerTotal {
   readonly types: readonly string[];
   readonly oldestAt: number | null;
-}
-
-/** How far the consumers are in Central's log (docs/PROTOCOL.md, consumers). */
-interface ConsumerPositions {
-  /** Null: nothing of the present log has been stored. */
-  readonly position: Position | null;
-  readonly consumers: readonly {
-    readonly name: string;
-    readonly types: readonly string[];
-    /** The number of its oldest command that it has not acknowledged; null: none. */
-    readonly waitingFrom: number | null;
-    readonly waitingCount: number;
-  }[];
 }
 
 interface WaitingTaker {
@@ -220,13 +207,14 @@ export class Inbox {
     );
   }
 
-  consumerPositions(): Promise<ConsumerPositions> {
+  /** How far the consumers are in Central's log (docs/PROTOCOL.md, consumers). */
+  consumerPositions(): Promise<Omit<Consumers, 'type'>> {
     const { disk, log, commands } = this.#options;
     return disk.read(() => ({
       position: log.position(CENTRAL),
       consumers: commands.totals().map(({ name, messages }) => ({
         name,
-        types: this.#typesOf(name),
+        types: [...this.#typesOf(name)],
         waitingFrom: commands.firstNumberOf(name),
         waitingCount: messages,
       })),

@@ -8,6 +8,7 @@ import { AgentRate, RENEWAL_BURST, SECONDS_PER_RENEWAL } from '../sessions/limit
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Incidents } from './incidents.ts';
+import { ConsumerReports } from './consumer-reports.ts';
 import { AgentDirectory } from './lookup.ts';
 import { NameReport } from './name-faults.ts';
 import { QuotaReport } from './quota-report.ts';
@@ -31,6 +32,7 @@ interface Agents {
   readonly quotas: QuotaReport;
   readonly renewals: Renewals;
   readonly revocations: Revocations;
+  readonly consumerReports: ConsumerReports;
 }
 
 export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
@@ -54,6 +56,7 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       log,
       now,
     }),
+    consumerReports: new ConsumerReports({ agents, log, now }),
     revocations: createRevocations({ agents, certificates, audit, sessions, lists: pki.revocationLists, log, now }),
   };
 }

@@ -1,6 +1,7 @@
 // Subscribes the parts of Central to each other's events. There is no other place that does.
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
+import type { ConsumerReports } from '../agents/consumer-reports.ts';
 import type { Renewals } from '../agents/renewal.ts';
 import type { CentralAgent } from '../central-agent.ts';
 import type { CentralEvents, Events } from '../events.ts';
@@ -16,6 +17,7 @@ interface Subscribers {
   readonly store: Pick<Store, 'bound'>;
   readonly renewals: Renewals;
   readonly trustPublication: TrustPublication;
+  readonly consumerReports: ConsumerReports;
   readonly apps: OpenedListeners['apps'];
   readonly onParametersChanged: OpenedListeners['onParametersChanged'];
   readonly centralAgent: CentralAgent | undefined;
@@ -24,7 +26,11 @@ interface Subscribers {
 
 export function subscribe({ events, ...parts }: Subscribers): void {
   const { store, apps, centralAgent, log } = parts;
-  const control = createControl({ renewal: parts.renewals, trust: parts.trustPublication });
+  const control = createControl({
+    renewal: parts.renewals,
+    trust: parts.trustPublication,
+    consumers: parts.consumerReports,
+  });
   events.on('agentOnline', (session) => control.onOpened(session));
   events.on('agentControl', (session, frame) => control.onFrame(session, frame));
   events.on('certificateReplaced', (credentials) => apps.show(credentials));

@@ -1,6 +1,6 @@
 // Checks whether an agent may send a control frame now: each answer needs a request before it, so that an agent cannot
 // make Central write more often than Central requests.
-import type { AgentControl, CentralControl } from '../../shared/wire/messages.ts';
+import { MAX_CONSUMERS_BYTES, type AgentControl, type CentralControl } from '../../shared/wire/messages.ts';
 
 /** The open requests of one session. */
 export class ControlLedger {
@@ -21,8 +21,14 @@ export class ControlLedger {
   }
 
   /** Records a frame of the agent; returns the fault when it is not allowed now. */
-  received({ type }: AgentControl): string | undefined {
+  received(frame: AgentControl): string | undefined {
+    const { type } = frame;
     switch (type) {
+      case 'consumers':
+        // Nothing asks for it: it is bounded by its size, and by the rate of all control frames.
+        return JSON.stringify(frame).length > MAX_CONSUMERS_BYTES
+          ? `consumers of more than ${MAX_CONSUMERS_BYTES} bytes`
+          : undefined;
       case 'trusted':
       case 'trust-refused':
         if (this.#trust === 0) return `${type} without a trust frame before it`;

@@ -1,5 +1,12 @@
-// Dispatches control frames (renewal of certificates, trust) to the part of Central that handles them.
-import type { AgentControl, RenewInstalled, Renew, Trusted, TrustRefused } from '../../shared/wire/messages.ts';
+// Dispatches control frames (renewal of certificates, trust, consumers) to the part of Central that handles them.
+import type {
+  AgentControl,
+  Consumers,
+  RenewInstalled,
+  Renew,
+  Trusted,
+  TrustRefused,
+} from '../../shared/wire/messages.ts';
 import type { Session } from './session.ts';
 import type { ControlPort } from './sessions.ts';
 
@@ -16,12 +23,18 @@ interface TrustFrames {
   onFrame(session: Session, frame: Trusted | TrustRefused): void;
 }
 
+interface ConsumerFrames {
+  onFrame(session: Session, frame: Consumers): void;
+}
+
 export function createControl({
   renewal,
   trust,
+  consumers,
 }: {
   readonly renewal: RenewalFrames;
   readonly trust: TrustFrames;
+  readonly consumers: ConsumerFrames;
 }): ControlPort {
   return {
     onOpened(session): void {
@@ -36,6 +49,8 @@ export function createControl({
         case 'trusted':
         case 'trust-refused':
           return trust.onFrame(session, frame);
+        case 'consumers':
+          return consumers.onFrame(session, frame);
       }
     },
   };

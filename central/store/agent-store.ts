@@ -1,7 +1,7 @@
 // The part of the store's interface for agents: registration, lookup, sessions, revocation and incidents.
 // The rules of store.ts apply.
 import type { LogDepth } from '../../shared/delivery/log-interfaces.ts';
-import type { Position } from '../../shared/wire/messages.ts';
+import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { AgentCertificate, Revocation, RevocationReason } from './certificate-store.ts';
 
 /**
@@ -84,6 +84,17 @@ export interface ClaimedSession {
   readonly up: Position | null;
   /** True when the next key became the current one. */
   readonly promoted: boolean;
+}
+
+/** What an agent reported of the consumers of its commands, last. */
+export interface ConsumerReport {
+  readonly agentId: string;
+  /** Of the session that reported it. */
+  readonly epoch: number;
+  readonly at: number;
+  /** Null: the agent has no command of the present log. */
+  readonly position: Position | null;
+  readonly consumers: Consumers['consumers'];
 }
 
 export interface NewIncident {
@@ -192,6 +203,10 @@ export interface AgentStore {
     agentId: string,
     revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string },
   ): Promise<number>;
+  /** Keeps the last report of each agent, unless a newer session holds its epoch. May wait for the next commit. */
+  recordConsumers(reports: readonly ConsumerReport[]): Promise<void>;
+  /** The last report of an agent; undefined: none, or the agent is unknown. */
+  consumersOf(agentId: string): Promise<ConsumerReport | undefined>;
   countByState(): Promise<Readonly<Record<AgentState, number>>>;
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
   /**

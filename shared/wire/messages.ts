@@ -21,6 +21,7 @@
 //     | <------------------------ renew-now - |   renew within a time (a new authority signs)
 //     | <------------------------- trust ---- |   the certificates to trust Central by
 //     | ---- trusted / trust-refused -------> |   which of them the agent's truststore holds now
+//     | ---- consumers ---------------------> |   which programs take commands at the agent, and how far each is
 //     |   An answer needs its question: at most one trusted or trust-refused for each trust, one renew-installed for each
 //     |   renewed, and one renew at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
 //     |      WebSocket pings both ways; a side that hears nothing for two and a half periods ends the connection
@@ -277,6 +278,37 @@ const TRUST_REFUSED = {
   properties: { type: { const: 'trust-refused' }, code, detail: line, hint: line },
 } as const;
 
+/**
+ * The consumers of an agent's commands: which types each gets, and what it has not acknowledged yet. Of all commands
+ * through `position.number` those of a consumer before its `waitingFrom` are acknowledged by it (or have expired).
+ */
+export const CONSUMERS = {
+  type: 'object',
+  required: ['type', 'position', 'consumers'],
+  properties: {
+    type: { const: 'consumers' },
+    /** The last command that the agent has on disk, as in its hello. */
+    position: positionOrNull,
+    consumers: {
+      type: 'array',
+      maxItems: 33,
+      items: {
+        type: 'object',
+        required: ['name', 'types', 'waitingFrom', 'waitingCount'],
+        properties: {
+          name: { type: 'string', minLength: 1, maxLength: 32 },
+          types: { type: 'array', maxItems: 64, items: { type: 'string', minLength: 1, maxLength: 128 } },
+          /** In the present incarnation of the commands; null: it has acknowledged all of it. */
+          waitingFrom: { anyOf: [{ type: 'null' }, { type: 'integer', minimum: 1, maximum: MAX_NUMBER }] },
+          waitingCount: number,
+        },
+      },
+    },
+  },
+} as const;
+/** The largest such frame: what agent.conf may say of consumers fits. */
+export const MAX_CONSUMERS_BYTES = 32 * 1024;
+
 /** What an agent may send, by type. */
 export const FROM_AGENT = {
   hello: HELLO,
@@ -289,6 +321,7 @@ export const FROM_AGENT = {
   'renew-installed': RENEW_INSTALLED,
   trusted: TRUSTED,
   'trust-refused': TRUST_REFUSED,
+  consumers: CONSUMERS,
 } as const satisfies Record<string, JsonSchema>;
 /** What Central may send, by type. */
 export const FROM_CENTRAL = {
@@ -330,9 +363,10 @@ export type RenewNow = Static<typeof RENEW_NOW>;
 export type Trust = Static<typeof TRUST>;
 export type Trusted = Static<typeof TRUSTED>;
 export type TrustRefused = Static<typeof TRUST_REFUSED>;
+export type Consumers = Static<typeof CONSUMERS>;
 
-/** Frames beside the messages, about the agent's certificate and what it trusts. */
-export type AgentControl = Renew | RenewInstalled | Trusted | TrustRefused;
+/** Frames beside the messages, about the agent's certificate, what it trusts, and its consumers. */
+export type AgentControl = Renew | RenewInstalled | Trusted | TrustRefused | Consumers;
 export type CentralControl = Renewed | RenewRefused | RenewNow | Trust;
 
 export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume | AgentControl;

@@ -2,6 +2,7 @@
 // delivered to its consumer until that one acknowledged it, none is lost, none goes to the other.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import {
@@ -81,7 +82,8 @@ class Program {
 it(
   `loses nothing and mixes nothing up over ${KILLS} kills of the daemon`,
   async () => {
-    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    const folder = await cleanup.folder();
+    const central = await CentralProcess.start(cleanup, folder);
     const folders = await agentFolders(cleanup);
     await writeFile(
       join(folders.profile, 'conf', 'agent.local.conf'),
@@ -146,6 +148,12 @@ it(
       items: { command: { id: string } }[];
     };
     expect(items.map(({ command }) => command.id)).toEqual(sent['default']);
+    // Central knows it, too.
+    await until(() => {
+      using database = new DatabaseSync(join(folder, 'central.db'), { readOnly: true });
+      const report = String(database.prepare('SELECT report FROM consumer_report').get()?.['report']);
+      return report.includes('"name":"printer","types":["print.*"],"waitingFrom":null,"waitingCount":0') || undefined;
+    }, WITHIN_MS);
     const listed = await runNode('agent/cli.ts', ['consumers', 'list', '--json', ...flags]);
     expect(JSON.parse(listed.stdout)).toMatchObject({
       items: [

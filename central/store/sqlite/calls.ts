@@ -67,6 +67,8 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     // One process holds the data folder: whatever name a session was recorded under, nothing serves it any more.
     endAbandonedSessions: (_node, now, reason) => writer.call('endAbandonedSessions', [now, reason]),
     revoke: (agentId, { reason, now, text }) => writer.call('revokeAgent', [agentId, reason, now, text]),
+    recordConsumers: (reports) => writer.call('recordConsumers', [reports], LAZY),
+    consumersOf: (agentId) => reader.call('consumersOf', [agentId]),
     countByState: () => reader.call('countAgentsByState', []),
     quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
     recordIncident: (incident) => writer.call('recordIncident', [incident]),

@@ -318,6 +318,19 @@ const ENROLLMENT_REQUESTS = `
   CREATE INDEX enrollment_request_site ON enrollment_request (state, site, last_requested_at);
 `;
 
+/** What each agent reported last of the consumers of its commands, as JSON. */
+const CONSUMER_REPORTS = `
+  CREATE TABLE consumer_report (
+    agent INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    report TEXT NOT NULL
+  ) STRICT;
+  CREATE TRIGGER consumer_report_of_removed_agent AFTER DELETE ON agent BEGIN
+    DELETE FROM consumer_report WHERE agent = OLD.key;
+  END;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -330,4 +343,5 @@ export const MIGRATIONS: readonly string[] = [
   REVOKED_KEYS,
   KEY_MATERIAL_VERSIONS,
   ENROLLMENT_REQUESTS,
+  CONSUMER_REPORTS,
 ];

@@ -58,6 +58,34 @@ export function agentContract(open: OpenEngine): void {
     expect(await store.agents.findByName('branch')).toBeUndefined();
   });
 
+  it('keeps the last report of the consumers of an agent, unless it is of an older session, over a restart until the agent is deleted', async () => {
+    await registered(store, 'a1');
+    await registered(store, 'a2');
+    const { epoch } = await store.agents.claimSession(claimOf('a1'));
+    expect(await store.agents.consumersOf('a1')).toBeUndefined();
+    const report = (agentId: string, of: number, waitingCount: number) => ({
+      agentId,
+      epoch: of,
+      at: NOW + waitingCount,
+      position: { incarnation: 'A', number: 9, id: 'x' },
+      consumers: [{ name: 'default', types: ['t.*'], waitingFrom: 4, waitingCount }],
+    });
+    const last = report('a1', epoch, 2);
+    await store.agents.recordConsumers([
+      report('a1', epoch, 1),
+      last,
+      report('a1', epoch - 1, 3),
+      report('a2', 5, 1),
+      report('nobody', 1, 1),
+    ]);
+    expect(await store.agents.consumersOf('a1')).toEqual(last);
+    expect(await store.agents.consumersOf('a2')).toBeUndefined();
+    store = await engine.restart();
+    expect(await store.agents.consumersOf('a1')).toEqual(last);
+    await store.agents.remove('a1');
+    expect(await store.agents.consumersOf('a1')).toBeUndefined();
+  });
+
   it('takes a token only as often and as long as it may, and uses none up for what it refuses', async () => {
     await store.tokens.addEnrollmentToken(enrollmentToken('two', { maxUses: 2 }));
     await store.tokens.addEnrollmentToken(enrollmentToken('old', { expiresAt: NOW }));

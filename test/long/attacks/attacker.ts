@@ -223,7 +223,7 @@ async function hello(
         transport: 'wss',
         binding: carrier instanceof TLSSocket ? (channelBinding(carrier) ?? null) : null,
         release: null,
-        capabilities: ['renewal', 'trust'],
+        capabilities: ['renewal', 'trust', 'consumers'],
         logs: { down: null },
         ...change,
       };

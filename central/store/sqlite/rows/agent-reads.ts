@@ -2,7 +2,13 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { MIN_ID_PREFIX } from '../../agent-names.ts';
-import { AGENT_STATES, type AgentRecord, type AgentState, type SessionRecord } from '../../agent-store.ts';
+import {
+  AGENT_STATES,
+  type AgentRecord,
+  type AgentState,
+  type ConsumerReport,
+  type SessionRecord,
+} from '../../agent-store.ts';
 import type { AgentCertificate } from '../../certificate-store.ts';
 import { BEHIND_ANY, ID_BEGINS_WITH } from './agent-names.ts';
 import { revocationOf } from './certificates.ts';
@@ -43,6 +49,7 @@ export function agentReads(database: DatabaseSync) {
   );
   const byState = database.prepare('SELECT state, count(*) AS rows FROM agent GROUP BY state');
   return {
+    ...consumerReads(database),
     countAgentsByState: () => countsByState(AGENT_STATES, byState.all()),
     getAgent: (id: string) => oneAgent(byId.get(id)),
     findAgentByKey: (keyThumbprint: string) => oneAgent(byKey.get(keyThumbprint)),
@@ -56,6 +63,21 @@ export function agentReads(database: DatabaseSync) {
     },
     listAgents: (after: string, limit: number, state: AgentState | null) =>
       page.all(after, state, limit).map(agentRecord),
+  };
+}
+
+function consumerReads(database: DatabaseSync) {
+  const find = database.prepare(`
+    SELECT consumer_report.epoch, consumer_report.at, consumer_report.report FROM consumer_report
+    JOIN agent ON agent.key = consumer_report.agent WHERE agent.id = ?`);
+  return {
+    consumersOf(agentId: string): ConsumerReport | undefined {
+      const row = find.get(agentId);
+      if (row === undefined) return undefined;
+      // Written by recordConsumers only.
+      const report = JSON.parse(text(row, 'report')) as Pick<ConsumerReport, 'position' | 'consumers'>;
+      return { agentId, epoch: integer(row, 'epoch'), at: integer(row, 'at'), ...report };
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import type { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
-import type { AgentRecord, ClaimedSession, NewAgent, SessionClaim } from '../../agent-store.ts';
+import type { AgentRecord, ClaimedSession, ConsumerReport, NewAgent, SessionClaim } from '../../agent-store.ts';
 import type { RevocationReason } from '../../certificate-store.ts';
 import { storeFault } from '../../errors.ts';
 import type { EnrollmentTokenRecord } from '../../token-store.ts';
@@ -26,6 +26,7 @@ export function agentWrites(database: DatabaseSync, needs: AgentWritesNeeds) {
     ...registrationWrites(database, needs),
     ...sessionWrites(database, needs),
     ...restrictionWrites(database, needs),
+    ...consumerWrites(database),
   };
 }
 
@@ -225,6 +226,19 @@ export function agentKeys(database: DatabaseSync) {
       const row = select.get(id);
       if (row === undefined || integer(row, 'epoch') !== epoch) throw storeFault('stale_epoch', { id });
       return integer(row, 'key');
+    },
+  };
+}
+
+/** What agents reported of the consumers of their commands. */
+function consumerWrites(database: DatabaseSync) {
+  const record = database.prepare(`
+    INSERT INTO consumer_report (agent, epoch, at, report) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1 AND epoch = ?2
+    ON CONFLICT DO UPDATE SET epoch = excluded.epoch, at = excluded.at, report = excluded.report`);
+  return {
+    recordConsumers(reports: readonly ConsumerReport[]): void {
+      for (const { agentId, epoch, at, position, consumers } of reports)
+        record.run(agentId, epoch, at, JSON.stringify({ position, consumers }));
     },
   };
 }
