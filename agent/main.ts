@@ -108,7 +108,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     return {
       conf,
       failed,
-      reload: () => reload(ground),
+      reload: () => reload(ground, tokens),
       async stop(): Promise<void> {
         if (opened.disposed) return;
         // In the opposite order: maintenance, local API, connection, store.
@@ -273,15 +273,18 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
   for (const warning of conf.warnings) log.warn(warning);
 }
 
-/** Applies log.level. Names the settings that count from the next connection on, and those that need a restart. */
-async function reload({ request, conf, log }: Ground): Promise<void> {
+/** Applies log.level and consumers. Names the settings that count from the next connection on, and those that need a restart. */
+async function reload({ request, conf, store, log }: Ground, tokens: ConsumerTokens): Promise<void> {
   try {
     const fresh = await loadAgentConf(request);
     log.level = fresh.logLevel;
+    const gone = await store.inbox.route(new Routing(fresh.consumers));
+    await tokens.change(fresh.consumers, gone);
     const changed = changedSettings(conf.settings, fresh.settings).filter((name) => name !== 'log.level');
     log.info(
       {
         logLevel: fresh.logLevel,
+        consumers: fresh.consumers.map(({ name }) => name),
         nextConnection: changed.filter((name) => !FIXED_SETTINGS.has(name)),
         needsRestart: changed.filter((name) => FIXED_SETTINGS.has(name)),
       },

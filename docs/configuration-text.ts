@@ -84,10 +84,10 @@ depends on within a second or two, also while it waits for its next try or has s
 | --- | --- |
 | \`central.*\`, \`truststore\`, \`truststore.password\`, \`jetty.jvm.args\`, \`agent.name\`, the truststore file itself | at the next connection; a session that is open goes on as it is |
 | \`enrollment.file\`, \`agent.id\` | at the enrollment |
-| \`log.level\` | at SIGHUP |
+| \`log.level\`, \`consumer.*\` | at SIGHUP |
 | everything else | at the next start of the agent |
 
-On SIGHUP the agent reads its configuration at once, applies \`log.level\`, and logs which of the changed settings count from
+On SIGHUP the agent reads its configuration at once, applies \`log.level\` and consumers, and logs which of the changed settings count from
 the next connection on and which need a restart. An error in the files is logged, and nothing changes.
 
 Environment and flags are those of the process: they change with a restart only.

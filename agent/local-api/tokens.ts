@@ -31,8 +31,9 @@ const PRIVATE_FOLDER = 0o700;
 
 export class ConsumerTokens {
   readonly #needs: ConsumerTokensNeeds;
-  readonly #files = new Map<string, TokenFile>();
-  readonly #problems: CodedError[] = [];
+  #files = new Map<string, TokenFile>();
+  #groups = new Map<string, string | undefined>();
+  #problems: CodedError[] = [];
   #addresses: LocalApiAddresses = { socket: null, url: null };
 
   private constructor(needs: ConsumerTokensNeeds) {
@@ -42,7 +43,18 @@ export class ConsumerTokens {
   /** Opens or makes the tokens; `publish` writes the files. */
   static async open(needs: ConsumerTokensNeeds): Promise<ConsumerTokens> {
     const tokens = new ConsumerTokens(needs);
-    const { dataFolder, folder, consumers, gone = [], now } = needs;
+    await tokens.#open(needs.consumers, needs.gone ?? []);
+    return tokens;
+  }
+
+  /** From now on these consumers have tokens; those that were there before keep theirs. Errors: file faults. */
+  async change(consumers: readonly ConsumerGroup[], gone: readonly string[]): Promise<void> {
+    await this.#open(consumers, gone);
+    await this.publish(this.#addresses);
+  }
+
+  async #open(consumers: readonly ConsumerGroup[], gone: readonly string[]): Promise<void> {
+    const { dataFolder, folder, now } = this.#needs;
     for (const name of gone) await rm(join(folder, `${name}.json`), { force: true });
     const others = consumers.filter(({ name }) => name !== DEFAULT_CONSUMER);
     if (others.length > 0)
@@ -51,13 +63,16 @@ export class ConsumerTokens {
         mode: others.some(({ group }) => group !== undefined) ? SHARED_FOLDER : PRIVATE_FOLDER,
       });
     const own = consumers.find(({ name }) => name === DEFAULT_CONSUMER) ?? { name: DEFAULT_CONSUMER };
+    this.#problems = [];
+    this.#groups = new Map(consumers.map(({ name, group }) => [name, group]));
+    const files = new Map<string, TokenFile>();
     for (const consumer of [own, ...others]) {
       const { name } = consumer;
       const path = name === DEFAULT_CONSUMER ? join(dataFolder, LOCAL_API_FILE) : join(folder, `${name}.json`);
-      const groupId = await tokens.#groupOf(consumer, path);
-      tokens.#files.set(name, await TokenFile.open({ path, now, groupId }));
+      const groupId = await this.#groupOf(consumer, path);
+      files.set(name, await TokenFile.open({ path, now, groupId }));
     }
-    return tokens;
+    this.#files = files;
   }
 
   /** The consumer that a token belongs to. All tokens are compared, whatever was sent. */
@@ -95,7 +110,7 @@ export class ConsumerTokens {
     try {
       await file.publish(this.#addresses);
     } catch (error) {
-      const group = this.#needs.consumers.find((consumer) => consumer.name === name)?.group;
+      const group = this.#groups.get(name);
       if (group === undefined || !isCoded(error) || systemCode(error.cause) !== 'EPERM') throw error;
       // The owner's only, where the group cannot have it: never wider than was asked for.
       this.#problems.push(

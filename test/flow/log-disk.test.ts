@@ -156,7 +156,7 @@ describe('signals', () => {
     await central.online('branch');
     await appendFile(
       join(agent.folders.profile, 'conf/agent.local.conf'),
-      '\nlog.level = debug\noutbox.maxMessages = 5000\ncentral.websocket.proxied = true\n',
+      '\nlog.level = debug\noutbox.maxMessages = 5000\ncentral.websocket.proxied = true\nconsumer.printer.types = print.*\n',
     );
     for (const { process } of [central, agent]) {
       for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) process.child.kill(signal);
@@ -164,8 +164,9 @@ describe('signals', () => {
       expect(process.stderr).not.toMatch(/Debugger/);
     }
     expect(agent.process.stdout).toMatch(
-      /"logLevel":"debug","nextConnection":\["central.websocket.proxied"\],"needsRestart":\["outbox.maxMessages"\]/,
+      /"logLevel":"debug","consumers":\["printer"\],"nextConnection":\["central.websocket.proxied"\],"needsRestart":\["outbox.maxMessages"\]/,
     );
+    expect(readFileSync(join(agent.folders.data, 'consumers', 'printer.json'), 'utf8')).toContain('"token":"qgl_');
     await appendFile(join(agent.folders.profile, 'conf/agent.local.conf'), 'log.level = loud\n');
     agent.process.child.kill('SIGHUP');
     await agent.process.printed(/the configuration could not be read again; the agent goes on with the one before/);

@@ -29,6 +29,7 @@ export async function temporaryFolder(): Promise<string> {
 
 export interface Opened {
   readonly api: LocalApi;
+  readonly tokens: ConsumerTokens;
   readonly dataFolder: string;
   readonly port: number;
   readonly file: () => Promise<{ socket: string | null; url: string | null; token: string }>;
@@ -92,15 +93,16 @@ export async function openApi({
   const lines: Opened['lines'] = [];
   const ports = fakePorts(change);
   const log = (facts: object, text: string): void => void lines.push({ facts, text });
+  const tokens = await ConsumerTokens.open({
+    dataFolder,
+    folder: consumersFolder ?? join(dataFolder, 'consumers'),
+    consumers,
+    now: ports.now,
+  });
   const api = await openLocalApi({
     settings: { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined, ...settings },
     dataFolder,
-    tokens: await ConsumerTokens.open({
-      dataFolder,
-      folder: consumersFolder ?? join(dataFolder, 'consumers'),
-      consumers,
-      now: ports.now,
-    }),
+    tokens,
     ports,
     log: { info: log, warn: log },
     shares: new LocalShares({ ...LOCAL_LIMITS, ...limits }),
@@ -110,7 +112,7 @@ export async function openApi({
   const file = async () =>
     JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as Awaited<ReturnType<Opened['file']>>;
   const { token, url } = await file();
-  return { api, dataFolder, port: url === null ? 0 : Number(new URL(url).port), file, token, lines };
+  return { api, tokens, dataFolder, port: url === null ? 0 : Number(new URL(url).port), file, token, lines };
 }
 
 /** A connection of which all that came is kept. */

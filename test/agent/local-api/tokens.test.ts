@@ -131,6 +131,22 @@ describe('a token', () => {
   });
 });
 
+describe('consumers that change while the daemon runs', () => {
+  it('keep their tokens when they stay, get one when they are new, and lose it when they are gone', async () => {
+    const { port, dataFolder, tokens, tokenOf, token } = await start();
+    const [printer, display] = [await tokenOf('printer'), await tokenOf('display')];
+    await tokens.change([{ name: 'printer' }, { name: 'kiosk' }], ['display']);
+    const statusOf = async (one: string): Promise<number> =>
+      (await ask(port, 'GET /api/v1/status', bearer(one))).status;
+    expect([await statusOf(token), await statusOf(printer), await statusOf(display)]).toEqual([200, 200, 401]);
+    expect(await statusOf(await tokenOf('kiosk'))).toBe(200);
+    expect(await tokenOf('printer')).toBe(printer);
+    const kiosk = JSON.parse(await readFile(join(dataFolder, 'consumers', 'kiosk.json'), 'utf8')) as object;
+    expect(kiosk).toMatchObject({ url: `http://127.0.0.1:${port}` });
+    await expect(stat(join(dataFolder, 'consumers', 'display.json'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
 describe('the token file of a consumer', () => {
   it('says where the API is, as that of default does, and only the account of the agent may read it', async () => {
     const { dataFolder, port, socket, file } = await start();
