@@ -121,6 +121,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/commands/rotation.ts',
       'central/cli/commands/tokens.ts',
       'central/cli/secret-answer.ts',
+      'central/cli/connection/target.ts',
     ],
   },
   {

@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fastify } from 'fastify';
 import { describe, expect, it } from 'vitest';
-import { COMMAND_NAMES } from '../central/cli/run.ts';
+import { COMMAND_NAMES } from '../central/cli/commands.ts';
 import { adminRoutes } from '../central/admin/routes.ts';
 import type { AdminServices } from '../central/admin/services.ts';
 import { createMetrics } from '../central/metrics.ts';

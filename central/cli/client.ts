@@ -12,12 +12,17 @@ import { cliFault } from './errors.ts';
 import { shown } from './print.ts';
 
 /** Where Central is: by HTTPS, or by its socket on this host. */
-export type Target = { readonly url: URL } | { readonly socket: () => Promise<string>; readonly named: string };
+type Target = { readonly url: URL } | { readonly socket: () => Promise<string>; readonly named: string };
 
-interface ClientOptions {
+export interface Connection {
   readonly target: Target;
   /** PEM of what to trust; undefined: what Node trusts. */
   readonly ca: string | undefined;
+}
+
+interface ClientOptions {
+  /** Called when the first request is made, and before the token is read. */
+  readonly connection: () => Promise<Connection>;
   /** Called when the first request is made. */
   readonly token: () => Promise<string>;
   readonly signal: AbortSignal;
@@ -52,14 +57,18 @@ export interface Client {
 /** The fault of a request, with the list that a problem document may carry. */
 export class RestError extends CodedError {
   readonly errors: readonly string[];
+  /** As it came. */
+  readonly document: Readonly<Record<string, unknown>>;
 
   constructor(
     code: string,
     problem: { readonly text: string; readonly hint: string; readonly status: number },
     errors: readonly string[],
+    document: Readonly<Record<string, unknown>>,
   ) {
     super(code, problem, {});
     this.errors = errors;
+    this.document = document;
   }
 }
 
@@ -85,28 +94,36 @@ interface Answer {
 }
 
 export function createClient(options: ClientOptions): Client {
-  const named = 'url' in options.target ? options.target.url.origin : options.target.named;
+  let known: Promise<Connection> | undefined;
+  const connected = async (): Promise<Connected> => {
+    const connection = await (known ??= options.connection());
+    const { target } = connection;
+    return { ...options, ...connection, named: 'url' in target ? target.url.origin : target.named };
+  };
 
-  async function send(method: string, path: string, call: Call): Promise<Answer> {
-    const prepared = await prepare(options, method, path, call, { timeout: TIMEOUT_MS });
-    return await reaching(options, named, () => exchange(prepared));
+  async function send(method: string, path: string, call: Call): Promise<{ answer: Answer; named: string }> {
+    const to = await connected();
+    const prepared = await prepare(to, method, path, call, { timeout: TIMEOUT_MS });
+    return { answer: await reaching(to, () => exchange(prepared)), named: to.named };
   }
 
   return {
     async request(method, path, call = {}) {
-      const answer = await send(method, path, call);
+      const { answer, named } = await send(method, path, call);
       const value = answer.text === '' && isSuccess(answer.status) ? undefined : jsonOf(answer, named);
       if (!isSuccess(answer.status)) throw problemOf(value, answer, named);
       return value;
     },
     async text(path, call = {}) {
-      const answer = await send('GET', path, call);
+      const { answer, named } = await send('GET', path, call);
       if (!isSuccess(answer.status)) throw problemOf(jsonOf(answer, named), answer, named);
       return answer.text;
     },
     async download(path, call) {
-      const prepared = await prepare(options, 'POST', path, call, { timeout: LONG_TIMEOUT_MS });
-      return await reaching(options, named, async () => {
+      const to = await connected();
+      const { named } = to;
+      const prepared = await prepare(to, 'POST', path, call, { timeout: LONG_TIMEOUT_MS });
+      return await reaching(to, async () => {
         const request = begin(prepared);
         request.end(prepared.payload);
         const response = await responseOf(request);
@@ -116,8 +133,10 @@ export function createClient(options: ClientOptions): Client {
       });
     },
     async upload(path, { query, headers, content }) {
-      const prepared = await prepare(options, 'POST', path, { query }, { headers, timeout: LONG_TIMEOUT_MS });
-      return await reaching(options, named, async () => {
+      const to = await connected();
+      const { named } = to;
+      const prepared = await prepare(to, 'POST', path, { query }, { headers, timeout: LONG_TIMEOUT_MS });
+      return await reaching(to, async () => {
         const request = begin(prepared);
         const response = responseOf(request);
         // Refused in the middle: the answer says why, the broken pipe does not.
@@ -130,6 +149,11 @@ export function createClient(options: ClientOptions): Client {
   };
 }
 
+interface Connected extends ClientOptions, Connection {
+  /** For errors. */
+  readonly named: string;
+}
+
 interface PreparedRequest {
   readonly target: URL;
   readonly options: RequestOptions & { readonly timeout: number };
@@ -138,7 +162,7 @@ interface PreparedRequest {
 
 /** Where a request goes, with its headers and its token. */
 async function prepare(
-  { target: to, ca, token, signal }: ClientOptions,
+  { target: to, ca, token, signal }: Connected,
   method: string,
   path: string,
   { query = {}, body, bodyText }: Call,
@@ -163,7 +187,7 @@ async function prepare(
 }
 
 /** Turns a failure to reach Central into an error with its hint. */
-async function reaching<T>({ signal }: ClientOptions, named: string, work: () => Promise<T>): Promise<T> {
+async function reaching<T>({ signal, named }: Connected, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -245,8 +269,6 @@ function problemOf(value: unknown, answer: Answer, url: string): CodedError {
         isRecord(candidate) ? `${shown(candidate['name'])}  ${shown(candidate['id'])}` : '',
       )
     : [];
-  return new RestError(code, { text: shown(detail ?? title), hint: shown(hint), status: answer.status }, [
-    ...list,
-    ...fitting,
-  ]);
+  const text = { text: shown(detail ?? title), hint: shown(hint), status: answer.status };
+  return new RestError(code, text, [...list, ...fitting], value);
 }

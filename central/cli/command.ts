@@ -2,6 +2,15 @@
 import { cliFault } from './errors.ts';
 import type { Client } from './client.ts';
 
+export interface CommandOption {
+  readonly type: 'string' | 'boolean';
+  readonly doc: string;
+  /** One letter. */
+  readonly short?: string;
+  /** What its value is, in its help: FILE, N. */
+  readonly value?: string;
+}
+
 export interface Command {
   /** As it is typed: `parameters set`. */
   readonly name: string;
@@ -11,7 +20,7 @@ export interface Command {
   readonly summary: string;
   /** Further lines of its own help. */
   readonly help?: string;
-  readonly options: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly doc: string }>>;
+  readonly options: Readonly<Record<string, CommandOption>>;
   /** How many words may follow the options. */
   readonly words: { readonly least: number; readonly most: number };
   run(call: CommandCall): Promise<void>;

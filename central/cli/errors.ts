@@ -1,11 +1,11 @@
 // The error table of the administrator's command line, and its exit codes.
-import { defineErrors, type ErrorTable } from '../../shared/errors.ts';
+import { defineErrors, isCoded, type ErrorTable } from '../../shared/errors.ts';
 
 export const CLI_ERRORS = {
-  usage: { text: '{found}.', hint: 'Usage: {usage}' },
+  usage: { text: '{found}', hint: 'Usage: {usage}' },
   command_unknown: {
     text: 'Unknown command "{found}".',
-    hint: 'Run "queuegate help"; the commands are: {commands}.',
+    hint: '{suggestion}Run "queuegate help"; the commands are: {commands}.',
   },
   administration_unreachable: {
     text: 'Central cannot be reached at {url}: {found}.',
@@ -22,6 +22,10 @@ export const CLI_ERRORS = {
   token_missing: {
     text: 'The API token is missing: {file} cannot be read, and QUEUEGATE_TOKEN is not set.',
     hint: 'Run it as the account of Central in its working folder, name a file with --token-file, or set QUEUEGATE_TOKEN.',
+  },
+  url_invalid: {
+    text: '"{found}" is not an address of Central.',
+    hint: 'Set --url or QUEUEGATE_URL to an address such as https://central.bank.example:8443',
   },
   token_over_plain_http: {
     text: 'The API token is not sent to {url}: over unencrypted HTTP, any process on that port could read it.',
@@ -63,8 +67,59 @@ export const CLI_ERRORS = {
 } as const satisfies ErrorTable;
 
 export const cliFault = defineErrors(CLI_ERRORS);
-/** Exit codes: the command failed; the command line was wrong. */
-export const EXIT_FAILED = 1;
+
+export const EXIT_DONE = 0;
+const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
+const EXIT_UNREACHABLE = 3;
+const EXIT_NOT_ALLOWED = 4;
+const EXIT_NOT_FOUND = 5;
+export const EXIT_REFUSED = 6;
+const EXIT_CONFLICT = 7;
+const EXIT_TIMEOUT = 8;
 /** The exit code of a shell for a program that Ctrl-C ended. */
 export const EXIT_CANCELED = 130;
+
+/** Of an answer by its HTTP status. Any other: the command failed. */
+const EXIT_OF_STATUS: Readonly<Record<number, number>> = {
+  400: EXIT_REFUSED,
+  401: EXIT_NOT_ALLOWED,
+  403: EXIT_NOT_ALLOWED,
+  404: EXIT_NOT_FOUND,
+  409: EXIT_CONFLICT,
+  410: EXIT_NOT_FOUND,
+  412: EXIT_CONFLICT,
+  413: EXIT_REFUSED,
+  415: EXIT_REFUSED,
+  422: EXIT_REFUSED,
+  428: EXIT_CONFLICT,
+  429: EXIT_UNREACHABLE,
+  503: EXIT_UNREACHABLE,
+};
+
+/** Of what fails on this machine. */
+const EXIT_OF_CODE: Readonly<Record<string, number>> = {
+  usage: EXIT_USAGE,
+  command_unknown: EXIT_USAGE,
+  url_invalid: EXIT_USAGE,
+  backup_password_missing: EXIT_USAGE,
+  administration_unreachable: EXIT_UNREACHABLE,
+  central_not_trusted: EXIT_UNREACHABLE,
+  no_administration: EXIT_UNREACHABLE,
+  local_socket_missing: EXIT_UNREACHABLE,
+  local_socket_foreign: EXIT_UNREACHABLE,
+  token_over_plain_http: EXIT_UNREACHABLE,
+  tls_weakened: EXIT_UNREACHABLE,
+  token_missing: EXIT_NOT_ALLOWED,
+  change_missing: EXIT_NOT_FOUND,
+  json_bad: EXIT_REFUSED,
+  // Acts that can cut agents off are refused, not in conflict with a state.
+  would_cut_off_agents: EXIT_REFUSED,
+  change_ambiguous: EXIT_CONFLICT,
+  restore_timeout: EXIT_TIMEOUT,
+};
+
+/** The exit code for an error. */
+export function exitOf(error: unknown): number {
+  return isCoded(error) ? (EXIT_OF_CODE[error.code] ?? EXIT_OF_STATUS[error.status] ?? EXIT_FAILED) : EXIT_FAILED;
+}

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AUDIT_ACTIONS, auditEntry, auditMarkdown, CENTRAL } from '../../central/audit.ts';
-import { COMMAND_NAMES } from '../../central/cli/run.ts';
+import { COMMAND_NAMES } from '../../central/cli/commands.ts';
 
 const actions = Object.entries<{ readonly text: string; readonly by?: string }>(AUDIT_ACTIONS);
 

@@ -189,7 +189,7 @@ describe('events and incidents of an agent', () => {
       ['dead-letters', 'list'],
     ]) {
       expect(await central.cli(...line, '--agent', 'nobody')).toMatchObject({
-        code: 1,
+        code: 5,
         stdout: '',
         stderr: expect.stringContaining('(agent_unknown)'),
       });

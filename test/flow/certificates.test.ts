@@ -46,7 +46,7 @@ describe("Central's certificate", () => {
     const file = bank.folder.write('answer.pem', answer + bank.intermediate.certificate + bank.root.certificate);
 
     const refused = await central.cli('server-certificate', 'install', file);
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('would cut off 1 agent: branch-1') });
+    expect(refused).toMatchObject({ code: 6, stderr: expect.stringContaining('would cut off 1 agent: branch-1') });
     expect((await central.cli('server-certificate', 'install', file, '--dry-run')).stdout).toContain(
       'These agents do not trust it, as far as is known:\n  branch-1',
     );
@@ -118,7 +118,7 @@ describe("Central's certificate", () => {
     const root = join(await cleanup.folder(), 'root.pem');
     await queuegate(central, 'ca', 'trust-bundle', '--out', root);
     expect(await central.cli('changes', 'confirm')).toMatchObject({
-      code: 1,
+      code: 7,
       stderr: expect.stringContaining('confirm_over_new_connection'),
     });
     const { code, stderr } = await runOverHttps(central, root, 'changes', 'confirm');
@@ -193,7 +193,7 @@ describe('the authority', () => {
       bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate,
     );
     expect(await central.cli('ca', 'import', file)).toMatchObject({
-      code: 1,
+      code: 6,
       stderr: expect.stringContaining('would cut off 1 agent: branch-1'),
     });
     await queuegate(central, 'ca', 'import', file, '--force');

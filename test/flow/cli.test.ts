@@ -50,10 +50,28 @@ const bare = async (line: readonly string[], env: Readonly<Record<string, string
   await runNode('central/cli.ts', line, env);
 const tokenFile = (): string => join(central.folder, 'administrator-token');
 
+const EXIT_CODES: Readonly<Record<string, number>> = {
+  administration_unreachable: 3,
+  central_not_trusted: 3,
+  local_socket_foreign: 3,
+  local_socket_missing: 3,
+  no_administration: 3,
+  tls_weakened: 3,
+  token_over_plain_http: 3,
+  forbidden: 4,
+  token_missing: 4,
+  unauthenticated: 4,
+  agent_unknown: 5,
+  parameter_unknown: 5,
+  json_bad: 6,
+  parameters_invalid: 6,
+  would_cut_off_agents: 6,
+};
+
 /** The code of a failure that says `words`: nothing on the standard output, one error with its hint, no stack trace. */
 function faultOf(ended: Ended, ...words: string[]): string {
-  expect(ended).toMatchObject({ code: 1, stdout: '' });
   const [, code = ''] = /^error: .+\n {2}\S.+\n {2}\(([a-z_]+)\)\n/.exec(ended.stderr) ?? [];
+  expect(ended).toMatchObject({ code: EXIT_CODES[code] ?? 1, stdout: '' });
   for (const word of words) expect(ended.stderr).toContain(word);
   return code;
 }

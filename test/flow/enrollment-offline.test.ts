@@ -159,7 +159,7 @@ describe('enrollment by files', SLOW, () => {
       const csr = join(folder, 'stranger.csr');
       await agent('certificate request', stranger, 'stranger', '--out', csr);
       const refused = await central.cli('agents', 'create', '--csr', csr, '--out', join(folder, 'stranger.pem'));
-      expect(refused).toMatchObject({ code: 1 });
+      expect(refused).toMatchObject({ code: 4 });
       expect(refused.stderr).toContain('Enrollment is closed');
       await expect(stat(join(folder, 'stranger.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
     } finally {

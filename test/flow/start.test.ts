@@ -324,7 +324,7 @@ describe('a process of another account', () => {
       ['agents', 'list', '--url', `http://127.0.0.1:${port}`],
       central.environment,
     );
-    expect(named).toMatchObject({ code: 1, stderr: expect.stringContaining('(token_over_plain_http)') });
+    expect(named).toMatchObject({ code: 3, stderr: expect.stringContaining('(token_over_plain_http)') });
     expect(received).toEqual([]);
   });
 });

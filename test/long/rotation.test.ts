@@ -280,7 +280,7 @@ describe('the rotation of the authority', () => {
       /phase +idle, since[\s\S]*trust its root +5 of 5 agents/,
     );
     expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
-      code: 1,
+      code: 7,
       stderr: expect.stringContaining('The rotation of the authority is idle; switch requires that it is published'),
     });
     expect(await rotate(central, 'prepare', '--comment', 'every year')).toContain('The rotation is prepared.');
@@ -482,7 +482,7 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
     expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
-      code: 1,
+      code: 6,
       stderr: expect.stringContaining('The change would cut off 1 agent: sleeper'),
     });
     expect(await queuegate(central, 'ca', 'rotation', 'show')).toMatch(
@@ -515,7 +515,7 @@ describe('the rotation of the authority', () => {
       agents: [{ name: 'locked', text: `It refused: The truststore ${file} is read-only. (truststore_read_only)` }],
     });
     expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
-      code: 1,
+      code: 6,
       stderr: expect.stringContaining('locked'),
     });
     expect(readFileSync(file)).toEqual(bytes);
@@ -538,7 +538,7 @@ describe('the rotation of the authority', () => {
     expect(await rotate(central, 'switch', '--confirm-within', '5s')).toContain('Pending: ');
     expect(await stand(central)).toMatchObject({ phase: 'published', change: { state: 'pending' } });
     expect(await central.cli('ca', 'rotation', 'rollback')).toMatchObject({
-      code: 1,
+      code: 7,
       stderr: expect.stringContaining('change_pending'),
     });
     await until(async () =>
@@ -613,7 +613,7 @@ describe('the rotation of the authority', () => {
       key + certificate + bank.intermediate.certificate + bank.root.certificate,
     );
     expect(await central.cli('server-certificate', 'import', file)).toMatchObject({
-      code: 1,
+      code: 6,
       stderr: expect.stringContaining('would_cut_off_agents'),
     });
     await queuegate(central, 'server-certificate', 'import', file, '--stage');

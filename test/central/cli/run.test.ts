@@ -114,7 +114,7 @@ describe('parameters', () => {
     expect((await queuegate('parameters', 'show', 'websocket.trustedProxies')).out).toContain('(empty)');
   });
 
-  test('faults are printed all at once, with the hint, and the status is 1', async () => {
+  test('faults are printed all at once, with the hint, and the status is 6', async () => {
     const { queuegate } = await start();
     const { status, out, error } = await queuegate(
       'parameters',
@@ -123,7 +123,7 @@ describe('parameters', () => {
       'agents.max=many',
       'nonsense=1',
     );
-    expect({ status, out }).toEqual({ status: 1, out: '' });
+    expect({ status, out }).toEqual({ status: 6, out: '' });
     expect(error).toContain('websocket.port is 9150; allowed: a port other than that of websocket.secure.port.');
     expect(error).toContain('agents.max is "many"; allowed: a whole number from 1 to 100000');
     expect(error).toContain('There is no parameter "nonsense"');
@@ -144,7 +144,7 @@ describe('parameters', () => {
     const dry = await queuegate(...off, '--dry-run');
     expect(dry.out).toContain('Would cut off:\n  branch-7: It speaks wss from 10.0.0.7; it reconnects only');
     expect(await queuegate(...off)).toMatchObject({
-      status: 1,
+      status: 6,
       error: expect.stringContaining('would cut off 1 agent: branch-7'),
     });
     expect((await queuegate(...off, '--force')).out).toContain('Cut off:');
@@ -172,7 +172,7 @@ describe('parameters', () => {
     expect((await queuegate('changes', 'list', '--state', 'pending')).out).toBe('No changes.');
     expect((await queuegate('changes', 'list')).out).toMatch(/^\S+ +parameters +rolled-back /m);
     expect(await queuegate('changes', 'confirm')).toMatchObject({
-      status: 1,
+      status: 5,
       error: expect.stringContaining('change_missing'),
     });
   });
@@ -186,7 +186,7 @@ describe('agents, messages, events and tokens', () => {
     for (const word of ['thumb', 'branch-7'])
       expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +thumb$/m);
     expect(await queuegate('agents', 'show', 'nobody')).toMatchObject({
-      status: 1,
+      status: 5,
       error: expect.stringContaining('agent_unknown'),
     });
     expect((await queuegate('agents', 'delete', 'branch-7')).out).toBe('Deleted Branch-7.');
@@ -215,7 +215,7 @@ describe('agents, messages, events and tokens', () => {
     ]) {
       const ambiguous = await queuegate(...line, '01234567');
       expect(ambiguous, line.join(' ')).toMatchObject({
-        status: 1,
+        status: 7,
         out: '',
         error: expect.stringContaining('(agent_ambiguous)'),
       });
@@ -224,7 +224,7 @@ describe('agents, messages, events and tokens', () => {
         '  - two  01234567ffff',
       ]);
       expect(await queuegate(...line, 'nobody'), line.join(' ')).toMatchObject({
-        status: 1,
+        status: 5,
         out: '',
         error: expect.stringContaining('(agent_unknown)'),
       });
@@ -259,7 +259,7 @@ describe('agents, messages, events and tokens', () => {
     expect(rest.revoked).toEqual([{ id: 'thumb', reason: 'keyCompromise', comment: 'stolen' }]);
     expect((await queuegate('agents', 'show', 'thumb')).out).toMatch(/^revoked +.*: keyCompromise$/m);
     expect(await queuegate('agents', 'revoke', 'thumb', '--reason', 'superseded')).toMatchObject({
-      status: 1,
+      status: 6,
       error: expect.stringContaining('request_invalid'),
     });
   });
@@ -282,7 +282,7 @@ describe('agents, messages, events and tokens', () => {
     await run(['commands', 'send', 'a', '--file', '-'], environment, { stdin: '{"type":"z"}' });
     expect(rest.sent.flatMap(({ messages }) => messages.map(({ type }) => type))).toEqual(['call', 'x', 'y', 'z']);
     expect(await queuegate('commands', 'send', 'a', '--type', 'x', '--data', '{')).toMatchObject({
-      status: 1,
+      status: 6,
       error: expect.stringContaining('json_bad'),
     });
     expect(await queuegate('commands', 'send', 'a')).toMatchObject({
@@ -346,7 +346,7 @@ describe('agents, messages, events and tokens', () => {
       items: { id: string }[];
     };
     expect(await queuegate('api-tokens', 'delete', items[0]?.id ?? '')).toMatchObject({
-      status: 1,
+      status: 5,
       error: expect.stringContaining('token_unknown'),
     });
     expect((await queuegate('api-tokens', 'delete', made.id)).status).toBe(0);
@@ -494,7 +494,7 @@ describe('text from elsewhere', () => {
       'application/problem+json',
     );
     const { status, out, error } = await run(['status'], environment);
-    expect([status, out]).toEqual([1, '']);
+    expect([status, out]).toEqual([7, '']);
     expect(error).not.toMatch(ACTS);
     expect(error).not.toMatch(/^error: forged/m);
     expect(error).toContain(String.raw`a\u001b[2J\u009b1m\u202eb\u2066c\u000d\u000aerror: forged`);
@@ -556,10 +556,80 @@ describe('status and certificate authority', () => {
   });
 });
 
+describe('the exit status', () => {
+  async function answering(status: number): Promise<Record<string, string>> {
+    const server = createServer((_request, response) =>
+      response.writeHead(status, { 'content-type': 'application/problem+json' }).end(
+        JSON.stringify({
+          type: 'urn:queuegate:error:some_code',
+          code: 'some_code',
+          title: 'T',
+          detail: 'D.',
+          hint: 'H.',
+        }),
+      ),
+    );
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    return {
+      QUEUEGATE_TOKEN: 'x',
+      QUEUEGATE_DATA_FOLDER: await socketTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+    };
+  }
+
+  test.each([
+    [1, [500, 501, 502, 504]],
+    [3, [429, 503]],
+    [4, [401, 403]],
+    [5, [404, 410]],
+    [6, [400, 413, 415, 422]],
+    [7, [409, 412, 428]],
+  ])('is %i for HTTP %j', async (expected, statuses) => {
+    for (const status of statuses)
+      expect([status, (await run(['status'], await answering(status))).status]).toEqual([status, expected]);
+  });
+
+  test('with --json an error is its problem document on the standard error, as Central sent it', async () => {
+    const ended = await run(['agents', 'list', '--json'], await answering(404));
+    expect([ended.status, ended.out]).toEqual([5, '']);
+    expect(JSON.parse(ended.error)).toEqual({
+      type: 'urn:queuegate:error:some_code',
+      code: 'some_code',
+      title: 'T',
+      detail: 'D.',
+      hint: 'H.',
+    });
+    expect(JSON.parse((await run(['agnts', '--json'])).error)).toMatchObject({
+      type: 'urn:queuegate:error:command_unknown',
+      code: 'command_unknown',
+      detail: 'Unknown command "agnts".',
+      hint: expect.stringContaining('Did you mean'),
+    });
+  });
+
+  test('is 6 for a dry run that finds agents which the act would cut off', async () => {
+    const { rest, queuegate } = await start();
+    const off = ['parameters', 'set', 'websocket.secure.enabled=false', '--dry-run'];
+    expect(await queuegate(...off)).toMatchObject({ status: 0, error: '' });
+    rest.online.push({ agentId: 'a', name: 'b', transport: 'wss', address: '10.0.0.7', loopback: false, since: 0 });
+    expect(await queuegate(...off)).toMatchObject({ status: 6, error: '', out: expect.stringContaining('cut off') });
+  });
+
+  test('is 130 after Ctrl-C', async () => {
+    const { rest, environment } = await start();
+    const interrupted = new AbortController();
+    const following = run(['events', 'list', '--follow'], environment, { signal: interrupted.signal });
+    while (rest.events.waiting === 0) await new Promise(setImmediate);
+    interrupted.abort();
+    expect(await following).toMatchObject({ status: 130, error: '' });
+  });
+});
+
 describe('the command line itself', () => {
   test('helps: all commands, one group, one command', async () => {
-    expect(await run(['help'])).toMatchObject({ status: 0, out: expect.stringContaining('parameters set') });
-    expect((await run(['help', 'api-tokens'])).out).not.toContain('parameters set');
+    expect(await run(['help'])).toMatchObject({ status: 0, out: expect.stringMatching(/^ {2}parameters  /m) });
+    expect((await run(['help', 'parameters'])).out).toMatch(/^ {2}set /m);
+    expect((await run(['help', 'api-tokens'])).out).not.toMatch(/^ {2}set /m);
     expect((await run(['help', 'parameters', 'set'])).out).toContain('--confirm-within');
     expect((await run(['parameters', 'set', '--help'])).out).toContain('--confirm-within');
     expect(await run([])).toMatchObject({ status: 2, out: '' });
@@ -593,7 +663,7 @@ describe('the command line itself', () => {
     const file = folder.write('token', `${rest.tokens.administrator}\n`);
     expect((await run(['status', '--token-file', file], { QUEUEGATE_DATA_FOLDER })).status).toBe(0);
     expect(await run(['status'], { QUEUEGATE_DATA_FOLDER })).toMatchObject({
-      status: 1,
+      status: 4,
       error: expect.stringContaining('token_missing'),
     });
     writeFileSync(join(QUEUEGATE_DATA_FOLDER, 'administrator-token'), rest.tokens.administrator);
@@ -602,7 +672,7 @@ describe('the command line itself', () => {
 
   test('a token never goes over plain HTTP to another host', async () => {
     expect(await run(['status', '--url', 'http://192.0.2.1:8080'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
-      status: 1,
+      status: 3,
       error: expect.stringContaining('token_over_plain_http'),
     });
   });
@@ -622,7 +692,7 @@ describe('the command line itself', () => {
         await run(['status'], { QUEUEGATE_URL: url, QUEUEGATE_TOKEN: 'x' }),
       ]) {
         expect(given).toMatchObject({
-          status: 1,
+          status: 3,
           error: expect.stringMatching(/leave out --url[^]*token_over_plain_http/),
         });
       }
@@ -633,11 +703,11 @@ describe('the command line itself', () => {
   test('a Central that is not there says what to do', async () => {
     const folder = temporaryFolder();
     expect(await run(['status'], { QUEUEGATE_TOKEN: 'x', QUEUEGATE_DATA_FOLDER: folder.path('.') })).toMatchObject({
-      status: 1,
+      status: 3,
       error: expect.stringMatching(/Start Central[^]*local_socket_missing/),
     });
     expect(await run(['status', '--url', 'https://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
-      status: 1,
+      status: 3,
       error: expect.stringMatching(/administration_unreachable/),
     });
   });
@@ -658,7 +728,7 @@ describe('the command line itself', () => {
     };
     for (const line of [['status'], ['ca', 'show'], ['ca', 'trust-bundle']])
       expect(await run(line, environment)).toMatchObject({
-        status: 1,
+        status: 3,
         out: '',
         error: expect.stringContaining('no_administration'),
       });
@@ -673,7 +743,7 @@ describe('the command line itself', () => {
     ] as const) {
       expect(
         await run(['status', '--url', 'https://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x', [name]: value }),
-      ).toMatchObject({ status: 1, error: expect.stringMatching(new RegExp(`${name}[^]*tls_weakened`)) });
+      ).toMatchObject({ status: 3, error: expect.stringMatching(new RegExp(`${name}[^]*tls_weakened`)) });
     }
   });
 
@@ -700,7 +770,7 @@ describe('the command line itself', () => {
     const url = `https://localhost:${(server.address() as AddressInfo).port}`;
     const ca = folder.write('root.pem', authority.pem);
     expect(await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
-      status: 1,
+      status: 3,
       error: expect.stringContaining('central_not_trusted'),
     });
     expect(await run(['status', '--url', url, '--ca-file', ca], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
@@ -716,7 +786,7 @@ describe('the command line itself', () => {
       { env: { ...process.env, QUEUEGATE_TOKEN: 'x' } },
     ).catch((error: unknown) => error);
     expect(failed).toMatchObject({
-      code: 1,
+      code: 3,
       stdout: '',
       stderr: expect.stringMatching(/^error: Central cannot be reached/),
     });

@@ -1,0 +1,89 @@
+// Finds Central and the API token of one command line: from flags, the environment, or the socket in the data folder.
+import { dirname, resolve } from 'node:path';
+import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
+import { findLocalSocket } from '../../../shared/platform/local-socket.ts';
+import { ADMINISTRATOR_TOKEN_FILE, DEFAULT_DATA_FOLDER } from '../../config.ts';
+import { LOCAL_SOCKET } from '../../listeners/local-socket.ts';
+import { cliFault } from '../errors.ts';
+import type { Connection } from '../client.ts';
+
+const MAX_TOKEN_BYTES = 1024;
+const MAX_CA_BYTES = 1024 * 1024;
+
+interface TargetRequest {
+  /** The value of an option. */
+  readonly text: (name: string) => string | undefined;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workingFolder: string;
+}
+
+/** Where Central is, and what to trust. Errors: url_invalid, token_over_plain_http, tls_weakened and those of files. */
+export async function targetOf({ text, environment, workingFolder }: TargetRequest): Promise<Connection> {
+  const named = text('url') ?? (environment['QUEUEGATE_URL'] || undefined);
+  if (named === undefined) return { target: localTarget(environment, workingFolder), ca: undefined };
+  if (!URL.canParse(named) || !/^https?:$/.test(new URL(named).protocol))
+    throw cliFault('url_invalid', { found: named });
+  const url = new URL(named);
+  if (url.protocol === 'http:') throw cliFault('token_over_plain_http', { url: url.origin });
+  const weakening = tlsWeakening(environment);
+  if (weakening !== undefined) throw cliFault('tls_weakened', { found: weakening });
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  const file = text('ca-file') ?? (environment['QUEUEGATE_CA_FILE'] || undefined);
+  if (file === undefined) return { target: { url }, ca: undefined };
+  const ca = await readBoundedFile({
+    path: resolve(workingFolder, file),
+    what: 'The root certificate',
+    maxBytes: MAX_CA_BYTES,
+    hint: 'Name the PEM file that "queuegate ca trust-bundle --out FILE" writes.',
+  });
+  return { target: { url }, ca: ca.toString('utf8') };
+}
+
+/** The socket in Central's data folder. It belongs to Central's account, which is another one only where root names the folder. */
+function localTarget(environment: TargetRequest['environment'], workingFolder: string): Connection['target'] {
+  const folder = environment['QUEUEGATE_DATA_FOLDER'] || undefined;
+  const path = resolve(workingFolder, folder ?? DEFAULT_DATA_FOLDER, LOCAL_SOCKET);
+  const ifMissing =
+    'Start Central. On its host, run this in its working folder or set QUEUEGATE_DATA_FOLDER; from elsewhere use --url https://HOST:8443 and --ca-file FILE.';
+  return {
+    named: path,
+    socket: async () =>
+      (await findLocalSocket(path, { ifMissing, ...(folder === undefined ? {} : { namedFolder: dirname(path) }) }))
+        .path,
+  };
+}
+
+/** The first variable of the environment that lets this process take a certificate or a protocol that it would refuse, or write its keys down. */
+function tlsWeakening(environment: TargetRequest['environment']): string | undefined {
+  if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') return 'NODE_TLS_REJECT_UNAUTHORIZED=0';
+  const option =
+    /--(?:tls-min-v1\.[01]|tls-max-v1\.[01]|tls-keylog|tls-cipher-list|openssl-legacy-provider|insecure-http-parser)\b/.exec(
+      environment['NODE_OPTIONS'] ?? '',
+    );
+  return option === null ? undefined : `${option[0]} in NODE_OPTIONS`;
+}
+
+/** From --token-file, the environment, or the file that Central wrote on its first start. Never from a flag: `ps` shows those. */
+export async function readToken({ text, environment, workingFolder }: TargetRequest): Promise<string> {
+  const named = text('token-file');
+  if (named === undefined && environment['QUEUEGATE_TOKEN']) return environment['QUEUEGATE_TOKEN'].trim();
+  const folder = environment['QUEUEGATE_DATA_FOLDER'] || DEFAULT_DATA_FOLDER;
+  const file = resolve(
+    workingFolder,
+    named ?? (environment['QUEUEGATE_TOKEN_FILE'] || `${folder}/${ADMINISTRATOR_TOKEN_FILE}`),
+  );
+  try {
+    return (
+      await readBoundedFile({
+        path: file,
+        what: 'The token file',
+        maxBytes: MAX_TOKEN_BYTES,
+        hint: 'Name a file that holds a token.',
+      })
+    )
+      .toString('utf8')
+      .trim();
+  } catch (error) {
+    throw cliFault('token_missing', { file }, error);
+  }
+}
