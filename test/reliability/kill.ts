@@ -330,11 +330,8 @@ async function quiet(door: Door, branches: readonly Branch[], reader: EventReade
 }
 
 async function recorded(door: Door, branches: readonly Branch[]): Promise<unknown[]> {
-  const central = [await request(door, 'GET', '/api/v1/incidents'), await request(door, 'GET', '/api/v1/dead-letters')];
-  const local = await Promise.all(branches.map((branch) => request(branch.door, 'GET', '/api/v1/status')));
-  return [
-    ...(central[0]?.body.items ?? ['?']),
-    ...(central[1]?.body.items ?? ['?']),
-    ...local.flatMap((status) => [...(status?.body.incidents ?? ['?']), ...(status?.body.deadLetters ?? ['?'])]),
-  ];
+  const lists = [door, ...branches.map((branch) => branch.door)].flatMap((each) =>
+    ['/api/v1/incidents', '/api/v1/dead-letters'].map((path) => request(each, 'GET', path)),
+  );
+  return (await Promise.all(lists)).flatMap((list) => list?.body.items ?? ['?']);
 }

@@ -132,10 +132,10 @@ export class Site {
   }
 
   async recordedAtAgent(): Promise<Restart[]> {
-    const { body } = await this.agent.local('GET', '/api/v1/status');
-    return (body.incidents as { kind: string; detail: string }[])
+    const { body } = await this.agent.local('GET', '/api/v1/incidents');
+    return (body.items as { code: string; detail: Restart & { recovered: boolean } }[])
       .toReversed()
-      .map(({ kind, detail }) => restart(kind, JSON.parse(detail) as Restart & { recovered: boolean }));
+      .map(({ code, detail }) => restart(code, detail));
   }
 }
 
