@@ -60,6 +60,12 @@ function elementsOf(bytes: Buffer, file: string): Buffer[] {
           format,
           found: `it announces ${offset} bytes, and ${bytes.length - offset} follow them`,
         });
+      if (elements.length === MAX_ENTRIES)
+        throw keystoreFault('keystore_too_large', {
+          file,
+          found: `more than ${MAX_ENTRIES} certificates`,
+          allowed: MAX_ENTRIES,
+        });
       const element = new Asn1Element(bytes, offset, bytes.length, 'ber');
       elements.push(element);
       offset = element.next;

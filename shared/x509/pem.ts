@@ -66,6 +66,8 @@ export function* pemBlocks(text: string, limits: PemLimits, report: PemReport = 
       if (edge === 'BEGIN' || label !== open.label) {
         const met = `"BEGIN ${open.label}" of line ${open.line} meets "${edge} ${label}" on line ${number}`;
         fail(new PemFault('crossed', met));
+        blocks += 1;
+        if (blocks > limits.maxBlocks) throw new PemFault('limit', `it has more than ${limits.maxBlocks} PEM blocks`);
         open = edge === 'BEGIN' ? { label, line: number, body: [] } : undefined;
         continue;
       }

@@ -335,6 +335,12 @@ describe('the bounds of a store', () => {
     expect((await faultOf(keys(1, MAX_CERTIFICATES + 1))).code).toBe('keystore_too_large');
   });
 
+  test('a run of backslashes and of marks costs no more than its length', async () => {
+    expect((await faultOf(`${BEGIN}${'\\'.repeat(2_000_000)}${END}`)).code).toBe('keystore_damaged');
+    expect((await faultOf(`${BEGIN}\n`.repeat(30_000))).code).toBe('keystore_too_large');
+    expect((await faultOf(Buffer.from('3000'.repeat(10_001), 'hex'))).code).toBe('keystore_too_large');
+  });
+
   test('10,000 entries', async () => {
     const many = PEM.repeat(10_001);
     expect((await faultOf(many)).code).toBe('keystore_too_large');
