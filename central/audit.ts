@@ -8,7 +8,7 @@ import type { AuditEntry } from './store/audit-store.ts';
 export const AUDIT_ACTIONS = {
   'agents.create': { text: 'enrolled an agent from a certificate request that came as a file' },
   'agents.delete': { text: 'deleted an agent; Central deletes its own agent when it enrolls it again' },
-  'agents.enroll': { by: 'agent', text: 'enrolled with a token, or fetched the certificate of an accepted request' },
+  'agents.enroll': { by: 'agent', text: 'enrolled with a token' },
   'agents.recover': { by: 'agent', text: 'replaced its lost key with a recovery code' },
   'agents.recovery-code.create': { text: 'created a recovery code, which replaces an earlier one' },
   'agents.revoke': { text: 'revoked an agent and its certificates' },
@@ -25,6 +25,10 @@ export const AUDIT_ACTIONS = {
   'ca.rotation.retire': { text: 'ended the trust in the previous authority' },
   'ca.rotation.rollback': { text: 'rolled back the latest step of a rotation' },
   'ca.rotation.switch': { text: 'let the next authority sign' },
+  'certificates.issue': {
+    by: 'agent',
+    text: 'got its certificate when it enrolled, was accepted or recovered; an administrator, with `agents create`',
+  },
   'changes.confirm': { text: 'confirmed a pending change of parameters or of the server certificate' },
   'changes.rollback': {
     text: 'rolled back a pending change; Central does so when it is not confirmed in time, and when it starts again',

@@ -124,7 +124,7 @@ export class CentralAgent {
 
 interface CentralAgentNeeds {
   readonly config: Pick<CentralConfig, 'centralAgent' | 'dataFolder'>;
-  readonly store: Pick<Store, 'agents' | 'audit'>;
+  readonly store: Pick<Store, 'agents'>;
   readonly enrollmentTokens: Pick<EnrollmentTokens, 'create'>;
   readonly parameters: { values(): Pick<ParameterValues, 'websocket.port'> };
   readonly listeners: { port(listener: 'ws'): number | undefined };
@@ -151,9 +151,8 @@ async function enrollmentToken({ store, enrollmentTokens, now }: CentralAgentNee
   // Registered, but its data folder is gone: the name is reserved, so that the record can only be its own.
   const lost = await store.agents.findByName(CENTRAL_AGENT_NAME);
   if (lost !== undefined) {
-    await store.agents.remove(lost.id);
     const reason = 'the Central agent lost its data folder and enrolls again';
-    await store.audit.append(auditEntry(CENTRAL, 'agents.delete', { id: lost.id, reason }, now()));
+    await store.agents.remove(lost.id, auditEntry(CENTRAL, 'agents.delete', { id: lost.id, reason }, now()));
   }
   const { token } = await enrollmentTokens.create(
     { lifetimeSeconds: DEFAULT_ENROLLMENT_SECONDS, maxUses: 1, agentName: CENTRAL_AGENT_NAME },

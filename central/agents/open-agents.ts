@@ -16,7 +16,7 @@ import { Renewals } from './renewal.ts';
 import { createRevocations, type Revocations } from './revocation.ts';
 
 interface AgentsNeeds {
-  readonly store: Pick<Store, 'agents' | 'audit' | 'certificates'>;
+  readonly store: Pick<Store, 'agents' | 'certificates'>;
   readonly pki: Pick<Pki, 'authority' | 'revocationLists'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Sessions;
@@ -37,7 +37,7 @@ interface Agents {
 
 export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
   const { store, pki, parameters, sessions, incidents, metrics, log, now } = needs;
-  const { agents, audit, certificates } = store;
+  const { agents, certificates } = store;
   const names = new NameReport({ agents, log, now });
   await names.measure();
   return {
@@ -57,6 +57,6 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       now,
     }),
     consumerReports: new ConsumerReports({ agents, log, now }),
-    revocations: createRevocations({ agents, certificates, audit, sessions, lists: pki.revocationLists, log, now }),
+    revocations: createRevocations({ agents, certificates, sessions, lists: pki.revocationLists, log, now }),
   };
 }

@@ -10,13 +10,11 @@ import type { RevocationLists } from '../pki/revocation-lists.ts';
 import type { CertificateStore, RevocationReason } from '../store/certificate-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
-import type { AuditStore } from '../store/audit-store.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 
 interface RevocationOptions {
   readonly agents: Pick<AgentStore, 'get' | 'remove' | 'revoke'>;
   readonly certificates: Pick<CertificateStore, 'find'>;
-  readonly audit: AuditStore;
   readonly sessions: Pick<Sessions, 'remove' | 'revoke'>;
   readonly lists: Pick<RevocationLists, 'refresh' | 'touch'>;
   readonly log: { warn(facts: object, text: string): void };
@@ -32,15 +30,7 @@ export interface Revocations {
   checkClientCertificate(shown: X509Certificate): Promise<CodedError | undefined>;
 }
 
-export function createRevocations({
-  agents,
-  certificates,
-  audit,
-  sessions,
-  lists,
-  log,
-  now,
-}: RevocationOptions): Revocations {
+export function createRevocations({ agents, certificates, sessions, lists, log, now }: RevocationOptions): Revocations {
   const publish = async (): Promise<void> => {
     lists.touch();
     // The revocation is effective already; maintenance publishes the list within a minute (central/maintenance.ts).
@@ -51,17 +41,16 @@ export function createRevocations({
   return {
     async revoke(id, reason, terms, actor) {
       const text = `revoked by ${actor.who}: ${reason}${terms.comment === undefined ? '' : ` (${terms.comment})`}`;
-      const epoch = await agents.revoke(id, { reason, now: now(), text });
+      const audit = auditEntry(actor, 'agents.revoke', { id, reason }, now(), terms);
+      const epoch = await agents.revoke(id, { reason, now: now(), text }, audit);
       sessions.revoke(id, epoch, reason);
-      await audit.append(auditEntry(actor, 'agents.revoke', { id, reason }, now(), terms));
       await publish();
       const agent = await agents.get(id);
       if (agent === undefined) throw storeFault('agent_unknown', { id });
       return agent;
     },
     async remove(id, actor) {
-      await agents.remove(id);
-      await audit.append(auditEntry(actor, 'agents.delete', { id }, now()));
+      await agents.remove(id, auditEntry(actor, 'agents.delete', { id }, now()));
       sessions.remove(id);
       await publish();
     },

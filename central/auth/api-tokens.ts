@@ -1,7 +1,6 @@
 // Creates, lists, deletes and verifies the API tokens of administrators, operators and viewers. Each route declares the
 // role that it needs (central/admin).
 import { auditEntry, type Actor } from '../audit.ts';
-import type { AuditStore } from '../store/audit-store.ts';
 import type { ApiTokenRecord, Role, TokenStore } from '../store/token-store.ts';
 import { authFault } from './errors.ts';
 import { isSecret, makeSecret } from './secrets.ts';
@@ -22,7 +21,6 @@ export interface Caller {
 
 interface ApiTokensOptions {
   readonly tokens: Pick<TokenStore, 'addApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'>;
-  readonly audit: AuditStore;
   /** What comes of a wrong token before it is answered. */
   readonly attempts: WrongAttempts;
   readonly now: () => number;
@@ -63,7 +61,7 @@ const BEARER = /^Bearer +qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
 
 const KEPT_BY_CALLER = async (): Promise<void> => undefined;
 
-export function createApiTokens({ tokens, audit, attempts, now }: ApiTokensOptions): ApiTokens {
+export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): ApiTokens {
   async function create(
     order: NewApiToken,
     actor: Actor,
@@ -79,8 +77,8 @@ export function createApiTokens({ tokens, audit, attempts, now }: ApiTokensOptio
       createdBy: actor.who,
       expiresAt: order.expiresAt,
     };
-    await tokens.addApiToken({ ...record, hash });
-    await audit.append(
+    await tokens.addApiToken(
+      { ...record, hash },
       auditEntry(
         actor,
         'api-tokens.create',
@@ -129,8 +127,7 @@ export function createApiTokens({ tokens, audit, attempts, now }: ApiTokensOptio
       }));
     },
     async remove(id, actor) {
-      await tokens.removeApiToken(id);
-      await audit.append(auditEntry(actor, 'api-tokens.delete', { id }, now()));
+      await tokens.removeApiToken(id, auditEntry(actor, 'api-tokens.delete', { id }, now()));
     },
     async createAdministrator(name, actor, keep) {
       return (await create({ name, role: 'administrator', expiresAt: null }, actor, keep)).token;

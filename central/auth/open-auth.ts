@@ -6,7 +6,7 @@ import { openWrongAttempts, type AttemptIncident } from './attempt-records.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
 
 interface AuthNeeds {
-  readonly store: Pick<Store, 'audit' | 'tokens'>;
+  readonly store: Pick<Store, 'tokens'>;
   readonly incidents: { record(incident: AttemptIncident): void };
   readonly metrics: Metrics;
   readonly now: () => number;
@@ -23,5 +23,5 @@ export function openAuth({ store, incidents, metrics, now }: AuthNeeds): Auth {
     onWrong: (secret) => metrics.instruments.queuegate_wrong_secrets_total.inc({ secret }),
     now,
   });
-  return { attempts, apiTokens: createApiTokens({ tokens: store.tokens, audit: store.audit, attempts, now }) };
+  return { attempts, apiTokens: createApiTokens({ tokens: store.tokens, attempts, now }) };
 }

@@ -13,7 +13,6 @@ import type {
 } from '../store/enrollment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
-import type { AuditStore } from '../store/audit-store.ts';
 import { readRequest, type ReadRequest } from '../pki/x509/csr.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
@@ -55,7 +54,6 @@ const MIN_PREFIX = 8;
 interface ApprovalsOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
   readonly enrollments: EnrollmentStore;
-  readonly audit: AuditStore;
   readonly credentials: AgentCredentials;
   /** What shares one bound with an address (central/auth/address-rules.ts). */
   readonly blockOf: (address: string) => string;
@@ -98,7 +96,7 @@ export interface Approvals {
 }
 
 export function createApprovals(options: ApprovalsOptions): Approvals {
-  const { enrollments, audit, onCounted, now } = options;
+  const { enrollments, onCounted, now } = options;
   const submit = submission(options);
 
   async function measure(): Promise<void> {
@@ -117,13 +115,12 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
     async accept(thumbprint, actor, reason) {
       const { keyThumbprint, name, id, csr, address } = await findRequest(enrollments, thumbprint, undefined);
       const { spki } = readRequest(csr);
+      const agentId = id ?? keyThumbprint;
       const agent = await enrollments.accept(
         csr,
-        { id: id ?? keyThumbprint, name, publicKey: spki.toString('base64'), keyThumbprint, now: now() },
+        { id: agentId, name, publicKey: spki.toString('base64'), keyThumbprint, now: now() },
         actor.who,
-      );
-      await audit.append(
-        auditEntry(actor, 'enrollment-requests.accept', { id: agent.id, name, keyThumbprint, address }, now(), reason),
+        auditEntry(actor, 'enrollment-requests.accept', { id: agentId, name, keyThumbprint, address }, now(), reason),
       );
       await measure();
       return agent;
@@ -132,10 +129,8 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
     async reject(thumbprint, actor, reason) {
       const found = await findRequest(enrollments, thumbprint, 'pending');
       const { name, keyThumbprint, address } = found;
-      await enrollments.reject(keyThumbprint, actor.who, reason.comment ?? null, now());
-      await audit.append(
-        auditEntry(actor, 'enrollment-requests.reject', { name, keyThumbprint, address }, now(), reason),
-      );
+      const audit = auditEntry(actor, 'enrollment-requests.reject', { name, keyThumbprint, address }, now(), reason);
+      await enrollments.reject(keyThumbprint, actor.who, reason.comment ?? null, now(), audit);
       await measure();
       return found;
     },
@@ -175,7 +170,7 @@ async function findRequest(
 
 /** Answers a machine that asks to be enrolled without a token. */
 function submission(options: ApprovalsOptions): Approvals['submit'] {
-  const { agents, enrollments, audit, credentials, blockOf, siteOf, now } = options;
+  const { agents, enrollments, credentials, blockOf, siteOf } = options;
   return async (request, csr, { over, address }) => {
     assertSigned(request, csr);
     const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
@@ -199,16 +194,9 @@ function submission(options: ApprovalsOptions): Approvals['submit'] {
     if (agent === undefined) return { state: 'pending', keyThumbprint, retryAfterSeconds: RETRY_SECONDS };
     // A certificate is issued once per accepted request: a replayed request must not make Central sign again.
     if (recorded.certificate !== null) return await credentials.repeat(agent, recorded.certificate);
-    const { certificate, answer } = await credentials.issue(agent, csr.publicKey);
+    const actor = { who: `accepted by ${recorded.decidedBy ?? ''}`, from: address };
+    const { answer } = await credentials.issue(agent, csr.publicKey, actor);
     await enrollments.keepCertificate(keyThumbprint, answer.certificate);
-    await audit.append(
-      auditEntry(
-        { who: `accepted by ${recorded.decidedBy ?? ''}`, from: address },
-        'agents.enroll',
-        { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
-        now(),
-      ),
-    );
     return answer;
   };
 }

@@ -2,6 +2,7 @@
 // answer that carries them. enrollment.ts, approvals.ts, offline.ts and recovery.ts decide who gets them.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { pinOf, type Enrolled } from '../../shared/wire/enrollment.ts';
+import { auditEntry, type Actor } from '../audit.ts';
 import type { CertificateStore, IssuedCertificate } from '../store/certificate-store.ts';
 import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
 import type { Authority } from '../pki/authority/authority.ts';
@@ -33,7 +34,7 @@ interface IssuedCredentials {
 
 export interface AgentCredentials {
   /** Issues the agent's certificate, and records it and the trust bundle that the agent gets. Errors: agent_unknown. */
-  issue(agent: NamedAgent, publicKey: KeyObject): Promise<IssuedCredentials>;
+  issue(agent: NamedAgent, publicKey: KeyObject, actor: Actor): Promise<IssuedCredentials>;
   /** The answer with a certificate that was issued before (PEM) and today's trust bundle. Errors: agent_unknown. */
   repeat(agent: NamedAgent, certificate: string): Promise<Omit<Enrolled, 'proof'>>;
 }
@@ -53,14 +54,19 @@ export function createAgentCredentials({
     return { id, name, centralName: central, signingKey, certificate, truststore };
   }
   return {
-    async issue(agent, publicKey) {
+    async issue(agent, publicKey, actor) {
       const certificate = await authority.issueAgent({
         id: agent.id,
         name: agent.name,
         publicKey,
         lifetimeDays: lifetimeDays(),
       });
-      await certificates.recordIssued(issuedCertificate(certificate, authority, agent.id, now()));
+      const { id, name } = agent;
+      const detail = { id, name, certificate: certificate.serialNumber };
+      await certificates.recordIssued(
+        issuedCertificate(certificate, authority, id, now()),
+        auditEntry(actor, 'certificates.issue', detail, now()),
+      );
       return { certificate, answer: await repeat(agent, chainPem(withoutRoot(authority.chainOf(certificate)))) };
     },
     repeat,

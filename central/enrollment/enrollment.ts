@@ -22,7 +22,6 @@ import { auditEntry } from '../audit.ts';
 import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import type { AgentStore } from '../store/agent-store.ts';
-import type { AuditStore } from '../store/audit-store.ts';
 import type { EnrollmentTokenRecord } from '../store/token-store.ts';
 import type { Approvals, EnrollmentConnection } from './approvals.ts';
 import { readRequest, requestDer } from '../pki/x509/csr.ts';
@@ -43,7 +42,6 @@ export type EnrollmentPolicy = 'token' | 'approve' | 'closed';
 
 interface EnrollmentOptions {
   readonly agents: Pick<AgentStore, 'register'>;
-  readonly audit: AuditStore;
   readonly tokens: EnrollmentTokenPort;
   readonly credentials: AgentCredentials;
   readonly approvals: Pick<Approvals, 'submit'>;
@@ -88,7 +86,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
 type EnrollByToken = EnrollWithToken | EnrollWithProof;
 
 function enrollmentWithToken(options: EnrollmentOptions) {
-  const { agents, audit, credentials, now } = options;
+  const { agents, credentials, now } = options;
   const { tokenOf, refuse, unlessSpent } = tokenChecks(options);
 
   return async (request: EnrollByToken, connection: EnrollmentConnection): Promise<Enrolled> => {
@@ -101,28 +99,23 @@ function enrollmentWithToken(options: EnrollmentOptions) {
 
     const csr = readRequest(request.csr);
     const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
+    const actor = { who: `enrollment token ${token.id}`, from: address };
+    const id = request.id ?? keyThumbprint;
     const agent = await unlessSpent(
       address,
       agents.register(
         {
-          id: request.id ?? keyThumbprint,
+          id,
           name: request.name,
           publicKey: csr.spki.toString('base64'),
           keyThumbprint,
           now: now(),
         },
         token.id,
+        auditEntry(actor, 'agents.enroll', { id, name: request.name, keyThumbprint, over }, now()),
       ),
     );
-    const { certificate, answer } = await credentials.issue(agent, csr.publicKey);
-    await audit.append(
-      auditEntry(
-        { who: `enrollment token ${token.id}`, from: address },
-        'agents.enroll',
-        { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
-        now(),
-      ),
-    );
+    const { answer } = await credentials.issue(agent, csr.publicKey, actor);
     return 'proof' in request
       ? { ...answer, proof: answerProof(Buffer.from(token.hash, 'hex'), request.proof, answer) }
       : answer;

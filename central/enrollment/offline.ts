@@ -8,7 +8,6 @@ import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import type { EnrollmentStore } from '../store/enrollment-store.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
-import type { AuditStore } from '../store/audit-store.ts';
 import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
 import type { Authority } from '../pki/authority/authority.ts';
 import { chainPem, thumbprintOf } from '../pki/x509/certificate.ts';
@@ -21,7 +20,6 @@ import type { SigningCertificate } from '../pki/authority/signing-key.ts';
 interface OfflineEnrollmentOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
   readonly enrollments: Pick<EnrollmentStore, 'admit'>;
-  readonly audit: AuditStore;
   readonly credentials: AgentCredentials;
   readonly authority: Pick<Authority, 'chainOf'>;
   readonly trust: Pick<TrustBundle, 'certificates'>;
@@ -56,7 +54,6 @@ export interface OfflineEnrollment {
 export function createOfflineEnrollment({
   agents,
   enrollments,
-  audit,
   credentials,
   authority,
   trust,
@@ -75,26 +72,19 @@ export function createOfflineEnrollment({
       if (name === undefined || validate(HELLO.properties.name, name) !== undefined)
         throw pkiFault('issue_name_missing', { found: name ?? 'none' });
       if (name.toLowerCase() === CENTRAL_AGENT_NAME) throw pkiFault('enrollment_name_reserved', { name });
+      const id = order.id ?? known?.id ?? csr.id ?? keyThumbprint;
       const agent = await enrollments.admit(
         {
-          id: order.id ?? known?.id ?? csr.id ?? keyThumbprint,
+          id,
           name,
           publicKey: csr.spki.toString('base64'),
           keyThumbprint,
           now: now(),
         },
         actor.who,
+        auditEntry(actor, 'agents.create', { id, name, keyThumbprint }, now(), reason),
       );
-      const { certificate } = await credentials.issue(agent, csr.publicKey);
-      await audit.append(
-        auditEntry(
-          actor,
-          'agents.create',
-          { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber },
-          now(),
-          reason,
-        ),
-      );
+      const { certificate } = await credentials.issue(agent, csr.publicKey, { ...actor, ...reason });
       return { agent, certificate, pem: fileOf(certificate) };
     },
   };

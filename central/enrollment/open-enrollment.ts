@@ -17,7 +17,7 @@ import { createEnrollmentTokens, DEFAULT_ENROLLMENT_SECONDS, type EnrollmentToke
 
 interface EnrollmentNeeds {
   readonly config: Pick<CentralConfig, 'centralName'>;
-  readonly store: Pick<Store, 'agents' | 'audit' | 'certificates' | 'enrollments' | 'tokens'>;
+  readonly store: Pick<Store, 'agents' | 'certificates' | 'enrollments' | 'tokens'>;
   readonly pki: Pki;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Pick<Sessions, 'identityReplaced'>;
@@ -42,7 +42,7 @@ export interface FirstEnrollment {
 
 export function openEnrollment(needs: EnrollmentNeeds): OpenedEnrollment {
   const { config, store, pki, parameters, sessions, attempts, metrics, now } = needs;
-  const { agents, audit, certificates, enrollments, tokens } = store;
+  const { agents, certificates, enrollments, tokens } = store;
   const credentials = createAgentCredentials({
     authority: pki.authority,
     trust: pki.trust,
@@ -53,8 +53,8 @@ export function openEnrollment(needs: EnrollmentNeeds): OpenedEnrollment {
     now,
   });
   const policy = () => parameters.values()['agents.enrollment'];
-  const shared = { agents, enrollments, audit, credentials, attempts, policy, now };
-  const enrollmentTokens = createEnrollmentTokens({ tokens, audit, now });
+  const shared = { agents, enrollments, credentials, attempts, policy, now };
+  const enrollmentTokens = createEnrollmentTokens({ tokens, now });
   const approvals = createApprovals({
     ...shared,
     blockOf: addressBlock,

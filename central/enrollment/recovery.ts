@@ -7,7 +7,6 @@ import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import type { EnrollmentStore, RecoveryCode } from '../store/enrollment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
-import type { AuditStore } from '../store/audit-store.ts';
 import { readRequest } from '../pki/x509/csr.ts';
 import type { EnrollmentConnection } from './approvals.ts';
 import { pkiFault } from '../pki/errors.ts';
@@ -20,7 +19,6 @@ export const MAX_RECOVERY_CODE_SECONDS = 7 * 86_400;
 interface RecoveriesOptions {
   readonly agents: Pick<AgentStore, 'findByName' | 'get'>;
   readonly enrollments: Pick<EnrollmentStore, 'getRecoveryCode' | 'putRecoveryCode' | 'recover'>;
-  readonly audit: AuditStore;
   readonly credentials: AgentCredentials;
   /** What comes of a wrong code before it is answered. */
   readonly attempts: WrongAttempts;
@@ -52,7 +50,6 @@ export interface Recoveries {
 export function createRecoveries({
   agents,
   enrollments,
-  audit,
   credentials,
   attempts,
   pin,
@@ -65,13 +62,14 @@ export function createRecoveries({
       if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
       const code = makeRecoveryCode();
       const expiresAt = now() + lifetimeSeconds * 1000;
-      await enrollments.putRecoveryCode(agentId, {
-        hash: recoveryKey(readRecoveryCode(code) ?? '').toString('hex'),
-        createdAt: now(),
-        createdBy: actor.who,
-        expiresAt,
-      });
-      await audit.append(
+      await enrollments.putRecoveryCode(
+        agentId,
+        {
+          hash: recoveryKey(readRecoveryCode(code) ?? '').toString('hex'),
+          createdAt: now(),
+          createdBy: actor.who,
+          expiresAt,
+        },
         auditEntry(actor, 'agents.recovery-code.create', { id: agentId, name: agent.name, expiresAt }, now(), reason),
       );
       return { agent, code, expiresAt };
@@ -97,27 +95,21 @@ export function createRecoveries({
       const csr = readRequest(csrDer);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const reason = `recovered from ${address}: it has another key`;
-      const recovered = await enrollments.recover({
-        agentId: agent.id,
-        hash: code.hash,
-        publicKey: csr.spki.toString('base64'),
-        keyThumbprint,
-        now: now(),
-        reason,
-      });
-      if (agent.keyThumbprint !== keyThumbprint) onRecovered(agent.id);
-      const { certificate, answer } = await credentials.issue(recovered, csr.publicKey);
-      const detail = {
-        id: agent.id,
-        name: recovered.name,
-        keyThumbprint,
-        before: agent.keyThumbprint,
-        certificate: certificate.serialNumber,
-        over,
-      };
-      await audit.append(
-        auditEntry({ who: `recovery code of ${code.createdBy}`, from: address }, 'agents.recover', detail, now()),
+      const actor = { who: `recovery code of ${code.createdBy}`, from: address };
+      const detail = { id: agent.id, name: agent.name, keyThumbprint, before: agent.keyThumbprint, over };
+      const recovered = await enrollments.recover(
+        {
+          agentId: agent.id,
+          hash: code.hash,
+          publicKey: csr.spki.toString('base64'),
+          keyThumbprint,
+          now: now(),
+          reason,
+        },
+        auditEntry(actor, 'agents.recover', detail, now()),
       );
+      if (agent.keyThumbprint !== keyThumbprint) onRecovered(agent.id);
+      const { answer } = await credentials.issue(recovered, csr.publicKey, actor);
       return { ...answer, proof: answerProof(key, request.proof, answer) };
     },
   };

@@ -4,7 +4,6 @@ import { readEnrollmentToken } from '../../shared/wire/enrollment.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AuditStore } from '../store/audit-store.ts';
 import type { EnrollmentTokenRecord, TokenStore } from '../store/token-store.ts';
 import { isSecret, makeSecret } from '../auth/secrets.ts';
 
@@ -19,7 +18,6 @@ interface EnrollmentTokensOptions {
     TokenStore,
     'addEnrollmentToken' | 'getEnrollmentToken' | 'listEnrollmentTokens' | 'removeEnrollmentToken'
   >;
-  readonly audit: AuditStore;
   readonly now: () => number;
 }
 
@@ -48,7 +46,7 @@ export interface EnrollmentTokens {
   withdraw(id: string, reason: string): Promise<void>;
 }
 
-export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensOptions): EnrollmentTokens {
+export function createEnrollmentTokens({ tokens, now }: EnrollmentTokensOptions): EnrollmentTokens {
   return {
     async create({ lifetimeSeconds, maxUses, agentName }, actor) {
       // With it somebody else's agent would be Central's own.
@@ -67,8 +65,8 @@ export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensO
         maxUses,
         agentName,
       };
-      await tokens.addEnrollmentToken({ ...record, hash });
-      await audit.append(
+      await tokens.addEnrollmentToken(
+        { ...record, hash },
         auditEntry(actor, 'enrollment-tokens.create', { id, expiresAt: record.expiresAt, maxUses, agentName }, now()),
       );
       return { token, record };
@@ -87,8 +85,7 @@ export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensO
       );
     },
     async remove(id, actor) {
-      await tokens.removeEnrollmentToken(id);
-      await audit.append(auditEntry(actor, 'enrollment-tokens.delete', { id }, now()));
+      await tokens.removeEnrollmentToken(id, auditEntry(actor, 'enrollment-tokens.delete', { id }, now()));
     },
     async verify(token) {
       const parts = readEnrollmentToken(token);
@@ -100,8 +97,7 @@ export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensO
       return await tokens.getEnrollmentToken(id);
     },
     async withdraw(id, reason) {
-      await tokens.removeEnrollmentToken(id);
-      await audit.append(auditEntry(CENTRAL, 'enrollment-tokens.withdraw', { id, reason }, now()));
+      await tokens.removeEnrollmentToken(id, auditEntry(CENTRAL, 'enrollment-tokens.withdraw', { id, reason }, now()));
     },
   };
 }

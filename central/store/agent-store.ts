@@ -2,6 +2,7 @@
 // The rules of store.ts apply.
 import type { LogDepth } from '../../shared/delivery/log-interfaces.ts';
 import type { Consumers, Position } from '../../shared/wire/messages.ts';
+import type { AuditEntry } from './audit-store.ts';
 import type { AgentCertificate, Revocation, RevocationReason } from './certificate-store.ts';
 
 /**
@@ -156,7 +157,7 @@ export interface AgentStore {
    * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_id_invalid, agent_name_taken,
    * agent_name_reserved, agent_key_known, agent_key_revoked, agent_revoked.
    */
-  register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
+  register(agent: NewAgent, tokenId: string, audit: AuditEntry): Promise<AgentRecord>;
   get(id: string): Promise<AgentRecord | undefined>;
   /** The agent that has this key or this name (case-insensitive). */
   findByKey(keyThumbprint: string): Promise<AgentRecord | undefined>;
@@ -174,7 +175,7 @@ export interface AgentStore {
   /** In order of name; `after` is the last name of the page before. */
   list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
   /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
-  remove(id: string): Promise<void>;
+  remove(id: string, audit: AuditEntry): Promise<void>;
   /**
    * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and
    * reads the inbox position, all in one transaction. A claim with the next key makes it the current one and its
@@ -202,6 +203,7 @@ export interface AgentStore {
   revoke(
     agentId: string,
     revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string },
+    audit: AuditEntry,
   ): Promise<number>;
   /** Keeps the last report of each agent, unless a newer session holds its epoch. May wait for the next commit. */
   recordConsumers(reports: readonly ConsumerReport[]): Promise<void>;

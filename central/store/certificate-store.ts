@@ -1,5 +1,6 @@
 // The part of the store's interface for agents' certificates: issued certificates, renewals, revocations, the trust
 // bundle that each agent has, and expiry warnings. The rules of store.ts apply.
+import type { AuditEntry } from './audit-store.ts';
 
 /** A certificate that was issued to an agent. It is kept when the agent is deleted. */
 export interface IssuedCertificate {
@@ -106,7 +107,7 @@ export interface CertificateStore {
     readonly limit: number;
   }): Promise<{ readonly thumbprint: string; readonly serial: string; readonly revoked: Revocation }[]>;
   /** Records it as its agent's newest. Errors: agent_unknown. */
-  recordIssued(certificate: IssuedCertificate): Promise<void>;
+  recordIssued(certificate: IssuedCertificate, audit: AuditEntry): Promise<void>;
   /**
    * The newest certificate of each registered agent unless it is revoked, with the agent's name, in order of expiry,
    * starting after `after`, up to `until`.

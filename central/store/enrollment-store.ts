@@ -1,6 +1,7 @@
 // The part of the store's interface for enrollment by an administrator: requests without a token, and recovery codes.
 // The rules of store.ts apply.
 import type { AgentRecord, NewAgent } from './agent-store.ts';
+import type { AuditEntry } from './audit-store.ts';
 
 export const ENROLLMENT_REQUEST_STATES = ['pending', 'accepted', 'rejected'] as const;
 export type EnrollmentRequestState = (typeof ENROLLMENT_REQUEST_STATES)[number];
@@ -100,9 +101,9 @@ export interface EnrollmentStore {
    * Errors: enrollment_request_unknown, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved,
    * agent_key_known, agent_key_revoked.
    */
-  accept(csr: string, agent: NewAgent, by: string): Promise<AgentRecord>;
+  accept(csr: string, agent: NewAgent, by: string, audit: AuditEntry): Promise<AgentRecord>;
   /** Errors: enrollment_request_unknown. */
-  reject(keyThumbprint: string, by: string, comment: string | null, now: number): Promise<void>;
+  reject(keyThumbprint: string, by: string, comment: string | null, now: number, audit: AuditEntry): Promise<void>;
   /** Keeps the certificate of an accepted request, for the next time the machine repeats it. */
   keepCertificate(keyThumbprint: string, certificate: string): Promise<void>;
   /**
@@ -110,11 +111,12 @@ export interface EnrollmentStore {
    * Errors: agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known,
    * agent_key_revoked.
    */
-  admit(agent: NewAgent, by: string): Promise<AgentRecord>;
+  admit(agent: NewAgent, by: string, audit: AuditEntry): Promise<AgentRecord>;
   /** The one code of an agent; one before it is good no more. Errors: agent_unknown. */
   putRecoveryCode(
     agentId: string,
     code: Pick<RecoveryCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>,
+    audit: AuditEntry,
   ): Promise<void>;
   getRecoveryCode(agentId: string): Promise<RecoveryCode | undefined>;
   /**
@@ -123,5 +125,5 @@ export interface EnrollmentStore {
    * a lost answer).
    * Errors: agent_unknown, recovery_code_used, recovery_code_expired, agent_key_known, agent_key_revoked.
    */
-  recover(recovery: Recovery): Promise<AgentRecord>;
+  recover(recovery: Recovery, audit: AuditEntry): Promise<AgentRecord>;
 }

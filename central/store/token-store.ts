@@ -1,4 +1,5 @@
 // The part of the store's interface for API tokens and enrollment tokens. The rules of store.ts apply.
+import type { AuditEntry } from './audit-store.ts';
 
 export type Role = 'viewer' | 'operator' | 'administrator';
 
@@ -26,15 +27,15 @@ export interface EnrollmentTokenRecord {
 }
 
 export interface TokenStore {
-  addApiToken(token: ApiTokenRecord): Promise<void>;
+  addApiToken(token: ApiTokenRecord, audit: AuditEntry): Promise<void>;
   getApiToken(id: string): Promise<ApiTokenRecord | undefined>;
   listApiTokens(): Promise<ApiTokenRecord[]>;
   /** Errors: token_unknown, last_administrator (the last administrator's token stays). */
-  removeApiToken(id: string): Promise<void>;
+  removeApiToken(id: string, audit: AuditEntry): Promise<void>;
   /** Errors: agent_name_reserved. */
-  addEnrollmentToken(token: EnrollmentTokenRecord): Promise<void>;
+  addEnrollmentToken(token: EnrollmentTokenRecord, audit: AuditEntry): Promise<void>;
   getEnrollmentToken(id: string): Promise<EnrollmentTokenRecord | undefined>;
   listEnrollmentTokens(): Promise<EnrollmentTokenRecord[]>;
   /** Errors: token_unknown. */
-  removeEnrollmentToken(id: string): Promise<void>;
+  removeEnrollmentToken(id: string, audit: AuditEntry): Promise<void>;
 }

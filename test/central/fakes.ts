@@ -25,7 +25,7 @@ export interface MemoryStore {
   readonly certificates: MemoryCertificates;
   readonly parameters: ParameterStore & { readonly state: { snapshot: ParameterSnapshot; failNext: Error | null } };
   readonly agents: {
-    register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
+    register(agent: NewAgent, tokenId: string, audit: AuditEntry): Promise<AgentRecord>;
     readonly records: Map<string, AgentRecord>;
   };
 }
@@ -80,7 +80,8 @@ export function memoryStore(): MemoryStore {
   const apiTokens = new Map<string, ApiTokenRecord>();
   const enrollmentTokens = new Map<string, EnrollmentTokenRecord>();
   const tokens: TokenStore = {
-    async addApiToken(token) {
+    async addApiToken(token, entry) {
+      entries.push(entry);
       apiTokens.set(token.id, token);
     },
     async getApiToken(id) {
@@ -89,14 +90,16 @@ export function memoryStore(): MemoryStore {
     async listApiTokens() {
       return [...apiTokens.values()];
     },
-    async removeApiToken(id) {
+    async removeApiToken(id, entry) {
       const token = apiTokens.get(id);
       if (token === undefined) throw fault('token_unknown', 404);
       const administrators = [...apiTokens.values()].filter(({ role }) => role === 'administrator');
       if (token.role === 'administrator' && administrators.length === 1) throw fault('last_administrator');
       apiTokens.delete(id);
+      entries.push(entry);
     },
-    async addEnrollmentToken(token) {
+    async addEnrollmentToken(token, entry) {
+      entries.push(entry);
       enrollmentTokens.set(token.id, token);
     },
     async getEnrollmentToken(id) {
@@ -105,14 +108,15 @@ export function memoryStore(): MemoryStore {
     async listEnrollmentTokens() {
       return [...enrollmentTokens.values()];
     },
-    async removeEnrollmentToken(id) {
+    async removeEnrollmentToken(id, entry) {
       if (!enrollmentTokens.delete(id)) throw fault('token_unknown', 404);
+      entries.push(entry);
     },
   };
   const records = new Map<string, AgentRecord>();
   const agents = {
     records,
-    async register(agent: NewAgent, tokenId: string): Promise<AgentRecord> {
+    async register(agent: NewAgent, tokenId: string, entry: AuditEntry): Promise<AgentRecord> {
       const known = records.get(agent.id);
       if (known !== undefined && known.keyThumbprint === agent.keyThumbprint) return known;
       const token = enrollmentTokens.get(tokenId);
@@ -123,6 +127,7 @@ export function memoryStore(): MemoryStore {
       enrollmentTokens.set(tokenId, { ...token, uses: token.uses + 1 });
       const record = agentRecord(agent);
       records.set(agent.id, record);
+      entries.push(entry);
       return record;
     },
   };
@@ -131,25 +136,34 @@ export function memoryStore(): MemoryStore {
     audit,
     tokens,
     agents,
-    certificates: new MemoryCertificates(),
+    certificates: new MemoryCertificates(entries),
     parameters: memoryParameters(entries),
   };
 }
 
 /** Agents are known here by what was recorded of them; `agents` may be filled by a test. */
 export class MemoryCertificates implements CertificateStore {
+  readonly #entries: AuditEntry[];
   readonly issued: IssuedCertificate[] = [];
   readonly agents = new Map<string, AgentTrust>();
   readonly warnings = new Map<string, number>();
 
-  async recordIssued(certificate: IssuedCertificate): Promise<void> {
+  constructor(entries: AuditEntry[] = []) {
+    this.#entries = entries;
+  }
+
+  async recordIssued(certificate: IssuedCertificate, audit: AuditEntry): Promise<void> {
+    this.#entries.push(audit);
+    this.#keep(certificate);
+  }
+  #keep(certificate: IssuedCertificate): void {
     this.issued.push(certificate);
     const { agentId: id } = certificate;
     this.agents.set(id, this.agents.get(id) ?? { id, name: id, transport: null, trusted: null, offlineSince: null });
   }
   /** Of renewals this keeps what it is told, and finds nothing twice. */
   async recordRenewal({ certificate, chain }: NewRenewal): Promise<RenewalOutcome> {
-    await this.recordIssued(certificate);
+    this.#keep(certificate);
     return { outcome: 'issued', chain };
   }
   async recordInstalled(): Promise<void> {}

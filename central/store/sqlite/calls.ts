@@ -53,7 +53,7 @@ export function storeCalls(writer: Writer, reader: Reader): Omit<Store, 'snapsho
 
 function agentCalls(writer: Writer, reader: Reader): AgentStore {
   return {
-    register: (agent, tokenId) => writer.call('registerAgent', [agent, tokenId]),
+    register: (agent, tokenId, audit) => writer.call('registerAgent', [audit, agent, tokenId]),
     get: (id) => reader.call('getAgent', [id]),
     findByKey: (keyThumbprint) => reader.call('findAgentByKey', [keyThumbprint]),
     findByName: (name) => reader.call('findAgentByName', [name]),
@@ -61,12 +61,12 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     hasLeftRecords: (id) => reader.call('hasLeftRecords', [id]),
     nameFaults: (limit) => reader.call('nameFaults', [limit]),
     list: (page) => reader.call('listAgents', [page.after ?? '', page.limit, page.state ?? null]),
-    remove: (id) => writer.call('removeAgent', [id]),
+    remove: (id, audit) => writer.call('removeAgent', [audit, id]),
     claimSession: (claim) => writer.call('claimSession', [claim]),
     endSession: (end) => writer.call('endSession', [end.agentId, end.epoch, end.now, end.reason]),
     // One process holds the data folder: whatever name a session was recorded under, nothing serves it any more.
     endAbandonedSessions: (_node, now, reason) => writer.call('endAbandonedSessions', [now, reason]),
-    revoke: (agentId, { reason, now, text }) => writer.call('revokeAgent', [agentId, reason, now, text]),
+    revoke: (agentId, { reason, now, text }, audit) => writer.call('revokeAgent', [audit, agentId, reason, now, text]),
     recordConsumers: (reports) => writer.call('recordConsumers', [reports], LAZY),
     consumersOf: (agentId) => reader.call('consumersOf', [agentId]),
     countByState: () => reader.call('countAgentsByState', []),
@@ -113,14 +113,14 @@ function parameterCalls(writer: Writer, reader: Reader): ParameterStore {
 
 function tokenCalls(writer: Writer, reader: Reader): TokenStore {
   return {
-    addApiToken: (token) => writer.call('addApiToken', [token]),
+    addApiToken: (token, audit) => writer.call('addApiToken', [audit, token]),
     getApiToken: (id) => reader.call('getApiToken', [id]),
     listApiTokens: () => reader.call('listApiTokens', []),
-    removeApiToken: (id) => writer.call('removeApiToken', [id]),
-    addEnrollmentToken: (token) => writer.call('addEnrollmentToken', [token]),
+    removeApiToken: (id, audit) => writer.call('removeApiToken', [audit, id]),
+    addEnrollmentToken: (token, audit) => writer.call('addEnrollmentToken', [audit, token]),
     getEnrollmentToken: (id) => reader.call('getEnrollmentToken', [id]),
     listEnrollmentTokens: () => reader.call('listEnrollmentTokens', []),
-    removeEnrollmentToken: (id) => writer.call('removeEnrollmentToken', [id]),
+    removeEnrollmentToken: (id, audit) => writer.call('removeEnrollmentToken', [audit, id]),
   };
 }
 
@@ -140,7 +140,7 @@ function certificateCalls(writer: Writer, reader: Reader): CertificateStore {
     find: (thumbprint) => reader.call('findCertificate', [thumbprint]),
     revokedBy: (page) =>
       reader.call('revokedCertificates', [page.issuer, page.endsAfter, page.after ?? '', page.limit]),
-    recordIssued: (certificate) => writer.call('recordIssued', [certificate]),
+    recordIssued: (certificate, audit) => writer.call('recordIssued', [audit, certificate]),
     soonest: (page) =>
       reader.call('soonestCertificates', [
         page.after ?? FROM_THE_FIRST,
@@ -166,13 +166,14 @@ function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
     pendingBlocks: (limit) => reader.call('pendingBlocks', [limit]),
     countByState: () => reader.call('countEnrollmentRequestsByState', []),
     prune: (retention) => writer.call('pruneEnrollmentRequests', [retention]),
-    accept: (csr, agent, by) => writer.call('acceptEnrollment', [csr, agent, by]),
-    reject: (keyThumbprint, by, comment, now) => writer.call('rejectEnrollment', [keyThumbprint, by, comment, now]),
+    accept: (csr, agent, by, audit) => writer.call('acceptEnrollment', [audit, csr, agent, by]),
+    reject: (keyThumbprint, by, comment, now, audit) =>
+      writer.call('rejectEnrollment', [audit, keyThumbprint, by, comment, now]),
     keepCertificate: (keyThumbprint, certificate) => writer.call('keepCertificate', [keyThumbprint, certificate]),
-    admit: (agent, by) => writer.call('admitAgent', [agent, by]),
-    putRecoveryCode: (agentId, code) => writer.call('putRecoveryCode', [agentId, code]),
+    admit: (agent, by, audit) => writer.call('admitAgent', [audit, agent, by]),
+    putRecoveryCode: (agentId, code, audit) => writer.call('putRecoveryCode', [audit, agentId, code]),
     getRecoveryCode: (agentId) => reader.call('getRecoveryCode', [agentId]),
-    recover: (recovery) => writer.call('recoverAgent', [recovery]),
+    recover: (recovery, audit) => writer.call('recoverAgent', [audit, recovery]),
   };
 }
 

@@ -148,7 +148,7 @@ export async function startRest(
 ): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
-  const apiTokens = createApiTokens({ tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now });
+  const apiTokens = createApiTokens({ tokens: store.tokens, attempts: NO_DELAY, now });
   const token = async (role: Role) => (await apiTokens.create({ name: role, role, expiresAt: null }, CENTRAL)).token;
   const tokens = {
     viewer: await token('viewer'),
@@ -217,7 +217,7 @@ export async function startRest(
   };
   const services: AdminServices = {
     apiTokens,
-    enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, audit: store.audit, now }),
+    enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, now }),
     parameters,
     changes,
     agents: {

@@ -12,18 +12,19 @@ function setUp(unknown = false) {
   const revocations = createRevocations({
     agents: {
       get: async () => ({ id: 'a' }) as AgentRecord,
-      revoke: async () => {
+      revoke: async (_id, _revocation, audit) => {
         if (unknown) throw fault('agent_unknown', 404);
         acts.push('store');
+        entries.push(audit);
         return 7;
       },
-      remove: async () => {
+      remove: async (_id, audit) => {
         if (unknown) throw fault('agent_unknown', 404);
         acts.push('store');
+        entries.push(audit);
       },
     },
     certificates: { find: async () => undefined },
-    audit: { append: async (entry) => void entries.push(entry), list: async () => [] },
     sessions: {
       revoke: (id, epoch, reason) => void acts.push(`session ${id} ${epoch} ${reason}`),
       remove: (id) => void acts.push(`session ${id}`),

@@ -8,7 +8,7 @@ import { memoryStore, NO_DELAY } from '../fakes.ts';
 function setUp() {
   const store = memoryStore();
   const clock = { now: 1_000_000 };
-  const options = { tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now: () => clock.now };
+  const options = { tokens: store.tokens, attempts: NO_DELAY, now: () => clock.now };
   return { store, clock, apiTokens: createApiTokens(options), enrollmentTokens: createEnrollmentTokens(options) };
 }
 

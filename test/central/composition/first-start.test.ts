@@ -6,7 +6,7 @@ import { createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { beginFirstStart, type FirstStart } from '../../../central/composition/first-start.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import type { TokenStore } from '../../../central/store/token-store.ts';
-import { memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
+import { memoryStore, NO_DELAY } from '../fakes.ts';
 
 const folders: string[] = [];
 afterEach(() => Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true }))));
@@ -30,8 +30,8 @@ function cutAt(tokens: TokenStore, moment: number): TokenStore {
   };
 }
 
-function parts({ audit }: MemoryStore, tokens: TokenStore, dataFolder: string) {
-  const options = { tokens, audit, attempts: NO_DELAY, now: () => 1_000_000 };
+function parts(tokens: TokenStore, dataFolder: string) {
+  const options = { tokens, attempts: NO_DELAY, now: () => 1_000_000 };
   return {
     config: { dataFolder },
     apiTokens: createApiTokens(options),
@@ -61,7 +61,7 @@ const fileOf = (folder: string): string => join(folder, 'administrator-token');
 describe('the first start', () => {
   it('shows a token that is in its 0600 file, and one enrollment token; later starts show nothing', async () => {
     const { folder, store } = await setUp();
-    const needs = parts(store, store.tokens, folder);
+    const needs = parts(store.tokens, folder);
     const shown = await start(needs);
     expect(await readFile(fileOf(folder), 'utf8')).toBe(`${shown?.first.administratorToken}\n`);
     expect((await stat(fileOf(folder))).mode & 0o777).toBe(0o600);
@@ -77,10 +77,10 @@ describe('the first start', () => {
       for (const two of [0, 1, 2, 3, 4, 5]) {
         const { folder, store } = await setUp();
         for (const moment of [one, two])
-          await start(parts(store, cutAt(store.tokens, moment), folder)).catch((error: unknown) => {
+          await start(parts(cutAt(store.tokens, moment), folder)).catch((error: unknown) => {
             if (error !== CUT) throw error;
           });
-        const needs = parts(store, store.tokens, folder);
+        const needs = parts(store.tokens, folder);
         const shown = await start(needs);
         const token = (await readFile(fileOf(folder), 'utf8')).trim();
         expect(await needs.apiTokens.isValid(token)).toBe(true);
@@ -96,7 +96,7 @@ describe('the first start', () => {
 
   it('makes another token where the file of a cut start was lost', async () => {
     const { folder, store } = await setUp();
-    const needs = parts(store, store.tokens, folder);
+    const needs = parts(store.tokens, folder);
     await beginFirstStart(needs);
     await writeFile(fileOf(folder), '');
     const shown = await start(needs);

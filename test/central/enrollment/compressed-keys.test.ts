@@ -48,6 +48,7 @@ import { readRecoveryCode, recoveryKey, recoveryProof } from '../../../shared/wi
 import { cpuMs, MAX_CPU_MS } from '../../bait.ts';
 import { Cleanup } from '../../flow/processes.ts';
 import { memoryStore } from '../fakes.ts';
+import { ACT } from '../store/samples.ts';
 
 type Form = 'compressed' | 'hybrid' | 'uncompressed';
 const FORMS = ['uncompressed', 'compressed', 'hybrid'] as const satisfies readonly Form[];
@@ -92,9 +93,9 @@ beforeEach(async () => {
   policy = 'approve';
   const attempts = { slow: async () => undefined };
   store = await openSqliteStore({ folder: await cleanup.folder(), deduplicationMs: DAY, onFailure: () => undefined });
-  const { agents, audit, enrollments, certificates } = store;
+  const { agents, enrollments, certificates } = store;
   const now = Date.now;
-  tokens = createEnrollmentTokens({ tokens: store.tokens, audit, now });
+  tokens = createEnrollmentTokens({ tokens: store.tokens, now });
   authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'], certificates: () => authority.roots() };
   const credentials = createAgentCredentials({
@@ -109,7 +110,6 @@ beforeEach(async () => {
   approvals = createApprovals({
     agents,
     enrollments,
-    audit,
     credentials,
     blockOf: addressBlock,
     siteOf,
@@ -119,7 +119,6 @@ beforeEach(async () => {
   recoveries = createRecoveries({
     agents,
     enrollments,
-    audit,
     credentials,
     attempts,
     pin: () => 'sha256:00',
@@ -129,7 +128,6 @@ beforeEach(async () => {
   offlineEnrollment = createOfflineEnrollment({
     agents,
     enrollments,
-    audit,
     credentials,
     authority,
     trust,
@@ -139,7 +137,6 @@ beforeEach(async () => {
   });
   enrollment = createEnrollment({
     agents,
-    audit,
     tokens,
     credentials,
     approvals,
@@ -267,7 +264,7 @@ describe('one key is one key, however its point is written', () => {
     test(`a revoked key is refused in every form by way of ${way}`, async () => {
       const key = newKey();
       const id = await enrolled(key, 'branch-7');
-      await store.agents.revoke(id, { reason: 'keyCompromise', now: Date.now(), text: 'stolen' });
+      await store.agents.revoke(id, { reason: 'keyCompromise', now: Date.now(), text: 'stolen' }, ACT);
       const plain = await refusalOf(() => enter(requestOf(key, 'uncompressed', 'other')));
       const others: (string | undefined)[] = [];
       for (const form of OTHER_FORMS) others.push(await refusalOf(() => enter(requestOf(key, form, 'other'))));
@@ -281,7 +278,7 @@ describe('one key is one key, however its point is written', () => {
     test(`a revoked key whose agent came back with another one, or was removed because it is compromised, is refused by way of ${way}`, async () => {
       const [key, compromised] = [newKey(), newKey()];
       const id = await enrolled(key, 'branch-7');
-      await store.agents.revoke(id, { reason: 'unspecified', now: Date.now(), text: 'lost' });
+      await store.agents.revoke(id, { reason: 'unspecified', now: Date.now(), text: 'lost' }, ACT);
       const { code } = await recoveries.make(id, 1, CENTRAL, {});
       const csr = requestOf(newKey(), 'uncompressed', 'branch-7');
       const proof = recoveryProof(recoveryKey(readRecoveryCode(code) ?? ''), {
@@ -292,8 +289,8 @@ describe('one key is one key, however its point is written', () => {
       });
       await enrollment.enroll({ csr, name: 'branch-7', pin: null, proof }, WS);
       const removed = await enrolled(compromised, 'branch-8');
-      await store.agents.revoke(removed, { reason: 'keyCompromise', now: Date.now(), text: 'stolen' });
-      await store.agents.remove(removed);
+      await store.agents.revoke(removed, { reason: 'keyCompromise', now: Date.now(), text: 'stolen' }, ACT);
+      await store.agents.remove(removed, ACT);
       for (const form of FORMS) {
         for (const old of [key, compromised])
           expect(await refusalOf(() => enter(requestOf(old, form, 'other')))).toMatch(/^agent_(key_revoked|id_taken)$/);

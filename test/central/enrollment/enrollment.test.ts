@@ -46,7 +46,7 @@ beforeEach(async () => {
   store = memoryStore();
   slowed.length = 0;
   policy = 'token';
-  tokens = createEnrollmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
+  tokens = createEnrollmentTokens({ tokens: store.tokens, now: Date.now });
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'] };
   const credentials = createAgentCredentials({
@@ -61,7 +61,6 @@ beforeEach(async () => {
   const notExpected = () => Promise.reject(new Error('not expected here'));
   const made = createEnrollment({
     agents: store.agents,
-    audit: store.audit,
     tokens,
     credentials,
     approvals: { submit: notExpected },
@@ -136,7 +135,10 @@ describe('enrollment with a token over wss', () => {
       keyThumbprint: thumbprint,
       publicKey: spkiOf(keys.publicKey).toString('base64'),
     });
-    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agents.enroll', from: '10.0.0.7' });
+    expect(store.audit.entries.slice(-2)).toMatchObject([
+      { action: 'agents.enroll', from: '10.0.0.7' },
+      { action: 'certificates.issue', from: '10.0.0.7' },
+    ]);
   });
 
   test('takes the id that the machine was given', async () => {

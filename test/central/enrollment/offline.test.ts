@@ -60,8 +60,12 @@ beforeEach(async () => {
   });
   offlineEnrollment = createOfflineEnrollment({
     agents: { findByKey: async () => undefined },
-    enrollments: { admit: async (agent) => agentRecord(agent) },
-    audit: store.audit,
+    enrollments: {
+      async admit(agent, _by, audit) {
+        store.audit.entries.push(audit);
+        return agentRecord(agent);
+      },
+    },
     credentials,
     authority,
     trust,
@@ -88,7 +92,10 @@ describe('the file for a machine without a line', () => {
       signingKey: signingKey.publicKey,
       roots: authority.pem,
     });
-    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agents.create', who: 'admin', ticket: 'T-1' });
+    expect(store.audit.entries.slice(-2)).toMatchObject([
+      { action: 'agents.create', who: 'admin', ticket: 'T-1' },
+      { action: 'certificates.issue', who: 'admin', ticket: 'T-1' },
+    ]);
     expect(store.certificates.issued).toHaveLength(1);
   });
 

@@ -12,6 +12,7 @@ import { openServerIdentity } from '../../../central/pki/server/server-identity.
 import { credentialsOf } from '../../../central/pki/server/slots.ts';
 import { openSigningCertificate, openSigningKey } from '../../../central/pki/authority/signing-key.ts';
 import { memoryStore } from '../fakes.ts';
+import { ACT } from '../store/samples.ts';
 import { makeBank } from './server/bank.ts';
 
 const DAY = 86_400_000;
@@ -59,7 +60,7 @@ async function setUp() {
   const { publicKey } = await makeKeyPair();
   const enroll = async (id: string, lifetimeDays: number): Promise<void> => {
     const certificate = await authority.issueAgent({ id, name: id, publicKey, lifetimeDays });
-    await store.certificates.recordIssued(issuedCertificate(certificate, authority, id, now));
+    await store.certificates.recordIssued(issuedCertificate(certificate, authority, id, now), ACT);
   };
   const all = async (request: Partial<Parameters<Expiry['list']>[0]> = {}): Promise<readonly WatchedCertificate[]> =>
     (await open().list({ limit: 1000, ...request })).certificates;

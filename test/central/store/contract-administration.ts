@@ -10,7 +10,7 @@ import type { KeyMaterialChange } from '../../../central/store/key-material-stor
 import type { PendingParameters } from '../../../central/store/parameter-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import type { ApiTokenRecord } from '../../../central/store/token-store.ts';
-import { auditEntry, enrollmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
+import { ACT, auditEntry, enrollmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
 
 export function administrationContract(open: OpenEngine): void {
   let engine: Engine;
@@ -84,21 +84,23 @@ export function administrationContract(open: OpenEngine): void {
   });
 
   it('keeps so many API tokens and so many enrollment tokens, and forgets enrollment tokens that expired long ago', async () => {
-    await Promise.all(Array.from({ length: MAX_API_TOKENS }, (_, i) => store.tokens.addApiToken(apiToken(`t${i}`))));
-    await expect(store.tokens.addApiToken(apiToken('more'))).rejects.toMatchObject({
+    await Promise.all(
+      Array.from({ length: MAX_API_TOKENS }, (_, i) => store.tokens.addApiToken(apiToken(`t${i}`), ACT)),
+    );
+    await expect(store.tokens.addApiToken(apiToken('more'), ACT)).rejects.toMatchObject({
       code: 'api_tokens_full',
       status: 409,
     });
-    await store.tokens.removeApiToken('t0');
-    await store.tokens.addApiToken(apiToken('more'));
+    await store.tokens.removeApiToken('t0', ACT);
+    await store.tokens.addApiToken(apiToken('more'), ACT);
 
-    await store.tokens.addEnrollmentToken(enrollmentToken('old', { expiresAt: NOW + 1 }));
+    await store.tokens.addEnrollmentToken(enrollmentToken('old', { expiresAt: NOW + 1 }), ACT);
     const valid = (id: string) => enrollmentToken(id, { createdAt: NOW + EXPIRED_ENROLLMENT_TOKEN_MS + 2 });
     await Promise.all(
-      Array.from({ length: MAX_ENROLLMENT_TOKENS }, (_, i) => store.tokens.addEnrollmentToken(valid(`e${i}`))),
+      Array.from({ length: MAX_ENROLLMENT_TOKENS }, (_, i) => store.tokens.addEnrollmentToken(valid(`e${i}`), ACT)),
     );
     expect(await store.tokens.getEnrollmentToken('old')).toBeUndefined();
-    await expect(store.tokens.addEnrollmentToken(valid('more'))).rejects.toMatchObject({
+    await expect(store.tokens.addEnrollmentToken(valid('more'), ACT)).rejects.toMatchObject({
       code: 'enrollment_tokens_full',
       status: 409,
     });
@@ -109,30 +111,36 @@ export function administrationContract(open: OpenEngine): void {
     const viewer = apiToken('t2', { createdAt: NOW + 1 });
     // One that has expired administers nothing.
     const expired = apiToken('t3', { role: 'administrator', expiresAt: 1, createdAt: NOW + 2 });
-    for (const token of [first, viewer, expired]) await store.tokens.addApiToken(token);
+    for (const token of [first, viewer, expired]) await store.tokens.addApiToken(token, ACT);
     expect(await store.tokens.listApiTokens()).toEqual([first, viewer, expired]);
     expect(await store.tokens.getApiToken('t2')).toEqual(viewer);
     expect(await store.tokens.getApiToken('none')).toBeUndefined();
-    await expect(store.tokens.removeApiToken('t1')).rejects.toMatchObject({ code: 'last_administrator', status: 409 });
-    await store.tokens.addApiToken(apiToken('t4', { role: 'administrator' }));
-    await store.tokens.removeApiToken('t1');
-    await store.tokens.removeApiToken('t2');
-    await expect(store.tokens.removeApiToken('t2')).rejects.toMatchObject({ code: 'token_unknown', status: 404 });
+    await expect(store.tokens.removeApiToken('t1', ACT)).rejects.toMatchObject({
+      code: 'last_administrator',
+      status: 409,
+    });
+    await store.tokens.addApiToken(apiToken('t4', { role: 'administrator' }), ACT);
+    await store.tokens.removeApiToken('t1', ACT);
+    await store.tokens.removeApiToken('t2', ACT);
+    await expect(store.tokens.removeApiToken('t2', ACT)).rejects.toMatchObject({ code: 'token_unknown', status: 404 });
   });
 
   it('lets two administrators not remove each other at the same moment', async () => {
-    for (const id of ['t1', 't2']) await store.tokens.addApiToken(apiToken(id, { role: 'administrator' }));
-    const outcomes = await Promise.allSettled([store.tokens.removeApiToken('t1'), store.tokens.removeApiToken('t2')]);
+    for (const id of ['t1', 't2']) await store.tokens.addApiToken(apiToken(id, { role: 'administrator' }), ACT);
+    const outcomes = await Promise.allSettled([
+      store.tokens.removeApiToken('t1', ACT),
+      store.tokens.removeApiToken('t2', ACT),
+    ]);
     expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'rejected']);
   });
 
   it('keeps enrollment tokens until they are removed', async () => {
     const token = enrollmentToken('t1', { agentName: 'branch-12', maxUses: 5 });
-    await store.tokens.addEnrollmentToken(token);
+    await store.tokens.addEnrollmentToken(token, ACT);
     expect(await store.tokens.getEnrollmentToken('t1')).toEqual(token);
     expect(await store.tokens.listEnrollmentTokens()).toEqual([token]);
-    await store.tokens.removeEnrollmentToken('t1');
-    await expect(store.tokens.removeEnrollmentToken('t1')).rejects.toMatchObject({
+    await store.tokens.removeEnrollmentToken('t1', ACT);
+    await expect(store.tokens.removeEnrollmentToken('t1', ACT)).rejects.toMatchObject({
       code: 'token_unknown',
       status: 404,
     });
@@ -204,6 +212,45 @@ export function administrationContract(open: OpenEngine): void {
     await expect(put(change(0, 'from before'))).rejects.toMatchObject({ code: 'key_material_conflict' });
     await put(change(2, 'after it'));
     expect((await keyMaterial.load('root')).version).toBe(3);
+  });
+
+  it('writes the entry of an act in its transaction, in order; an act that is refused leaves none', async () => {
+    const act = (action: string) => auditEntry(action);
+    const apiToken: ApiTokenRecord = {
+      id: 't1',
+      name: 'a',
+      role: 'administrator',
+      hash: 'h',
+      createdAt: NOW,
+      createdBy: 'central',
+      expiresAt: null,
+    };
+    const agent = (id: string) => ({ id, name: id, publicKey: `key ${id}`, keyThumbprint: `thumb ${id}`, now: NOW });
+    await store.tokens.addApiToken(apiToken, act('one'));
+    await expect(store.tokens.removeApiToken('t1', act('refused'))).rejects.toMatchObject({
+      code: 'last_administrator',
+    });
+    await expect(store.tokens.removeApiToken('t9', act('refused'))).rejects.toMatchObject({ code: 'token_unknown' });
+    await store.tokens.addEnrollmentToken(enrollmentToken('e1', {}), act('two'));
+    await store.agents.register(agent('a'), 'e1', act('three'));
+    await expect(store.agents.register(agent('b'), 'e9', act('refused'))).rejects.toMatchObject({
+      code: 'token_unknown',
+    });
+    await store.enrollments.admit(agent('c'), 'admin', act('four'));
+    await expect(
+      store.enrollments.admit({ ...agent('d'), keyThumbprint: 'thumb c' }, 'admin', act('refused')),
+    ).rejects.toMatchObject({ code: 'agent_key_known' });
+    await store.agents.revoke('a', { reason: 'keyCompromise', now: NOW, text: 'stolen' }, act('five'));
+    await store.agents.remove('c', act('six'));
+    for (const refused of [
+      store.agents.remove('c', act('refused')),
+      store.agents.revoke('c', { reason: 'keyCompromise', now: NOW, text: '' }, act('refused')),
+      store.enrollments.reject('nothing', 'admin', null, NOW, act('refused')),
+      store.tokens.removeEnrollmentToken('e9', act('refused')),
+    ])
+      await expect(refused).rejects.toThrow();
+    const actions = (await store.audit.list({ limit: 99 })).map(({ action }) => action);
+    expect(actions.toReversed()).toEqual(['one', 'two', 'three', 'four', 'five', 'six']);
   });
 
   it('chains the audit entries so that each can be verified, page by page', async () => {

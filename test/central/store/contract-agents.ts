@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../central/store/store.ts';
 import {
+  ACT,
   claimOf,
   DAY,
   enrollmentToken,
@@ -87,31 +88,31 @@ export function agentContract(open: OpenEngine): void {
   });
 
   it('takes a token only as often and as long as it may, and uses none up for what it refuses', async () => {
-    await store.tokens.addEnrollmentToken(enrollmentToken('two', { maxUses: 2 }));
-    await store.tokens.addEnrollmentToken(enrollmentToken('old', { expiresAt: NOW }));
-    await store.agents.register(newAgent('a1'), 'two');
-    await expect(store.agents.register(newAgent('a2', { name: 'A1' }), 'two')).rejects.toMatchObject({
+    await store.tokens.addEnrollmentToken(enrollmentToken('two', { maxUses: 2 }), ACT);
+    await store.tokens.addEnrollmentToken(enrollmentToken('old', { expiresAt: NOW }), ACT);
+    await store.agents.register(newAgent('a1'), 'two', ACT);
+    await expect(store.agents.register(newAgent('a2', { name: 'A1' }), 'two', ACT)).rejects.toMatchObject({
       code: 'agent_name_taken',
       status: 409,
     });
     expect(await store.tokens.getEnrollmentToken('two')).toMatchObject({ uses: 1 });
-    await store.agents.register(newAgent('a2'), 'two');
-    await expect(store.agents.register(newAgent('a3'), 'two')).rejects.toMatchObject({
+    await store.agents.register(newAgent('a2'), 'two', ACT);
+    await expect(store.agents.register(newAgent('a3'), 'two', ACT)).rejects.toMatchObject({
       code: 'token_used',
       status: 403,
     });
-    await expect(store.agents.register(newAgent('a3'), 'old')).rejects.toMatchObject({
+    await expect(store.agents.register(newAgent('a3'), 'old', ACT)).rejects.toMatchObject({
       code: 'token_expired',
       status: 403,
     });
-    await expect(store.agents.register(newAgent('a3'), 'none')).rejects.toMatchObject({ code: 'token_unknown' });
+    await expect(store.agents.register(newAgent('a3'), 'none', ACT)).rejects.toMatchObject({ code: 'token_unknown' });
     expect(await store.agents.get('a3')).toBeUndefined();
   });
 
   it('uses a one-time token once, however many ask at the same moment', async () => {
-    await store.tokens.addEnrollmentToken(enrollmentToken('once'));
+    await store.tokens.addEnrollmentToken(enrollmentToken('once'), ACT);
     const outcomes = await Promise.allSettled(
-      ['a1', 'a2', 'a3', 'a4'].map((id) => store.agents.register(newAgent(id), 'once')),
+      ['a1', 'a2', 'a3', 'a4'].map((id) => store.agents.register(newAgent(id), 'once', ACT)),
     );
     expect(outcomes.map((outcome) => outcome.status).toSorted()).toEqual([
       'fulfilled',
@@ -123,25 +124,25 @@ export function agentContract(open: OpenEngine): void {
 
   it('repairs a lost answer: the same key with the same token again uses nothing up', async () => {
     const agent = await registered(store, 'a1');
-    expect(await store.agents.register(newAgent('a1'), 'token-a1')).toEqual(agent);
+    expect(await store.agents.register(newAgent('a1'), 'token-a1', ACT)).toEqual(agent);
     expect(await store.tokens.getEnrollmentToken('token-a1')).toMatchObject({ uses: 1 });
-    await expect(store.agents.register(newAgent('a1'), 'none')).rejects.toMatchObject({ code: 'token_unknown' });
+    await expect(store.agents.register(newAgent('a1'), 'none', ACT)).rejects.toMatchObject({ code: 'token_unknown' });
   });
 
   it('refuses another key under a known id, and a known key under another id', async () => {
     await registered(store, 'a1');
-    await store.tokens.addEnrollmentToken(enrollmentToken('t'));
-    await expect(store.agents.register(newAgent('a1', { keyThumbprint: 'other' }), 't')).rejects.toMatchObject({
+    await store.tokens.addEnrollmentToken(enrollmentToken('t'), ACT);
+    await expect(store.agents.register(newAgent('a1', { keyThumbprint: 'other' }), 't', ACT)).rejects.toMatchObject({
       code: 'agent_id_taken',
     });
     await expect(
-      store.agents.register(newAgent('a2', { keyThumbprint: 'thumbprint of a1' }), 't'),
+      store.agents.register(newAgent('a2', { keyThumbprint: 'thumbprint of a1' }), 't', ACT),
     ).rejects.toMatchObject({ code: 'agent_key_known' });
   });
 
   describe('one namespace of ids and names', () => {
     const taken = (id: string, name: string, code: string) =>
-      expect(store.agents.register(newAgent(id, { name }), 't'), `${id} ${name}`).rejects.toMatchObject({
+      expect(store.agents.register(newAgent(id, { name }), 't', ACT), `${id} ${name}`).rejects.toMatchObject({
         code,
         status: 409,
       });
@@ -149,17 +150,21 @@ export function agentContract(open: OpenEngine): void {
 
     beforeEach(async () => {
       await registered(store, 'Victim-Id', 'Victim-Name');
-      await store.tokens.addEnrollmentToken(enrollmentToken('t', { maxUses: 99 }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('t', { maxUses: 99 }), ACT);
     });
 
     it("an id that is another agent's name, and a name that is another agent's id, are refused at enrollment, in whatever case", async () => {
       for (const id of ['Victim-Name', 'victim-name', 'VICTIM-NAME', 'victim-id', 'VICTIM-ID'])
         await taken(id, 'mine', 'agent_id_taken');
       for (const name of ['Victim-Id', 'victim-id', 'VICTIM-NAME']) await taken('mine', name, 'agent_name_taken');
-      await expect(store.enrollments.admit(newAgent('victim-name', { name: 'mine' }), 'admin')).rejects.toMatchObject({
+      await expect(
+        store.enrollments.admit(newAgent('victim-name', { name: 'mine' }), 'admin', ACT),
+      ).rejects.toMatchObject({
         code: 'agent_id_taken',
       });
-      await expect(store.enrollments.admit(newAgent('mine', { name: 'victim-id' }), 'admin')).rejects.toMatchObject({
+      await expect(
+        store.enrollments.admit(newAgent('mine', { name: 'victim-id' }), 'admin', ACT),
+      ).rejects.toMatchObject({
         code: 'agent_name_taken',
       });
       const request = {
@@ -182,6 +187,7 @@ export function agentContract(open: OpenEngine): void {
           'csr',
           newAgent('victim-name', { name: 'mine', keyThumbprint: 'thumbprint of x' }),
           'admin',
+          ACT,
         ),
       ).rejects.toMatchObject({ code: 'agent_id_taken' });
       expect(await store.tokens.getEnrollmentToken('t')).toMatchObject({ uses: 0 });
@@ -204,10 +210,10 @@ export function agentContract(open: OpenEngine): void {
       await taken('mine', '01234567', 'agent_name_taken');
       await taken('mine', '0123456789ABC', 'agent_name_taken');
       for (const id of ['01234567', '0123456789ABC']) await taken(id, 'mine', 'agent_id_taken');
-      await store.agents.register(newAgent('b1', { name: '0123456' }), 't');
-      await store.agents.register(newAgent('branch-10'), 't');
+      await store.agents.register(newAgent('b1', { name: '0123456' }), 't', ACT);
+      await store.agents.register(newAgent('branch-10'), 't', ACT);
       // Ids that are names in a row are usual.
-      await store.agents.register(newAgent('branch-1'), 't');
+      await store.agents.register(newAgent('branch-1'), 't', ACT);
       for (const [id, prefix] of [
         ['f3a78fd7-2d2f-4944-73fb-e30c8a61dd3b', 'F3A78FD7-2d2f'],
         ['00-1b-44-11-3a-b7', '00-1b-44-11'],
@@ -223,7 +229,7 @@ export function agentContract(open: OpenEngine): void {
       await registered(store, 'a1', 'abcdef01-2');
       await registered(store, 'feedc0de', 'a2');
       for (const id of ['abcdef01-2345', 'ABCDEF01-2x', 'feedc0de00ff']) await taken(id, 'mine', 'agent_name_reserved');
-      expect(await store.agents.register(newAgent('abcdef02-2345'), 't')).toMatchObject({ id: 'abcdef02-2345' });
+      expect(await store.agents.register(newAgent('abcdef02-2345'), 't', ACT)).toMatchObject({ id: 'abcdef02-2345' });
     });
 
     it('an id is plain printable ASCII without blanks', async () => {
@@ -243,12 +249,12 @@ export function agentContract(open: OpenEngine): void {
         'x'.repeat(256),
       ]) {
         await expect(
-          store.agents.register(newAgent(id, { name: 'mine' }), 't'),
+          store.agents.register(newAgent(id, { name: 'mine' }), 't', ACT),
           JSON.stringify(id),
         ).rejects.toMatchObject({ code: 'agent_id_invalid', status: 422 });
       }
       for (const [i, id] of ['00-1B-44-11-3A-B7', 'a/b?c#d%2F', '~!"$&()*+,;<=>@[]^`{|}', 'x'.repeat(255)].entries())
-        expect(await store.agents.register(newAgent(id, { name: `n${i}` }), 't')).toMatchObject({ id });
+        expect(await store.agents.register(newAgent(id, { name: `n${i}` }), 't', ACT)).toMatchObject({ id });
     });
 
     it('reserved words are refused as id and as name', async () => {
@@ -266,36 +272,38 @@ export function agentContract(open: OpenEngine): void {
         await expect(claimed('Victim-Id', word)).rejects.toMatchObject({ code: 'agent_name_reserved' });
       }
       for (const agentName of ['all', 'Central.Test'])
-        await expect(store.tokens.addEnrollmentToken(enrollmentToken('b', { agentName }))).rejects.toMatchObject({
+        await expect(store.tokens.addEnrollmentToken(enrollmentToken('b', { agentName }), ACT)).rejects.toMatchObject({
           code: 'agent_name_reserved',
         });
       // Central's own agent comes with a token that is bound to its name.
-      await store.tokens.addEnrollmentToken(enrollmentToken('own', { agentName: 'central-agent' }));
-      await store.agents.register(newAgent('c1', { name: 'central-agent' }), 'own');
+      await store.tokens.addEnrollmentToken(enrollmentToken('own', { agentName: 'central-agent' }), ACT);
+      await store.agents.register(newAgent('c1', { name: 'central-agent' }), 'own', ACT);
       await claimed('c1', 'central-agent');
     });
 
     it('a name that a token is bound to is kept for it, as name and as id, until it is used up, expired or removed', async () => {
-      await store.tokens.addEnrollmentToken(enrollmentToken('bound', { agentName: 'Branch-9' }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('bound', { agentName: 'Branch-9' }), ACT);
       await taken('mine', 'branch-9', 'agent_name_reserved');
       await taken('BRANCH-9', 'mine', 'agent_name_reserved');
-      await expect(store.enrollments.admit(newAgent('mine', { name: 'branch-9' }), 'admin')).rejects.toMatchObject({
-        code: 'agent_name_reserved',
-      });
+      await expect(store.enrollments.admit(newAgent('mine', { name: 'branch-9' }), 'admin', ACT)).rejects.toMatchObject(
+        {
+          code: 'agent_name_reserved',
+        },
+      );
       await expect(claimed('Victim-Id', 'branch-9')).rejects.toMatchObject({ code: 'agent_name_reserved' });
       // A second one for the same name, since the line was lost: either gets it.
-      await store.tokens.addEnrollmentToken(enrollmentToken('again', { agentName: 'branch-9' }));
-      await store.agents.register(newAgent('b9', { name: 'branch-9' }), 'bound');
+      await store.tokens.addEnrollmentToken(enrollmentToken('again', { agentName: 'branch-9' }), ACT);
+      await store.agents.register(newAgent('b9', { name: 'branch-9' }), 'bound', ACT);
       await taken('mine', 'branch-9', 'agent_name_taken');
-      await store.tokens.addEnrollmentToken(enrollmentToken('over', { agentName: 'branch-8', expiresAt: NOW }));
-      await store.agents.register(newAgent('b8', { name: 'branch-8' }), 't');
-      await store.tokens.addEnrollmentToken(enrollmentToken('gone', { agentName: 'branch-7' }));
-      await store.tokens.removeEnrollmentToken('gone');
-      await store.agents.register(newAgent('b7', { name: 'branch-7' }), 't');
+      await store.tokens.addEnrollmentToken(enrollmentToken('over', { agentName: 'branch-8', expiresAt: NOW }), ACT);
+      await store.agents.register(newAgent('b8', { name: 'branch-8' }), 't', ACT);
+      await store.tokens.addEnrollmentToken(enrollmentToken('gone', { agentName: 'branch-7' }), ACT);
+      await store.tokens.removeEnrollmentToken('gone', ACT);
+      await store.agents.register(newAgent('b7', { name: 'branch-7' }), 't', ACT);
     });
 
     it('an agent that has its name already keeps it, whatever is bound or reserved since', async () => {
-      await store.tokens.addEnrollmentToken(enrollmentToken('late', { agentName: 'victim-name' }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('late', { agentName: 'victim-name' }), ACT);
       expect(await claimed('Victim-Id', 'VICTIM-name')).toMatchObject({ epoch: 1 });
     });
   });
@@ -329,7 +337,7 @@ export function agentContract(open: OpenEngine): void {
   it('knows whether a removed agent has left anything', async () => {
     const epoch = await online(store, 'a1');
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
-    await store.agents.remove('a1');
+    await store.agents.remove('a1', ACT);
     await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a2', address: null, detail: '{}' });
     expect([
       await store.agents.hasLeftRecords('a1'),
@@ -481,8 +489,8 @@ export function agentContract(open: OpenEngine): void {
     const epoch = await online(store, 'a1');
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
-    await store.agents.remove('a1');
-    await expect(store.agents.remove('a1')).rejects.toMatchObject({ code: 'agent_unknown' });
+    await store.agents.remove('a1', ACT);
+    await expect(store.agents.remove('a1', ACT)).rejects.toMatchObject({ code: 'agent_unknown' });
     await expect(store.inbox.append('a1', epoch, 2, items('e2'), NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
     await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({
       code: 'agent_unknown',

@@ -13,6 +13,7 @@ import {
 } from '../../../central/store/space/bounds.ts';
 import type { Store } from '../../../central/store/store.ts';
 import {
+  ACT,
   DAY,
   enrollmentToken,
   eventIds,
@@ -273,20 +274,23 @@ export function boundsContract(open: OpenEngine): void {
   });
 
   it('bounds how often an agent can repeat its enrollment within a day, each of which leaves a certificate', async () => {
-    await store.tokens.addEnrollmentToken(enrollmentToken('t', { maxUses: 9 }));
+    await store.tokens.addEnrollmentToken(enrollmentToken('t', { maxUses: 9 }), ACT);
     const enroll = (now: number) =>
-      store.agents.register({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'k', now }, 't');
+      store.agents.register({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'k', now }, 't', ACT);
     const issue = (i: number) =>
-      store.certificates.recordIssued({
-        thumbprint: `c${i}`,
-        agentId: 'a1',
-        serial: `s${i}`,
-        issuer: 'ca',
-        keyThumbprint: 'k',
-        notBefore: NOW,
-        notAfter: NOW + DAY,
-        issuedAt: NOW,
-      });
+      store.certificates.recordIssued(
+        {
+          thumbprint: `c${i}`,
+          agentId: 'a1',
+          serial: `s${i}`,
+          issuer: 'ca',
+          keyThumbprint: 'k',
+          notBefore: NOW,
+          notAfter: NOW + DAY,
+          issuedAt: NOW,
+        },
+        ACT,
+      );
     for (let i = 0; i < ENROLLMENTS_PER_DAY; i += 1) {
       await enroll(NOW);
       await issue(i);

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { IssuedCertificate } from '../../../central/store/certificate-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { claimOf, DAY, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { ACT, claimOf, DAY, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
 
 export function certificateContract(open: OpenEngine): void {
   let engine: Engine;
@@ -40,7 +40,7 @@ export function certificateContract(open: OpenEngine): void {
       issued('c2', 'a2', 10),
       issued('c3', 'a3', 10),
     ];
-    for (const certificate of [old, c3, c2, c1]) await store.certificates.recordIssued(certificate);
+    for (const certificate of [old, c3, c2, c1]) await store.certificates.recordIssued(certificate, ACT);
     store = await engine.restart();
     const named = (certificate: IssuedCertificate) => ({ ...certificate, name: `name of ${certificate.agentId}` });
     expect(await store.certificates.soonest({ limit: 9 })).toEqual([named(c2), named(c3), named(c1)]);
@@ -60,12 +60,12 @@ export function certificateContract(open: OpenEngine): void {
 
   it('keeps the certificates of an agent that was removed, and counts them no more', async () => {
     await registered(store, 'a1');
-    await store.certificates.recordIssued(issued('c1', 'a1', 30));
-    await store.agents.remove('a1');
+    await store.certificates.recordIssued(issued('c1', 'a1', 30), ACT);
+    await store.agents.remove('a1', ACT);
     expect(await store.certificates.soonest({ limit: 9 })).toEqual([]);
     expect(await store.certificates.countUntil(NOW + 99 * DAY)).toBe(0);
     expect(await store.certificates.ofAgent('a1', 9)).toHaveLength(1);
-    await expect(store.certificates.recordIssued(issued('c2', 'a1', 30))).rejects.toMatchObject({
+    await expect(store.certificates.recordIssued(issued('c2', 'a1', 30), ACT)).rejects.toMatchObject({
       code: 'agent_unknown',
     });
     expect(await store.certificates.ofAgent('a1', 9)).toHaveLength(1);

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { RequestBounds, EnrollmentRequest } from '../../../central/store/enrollment-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
+import { ACT, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 
 const HOUR = 3_600_000;
 const BOUNDS: RequestBounds = {
@@ -109,7 +109,7 @@ export function enrollmentContract(open: OpenEngine): void {
     expect(await store.enrollments.pendingBlocks(1)).toHaveLength(1);
     await expect(submit('dd', { block: 'y' })).rejects.toMatchObject({ code: 'enrollments_full', status: 503 });
     await submit('aa', { block: 'x' }, NOW + 1);
-    await store.enrollments.reject('bb', 'admin', null, NOW);
+    await store.enrollments.reject('bb', 'admin', null, NOW, ACT);
     await submit('dd', { block: 'z' });
     expect((await store.enrollments.countByState()).pending).toBe(3);
   });
@@ -161,8 +161,8 @@ export function enrollmentContract(open: OpenEngine): void {
     await submit('aa');
     await submit('bb');
     await submit('cc');
-    await store.enrollments.reject('bb', 'admin', 'no', NOW + 5);
-    await store.enrollments.accept('request of cc', agentOf('cc'), 'admin');
+    await store.enrollments.reject('bb', 'admin', 'no', NOW + 5, ACT);
+    await store.enrollments.accept('request of cc', agentOf('cc'), 'admin', ACT);
     const left = async () => (await store.enrollments.list({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint);
     await store.enrollments.prune({ pendingBefore: NOW, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
     expect(await left()).toEqual(['aa', 'bb', 'cc']);
@@ -177,30 +177,30 @@ export function enrollmentContract(open: OpenEngine): void {
 
   it('accepts once, registers the agent in the same transaction, and keeps the certificate for the next repetition', async () => {
     await submit('aa');
-    await expect(store.enrollments.accept('another request', agentOf('aa'), 'admin')).rejects.toMatchObject({
+    await expect(store.enrollments.accept('another request', agentOf('aa'), 'admin', ACT)).rejects.toMatchObject({
       code: 'enrollment_request_unknown',
       status: 404,
     });
     await registered(store, 'a1', 'Name of AA');
-    await expect(store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
+    await expect(store.enrollments.accept('request of aa', agentOf('aa'), 'admin', ACT)).rejects.toMatchObject({
       code: 'agent_name_taken',
     });
-    await expect(store.enrollments.accept('request of aa', agentOf('aa', { id: 'a1' }), 'admin')).rejects.toMatchObject(
-      {
-        code: 'agent_id_taken',
-      },
-    );
+    await expect(
+      store.enrollments.accept('request of aa', agentOf('aa', { id: 'a1' }), 'admin', ACT),
+    ).rejects.toMatchObject({
+      code: 'agent_id_taken',
+    });
     expect(await submit('aa')).toMatchObject({ state: 'pending' });
-    await store.agents.remove('a1');
-    expect(await store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).toMatchObject({
+    await store.agents.remove('a1', ACT);
+    expect(await store.enrollments.accept('request of aa', agentOf('aa'), 'admin', ACT)).toMatchObject({
       id: 'aa',
       enrolledBy: 'admin',
       state: 'enrolled',
     });
-    await expect(store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
+    await expect(store.enrollments.accept('request of aa', agentOf('aa'), 'admin', ACT)).rejects.toMatchObject({
       code: 'enrollment_request_unknown',
     });
-    await expect(store.enrollments.reject('aa', 'admin', null, NOW)).rejects.toMatchObject({
+    await expect(store.enrollments.reject('aa', 'admin', null, NOW, ACT)).rejects.toMatchObject({
       code: 'enrollment_request_unknown',
     });
     await store.enrollments.keepCertificate('aa', 'its certificate');
@@ -214,13 +214,13 @@ export function enrollmentContract(open: OpenEngine): void {
       lastRequestedAt: NOW + 9,
     });
     // Removed since: it has to be accepted anew.
-    await store.agents.remove('aa');
+    await store.agents.remove('aa', ACT);
     expect(await submit('aa')).toMatchObject({ state: 'pending', certificate: null });
   });
 
   it('keeps a rejection with its comment, and lets it be undone', async () => {
     await submit('aa');
-    await store.enrollments.reject('aa', 'admin', 'who is that', NOW + 1);
+    await store.enrollments.reject('aa', 'admin', 'who is that', NOW + 1, ACT);
     expect(await submit('aa', { name: 'other' }, NOW + 2)).toMatchObject({
       state: 'rejected',
       decidedAt: NOW + 1,
@@ -228,23 +228,25 @@ export function enrollmentContract(open: OpenEngine): void {
       comment: 'who is that',
       name: 'name of aa',
     });
-    await expect(store.enrollments.reject('zz', 'admin', null, NOW)).rejects.toMatchObject({
+    await expect(store.enrollments.reject('zz', 'admin', null, NOW, ACT)).rejects.toMatchObject({
       code: 'enrollment_request_unknown',
     });
-    await store.enrollments.accept('request of aa', agentOf('aa'), 'other admin');
+    await store.enrollments.accept('request of aa', agentOf('aa'), 'other admin', ACT);
     expect(await submit('aa')).toMatchObject({ state: 'accepted', decidedBy: 'other admin', comment: null });
   });
 
   it('admits an agent without a token, and keeps the record of one that is there', async () => {
-    const agent = await store.enrollments.admit(agentOf('aa'), 'admin');
-    expect(await store.enrollments.admit(agentOf('aa', { name: 'other' }), 'other admin')).toEqual(agent);
-    await expect(store.enrollments.admit(agentOf('aa', { keyThumbprint: 'other' }), 'admin')).rejects.toMatchObject({
+    const agent = await store.enrollments.admit(agentOf('aa'), 'admin', ACT);
+    expect(await store.enrollments.admit(agentOf('aa', { name: 'other' }), 'other admin', ACT)).toEqual(agent);
+    await expect(
+      store.enrollments.admit(agentOf('aa', { keyThumbprint: 'other' }), 'admin', ACT),
+    ).rejects.toMatchObject({
       code: 'agent_id_taken',
     });
-    await expect(store.enrollments.admit(agentOf('bb', { keyThumbprint: 'aa' }), 'admin')).rejects.toMatchObject({
+    await expect(store.enrollments.admit(agentOf('bb', { keyThumbprint: 'aa' }), 'admin', ACT)).rejects.toMatchObject({
       code: 'agent_key_known',
     });
-    await expect(store.enrollments.admit(agentOf('bb', { name: 'NAME OF AA' }), 'admin')).rejects.toMatchObject({
+    await expect(store.enrollments.admit(agentOf('bb', { name: 'NAME OF AA' }), 'admin', ACT)).rejects.toMatchObject({
       code: 'agent_name_taken',
     });
   });
@@ -264,9 +266,9 @@ export function enrollmentContract(open: OpenEngine): void {
     const epoch = await online(store, 'a1');
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
-    await store.enrollments.putRecoveryCode('a1', code('h1'));
+    await store.enrollments.putRecoveryCode('a1', code('h1'), ACT);
     expect(await store.enrollments.getRecoveryCode('a1')).toEqual({ ...code('h1'), usedBy: null });
-    const agent = await store.enrollments.recover(recovery('a1', 'h1'));
+    const agent = await store.enrollments.recover(recovery('a1', 'h1'), ACT);
     expect(agent).toMatchObject({
       id: 'a1',
       name: 'a1',
@@ -284,8 +286,10 @@ export function enrollmentContract(open: OpenEngine): void {
     expect(await store.agents.findByKey('new thumbprint')).toMatchObject({ id: 'a1' });
     expect(await store.agents.findByKey('thumbprint of a1')).toBeUndefined();
     // A lost answer is repaired; another key is another machine.
-    expect(await store.enrollments.recover(recovery('a1', 'h1'))).toMatchObject({ epoch: epoch + 1 });
-    await expect(store.enrollments.recover(recovery('a1', 'h1', { keyThumbprint: 'third' }))).rejects.toMatchObject({
+    expect(await store.enrollments.recover(recovery('a1', 'h1'), ACT)).toMatchObject({ epoch: epoch + 1 });
+    await expect(
+      store.enrollments.recover(recovery('a1', 'h1', { keyThumbprint: 'third' }), ACT),
+    ).rejects.toMatchObject({
       code: 'recovery_code_used',
       status: 403,
     });
@@ -295,8 +299,8 @@ export function enrollmentContract(open: OpenEngine): void {
   it('lifts the quarantine of the key before', async () => {
     await online(store, 'a1');
     await store.agents.quarantine('a1', NOW + HOUR, NOW, 'clones');
-    await store.enrollments.putRecoveryCode('a1', code('h1'));
-    expect(await store.enrollments.recover(recovery('a1', 'h1'))).toMatchObject({
+    await store.enrollments.putRecoveryCode('a1', code('h1'), ACT);
+    expect(await store.enrollments.recover(recovery('a1', 'h1'), ACT)).toMatchObject({
       state: 'disconnected',
       quarantinedUntil: null,
     });
@@ -304,40 +308,48 @@ export function enrollmentContract(open: OpenEngine): void {
 
   it('lifts a revocation with a code that was made after it, and with none from before', async () => {
     await online(store, 'a1');
-    await store.enrollments.putRecoveryCode('a1', code('h1'));
-    await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 3, text: 'revoked: keyCompromise' });
-    await expect(store.enrollments.recover(recovery('a1', 'h1'))).rejects.toMatchObject({ code: 'recovery_code_used' });
+    await store.enrollments.putRecoveryCode('a1', code('h1'), ACT);
+    await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 3, text: 'revoked: keyCompromise' }, ACT);
+    await expect(store.enrollments.recover(recovery('a1', 'h1'), ACT)).rejects.toMatchObject({
+      code: 'recovery_code_used',
+    });
     expect(await store.agents.get('a1')).toMatchObject({ state: 'revoked', keyThumbprint: 'thumbprint of a1' });
-    await store.enrollments.putRecoveryCode('a1', code('h2'));
-    expect(await store.enrollments.recover(recovery('a1', 'h2'))).toMatchObject({
+    await store.enrollments.putRecoveryCode('a1', code('h2'), ACT);
+    expect(await store.enrollments.recover(recovery('a1', 'h2'), ACT)).toMatchObject({
       state: 'disconnected',
       keyThumbprint: 'new thumbprint',
     });
     // The key that came by it is revoked in its turn: the code that it came by is gone.
-    await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 12, text: 'revoked: keyCompromise' });
-    await expect(store.enrollments.recover(recovery('a1', 'h2'))).rejects.toMatchObject({ code: 'recovery_code_used' });
+    await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 12, text: 'revoked: keyCompromise' }, ACT);
+    await expect(store.enrollments.recover(recovery('a1', 'h2'), ACT)).rejects.toMatchObject({
+      code: 'recovery_code_used',
+    });
   });
 
   it('knows one code for each agent: expired, replaced, or of another key, it changes nothing', async () => {
     await registered(store, 'a1');
     await registered(store, 'a2');
-    await store.enrollments.putRecoveryCode('a1', code('h1'));
-    await expect(store.enrollments.recover(recovery('a1', 'h1', { now: NOW + HOUR }))).rejects.toMatchObject({
+    await store.enrollments.putRecoveryCode('a1', code('h1'), ACT);
+    await expect(store.enrollments.recover(recovery('a1', 'h1', { now: NOW + HOUR }), ACT)).rejects.toMatchObject({
       code: 'recovery_code_expired',
     });
     await expect(
-      store.enrollments.recover(recovery('a1', 'h1', { keyThumbprint: 'thumbprint of a2' })),
+      store.enrollments.recover(recovery('a1', 'h1', { keyThumbprint: 'thumbprint of a2' }), ACT),
     ).rejects.toMatchObject({ code: 'agent_key_known' });
-    await store.enrollments.putRecoveryCode('a1', code('h2'));
+    await store.enrollments.putRecoveryCode('a1', code('h2'), ACT);
     expect(await store.enrollments.getRecoveryCode('a1')).toMatchObject({ hash: 'h2', usedBy: null });
-    await expect(store.enrollments.recover(recovery('a1', 'h1'))).rejects.toMatchObject({ code: 'recovery_code_used' });
+    await expect(store.enrollments.recover(recovery('a1', 'h1'), ACT)).rejects.toMatchObject({
+      code: 'recovery_code_used',
+    });
     expect(await store.agents.get('a1')).toMatchObject({ keyThumbprint: 'thumbprint of a1', epoch: 0 });
-    await expect(store.enrollments.putRecoveryCode('a9', code('h9'))).rejects.toMatchObject({ code: 'agent_unknown' });
+    await expect(store.enrollments.putRecoveryCode('a9', code('h9'), ACT)).rejects.toMatchObject({
+      code: 'agent_unknown',
+    });
     expect(await store.enrollments.getRecoveryCode('a2')).toBeUndefined();
     // It goes with its agent, and does not come back with another one of the same id.
-    await store.agents.remove('a1');
+    await store.agents.remove('a1', ACT);
     expect(await store.enrollments.getRecoveryCode('a1')).toBeUndefined();
-    await store.enrollments.admit({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 't', now: NOW }, 'admin');
+    await store.enrollments.admit({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 't', now: NOW }, 'admin', ACT);
     expect(await store.enrollments.getRecoveryCode('a1')).toBeUndefined();
   });
 }

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { IssuedCertificate, NewRenewal } from '../../../central/store/certificate-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { claimOf, DAY, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { ACT, claimOf, DAY, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
 
 export function renewalContract(open: OpenEngine): void {
   let engine: Engine;
@@ -13,7 +13,7 @@ export function renewalContract(open: OpenEngine): void {
     engine = await open();
     ({ store } = engine);
     await registered(store, 'a1');
-    await store.certificates.recordIssued(issued('c1'));
+    await store.certificates.recordIssued(issued('c1'), ACT);
     ({ epoch } = await store.agents.claimSession(claimOf('a1')));
   });
 
@@ -161,14 +161,14 @@ export function renewalContract(open: OpenEngine): void {
     expect(await may('c1', 'c2', 'made up')).toEqual([true, true, false]);
     ({ epoch } = await store.agents.claimSession(claimOf('a1', NEXT)));
     expect(await may('c1', 'c2')).toEqual([true, true]);
-    await store.certificates.recordIssued(issued('c3'));
+    await store.certificates.recordIssued(issued('c3'), ACT);
     expect([...(await may('c2', 'c3')), await store.certificates.mayRenew('a2', 'c3')]).toEqual([false, true, false]);
   });
 
   it('forgets certificates that have ended, all but the last ones and the current one', async () => {
     for (let i = 0; i < 100; i += 1)
-      await store.certificates.recordIssued(issued(`old ${i}`, { issuedAt: NOW - 1_000 + i, notAfter: NOW - 1 }));
-    await store.certificates.recordIssued(issued('c5'));
+      await store.certificates.recordIssued(issued(`old ${i}`, { issuedAt: NOW - 1_000 + i, notAfter: NOW - 1 }), ACT);
+    await store.certificates.recordIssued(issued('c5'), ACT);
     await store.certificates.recordRenewal(renewal('c6', {}, { renews: 'c5' }));
     const kept = (await store.certificates.ofAgent('a1', 999)).map(({ thumbprint }) => thumbprint);
     expect(kept.length).toBeLessThan(70);
@@ -188,11 +188,15 @@ export function renewalContract(open: OpenEngine): void {
 
   it('revokes an agent with all its certificates, fences its session off, and lets it in by no key', async () => {
     await store.certificates.recordRenewal(renewal('c2', NEXT));
-    const newer = await store.agents.revoke('a1', {
-      reason: 'keyCompromise',
-      now: NOW + 9,
-      text: 'revoked: keyCompromise',
-    });
+    const newer = await store.agents.revoke(
+      'a1',
+      {
+        reason: 'keyCompromise',
+        now: NOW + 9,
+        text: 'revoked: keyCompromise',
+      },
+      ACT,
+    );
     expect(newer).toBe(epoch + 1);
     store = await engine.restart();
     expect(await store.agents.get('a1')).toMatchObject({
@@ -212,6 +216,7 @@ export function renewalContract(open: OpenEngine): void {
       store.agents.register(
         { id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'thumbprint of a1', now: NOW },
         'token-a1',
+        ACT,
       ),
     ).rejects.toMatchObject({ code: 'agent_revoked' });
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 10, reason: 'late' });
@@ -224,15 +229,15 @@ export function renewalContract(open: OpenEngine): void {
       await store.certificates.countUntil(NOW + 99 * DAY),
     ]).toEqual([[], 0]);
     expect((await store.agents.list({ limit: 9, state: 'revoked' })).map(({ id }) => id)).toEqual(['a1']);
-    await expect(store.agents.revoke('a9', { reason: 'unspecified', now: NOW, text: '' })).rejects.toMatchObject({
+    await expect(store.agents.revoke('a9', { reason: 'unspecified', now: NOW, text: '' }, ACT)).rejects.toMatchObject({
       code: 'agent_unknown',
     });
   });
 
   it("a removed agent's certificates are revoked, and stay in the list until they end, page by page", async () => {
-    await store.certificates.recordIssued(issued('c2', { notAfter: NOW + 5 }));
-    await store.certificates.recordIssued(issued('c3', { issuer: 'another root' }));
-    await store.agents.remove('a1');
+    await store.certificates.recordIssued(issued('c2', { notAfter: NOW + 5 }), ACT);
+    await store.certificates.recordIssued(issued('c3', { issuer: 'another root' }), ACT);
+    await store.agents.remove('a1', ACT);
     expect(await revokedOf()).toEqual(['c1 cessationOfOperation', 'c2 cessationOfOperation']);
     expect(
       (await store.certificates.revokedBy({ issuer: 'root', endsAfter: NOW + 5, limit: 9 })).map(

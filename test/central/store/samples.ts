@@ -35,10 +35,11 @@ export function enrollmentToken(id: string, changes: Partial<EnrollmentTokenReco
 
 /** Registers an agent with a token of its own. */
 export async function registered(store: Store, id: string, name = id): Promise<AgentRecord> {
-  await store.tokens.addEnrollmentToken(enrollmentToken(`token-${id}`));
+  await store.tokens.addEnrollmentToken(enrollmentToken(`token-${id}`), ACT);
   return store.agents.register(
     { id, name, publicKey: `key of ${id}`, keyThumbprint: `thumbprint of ${id}`, now: NOW },
     `token-${id}`,
+    ACT,
   );
 }
 
@@ -96,6 +97,9 @@ export function auditEntry(action: string, changes: Partial<AuditEntry> = {}): A
     ...changes,
   };
 }
+
+/** The audit entry of an act that a test is not about. */
+export const ACT = auditEntry('test.act');
 
 /** Ids of the events behind a cursor. */
 export async function eventIds(store: Store, after = 0, filter = {}): Promise<string[]> {

@@ -29,6 +29,18 @@ export function auditWrites(database: DatabaseSync) {
   };
 }
 
+/** An act with its audit entry, in one transaction: what was done has an entry, and what was refused has none. */
+export function audited<A extends readonly unknown[], R>(
+  audit: Pick<ReturnType<typeof auditWrites>, 'appendAudit'>,
+  act: (...call: A) => R,
+): (entry: AuditEntry, ...call: A) => R {
+  return (entry, ...call) => {
+    const result = act(...call);
+    audit.appendAudit(entry);
+    return result;
+  };
+}
+
 export function auditReads(database: DatabaseSync) {
   const page = database.prepare('SELECT * FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?');
   return { listAudit: (before: number, limit: number) => page.all(before, limit).map(auditRow) };

@@ -4,7 +4,7 @@ import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { agentWrites } from '../rows/agents.ts';
 import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../../space/bounds.ts';
-import { auditWrites } from '../rows/audit.ts';
+import { audited, auditWrites } from '../rows/audit.ts';
 import { certificateWrites } from '../rows/certificates.ts';
 import { enrollmentWrites } from '../rows/enrollments.ts';
 import { dayQuotas } from '../rows/day-quota.ts';
@@ -88,19 +88,31 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       space.take(packedCost(call[1], COMMAND_COST));
       return messages.appendCommands(...call);
     },
-    registerAgent(...call: Parameters<typeof agents.registerAgent>) {
+    registerAgent: audited(audit, (...call: Parameters<typeof agents.registerAgent>) => {
       space.take(AGENT_COST);
       quotas.takeEnrollment(call[0].id, call[0].now);
       return agents.registerAgent(...call);
-    },
-    recoverAgent(...call: Parameters<typeof enrollments.recoverAgent>) {
+    }),
+    recoverAgent: audited(audit, (...call: Parameters<typeof enrollments.recoverAgent>) => {
       quotas.takeEnrollment(call[0].agentId, call[0].now);
       return enrollments.recoverAgent(...call);
-    },
+    }),
     submitEnrollmentRequest(...call: Parameters<typeof enrollments.submitEnrollmentRequest>) {
       space.take(AGENT_COST);
       return enrollments.submitEnrollmentRequest(...call);
     },
+
+    removeAgent: audited(audit, agents.removeAgent),
+    revokeAgent: audited(audit, agents.revokeAgent),
+    admitAgent: audited(audit, agents.admitAgent),
+    acceptEnrollment: audited(audit, enrollments.acceptEnrollment),
+    rejectEnrollment: audited(audit, enrollments.rejectEnrollment),
+    putRecoveryCode: audited(audit, enrollments.putRecoveryCode),
+    recordIssued: audited(audit, certificates.recordIssued),
+    addApiToken: audited(audit, tokens.addApiToken),
+    removeApiToken: audited(audit, tokens.removeApiToken),
+    addEnrollmentToken: audited(audit, tokens.addEnrollmentToken),
+    removeEnrollmentToken: audited(audit, tokens.removeEnrollmentToken),
 
     bound(next: StoreBounds): void {
       bounds = next;

@@ -11,6 +11,7 @@ import type { AgentTrust } from '../../../../central/store/certificate-store.ts'
 import { createMetrics } from '../../../../central/metrics.ts';
 import type { PendingChange } from '../../../../central/change/pending.ts';
 import { makeChanges, memoryStore } from '../../fakes.ts';
+import { ACT } from '../../store/samples.ts';
 
 const WISHES = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 30 };
 
@@ -78,6 +79,7 @@ async function setUp() {
     renews: async (id: string, lifetimeDays = 30): Promise<void> => {
       await store.certificates.recordIssued(
         issuedCertificate(await authority.issueAgent({ id, name: id, publicKey, lifetimeDays }), authority, id, now),
+        ACT,
       );
     },
     roles: () => authority.all().map(({ role }) => role),
