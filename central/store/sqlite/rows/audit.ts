@@ -30,10 +30,13 @@ export function auditWrites(database: DatabaseSync) {
 }
 
 /** An act with its audit entry, in one transaction: what was done has an entry, and what was refused has none. */
-export function audited<A extends readonly unknown[], R>(
+export function audited<K extends string, T extends Readonly<Record<K, (...call: never[]) => unknown>>>(
   audit: Pick<ReturnType<typeof auditWrites>, 'appendAudit'>,
-  act: (...call: A) => R,
-): (entry: AuditEntry, ...call: A) => R {
+  acts: T,
+  name: K,
+): (entry: AuditEntry, ...call: Parameters<T[K]>) => ReturnType<T[K]> {
+  // The constraint says that it is a function, but not that these are its parameters.
+  const act = acts[name] as unknown as (...call: Parameters<T[K]>) => ReturnType<T[K]>;
   return (entry, ...call) => {
     const result = act(...call);
     audit.appendAudit(entry);

@@ -4,6 +4,7 @@ import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { agentWrites } from '../rows/agents.ts';
 import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../../space/bounds.ts';
+import type { AuditEntry } from '../../audit-store.ts';
 import { audited, auditWrites } from '../rows/audit.ts';
 import { certificateWrites } from '../rows/certificates.ts';
 import { enrollmentWrites } from '../rows/enrollments.ts';
@@ -69,6 +70,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...tokens,
     ...audit,
     ...retentionWrites(database),
+    ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
     holdLog: options.holdLog,
 
     // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is
@@ -88,36 +90,51 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       space.take(packedCost(call[1], COMMAND_COST));
       return messages.appendCommands(...call);
     },
-    registerAgent: audited(audit, (...call: Parameters<typeof agents.registerAgent>) => {
+    registerAgent(entry: AuditEntry, ...call: Parameters<typeof agents.registerAgent>) {
       space.take(AGENT_COST);
       quotas.takeEnrollment(call[0].id, call[0].now);
-      return agents.registerAgent(...call);
-    }),
-    recoverAgent: audited(audit, (...call: Parameters<typeof enrollments.recoverAgent>) => {
+      return audited(audit, agents, 'registerAgent')(entry, ...call);
+    },
+    recoverAgent(entry: AuditEntry, ...call: Parameters<typeof enrollments.recoverAgent>) {
       quotas.takeEnrollment(call[0].agentId, call[0].now);
-      return enrollments.recoverAgent(...call);
-    }),
+      return audited(audit, enrollments, 'recoverAgent')(entry, ...call);
+    },
     submitEnrollmentRequest(...call: Parameters<typeof enrollments.submitEnrollmentRequest>) {
       space.take(AGENT_COST);
       return enrollments.submitEnrollmentRequest(...call);
     },
-
-    removeAgent: audited(audit, agents.removeAgent),
-    revokeAgent: audited(audit, agents.revokeAgent),
-    admitAgent: audited(audit, agents.admitAgent),
-    acceptEnrollment: audited(audit, enrollments.acceptEnrollment),
-    rejectEnrollment: audited(audit, enrollments.rejectEnrollment),
-    putRecoveryCode: audited(audit, enrollments.putRecoveryCode),
-    recordIssued: audited(audit, certificates.recordIssued),
-    addApiToken: audited(audit, tokens.addApiToken),
-    removeApiToken: audited(audit, tokens.removeApiToken),
-    addEnrollmentToken: audited(audit, tokens.addEnrollmentToken),
-    removeEnrollmentToken: audited(audit, tokens.removeEnrollmentToken),
 
     bound(next: StoreBounds): void {
       bounds = next;
       space.setReserve(next.reserveBytes);
     },
     space: (): StoreSpace => space.report(),
+  };
+}
+
+interface AuditedParts {
+  readonly agents: ReturnType<typeof agentWrites>;
+  readonly enrollments: ReturnType<typeof enrollmentWrites>;
+  readonly certificates: ReturnType<typeof certificateWrites>;
+  readonly tokens: ReturnType<typeof tokenWrites>;
+}
+
+/** What administrators and enrolling agents do. Parameters and key material carry their entry in the change itself. */
+function auditedWrites(
+  audit: ReturnType<typeof auditWrites>,
+  { agents, enrollments, certificates, tokens }: AuditedParts,
+) {
+  return {
+    removeAgent: audited(audit, agents, 'removeAgent'),
+    revokeAgent: audited(audit, agents, 'revokeAgent'),
+    admitAgent: audited(audit, agents, 'admitAgent'),
+    acceptEnrollment: audited(audit, enrollments, 'acceptEnrollment'),
+    rejectEnrollment: audited(audit, enrollments, 'rejectEnrollment'),
+    putRecoveryCode: audited(audit, enrollments, 'putRecoveryCode'),
+    recordIssued: audited(audit, certificates, 'recordIssued'),
+    addApiToken: audited(audit, tokens, 'addApiToken'),
+    removeApiToken: audited(audit, tokens, 'removeApiToken'),
+    addEnrollmentToken: audited(audit, tokens, 'addEnrollmentToken'),
+    removeEnrollmentToken: audited(audit, tokens, 'removeEnrollmentToken'),
   };
 }
