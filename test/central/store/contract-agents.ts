@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../central/store/store.ts';
 import {
   ACT,
+  ACT,
   claimOf,
   DAY,
   enrollmentToken,
@@ -83,7 +84,7 @@ export function agentContract(open: OpenEngine): void {
     expect(await store.agents.consumersOf('a2')).toBeUndefined();
     store = await engine.restart();
     expect(await store.agents.consumersOf('a1')).toEqual(last);
-    await store.agents.remove('a1');
+    await store.agents.remove('a1', ACT);
     expect(await store.agents.consumersOf('a1')).toBeUndefined();
   });
 
