@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../central/store/store.ts';
 import {
   ACT,
-  ACT,
   claimOf,
   DAY,
   enrollmentToken,
