@@ -3,7 +3,13 @@
 import { buffer } from 'node:stream/consumers';
 import { bodyText } from '../shared/delivery/body-text.ts';
 import { canPrompt, SecretInput } from '../shared/terminal/secret-input.ts';
-import { endWithReader, printError, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
+import {
+  endWithReader,
+  printError,
+  printOut,
+  printsToTerminal,
+  printWithHeader,
+} from '../shared/terminal/standard-streams.ts';
 import { runCli } from './cli/run.ts';
 
 const interrupted = new AbortController();
@@ -13,9 +19,10 @@ endWithReader();
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   workingFolder: process.cwd(),
-  out: (text) => printOut(`${text}\n`),
+  out: (text, hasHeader) => (hasHeader ? printWithHeader : printOut)(`${text}\n`),
   error: (text) => printError(`${text}\n`),
   terminal: printsToTerminal(),
+  columns: printsToTerminal() ? process.stdout.columns : undefined,
   secrets: new SecretInput(),
   canPrompt: canPrompt(),
   readStdin: async () => bodyText(await buffer(process.stdin)),

@@ -122,6 +122,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/commands/tokens.ts',
       'central/cli/secret-answer.ts',
       'central/cli/connection/target.ts',
+      'central/cli/list.ts',
     ],
   },
   {

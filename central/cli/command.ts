@@ -2,6 +2,9 @@
 import { cliFault } from './errors.ts';
 import type { Client } from './client.ts';
 
+export const OUTPUT_FORMATS = ['table', 'wide', 'json', 'ndjson', 'name'] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
 export interface CommandOption {
   readonly type: 'string' | 'boolean';
   readonly doc: string;
@@ -43,10 +46,16 @@ export interface CommandCall {
   seconds(name: string): number | undefined;
   /** The value of an option as a share (95%), 0 to 1. Errors: usage. */
   share(name: string): number | undefined;
-  /** With --json the whole answer; else what `people` makes of it. */
+  /** In the format that was chosen: the whole answer, its names, or what `people` makes of it. */
   answer(value: unknown, people: () => string): void;
+  /** A table as wide as the terminal, or as the options have it. */
+  table(header: readonly string[], rows: readonly (readonly unknown[])[], none: string): string;
+  /** A line on the standard error, beside the answer. */
+  notice(text: string): void;
   /** One line, as it is. */
   line(text: string): void;
+  readonly format: OutputFormat;
+  /** The answer is read by a program, as JSON. */
   readonly json: boolean;
   /** Is the standard output a terminal? Secrets are shown only there. */
   readonly terminal: boolean;

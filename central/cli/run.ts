@@ -6,20 +6,24 @@ import { PromptCanceled, type SecretInput } from '../../shared/terminal/secret-i
 import { escapeLine, escapeLines } from '../../shared/terminal/escape.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { createClient, RestError } from './client.ts';
-import type { CommandCall } from './command.ts';
+import { OUTPUT_FORMATS, type CommandCall, type OutputFormat } from './command.ts';
 import { readToken, targetOf } from './connection/target.ts';
 import { EXIT_CANCELED, EXIT_DONE, EXIT_REFUSED, exitOf } from './errors.ts';
 import { readLine, usage, type Line } from './line/program.ts';
+import { recordOf, shown, table } from './print.ts';
 import { secondsOf, shareOf, wholeNumberOf } from './quantities.ts';
 
 interface CliSurroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingFolder: string;
-  readonly out: (text: string) => void;
+  /** `hasHeader`: the first line is the header of a table, and may be emphasized. */
+  readonly out: (text: string, hasHeader?: boolean) => void;
   readonly error: (text: string) => void;
   readonly readStdin: () => Promise<string>;
   /** Is the standard output a terminal? */
   readonly terminal: boolean;
+  /** How wide it is. */
+  readonly columns?: number | undefined;
   readonly secrets: SecretInput;
   /** Is there a person at the terminal who can be asked? */
   readonly canPrompt: boolean;
@@ -32,7 +36,7 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
   // Names, refusals and hints come from Central and from agents: nothing in them may act on the terminal, whichever command prints them.
   const surroundings = {
     ...given,
-    out: (text: string) => given.out(escapeLines(text)),
+    out: (text: string, hasHeader?: boolean) => given.out(escapeLines(text), hasHeader),
     error: (text: string) => given.error(escapeLines(text)),
   };
   try {
@@ -51,8 +55,11 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
 }
 
 /** Also of a line that cannot be read. */
-function wantsJson(argv: readonly string[], _environment: CliSurroundings['environment']): boolean {
-  return argv.includes('--json');
+function wantsJson(argv: readonly string[], environment: CliSurroundings['environment']): boolean {
+  const named = argv.findIndex((word) => word === '-o' || word === '--output');
+  const [, joined] = argv.flatMap((word) => /^(?:-o|--output=)(\w+)$/.exec(word) ?? []);
+  const output = (named === -1 ? joined : argv[named + 1]) ?? environment['QUEUEGATE_OUTPUT'];
+  return argv.includes('--json') || output === 'json' || output === 'ndjson';
 }
 
 /** An error as a problem document (RFC 9457): that of Central as it came. */
@@ -87,8 +94,11 @@ async function run(
     token: async () => await readToken({ text, environment, workingFolder }),
     signal,
   });
-  const json = values['json'] === true;
+  const format = formatOf(values, environment, (found) => usage(command, found));
   let status = EXIT_DONE;
+  let header = '';
+  const colors =
+    surroundings.terminal && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb' && values['no-color'] !== false;
   const complain = (found: string): Error => usage(command, found);
   const quantity = (name: string, read: (text: string) => number | undefined, allowed: string): number | undefined => {
     const found = text(name);
@@ -99,7 +109,8 @@ async function run(
   const call: CommandCall = {
     client,
     words,
-    json,
+    format,
+    json: format === 'json' || format === 'ndjson',
     terminal: surroundings.terminal,
     signal,
     readStdin: surroundings.readStdin,
@@ -115,12 +126,56 @@ async function run(
     answer(value, people) {
       // A dry run says by its exit status, too, that the act itself would be refused.
       if (isRecord(value) && value['dryRun'] === true && value['needsForce'] === true) status = EXIT_REFUSED;
-      surroundings.out(json ? JSON.stringify(value, null, 2) : people());
+      const text = answerText(format, value, people);
+      // Without items nothing is printed, and no empty line either.
+      if (text !== undefined) surroundings.out(text, colors && header !== '' && text.startsWith(header));
+    },
+    table(names, rows, none) {
+      const text = table(names, rows, none, { isWide: format === 'wide', width: surroundings.columns });
+      header = rows.length === 0 ? '' : (text.split('\n', 1)[0] ?? '');
+      return text;
+    },
+    notice(line) {
+      if (values['quiet'] !== true) surroundings.error(line);
     },
     complain,
   };
   await command.run(call);
   return status;
+}
+
+function formatOf(
+  values: Readonly<Record<string, unknown>>,
+  environment: CliSurroundings['environment'],
+  complain: (found: string) => Error,
+): OutputFormat {
+  if (values['json'] === true) return 'json';
+  if (values['wide'] === true) return 'wide';
+  const found = typeof values['output'] === 'string' ? values['output'] : environment['QUEUEGATE_OUTPUT'] || 'table';
+  const format = OUTPUT_FORMATS.find((one) => one === found);
+  if (format === undefined) throw complain(`--output is "${found}"; allowed are ${OUTPUT_FORMATS.join(', ')}`);
+  return format;
+}
+
+/** An answer in one of the formats; undefined: nothing to print. */
+function answerText(format: OutputFormat, value: unknown, people: () => string): string | undefined {
+  const items = isRecord(value) && Array.isArray(value['items']) ? (value['items'] as readonly unknown[]) : [value];
+  switch (format) {
+    case 'json':
+      return JSON.stringify(value, null, 2);
+    case 'ndjson':
+      return items.length === 0 ? undefined : items.map((item) => JSON.stringify(item)).join('\n');
+    case 'name':
+      return items.length === 0 ? undefined : items.map(nameOf).join('\n');
+    default:
+      return people();
+  }
+}
+
+/** What names an item to another command. */
+function nameOf(item: unknown): string {
+  const { name, id, keyThumbprint, thumbprint, messageId, code, file, cause } = recordOf(item);
+  return shown(name ?? id ?? keyThumbprint ?? thumbprint ?? messageId ?? code ?? file ?? cause);
 }
 
 /** A password, from the first place that has one. */

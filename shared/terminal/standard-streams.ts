@@ -6,6 +6,11 @@ export function printOut(text: string): void {
   process.stdout.write(escapeLines(text));
 }
 
+/** As `printOut`, with a first line in bold (SGR, ECMA-48 section 8.3.117): the header of a table, on a terminal. */
+export function printWithHeader(text: string): void {
+  process.stdout.write(escapeLines(text).replace(/^.*/, (header) => `\u001b[1m${header}\u001b[22m`));
+}
+
 export function printError(text: string): void {
   process.stderr.write(escapeLines(text));
 }

@@ -133,7 +133,10 @@ describe('queuegate parameters', () => {
   });
 
   it('shows what a change would do, and confirms or rolls back one', async () => {
-    expect(await queuegate('parameters', 'set', 'websocket.secure.enabled=false', '--dry-run')).toMatch(
+    const dry = await central.cli('parameters', 'set', 'websocket.secure.enabled=false', '--dry-run');
+    // The act itself would be refused.
+    expect(dry).toMatchObject({ code: 6, stderr: '' });
+    expect(dry.stdout).toMatch(
       /^Would change:\n[^]*Would cut off:\n {2}branch-1: It speaks wss from [^]*Would listen:\n[^]*The WebSocket \(wss\) is off\./,
     );
     expect(
@@ -232,7 +235,7 @@ describe('queuegate agents, messages and events', () => {
     await post('A002');
     await follow.printed(/"id":"A002"/);
     const { code, stdout } = await follow.stop('SIGINT');
-    expect(code).toBe(0);
+    expect(code).toBe(130);
     expect(
       stdout
         .trim()
@@ -497,7 +500,7 @@ describe('queuegate says what is wrong', () => {
     for (const [line, words] of [
       [['parameters', 'set'], 'Usage: queuegate parameters set NAME=VALUE...'],
       [['parameters', 'set', 'agents.max'], 'is not of the form NAME=VALUE'],
-      [['agents', 'show', 'a', 'b'], 'the argument "b" is unexpected'],
+      [['agents', 'show', 'a', 'b'], 'The argument "b" is unexpected'],
       [['status', '--nonsense'], '--nonsense'],
       [['agent', 'list'], 'Unknown command "agent list'],
     ] as const) {

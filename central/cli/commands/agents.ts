@@ -3,10 +3,10 @@ import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
 import { bodyText } from '../../../shared/delivery/body-text.ts';
 import type { Client } from '../client.ts';
 import { parseJson, type Command } from '../command.ts';
-import { facts, fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
+import { LIST, readList } from '../list.ts';
+import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
 import { cutOffText, DRY_RUN, noticeText, REASON, termsOf } from '../terms.ts';
 
-const PAGE = 1000;
 const REVOCATION_REASONS = 'keyCompromise, affiliationChanged, cessationOfOperation, privilegeWithdrawn';
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 
@@ -15,15 +15,14 @@ export const agentCommands: readonly Command[] = [
     name: 'agents list',
     usage: '[--state STATE]',
     summary: 'agents with state, transport and what waits for them',
-    options: { state: { type: 'string', doc: 'enrolled, online, disconnected, quarantined or revoked' } },
+    options: { state: { type: 'string', doc: 'enrolled, online, disconnected, quarantined or revoked' }, ...LIST },
     words: { least: 0, most: 0 },
     async run(call) {
-      const agents: Readonly<Record<string, unknown>>[] = [];
-      for await (const agent of everyAgent(call.client, call.text('state'))) agents.push(agent);
-      call.answer({ items: agents, next: null }, () =>
-        table(
+      const answer = await readList(call, '/agents', { state: call.text('state') });
+      call.answer(answer, () =>
+        call.table(
           ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'],
-          agents.map(agentRow),
+          rowsOf(answer, 'items').map(agentRow),
           'No agents. "queuegate enrollment-tokens create" prints the command line that enrolls one.',
         ),
       );
@@ -177,16 +176,6 @@ function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {
     recordOf(logs['up'])['number'],
     agent['id'],
   ];
-}
-
-async function* everyAgent(client: Client, state?: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
-  for (let after: unknown; after !== null;) {
-    const page = await client.request('GET', '/agents', {
-      query: { limit: PAGE, state, after: typeof after === 'string' ? after : undefined },
-    });
-    yield* rowsOf(page, 'items');
-    after = recordOf(page)['next'] ?? null;
-  }
 }
 
 /** The agent that a word refers to: Central decides, so that it is the same one everywhere. Errors: agent_unknown, agent_ambiguous. */

@@ -3,7 +3,8 @@ import { resolve } from 'node:path';
 import { createSecretFile, checkSecretFile } from '../../../shared/files/secret-file.ts';
 import type { Command } from '../command.ts';
 import { KEYSTORE_PASSWORD, uploadOf, writeAnswer } from '../files.ts';
-import { fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
+import { LIST, readList } from '../list.ts';
+import { fingerprint, recordOf, rowsOf, shown } from '../print.ts';
 import { cutOffText, DRY_RUN, FORCE, noticeText, REASON, termsOf } from '../terms.ts';
 
 export const caCommands: readonly Command[] = [
@@ -131,15 +132,13 @@ export const caCommands: readonly Command[] = [
     options: {
       'expires-within': { type: 'string', doc: 'only those that expire within this time, such as 30d' },
       kind: { type: 'string', doc: 'only authority, server, signing, trust or agent' },
-      limit: { type: 'string', doc: 'at most this many; 1000 unless set' },
+      ...LIST,
     },
     words: { least: 0, most: 0 },
     async run(call) {
       const seconds = call.seconds('expires-within');
       const expiresWithinDays = seconds === undefined ? undefined : Math.ceil(seconds / 86_400);
-      const answer = await call.client.request('GET', '/certificates', {
-        query: { expiresWithinDays, kind: call.text('kind'), limit: call.number('limit') ?? 1000 },
-      });
+      const answer = await readList(call, '/certificates', { expiresWithinDays, kind: call.text('kind') });
       const rows = rowsOf(answer, 'items').map((row) => [
         row['daysLeft'],
         row['notAfter'],
@@ -148,9 +147,7 @@ export const caCommands: readonly Command[] = [
         row['subject'],
         row['usedFor'],
       ]);
-      const more =
-        recordOf(answer)['next'] === null ? '' : '\n\nThere are more: set --expires-within, --kind or --limit.';
-      call.answer(answer, () => table(['days', 'until', 'kind', 'which', 'subject', 'used for'], rows, 'None.') + more);
+      call.answer(answer, () => call.table(['days', 'until', 'kind', 'which', 'subject', 'used for'], rows, 'None.'));
     },
   },
 ];

@@ -1,7 +1,8 @@
 // The commands on pending changes: list, show, confirm, rollback.
 import { cliFault } from '../errors.ts';
 import type { Command, CommandCall } from '../command.ts';
-import { facts, recordOf, rowsOf, shown, table } from '../print.ts';
+import { LIST, readList } from '../list.ts';
+import { facts, recordOf, rowsOf, shown } from '../print.ts';
 import { FORCE, REASON, termsOf } from '../terms.ts';
 
 const AT_MOST_ONE = { least: 0, most: 1 } as const;
@@ -11,14 +12,12 @@ export const changeCommands: readonly Command[] = [
     name: 'changes list',
     usage: '[--state pending|confirmed|rolled-back]',
     summary: 'changes that await their confirmation, and those that ended since Central started',
-    options: { state: { type: 'string', doc: 'only in this state' } },
+    options: { state: { type: 'string', doc: 'only in this state' }, ...LIST },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/changes', {
-        query: { state: call.text('state'), limit: 1000 },
-      });
+      const answer = await readList(call, '/changes', { state: call.text('state') });
       call.answer(answer, () =>
-        table(
+        call.table(
           ['id', 'subject', 'state', 'by', 'expires', 'agents back'],
           rowsOf(answer, 'items').map((row) => [
             row['id'],

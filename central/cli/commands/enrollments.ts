@@ -2,10 +2,11 @@
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
 import { findAgent, idIn } from './agents.ts';
 import type { Command, CommandCall } from '../command.ts';
+import { LIST, readList } from '../list.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 import { writeAnswer } from '../files.ts';
-import { fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
+import { fingerprint, recordOf, rowsOf, shown } from '../print.ts';
 import { REASON, termsOf } from '../terms.ts';
 
 const MAX_REQUEST_BYTES = 8192;
@@ -18,12 +19,11 @@ export const enrollmentCommands: readonly Command[] = [
     help: 'Compare the whole thumbprint with the one that "queue-agent enroll" printed on the machine, then accept or reject the request.\nRequests are possible while the parameter agents.enrollment is approve; one that is not repeated within a day is deleted.',
     options: {
       state: { type: 'string', doc: 'accepted or rejected within the last days; pending unless set' },
+      ...LIST,
     },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/enrollment-requests', {
-        query: { state: call.text('state'), limit: 1000 },
-      });
+      const answer = await readList(call, '/enrollment-requests', { state: call.text('state') });
       const rows = rowsOf(answer, 'items').map((row) => [
         row['keyThumbprint'],
         row['name'],
@@ -38,7 +38,7 @@ export const enrollmentCommands: readonly Command[] = [
       call.answer(
         answer,
         () =>
-          table(
+          call.table(
             ['key (sha256)', 'name', 'address', 'transport', 'first request', 'latest request'],
             rows,
             'No enrollment requests.',

@@ -8,7 +8,6 @@ import {
   type JsonMember,
   type JsonNode,
 } from '../../../shared/wire/json-text.ts';
-import { table } from '../print.ts';
 
 const FILTERS = {
   agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
@@ -30,15 +29,18 @@ export const eventCommands: readonly Command[] = [
       after: { type: 'string', doc: 'only events behind this cursor' },
       limit: { type: 'string', doc: 'at most this many; 100 unless set; not with --follow' },
       follow: { type: 'boolean', doc: 'go on with new events until Ctrl-C' },
+      all: { type: 'boolean', doc: 'all of them; not with --follow' },
       ...FILTERS,
     },
     words: { least: 0, most: 0 },
     async run(call) {
       if (call.flag('follow')) return await follow(call);
+      if (call.flag('all')) return await listAll(call);
       const query = { after: call.text('after'), limit: call.number('limit'), ...filterOf(call) };
       const page = pageOf(await call.client.text('/events', { query }));
-      if (call.json) return call.line(jsonLine(page.text, 0, page.text.length));
-      const rows = table(
+      if (call.format === 'json') return call.line(jsonLine(page.text, 0, page.text.length));
+      if (printed(call, page.events)) return;
+      const rows = call.table(
         ['cursor', 'received', 'agent', 'type', 'id', 'data'],
         page.events.map(eventRow),
         'No events.',
@@ -59,12 +61,36 @@ async function follow(call: CommandCall): Promise<void> {
     });
     if (answer === undefined) return;
     const page = pageOf(answer);
-    for (const event of page.events) {
-      if (call.json) call.line(jsonLine(event.text, event.from, event.to));
-      else call.line(table(['', '', '', '', '', ''], [eventRow(event)], '').trim());
-    }
+    printEach(call, page.events);
     after = page.next;
   }
+}
+
+/** Page by page, as they come: all events may be more than fit into memory. */
+async function listAll(call: CommandCall): Promise<void> {
+  if (call.text('limit') !== undefined) throw call.complain('--limit has no effect with --all');
+  for (let after = call.text('after') ?? 'oldest'; ;) {
+    const page = pageOf(await call.client.text('/events', { query: { after, limit: PAGE, ...filterOf(call) } }));
+    printEach(call, page.events);
+    if (page.events.length === 0) return;
+    after = page.next;
+  }
+}
+
+function printEach(call: CommandCall, events: readonly JsonNode[]): void {
+  if (printed(call, events)) return;
+  for (const event of events) {
+    if (call.json) call.line(jsonLine(event.text, event.from, event.to));
+    else call.line(eventRow(event).join('  '));
+  }
+}
+
+/** Prints them in a form that has one line for each, if that is what was chosen. */
+function printed(call: CommandCall, events: readonly JsonNode[]): boolean {
+  if (call.format !== 'ndjson' && call.format !== 'name') return false;
+  for (const event of events)
+    call.line(call.format === 'name' ? (eventRow(event)[4] ?? '-') : jsonLine(event.text, event.from, event.to));
+  return true;
 }
 
 function filterOf(call: CommandCall): Record<string, string | undefined> {

@@ -1,24 +1,25 @@
 // The commands on what went wrong: incidents of agents, dead letters, failed handshakes.
-import type { Command, CommandCall } from '../command.ts';
-import { recordOf, rowsOf, shown, table } from '../print.ts';
+import type { Command } from '../command.ts';
+import { LIST, readList } from '../list.ts';
+import { recordOf, rowsOf, shown } from '../print.ts';
 
 const OF_AGENT = {
   agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
-  limit: { type: 'string', doc: 'at most this many; 100 unless set' },
+  ...LIST,
 } as const;
 const NONE = { least: 0, most: 0 } as const;
 
 export const failureCommands: readonly Command[] = [
   {
     name: 'incidents list',
-    usage: '[--agent AGENT] [--limit N]',
+    usage: '[--agent AGENT]',
     summary: 'what went wrong with agents, newest first',
     options: OF_AGENT,
     words: NONE,
     async run(call) {
-      const answer = await call.client.request('GET', '/incidents', { query: queryOf(call) });
+      const answer = await readList(call, '/incidents', { agent: call.text('agent') });
       call.answer(answer, () =>
-        table(
+        call.table(
           ['at', 'code', 'count', 'agent', 'address', 'detail'],
           rowsOf(answer, 'items').map((row) => [
             row['firstAt'],
@@ -35,14 +36,14 @@ export const failureCommands: readonly Command[] = [
   },
   {
     name: 'dead-letters list',
-    usage: '[--agent AGENT] [--limit N]',
+    usage: '[--agent AGENT]',
     summary: 'messages that expired or were rejected, newest first',
     options: OF_AGENT,
     words: NONE,
     async run(call) {
-      const answer = await call.client.request('GET', '/dead-letters', { query: queryOf(call) });
+      const answer = await readList(call, '/dead-letters', { agent: call.text('agent') });
       call.answer(answer, () =>
-        table(
+        call.table(
           ['at', 'direction', 'agent', 'number', 'count', 'id', 'reason'],
           rowsOf(answer, 'items').map((row) => [
             row['createdAt'],
@@ -60,14 +61,14 @@ export const failureCommands: readonly Command[] = [
   },
   {
     name: 'handshake-failures list',
-    usage: '[--cause CAUSE] [--address ADDRESS] [--listener LISTENER] [--limit N]',
+    usage: '[--cause CAUSE] [--address ADDRESS] [--listener LISTENER]',
     summary: 'connections and enrollments that failed, with their cause',
     help: 'Since this Central started, one line for each listener, cause and address; the latest first. docs/ERRORS.md explains the causes.',
     options: {
       cause: { type: 'string', doc: 'only with this cause' },
       address: { type: 'string', doc: 'only from this address' },
       listener: { type: 'string', doc: 'only at this listener: plain, secure, https or http' },
-      limit: OF_AGENT.limit,
+      ...LIST,
     },
     words: NONE,
     async run(call) {
@@ -75,15 +76,14 @@ export const failureCommands: readonly Command[] = [
         cause: call.text('cause'),
         address: call.text('address'),
         listener: call.text('listener'),
-        limit: call.number('limit'),
       };
-      const answer = await call.client.request('GET', '/handshake-failures', { query });
+      const answer = await readList(call, '/handshake-failures', query);
       const rows = rowsOf(answer, 'items');
       // Each hint once, however many addresses need it.
       const hints = new Map(rows.map((row) => [shown(row['cause']), shown(row['hint'])]));
       call.answer(answer, () =>
         [
-          table(
+          call.table(
             ['last', 'count', 'listener', 'address', 'cause', 'what happened'],
             rows.map((row) => [
               row['lastAt'],
@@ -101,7 +101,3 @@ export const failureCommands: readonly Command[] = [
     },
   },
 ];
-
-function queryOf(call: CommandCall): { agent: string | undefined; limit: number | undefined } {
-  return { agent: call.text('agent'), limit: call.number('limit') };
-}

@@ -1,6 +1,7 @@
 // The commands on parameters: list, show, set, reset.
 import type { Command } from '../command.ts';
-import { facts, recordOf, rowsOf, shown, table } from '../print.ts';
+import { LIST, readList } from '../list.ts';
+import { facts, recordOf, rowsOf, shown } from '../print.ts';
 import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
 
 const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...CONFIRM, ...REASON } as const;
@@ -10,14 +11,12 @@ export const parameterCommands: readonly Command[] = [
     name: 'parameters list',
     usage: '[--group NAME]',
     summary: 'all parameters with their values',
-    options: { group: { type: 'string', doc: 'only this group, such as "Queue Agent settings"' } },
+    options: { group: { type: 'string', doc: 'only this group, such as "Queue Agent settings"' }, ...LIST },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/parameters', {
-        query: { group: call.text('group'), limit: 1000 },
-      });
+      const answer = await readList(call, '/parameters', { group: call.text('group') });
       call.answer(answer, () =>
-        table(
+        call.table(
           ['name', 'value', 'default', 'this node'],
           rowsOf(answer, 'items').map((row) => [
             row['name'],

@@ -1,7 +1,7 @@
 // The commands on the rotation of the authority: its progress, its steps, and the rollback of a step.
 import type { Command, CommandCall } from '../command.ts';
 import { KEYSTORE_PASSWORD, uploadOf } from '../files.ts';
-import { facts, fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
+import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
 import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
 
 const STEP = { ...DRY_RUN, ...FORCE, ...REASON } as const;
@@ -31,7 +31,7 @@ export const rotationCommands: readonly Command[] = [
               `${shown(certificates['renewed'])} agents have one of the authority that signs, ${shown(certificates['missing'])} one of an earlier authority`,
             ],
           ]),
-          table(
+          call.table(
             ['role', 'since', 'subject', 'sha-256'],
             rowsOf(answer, 'generations').map((row) => [
               row['role'],

@@ -1,7 +1,8 @@
 // The commands on tokens: API tokens for people and programs, enrollment tokens for machines.
 import type { Command } from '../command.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';
-import { recordOf, rowsOf, shown, table } from '../print.ts';
+import { LIST, readList } from '../list.ts';
+import { recordOf, rowsOf, shown } from '../print.ts';
 import { REASON, termsOf } from '../terms.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 
@@ -15,12 +16,12 @@ export const tokenCommands: readonly Command[] = [
     name: 'api-tokens list',
     usage: '',
     summary: 'API tokens, without their secrets',
-    options: {},
+    options: LIST,
     words: NONE,
     async run(call) {
-      const answer = await call.client.request('GET', '/api-tokens', { query: { limit: 1000 } });
+      const answer = await readList(call, '/api-tokens');
       call.answer(answer, () =>
-        table(
+        call.table(
           ['id', 'name', 'role', 'created', 'by', 'expires'],
           rowsOf(answer, 'items').map((row) => [
             row['id'],
@@ -84,12 +85,12 @@ export const tokenCommands: readonly Command[] = [
     name: 'enrollment-tokens list',
     usage: '',
     summary: 'enrollment tokens, without their secrets',
-    options: {},
+    options: LIST,
     words: NONE,
     async run(call) {
-      const answer = await call.client.request('GET', '/enrollment-tokens', { query: { limit: 1000 } });
+      const answer = await readList(call, '/enrollment-tokens');
       call.answer(answer, () =>
-        table(
+        call.table(
           ['id', 'used', 'agent', 'created', 'by', 'expires'],
           rowsOf(answer, 'items').map((row) => [
             row['id'],

@@ -13,5 +13,14 @@ export const COMMON = {
     value: 'FILE',
     doc: 'file with the API token (QUEUEGATE_TOKEN_FILE; or the token itself in QUEUEGATE_TOKEN)',
   },
-  json: { type: 'boolean', doc: 'the answer as JSON' },
+  output: {
+    type: 'string',
+    short: 'o',
+    value: 'FORMAT',
+    doc: 'table, wide (nothing is cut), json (the answer of REST), ndjson (one line for each item) or name (QUEUEGATE_OUTPUT)',
+  },
+  json: { type: 'boolean', doc: '-o json' },
+  wide: { type: 'boolean', doc: '-o wide' },
+  'no-color': { type: 'boolean', doc: 'no color on a terminal either (NO_COLOR)' },
+  quiet: { type: 'boolean', short: 'q', doc: 'no notices beside the answer' },
 } as const satisfies Readonly<Record<string, CommandOption>>;

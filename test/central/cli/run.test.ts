@@ -43,6 +43,7 @@ async function run(
     terminal?: boolean;
     typed?: string;
     out?: (text: string) => void;
+    columns?: number;
   } = {},
 ): Promise<Result> {
   const out: string[] = [];
@@ -50,12 +51,13 @@ async function run(
   const status = await runCli(line, {
     environment,
     workingFolder: more.workingFolder ?? '/nonexistent',
-    out(text) {
-      out.push(text);
+    out(text, hasHeader) {
+      out.push(hasHeader === true && more.columns !== undefined ? `[header] ${text}` : text);
       more.out?.(text);
     },
     error: (text) => error.push(text),
     readStdin: async () => more.stdin ?? '',
+    columns: more.columns,
     terminal: more.terminal ?? true,
     secrets: secretsFrom(more.typed ?? more.stdin ?? ''),
     canPrompt: more.typed !== undefined,
@@ -475,10 +477,7 @@ describe('text from elsewhere', () => {
       }
     }
     // Escaped, JSON is the same JSON.
-    expect(JSON.parse((await run(['agents', 'list', '--json'], environment)).out)).toEqual({
-      items: [agent],
-      next: null,
-    });
+    expect(JSON.parse((await run(['agents', 'list', '--json'], environment)).out)).toEqual(answers);
   });
 
   test('is escaped in refusals and their hints', async () => {
@@ -622,6 +621,78 @@ describe('the exit status', () => {
     while (rest.events.waiting === 0) await new Promise(setImmediate);
     interrupted.abort();
     expect(await following).toMatchObject({ status: 130, error: '' });
+  });
+});
+
+describe('the output', () => {
+  async function withAgents(count: number): Promise<Awaited<ReturnType<typeof start>>> {
+    const started = await start();
+    for (let i = 0; i < count; i += 1)
+      started.rest.agents.push(
+        agentRecord({
+          name: `branch-${String(i).padStart(4, '0')}`,
+          id: `${String(i).padStart(8, '0')}${'a'.repeat(56)}`,
+        }),
+      );
+    return started;
+  }
+
+  test('is a table, a wide one, JSON, a line of JSON for each item, or their names', async () => {
+    const { queuegate, environment } = await withAgents(2);
+    expect((await queuegate('agents', 'list')).out).toMatch(/^NAME +STATE [^]*^branch-0001 +enrolled .* 00000001$/m);
+    for (const wide of [['--wide'], ['-o', 'wide'], ['--output=wide']])
+      expect((await queuegate('agents', 'list', ...wide)).out).toContain(`00000001${'a'.repeat(56)}`);
+    expect((await queuegate('agents', 'list', '-o', 'name')).out).toBe('branch-0000\nbranch-0001');
+    const lines = (await queuegate('-o', 'ndjson', 'agents', 'list')).out.split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { name: string }).name)).toEqual(['branch-0000', 'branch-0001']);
+    for (const line of [['--json'], ['-o', 'json'], ['-ojson']])
+      expect(JSON.parse((await queuegate('agents', 'list', ...line)).out)).toMatchObject({
+        items: [{ name: 'branch-0000' }, { name: 'branch-0001' }],
+        next: null,
+      });
+    expect((await run(['agents', 'list'], { ...environment, QUEUEGATE_OUTPUT: 'name' })).out).toContain('branch-0001');
+    expect(await queuegate('agents', 'list', '-o', 'yaml')).toMatchObject({
+      status: 2,
+      error: expect.stringContaining('allowed are table, wide, json, ndjson, name'),
+    });
+    expect((await queuegate('api-tokens', 'list', '-o', 'name', '--limit', '0')).status).toBe(6);
+  });
+
+  test('on a terminal fits its width, with the header emphasized unless color is off', async () => {
+    const { environment } = await withAgents(1);
+    const shown = async (line: string[], variables = {}): Promise<string[]> =>
+      (
+        await run(['agents', 'list', ...line], { ...environment, ...variables }, { terminal: true, columns: 40 })
+      ).out.split('\n');
+    const lines = await shown([]);
+    expect(lines[0]).toMatch(/^\[header\] NAME +STATE/);
+    expect(lines[1]).toMatch(/^branch-0000 .*\u2026$/);
+    expect(lines[1]?.length).toBeLessThanOrEqual(40);
+    for (const plain of [
+      await shown(['--no-color']),
+      await shown([], { NO_COLOR: '1' }),
+      await shown([], { TERM: 'dumb' }),
+    ])
+      expect(plain[0]).toMatch(/^NAME/);
+    expect((await shown(['--json']))[0]).toBe('{');
+  });
+
+  test('a list has 100 items unless --limit or --all says otherwise; a line on the standard error says when there is more', async () => {
+    const { queuegate } = await withAgents(1203);
+    const names = async (...line: string[]): Promise<{ names: string[]; error: string }> => {
+      const { out, error } = await queuegate('agents', 'list', '-o', 'name', ...line);
+      return { names: out.split('\n'), error };
+    };
+    const first = await names();
+    expect(first.names).toHaveLength(100);
+    const [, after = ''] =
+      /^There is more: --after (\S+) shows what follows, --all everything\.$/.exec(first.error) ?? [];
+    expect((await names('--after', after, '--limit', '2')).names).toEqual(['branch-0100', 'branch-0101']);
+    expect((await names('--limit', '1100')).names).toHaveLength(1100);
+    const all = await names('--all');
+    expect([new Set(all.names).size, all.error]).toEqual([1203, '']);
+    expect((await names('-q')).error).toBe('');
+    expect(await queuegate('agents', 'list', '--all', '--limit', '5')).toMatchObject({ status: 2 });
   });
 });
 
