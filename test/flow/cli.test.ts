@@ -502,7 +502,7 @@ describe('queuegate says what is wrong', () => {
       [['parameters', 'set', 'agents.max'], 'is not of the form NAME=VALUE'],
       [['agents', 'show', 'a', 'b'], 'The argument "b" is unexpected'],
       [['status', '--nonsense'], '--nonsense'],
-      [['agent', 'list'], 'Unknown command "agent list'],
+      [['agnets', 'list'], 'Did you mean "queuegate agents"'],
     ] as const) {
       const ended = await central.cli(...line);
       expect(ended).toMatchObject({ code: 2, stdout: '' });
