@@ -42,6 +42,7 @@ export const AUDIT_ACTIONS = {
     text: 'withdrew an enrollment token that was sent unencrypted, or that a cut first start did not show',
   },
   'key-material.encrypt': { by: 'central', text: 'encrypted private keys with the key encryption key' },
+  'maintenance.accept-clock': { text: "accepted the clock of Central's host after it was set by more than a day" },
   'parameters.reset': { text: 'restored the default of a parameter' },
   'parameters.set': { text: 'set parameters' },
   'server-certificate.activate': { text: 'activated the staged or the previous server certificate' },

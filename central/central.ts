@@ -3,6 +3,7 @@ import type { CodedError } from '../shared/errors.ts';
 import { freshFolder } from '../shared/sqlite/fresh-folder.ts';
 import type { Log } from '../shared/terminal/log.ts';
 import { openAdministration } from './admin/open-administration.ts';
+import { AgingClock } from './aging-clock.ts';
 import { Incidents } from './agents/incidents.ts';
 import { openAgents } from './agents/open-agents.ts';
 import { openAuth } from './auth/open-auth.ts';
@@ -78,11 +79,13 @@ async function compose(
   });
   await store.bound(storeBounds(state.values()));
 
+  const aging = await AgingClock.open(base, restored !== null);
   const incidents = new Incidents(store.agents, log);
   const hub = new EventHub(store.inbox);
   const descriptors = openDescriptors(log, state.values()['agents.max']);
   const core = {
     ...base,
+    aging,
     descriptors,
     changes,
     parameters: state,

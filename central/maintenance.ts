@@ -27,6 +27,8 @@ interface MaintenanceOptions {
   readonly backups: { pruneReplaced(): Promise<void> };
   readonly incidents: { flush(now: number): Promise<void> };
   readonly log: Logger;
+  /** By which messages and records grow old (central/aging-clock.ts). */
+  readonly aging: { now(): number; record(): Promise<void> };
   readonly now: () => number;
 }
 
@@ -58,7 +60,9 @@ export class Maintenance {
     this.#every(EXPIRE_MS, 'expiring commands', () => this.#expire());
     this.#every(PRUNE_MS, 'pruning what outlived its retention', () => this.#prune());
     this.#every(RENEW_MS, 'deleting stores that restores replaced', () => this.#options.backups.pruneReplaced());
-    this.#every(RENEW_MS, 'renewing the server certificate', () => this.#renew());
+    // Every minute: after a clock that was wrong at the first start, it is out of date as soon as the clock is right.
+    this.#every(CERTIFICATES_MS, 'renewing the server certificate', () => this.#renew());
+    this.#every(CERTIFICATES_MS, 'recording the clock', () => this.#options.aging.record());
     this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
     this.#every(CERTIFICATES_MS, 'creating the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
@@ -104,12 +108,12 @@ export class Maintenance {
   }
 
   async #expire(): Promise<void> {
-    const { store, metrics, now } = this.#options;
-    metrics.instruments.queuegate_messages_expired_total.inc(await store.outbox.expire(now()));
+    const { store, metrics, aging } = this.#options;
+    metrics.instruments.queuegate_messages_expired_total.inc(await store.outbox.expire(aging.now()));
   }
 
   async #prune(): Promise<void> {
-    const at = this.#options.now();
+    const at = this.#options.aging.now();
     const values = this.#options.values();
     await this.#options.store.prune({
       now: at,

@@ -31,6 +31,10 @@ export const PROBLEM_ERRORS = {
     text: '{count} agents have reached their quota of events for today: {agents}.',
     hint: 'The agents keep their events and send them after {until}. Find out what sends so many, or raise the parameter agents.eventsPerDay.',
   },
+  clock_stepped: {
+    text: 'The clock of this host shows {foundAt}, but {expectedAt} was expected: nothing is pruned and nothing expires.',
+    hint: 'Correct the clock; Central goes on by itself then. If it is right, run "queuegate maintenance accept-clock".',
+  },
   log_lines_lost: {
     text: '{lines} lines of the log of Central were lost; the last one because of {error}.',
     hint: 'Free space on the disk of the log, or restart what reads it. The problem ends an hour after the last lost line.',

@@ -23,6 +23,7 @@ export const SINGLETONS = new Set([
   'ca',
   'health',
   'live',
+  'maintenance',
   'ready',
   'recovery-code',
   'request',
@@ -35,6 +36,7 @@ export const SINGLETONS = new Set([
 ]);
 /** Acts that are not create, read, change or delete: POST .../{verb}. */
 export const VERBS = new Set([
+  'accept-clock',
   'accept',
   'activate',
   'backup',
@@ -172,6 +174,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   incidents: ['list'],
   parameters: ['list', 'show', 'set', 'reset'],
   'server-certificate': ['show', 'request create', 'install', 'import', 'issue', 'activate', 'discard'],
+  maintenance: ['accept-clock'],
   store: ['show', 'backup', 'restore'],
 };
 const WITHOUT_NOUN = new Set(['status']);

@@ -45,6 +45,7 @@ const CENTRAL_ORDER = [
   'metrics',
   'events',
   'store',
+  'aging-clock',
   'change',
   'parameters',
   'pki',

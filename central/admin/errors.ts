@@ -17,6 +17,11 @@ export const ADMIN_ERRORS = {
     text: 'The cursor {after} is ahead of the newest event, which is {newest}.',
     hint: 'Central was set back to an older backup. Begin again from the cursor {newest}, or from 0 to see what is still there.',
   },
+  cursor_expired: {
+    status: 410,
+    text: 'Events after the cursor {after} were deleted, because they were older than events.retentionDays.',
+    hint: 'Continue from the cursor {resumeAfter} (resumeAfter): the events between the two are gone. Read more often, or raise events.retentionDays.',
+  },
   too_many_waiting: {
     status: 503,
     text: '{count} requests wait for events already; that is as many as Central keeps.',

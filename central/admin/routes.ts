@@ -17,7 +17,7 @@ import { sendError } from '../listeners/problem.ts';
 import { agentRevocationRoutes, publishedLists } from './agents/revocation.ts';
 import type { AdminServices } from './services.ts';
 import { rotationRoutes } from './certificates/rotation.ts';
-import { metricsRoute, statusRoutes } from './status.ts';
+import { maintenanceRoutes, metricsRoute, statusRoutes } from './status.ts';
 import { backupRoutes } from './store.ts';
 import { tokenRoutes } from './tokens.ts';
 
@@ -43,6 +43,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       tokenRoutes(scope, services, access);
       enrollmentRoutes(scope, services, access);
       backupRoutes(scope, services, access);
+      maintenanceRoutes(scope, services, access);
       authorityRoutes(scope, services, access);
       rotationRoutes(scope, services, access);
       certificateRoutes(scope, services, access);

@@ -1,5 +1,6 @@
 // Names the services that the routes of the administration call, each narrowed to what they use.
 import type { Socket } from 'node:net';
+import type { AgingClock } from '../aging-clock.ts';
 import type { AgentDirectory } from '../agents/lookup.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { ApiTokens } from '../auth/api-tokens.ts';
@@ -37,7 +38,7 @@ export interface AdminServices {
   readonly agents: Pick<AgentDirectory, 'find' | 'findId' | 'incidents' | 'list'>;
   readonly revocations: Pick<Revocations, 'remove' | 'revoke'>;
   readonly messages: Pick<Commands, 'append' | 'deadLetters'>;
-  readonly inbox: Pick<InboxStore, 'lastCursor' | 'read'>;
+  readonly inbox: Pick<InboxStore, 'lastCursor' | 'prunedThrough' | 'read'>;
   readonly hub: Pick<EventHub, 'wait'>;
   readonly backups: Pick<Backups, 'make' | 'stage'>;
   /** Makes Central end its sessions, replace its store with the staged one, and start again. */
@@ -65,6 +66,8 @@ export interface AdminServices {
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
   readonly store: Pick<Store, 'stats'>;
+  /** The clock by which messages and records grow old. */
+  readonly aging: Pick<AgingClock, 'accept'>;
   /** The disk space as it was measured last. */
   readonly space: Pick<SpaceWatch, 'current'>;
   readonly handshakeFailures: Pick<HandshakeFailures, 'dropped' | 'list'>;

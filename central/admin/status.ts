@@ -1,6 +1,7 @@
-// /status (version, listeners, problems), /health/live, /health/ready, /store, /ca/trust-bundle.pem and /metrics.
+// /status (version, listeners, problems), /health/live, /health/ready, /store, /ca/trust-bundle.pem, /metrics, and
+// /maintenance/accept-clock.
 import type { FastifyInstance } from 'fastify';
-import { ANYONE, VIEWER } from './access.ts';
+import { ADMINISTRATOR, ANYONE, VIEWER, type Access } from './access.ts';
 import { backupJson } from './store.ts';
 import { timeOf } from './page.ts';
 import type { AdminServices, StatusReport } from './services.ts';
@@ -90,6 +91,16 @@ function statusJson(
       startedAt: timeOf(problemSince),
     })),
   };
+}
+
+export function maintenanceRoutes(app: FastifyInstance, { aging }: AdminServices, access: Access): void {
+  app.post('/maintenance/accept-clock', ADMINISTRATOR, async (request) => {
+    const doubt = await aging.accept(access.actorOf(request));
+    return {
+      expectedAt: doubt === null ? null : timeOf(doubt.expectedAt),
+      foundAt: doubt === null ? null : timeOf(doubt.foundAt),
+    };
+  });
 }
 
 export function metricsRoute(app: FastifyInstance, { metrics }: AdminServices): void {

@@ -2,6 +2,7 @@
 import type { LostLines } from '../../shared/terminal/log-output.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { StatusReport } from '../admin/services.ts';
+import type { AgingClock } from '../aging-clock.ts';
 import type { NameReport } from '../agents/name-faults.ts';
 import type { QuotaReport } from '../agents/quota-report.ts';
 import type { CentralConfig } from '../config.ts';
@@ -33,6 +34,7 @@ interface StatusNeeds {
   readonly quotas: Pick<QuotaReport, 'problems'>;
   readonly expiry: Pick<Expiry, 'problems'>;
   readonly descriptors: Pick<Descriptors, 'problems'>;
+  readonly aging: Pick<AgingClock, 'problems'>;
   readonly lostLines: () => LostLines;
 }
 
@@ -50,6 +52,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     quotas,
     expiry,
     descriptors,
+    aging,
   } = needs;
   return () => ({
     central: config.centralName,
@@ -62,7 +65,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     problems: [...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
     advice: [
-      ...[space, expiry, names, quotas, descriptors].flatMap((part) => part.problems()),
+      ...[space, aging, expiry, names, quotas, descriptors].flatMap((part) => part.problems()),
       ...listeners.problems(['http']),
       ...localSocket.problems(),
       ...logProblems(needs.lostLines(), needs.now()),

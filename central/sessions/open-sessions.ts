@@ -32,6 +32,7 @@ interface SessionsNeeds {
   readonly descriptors: Descriptors;
   readonly log: Logger;
   readonly now: () => number;
+  readonly aging: { now(): number };
 }
 
 export interface OpenedSessions {
@@ -60,8 +61,9 @@ export function openSessions(needs: SessionsNeeds): OpenedSessions {
   };
 }
 
-function createSessions({ config, store, pki, parameters, incidents, hub, events, metrics, log, now }: SessionsNeeds) {
-  const { instruments } = metrics;
+function createSessions(needs: SessionsNeeds) {
+  const { config, store, pki, parameters, incidents, hub, events, log, now, aging } = needs;
+  const { instruments } = needs.metrics;
   return new Sessions({
     store,
     incidents,
@@ -71,6 +73,7 @@ function createSessions({ config, store, pki, parameters, incidents, hub, events
     settings: () => sessionSettings(parameters.values()),
     log,
     now,
+    aging,
     heapLimitBytes: getHeapStatistics().heap_size_limit,
     onBudgets: ({ intakeBytes, waitingSessions, outflowBytes }) => {
       instruments.queuegate_intake_bytes.set(intakeBytes);

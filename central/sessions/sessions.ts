@@ -40,6 +40,8 @@ interface SessionsOptions {
   readonly settings: () => SessionSettings;
   readonly log: Logger;
   readonly now: () => number;
+  /** By which commands expire (central/aging-clock.ts). */
+  readonly aging: { now(): number };
   /** Of this process (v8.getHeapStatistics().heap_size_limit): the budgets over all sessions follow from it. */
   readonly heapLimitBytes: number;
   /** Called a few times per second. */
@@ -204,7 +206,7 @@ export class Sessions {
       budgets: this.#budgets,
       socket: webSocket,
       connection,
-      ...sessionLogs(this.#options.store, agentId, epoch, now),
+      ...sessionLogs(this.#options.store, agentId, epoch, now, this.#options.aging),
       limits: settings.limits,
       heartbeatMs: settings.heartbeatSeconds * 1000,
       slowPeerMs: settings.slowPeerSeconds * 1000,
@@ -382,13 +384,14 @@ function sessionLogs(
   agentId: string,
   epoch: number,
   now: () => number,
+  aging: { now(): number },
 ): Pick<SessionOptions, 'outbox' | 'inbox'> {
   return {
     outbox: {
       resume: (peer) => outbox.resume(agentId, epoch, peer, now()),
       read: (after, maxItems, maxBytes) => outbox.read(agentId, after, maxItems, maxBytes),
       acknowledge: (through) => outbox.acknowledge(agentId, epoch, through),
-      expire: () => outbox.expire(now()),
+      expire: () => outbox.expire(aging.now()),
     },
     inbox: {
       begin: (begin) => inbox.begin(agentId, epoch, begin, now()),

@@ -87,6 +87,8 @@ export interface InboxStore {
    * call.
    */
   read(after: number, filter: EventFilter, limit: number, gone?: AbortSignal): Promise<StoredEvent[]>;
+  /** The last cursor whose event was pruned after `after`; null: none of those after it is missing. */
+  prunedThrough(after: number): Promise<number | null>;
   /** The newest cursor; 0 when there is none. */
   lastCursor(): Promise<number>;
   deadLetters(page: NewestFirstPage): Promise<Keyed<DeadLetter>[]>;

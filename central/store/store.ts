@@ -6,7 +6,7 @@
 // An act of an administrator takes its audit entry and writes it in its own transaction; what is refused leaves no entry.
 // test/central/store/contract.ts is the suite that every engine passes.
 import type { AgentStore } from './agent-store.ts';
-import type { AuditStore } from './audit-store.ts';
+import type { AuditEntry, AuditStore } from './audit-store.ts';
 import type { CertificateStore } from './certificate-store.ts';
 import type { EnrollmentStore } from './enrollment-store.ts';
 import type { KeyMaterialStore } from './key-material-store.ts';
@@ -25,6 +25,7 @@ export interface Store {
   readonly certificates: CertificateStore;
   readonly enrollments: EnrollmentStore;
   readonly audit: AuditStore;
+  readonly clock: ClockStore;
   /** Deletes rows past their retention, in small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;
   /** Figures for metrics, cheap to read. */
@@ -40,6 +41,15 @@ export interface Store {
   snapshot(file: string): Promise<void>;
   /** Stops after every accepted call is committed. May be called twice. */
   stop(): Promise<void>;
+}
+
+/** The clock by which rows grow old (central/aging-clock.ts). */
+export interface ClockStore {
+  /** The time that was recorded last; null: none was. */
+  recorded(): Promise<number | null>;
+  record(at: number): Promise<void>;
+  /** Records the time, whatever was recorded before, with the entry of the act. */
+  accept(at: number, audit: AuditEntry): Promise<void>;
 }
 
 interface StoreStats {

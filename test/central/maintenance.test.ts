@@ -61,6 +61,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     backups: { pruneReplaced: () => note('replaced') },
     incidents: { flush: () => note('incidents') },
     log: { info() {}, error: (_facts: object, text: string) => void errors.push(text) } as never,
+    aging: { now: () => Date.now(), record: () => note('clock') },
     now: () => Date.now(),
   });
   maintenance.start();
@@ -71,7 +72,8 @@ describe('what Central does by the clock', () => {
   it.each([
     ['expire', 10 * SECOND_MS],
     ['prune', 10 * MINUTE_MS],
-    ['renew', HOUR_MS],
+    ['renew', MINUTE_MS],
+    ['clock', MINUTE_MS],
     ['replaced', HOUR_MS],
     ['warn', HOUR_MS],
     ['lists', MINUTE_MS],

@@ -2,6 +2,7 @@
 // keeps the last `next` misses nothing and sees nothing twice.
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
+import { DetailedError } from '../../../shared/errors.ts';
 import { withAgent } from '../../../shared/delivery/message.ts';
 import type { EventFilter, StoredEvent } from '../../store/message-store.ts';
 import { VIEWER, reads } from '../access.ts';
@@ -68,6 +69,12 @@ export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics 
     const newest = await inbox.lastCursor();
     const after = from === 'newest' ? newest : from === 'oldest' ? 0 : Number(from);
     if (after > newest) throw adminFault('cursor_ahead', { after, newest });
+    // From 0 on a reader begins; behind a cursor it goes on, and has to know that it missed something.
+    const resumeAfter = after === 0 ? null : await inbox.prunedThrough(after);
+    if (resumeAfter !== null)
+      throw new DetailedError(adminFault('cursor_expired', { after, resumeAfter }), {
+        members: { resumeAfter },
+      });
     const filter = {
       ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }),
       ...(type === undefined ? {} : { type }),

@@ -41,6 +41,11 @@ export function storeCalls(writer: Writer, reader: Reader): Omit<Store, 'snapsho
     certificates: certificateCalls(writer, reader),
     enrollments: enrollmentCalls(writer, reader),
     audit: auditCalls(writer, reader),
+    clock: {
+      recorded: () => reader.call('recordedClock', []),
+      record: (at) => writer.call('recordClock', [at], LAZY),
+      accept: (at, entry) => writer.call('acceptClock', [at, entry]),
+    },
     prune: (limits) => prune(writer, limits),
     bound: (bounds) => writer.call('bound', [bounds]),
     space: () => writer.call('space', []),
@@ -99,6 +104,7 @@ function inboxCalls(writer: Writer, reader: Reader): InboxStore {
     append: (agentId, epoch, first, items, now) =>
       writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
     read: (after, filter, limit, gone) => eventReads.read(after, filter, limit, gone),
+    prunedThrough: (after) => reader.call('prunedThrough', [after]),
     lastCursor: () => reader.call('lastCursor', []),
     deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null, page.before ?? MAX_KEY]),
   };

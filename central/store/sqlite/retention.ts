@@ -1,8 +1,9 @@
-// Deletes rows past their retention, in steps small enough to share a commit with messages; and reads the figures for
-// metrics.
+// Deletes rows past their retention, in steps small enough to share a commit with messages; keeps the time that
+// Central recorded; and reads the figures for metrics.
 import type { DatabaseSync } from 'node:sqlite';
 import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { integer } from '../../../shared/sqlite/row.ts';
+import type { AuditEntry } from '../audit-store.ts';
 
 /** Rows that one step looks at: a few milliseconds. */
 const STEP_ROWS = 2_000;
@@ -45,6 +46,32 @@ function agingDelete(database: DatabaseSync, table: Aging, key: string, at: stri
   return database.prepare(`
     DELETE FROM ${table} WHERE ${at} < ? AND ${key} < (SELECT max(${key}) FROM ${table})
       AND ${key} IN (SELECT ${key} FROM ${table} ORDER BY ${key} LIMIT ?)`);
+}
+
+/** The time that was recorded last is a row of the table counter. */
+export function clockWrites(database: DatabaseSync, audit: { appendAudit(entry: AuditEntry): void }) {
+  const write = database.prepare(
+    "INSERT INTO counter (name, value) VALUES ('clock', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+  );
+  return {
+    recordClock(at: number): void {
+      write.run(at);
+    },
+    acceptClock(at: number, entry: AuditEntry): void {
+      audit.appendAudit(entry);
+      write.run(at);
+    },
+  };
+}
+
+export function clockReads(database: DatabaseSync) {
+  const read = database.prepare("SELECT value FROM counter WHERE name = 'clock'");
+  return {
+    recordedClock(): number | null {
+      const row = read.get();
+      return row === undefined ? null : integer(row, 'value');
+    },
+  };
 }
 
 export function figureReads(database: DatabaseSync) {

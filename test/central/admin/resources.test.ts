@@ -328,6 +328,30 @@ describe('messages', () => {
   });
 });
 
+describe('a reader whose next events were pruned', () => {
+  test('is told so with the cursor from which to continue; one that begins is not', async () => {
+    const rest = await startRest();
+    for (let i = 1; i <= 5; i += 1) rest.events.push('a', { id: String(i), source: '/s', type: 't' });
+    rest.events.pruned = 3;
+    const refused = await rest.request('GET', '/events?after=1');
+    expect([refused.status, await json(refused)]).toMatchObject([
+      410,
+      { code: 'cursor_expired', resumeAfter: 3, hint: expect.stringContaining('events.retentionDays') },
+    ]);
+    for (const after of ['3', '0', 'oldest', 'newest'])
+      expect((await rest.request('GET', `/events?after=${after}`)).status, after).toBe(200);
+  });
+});
+
+test('the clock of the host is accepted by an administrator, who gets both times', async () => {
+  const rest = await startRest();
+  expect((await rest.request('POST', '/maintenance/accept-clock', { as: 'operator' })).status).toBe(403);
+  expect(await json(rest.request('POST', '/maintenance/accept-clock'))).toEqual({
+    expectedAt: '1970-01-01T00:00:00.000Z',
+    foundAt: '1970-03-02T00:00:00.000Z',
+  });
+});
+
 describe('events', () => {
   test('come by cursor, with filters; `next` passes what the filter left out once nothing more fits, and never what a short page left', async () => {
     const rest = await startRest();

@@ -50,7 +50,7 @@ export interface Rest {
 }
 
 /** Events in memory, with the wake-up that the port promises. */
-export class Events implements Pick<EventHub, 'wait'>, Pick<InboxStore, 'lastCursor' | 'read'> {
+export class Events implements Pick<EventHub, 'wait'>, Pick<InboxStore, 'lastCursor' | 'prunedThrough' | 'read'> {
   readonly all: StoredEvent[] = [];
   readonly #waiting = new Set<() => void>();
 
@@ -77,6 +77,13 @@ export class Events implements Pick<EventHub, 'wait'>, Pick<InboxStore, 'lastCur
       (filter.agentId === undefined || filter.agentId === agentId) &&
       (filter.type === undefined || (JSON.parse(json) as { type: string }).type === filter.type);
     return this.all.filter((event) => fits(event)).slice(0, limit);
+  }
+
+  /** The last cursor that was pruned. */
+  pruned = 0;
+
+  async prunedThrough(after: number): Promise<number | null> {
+    return after < this.pruned ? this.pruned : null;
   }
 
   async lastCursor(): Promise<number> {
@@ -252,6 +259,7 @@ export async function startRest(
       deadLetters: async () => deadLetters.map((letter, key) => ({ ...letter, key })),
     },
     inbox: events,
+    aging: { accept: async () => ({ expectedAt: 0, foundAt: 60 * 86_400_000 }) },
     hub: events,
     backups,
     applyRestore: (staged) => void backups.applied.push(staged),

@@ -63,6 +63,7 @@ function setUp(epochs: readonly number[]) {
     settings: () => ({ heartbeatSeconds: 15, slowPeerSeconds: 60, limits: { ...LIMITS } }),
     log: { info() {}, warn() {}, debug() {} } as never,
     now: Date.now,
+    aging: { now: Date.now },
     heapLimitBytes: 1024 ** 3,
     onBudgets: () => undefined,
     onOpened: () => undefined,

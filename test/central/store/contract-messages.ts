@@ -303,10 +303,26 @@ export function messageContract(open: OpenEngine): void {
       incidentsOlderThan: later,
     });
     expect((await store.inbox.deadLetters({ limit: 9 })).length).toBeLessThan(2);
+    // A reader that had read nothing, or only the first event, misses one; one that had read both does not.
+    const oldest = (await store.inbox.read(0, {}, 1))[0]?.cursor ?? 0;
+    expect(
+      await Promise.all([oldest - 2, oldest - 1, oldest].map((after) => store.inbox.prunedThrough(after))),
+    ).toEqual([oldest - 1, null, null]);
     store = await engine.restart();
     expect(await store.inbox.append('a1', epoch, 5, items('e3', 'e1'), later)).toBe(6);
     const events = await store.inbox.read(2, {}, 9);
     expect(events.map((event) => event.number)).toEqual([5, 6]);
     expect(Math.min(...events.map((event) => event.cursor))).toBeGreaterThan(2);
+  });
+
+  it('keeps the time that was recorded last, over a restart, and the acceptance of another one', async () => {
+    expect(await store.clock.recorded()).toBeNull();
+    await store.clock.record(NOW);
+    store = await engine.restart();
+    expect(await store.clock.recorded()).toBe(NOW);
+    const entry = { at: NOW, who: 'anna', from: 'local', action: 'maintenance.accept-clock', detail: '{}' };
+    await store.clock.accept(NOW + DAY, { ...entry, comment: null, ticket: null });
+    expect(await store.clock.recorded()).toBe(NOW + DAY);
+    expect(await store.audit.list({ limit: 1 })).toMatchObject([entry]);
   });
 }

@@ -153,10 +153,23 @@ export function messageReads(database: DatabaseSync) {
     `${select} WHERE event.origin IN (SELECT key FROM origin WHERE agent_id = ?6) AND ${range} ORDER BY cursor LIMIT ?3`,
   );
 
+  const oldest = database.prepare('SELECT min(cursor) AS oldest FROM event');
+  // Cursors of a replaced store were never given out.
+  const unused = database.prepare(
+    'SELECT coalesce(sum(min(through, ?2) - max(before, ?1)), 0) AS cursors FROM event_gap WHERE through > ?1 AND before < ?2',
+  );
+
   const lastCursor = (): number => integer(last.get(), 'last');
 
   return {
     lastCursor,
+
+    prunedThrough(after: number): number | null {
+      const first = integerOrNull(oldest.get(), 'oldest');
+      if (first === null || after >= first - 1) return null;
+      const pruned = first - 1 - after - integer(unused.get(after, first - 1), 'cursors');
+      return pruned > 0 ? first - 1 : null;
+    },
 
     readCommands(agentId: string, after: number, maxItems: number, maxBytes: number): PackedEntries {
       const row = keyOf.get(agentId);

@@ -9,7 +9,7 @@ import { deadLetterReads } from '../rows/dead-letters.ts';
 import { incidentReads } from '../rows/incidents.ts';
 import { messageReads } from '../rows/messages.ts';
 import { keyMaterialReads, parameterReads } from '../rows/parameters.ts';
-import { figureReads } from '../retention.ts';
+import { clockReads, figureReads } from '../retention.ts';
 import { tokenReads } from '../rows/tokens.ts';
 
 export type Reads = ReturnType<typeof createReads>;
@@ -27,6 +27,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...keyMaterialReads(database),
     ...tokenReads(database),
     ...auditReads(database),
+    ...clockReads(database),
     ...figureReads(database),
   };
 }

@@ -14,7 +14,7 @@ import { incidentWrites } from '../rows/incidents.ts';
 import { messageWrites } from '../rows/messages.ts';
 import { packedCost, packedItems } from './packed-items.ts';
 import { keyMaterialWrites, parameterWrites } from '../rows/parameters.ts';
-import { retentionWrites } from '../retention.ts';
+import { clockWrites, retentionWrites } from '../retention.ts';
 import type { DiskSpace } from '../space.ts';
 import { tokenWrites } from '../rows/tokens.ts';
 
@@ -71,6 +71,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...audit,
     ...retentionWrites(database),
     ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
+    ...clockWrites(database, audit),
     holdLog: options.holdLog,
 
     // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is
