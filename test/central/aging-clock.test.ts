@@ -38,11 +38,11 @@ async function host(recordedAt: number | null = null, isRestored = false) {
     audit,
     lines,
     time,
-    pass(ms: number): void {
+    pass: (ms: number): void => {
       time.at += ms;
       time.bootMs += ms;
     },
-    set(ms: number): void {
+    set: (ms: number): void => {
       time.at += ms;
     },
   };
