@@ -79,13 +79,12 @@ async function compose(
   });
   await store.bound(storeBounds(state.values()));
 
-  const aging = await AgingClock.open(base, restored !== null);
   const incidents = new Incidents(store.agents, log);
   const hub = new EventHub(store.inbox);
   const descriptors = openDescriptors(log, state.values()['agents.max']);
   const core = {
     ...base,
-    aging,
+    aging: await AgingClock.open(base, restored !== null),
     descriptors,
     changes,
     parameters: state,
