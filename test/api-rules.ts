@@ -76,7 +76,8 @@ export function routeFaults(method: string, url: string): string[] {
     } else if (VERBS.has(part)) {
       if (method !== 'POST' || i === 0 || i < parts.length - 1) faults.push(`${url}: ${part} is a verb, ${method}`);
     } else if (part in COLLECTIONS || SINGLETONS.has(part)) {
-      nouns += 1;
+      // A part of a singleton is one thing with it, as `ca/rotation`.
+      if (!(SINGLETONS.has(part) && SINGLETONS.has(before))) nouns += 1;
       if (part in COLLECTIONS && !(KEBAB.test(part) && part.endsWith('s'))) faults.push(`${part}: plural, kebab-case`);
     } else faults.push(`${url}: ${part} is neither a collection, a singleton nor a verb`);
   }

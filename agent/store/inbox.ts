@@ -4,7 +4,8 @@
 import { tombstoneJson, type Item } from '../../shared/delivery/message.ts';
 import type { OutboxBounds } from '../../shared/delivery/log-interfaces.ts';
 import { databaseFault } from '../../shared/sqlite/errors.ts';
-import { ID_REUSED, type Begin, type InboxLog } from '../../shared/sqlite/logs/inbox-log.ts';
+import { ID_REUSED } from '../../shared/delivery/dead-letters.ts';
+import type { Begin, InboxLog } from '../../shared/sqlite/logs/inbox-log.ts';
 import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { Commands, CommandTotal, ConsumerTotal, NewCommand, TakenCommand } from './commands.ts';
 import type { Disk } from './outbox.ts';
@@ -182,7 +183,7 @@ export class Inbox {
         const at = now();
         const given = commands.expire(at, EXPIRE_STEP);
         for (const { number, id, json } of given)
-          deadLetters.record({ at, direction: 'down', number, id, reason: 'expired', json });
+          deadLetters.record({ at, direction: 'down', number, id, reason: EXPIRED, json });
         return given.length;
       });
       expired += step;

@@ -16,14 +16,14 @@ const MAX_FILE_BYTES = 180 * 1024;
 export async function fileForRequest(
   path: string,
   what: string,
-): Promise<{ readonly file: string; readonly name: string }> {
+): Promise<{ readonly content: string; readonly fileName: string }> {
   const bytes = await readBoundedFile({
     path,
     what,
     maxBytes: MAX_FILE_BYTES,
     hint: 'Name a file with certificates or a key: PEM, PKCS#7, PKCS#12 or JKS.',
   });
-  return { file: bytes.toString('base64'), name: basename(path).replaceAll(/\p{Cc}/gu, '?') };
+  return { content: bytes.toString('base64'), fileName: basename(path).replaceAll(/\p{Cc}/gu, '?') };
 }
 
 /** A file with a key, and what opens it: --key-file, --alias and --password-file, as members of a body. */
@@ -32,7 +32,7 @@ export async function uploadOf(call: CommandCall, path: string, what: string): P
   const password = await call.secret('password-file', KEYSTORE_PASSWORD);
   return {
     ...(await fileForRequest(path, what)),
-    ...(keyFile === undefined ? {} : { key: (await fileForRequest(keyFile, 'The key')).file }),
+    ...(keyFile === undefined ? {} : { keyFile: (await fileForRequest(keyFile, 'The key')).content }),
     ...(alias === undefined ? {} : { alias }),
     ...(password === undefined ? {} : { password }),
   };

@@ -12,6 +12,11 @@ export const MESSAGE_ERRORS = {
     text: 'The message at "{pointer}" expired at {found}; it is {now} now.',
     hint: 'Set expirytime to a future time, or leave it out; check the clock of the producer. Nothing of the request was stored.',
   },
+  message_invalid: {
+    status: 400,
+    text: 'Not a CloudEvents 1.0 event: {found}.',
+    hint: 'Correct the program that sent it; the dead letter holds its text.',
+  },
   id_reused: {
     status: 409,
     text: 'The id {id} of the source {source} belongs to an earlier message with other data (index in the request: {indexes}).',

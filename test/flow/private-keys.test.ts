@@ -301,11 +301,11 @@ describe('private keys', () => {
     );
     // What a script does that takes the wrong field: keys where none belong.
     for (const [path, body] of [
-      ['/server-certificate/import', { file: refused.key }],
-      ['/server-certificate/import', { file: pkcs8.toString('base64'), name: 'key.der' }],
-      ['/server-certificate/install', { file: pkcs8.toString('base64') }],
-      ['/server-certificate/request', { key: refused.key }],
-      ['/ca/import', { file: Buffer.from(refused.key).toString('base64'), password: PASSWORD }],
+      ['/server-certificate/import', { content: refused.key }],
+      ['/server-certificate/import', { content: pkcs8.toString('base64'), fileName: 'key.der' }],
+      ['/server-certificate/install', { content: pkcs8.toString('base64') }],
+      ['/server-certificate/request', { keyAlgorithm: refused.key }],
+      ['/ca/import', { content: Buffer.from(refused.key).toString('base64'), password: PASSWORD }],
       ['/enrollment-tokens', { name: refused.key }],
     ] as const) {
       const { status, body: problem, headers } = await central.rest('POST', path, body);

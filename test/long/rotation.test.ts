@@ -39,19 +39,26 @@ interface Stand {
   readonly next: string;
   readonly generations: readonly { readonly role: string; readonly thumbprint: string }[];
   readonly trust: {
-    readonly registered: number;
-    readonly acknowledged: number;
-    readonly plain: number;
-    readonly missing: number;
-    readonly agents: readonly { readonly name: string; readonly reason: string; readonly detail: string }[];
+    readonly registeredCount: number;
+    readonly acknowledgedCount: number;
+    readonly unencryptedCount: number;
+    readonly missingCount: number;
   };
-  readonly certificates: { readonly renewed: number; readonly missing: number };
+  readonly certificates: { readonly renewedCount: number; readonly missingCount: number };
+  readonly agents: readonly {
+    readonly agent: { readonly name: string };
+    readonly reason: string;
+    readonly detail: string;
+  }[];
   readonly profiles: readonly { readonly profile: string; readonly code: string }[];
   readonly change: object | null;
 }
 
 async function stand(central: CentralProcess): Promise<Stand> {
-  return (await central.rest('GET', '/ca/rotation')).body as Stand;
+  const [rotation, { generations }, { items: agents }] = await Promise.all(
+    ['/ca/rotation', '/ca', '/ca/rotation/agents'].map(async (path) => (await central.rest('GET', path)).body),
+  );
+  return { ...rotation, generations, agents } as Stand;
 }
 
 async function acknowledgedBy(central: CentralProcess, count: number): Promise<Stand> {
@@ -59,7 +66,7 @@ async function acknowledgedBy(central: CentralProcess, count: number): Promise<S
   return await until(
     async () => {
       last = await stand(central);
-      return last.trust.acknowledged === count ? last : undefined;
+      return last.trust.acknowledgedCount === count ? last : undefined;
     },
     60_000,
     () => JSON.stringify(last?.trust),
@@ -285,7 +292,10 @@ describe('the rotation of the authority', () => {
     });
     expect(await rotate(central, 'prepare', '--comment', 'every year')).toContain('The rotation is prepared.');
     const coming = await roleOf(central, 'prepared');
-    expect(await stand(central)).toMatchObject({ phase: 'prepared', trust: { registered: 5, acknowledged: 0 } });
+    expect(await stand(central)).toMatchObject({
+      phase: 'prepared',
+      trust: { registeredCount: 5, acknowledgedCount: 0 },
+    });
     expect(await roots(central)).toEqual([oldRoot]);
     await restart();
     expect(await roleOf(central, 'prepared')).toBe(coming);
@@ -315,7 +325,10 @@ describe('the rotation of the authority', () => {
       keytool('-list', '-v', '-keystore', security(agents.plain.folders, 'truststore.jks'), '-storepass', 'changeit'),
     ).toMatch(/contains 2 entries/);
     await restart();
-    expect(await stand(central)).toMatchObject({ phase: 'published', trust: { acknowledged: 5, missing: 0 } });
+    expect(await stand(central)).toMatchObject({
+      phase: 'published',
+      trust: { acknowledgedCount: 5, missingCount: 0 },
+    });
 
     expect(await rotate(central, 'switch', '--dry-run')).toContain('Nothing was changed; the rotation is published.');
     await rotate(central, 'switch');
@@ -363,7 +376,10 @@ describe('the rotation of the authority', () => {
     );
     expect(listed()).toMatch(/contains 2 entries/);
     await restart();
-    expect(await stand(central)).toMatchObject({ phase: 'retired', trust: { registered: 6, acknowledged: 6 } });
+    expect(await stand(central)).toMatchObject({
+      phase: 'retired',
+      trust: { registeredCount: 6, acknowledgedCount: 6 },
+    });
     await queuegate(central, 'ca', 'delete-key', old);
     expect(await stand(central)).toMatchObject({
       phase: 'idle',
@@ -509,10 +525,15 @@ describe('the rotation of the authority', () => {
     const bytes = readFileSync(file);
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
-    await until(async () => ((await stand(central)).trust.agents[0]?.reason === 'refused' ? true : undefined));
-    expect((await stand(central)).trust).toMatchObject({
-      missing: 1,
-      agents: [{ name: 'locked', text: `It refused: The truststore ${file} is read-only. (truststore_read_only)` }],
+    await until(async () => ((await stand(central)).agents[0]?.reason === 'refused' ? true : undefined));
+    expect(await stand(central)).toMatchObject({
+      trust: { missingCount: 1 },
+      agents: [
+        {
+          agent: { name: 'locked' },
+          detail: `It refused: The truststore ${file} is read-only. (truststore_read_only)`,
+        },
+      ],
     });
     expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
       code: 6,

@@ -1,4 +1,5 @@
 // What the daemon tells about itself: consumers, status, incidents, dead letters, health.
+import { causeOf } from '../../../shared/delivery/dead-letters.ts';
 import { agentFault } from '../../errors.ts';
 import { readParameters } from '../requests.ts';
 import type { Exchange, LocalApiPorts, Reply, TokenFiles } from '../types.ts';
@@ -45,7 +46,7 @@ export async function listDeadLetters(exchange: Exchange): Promise<Reply> {
     direction,
     number: number === 0 ? null : number,
     id,
-    code: reason,
+    ...causeOf(reason),
     text: json,
   }));
 }

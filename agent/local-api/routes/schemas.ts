@@ -193,13 +193,14 @@ export const INCIDENTS = listOf({
 
 export const DEAD_LETTERS = listOf({
   type: 'object',
-  required: ['deadAt', 'direction', 'number', 'id', 'code', 'text'],
+  required: ['deadAt', 'direction', 'number', 'id', 'code', 'detail', 'text'],
   properties: {
     deadAt: time,
     direction: { enum: ['up', 'down'], description: 'up: an event; down: a command.' },
     number: { ...countOrNull, description: 'In the log; null: in a log that Central has given up.' },
     id: text,
     code: { ...text, description: 'Why it was given up.' },
+    detail: { ...textOrNull, description: 'What is wrong with it; null where the code says everything.' },
     text: { ...text, description: 'The message as it was sent.' },
   },
   additionalProperties: false,

@@ -9,12 +9,15 @@ import { OF_GENERATION } from '../../pki/expiry.ts';
 import { rootOf, type Generation } from '../../pki/authority/generations.ts';
 import { keyName } from '../../pki/x509/key-algorithms.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
-import { bytesOf, fileName, fileText, password } from './bodies.ts';
+import { readKeyFile, uploadedKey } from './bodies.ts';
 import { bodyOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 import { sendReport } from '../changes/report.ts';
 import { STEP } from '../changes/terms.ts';
+
+/** For a file in a folder of its own; a client may take any other. */
+const EXPORTED_FILE_NAME = 'queuegate-authority.p12';
 
 const strict = { additionalProperties: false } as const;
 const readExport = bodyOf(
@@ -22,19 +25,6 @@ const readExport = bodyOf(
     {
       password: Type.String({ maxLength: 1024 }),
       thumbprint: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
-    },
-    strict,
-  ),
-);
-const readImport = bodyOf(
-  Type.Object(
-    {
-      file: fileText,
-      name: fileName,
-      key: Type.Optional(fileText),
-      alias: fileName,
-      password,
-      keyPassword: password,
     },
     strict,
   ),
@@ -52,7 +42,6 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
     generations: authorityService.generations().map(roleJson),
     pin: pki.pin(),
     signingKey: pki.signingKey.fingerprint,
-    trust: pki.trust.pem(),
   }));
 
   app.get<{ Params: { thumbprint: string } }>('/ca/generations/:thumbprint', VIEWER, (request) => {
@@ -68,16 +57,17 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
       { ...readExport(request.body), ...access.termsOf(request) },
       access.actorOf(request),
     );
-    return await reply
-      .header('cache-control', 'no-store')
-      .send({ thumbprint: generation.id, alias: AUTHORITY_ALIAS, pkcs12: file.toString('base64') });
+    return await reply.header('cache-control', 'no-store').send({
+      thumbprint: generation.id,
+      alias: AUTHORITY_ALIAS,
+      content: file.toString('base64'),
+      fileName: EXPORTED_FILE_NAME,
+    });
   });
 
-  app.post('/ca/import', reads(ADMINISTRATOR, { body: readImport, terms: STEP }), async (request, reply) => {
-    const { file, name = 'the file', key, alias, password: secret, keyPassword } = readImport(request.body);
-    const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
+  app.post('/ca/import', reads(ADMINISTRATOR, { body: readKeyFile, terms: STEP }), async (request, reply) => {
     const report = await authorityService.import(
-      { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword },
+      uploadedKey(readKeyFile(request.body)),
       access.termsOf(request),
       access.actorOf(request),
     );

@@ -4,31 +4,23 @@ import { Type } from 'typebox';
 import { cutOffOf, type NamedAgent } from '../../pki/rotation/progress.ts';
 import type { RotationReport } from '../../pki/rotation/rotation.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
-import { generationJson } from './ca.ts';
-import { bytesOf, fileName, fileText, password } from './bodies.ts';
-import { bodyOf } from '../checked.ts';
-import { timeOf } from '../page.ts';
+import { readKeyFileIfAny, uploadedKey } from './bodies.ts';
+import { oneOf, queryOf } from '../checked.ts';
+import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 import { changeReference, sendReport } from '../changes/report.ts';
 import { CHANGE, DRY_RUN, STEP } from '../changes/terms.ts';
 
-const strict = { additionalProperties: false } as const;
-const readPrepare = bodyOf(
-  Type.Object(
-    {
-      file: Type.Optional(fileText),
-      name: fileName,
-      key: Type.Optional(fileText),
-      alias: fileName,
-      password,
-      keyPassword: password,
-    },
-    strict,
-  ),
+const REASONS = [
+  'offline',
+  'refused',
+  'awaiting-ack',
+  'unsupported',
+  'certificate-missing',
+] as const satisfies readonly NamedAgent['why'][];
+const readAgents = queryOf(
+  Type.Object({ ...pageMembers, reason: Type.Optional(oneOf(REASONS)) }, { additionalProperties: false }),
 );
-
-/** An answer names no more agents of a kind; the number is there beside them. */
-const NAMED_AGENTS = 100;
 
 /** Where a rollback leads to. */
 const PHASE_BEFORE = {
@@ -41,38 +33,49 @@ const PHASE_BEFORE = {
 
 export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }: AdminServices, access: Access): void {
   app.get('/ca/rotation', VIEWER, async () => {
-    const { phase, since, next, generations, change, trust, issued } = await rotation.status();
+    const { phase, since, next, change, trust, issued } = await rotation.status();
     return {
       phase,
       phaseChangedAt: timeOf(since),
       next,
-      generations: generations.map((generation) => ({
-        role: generation.role,
-        roleChangedAt: timeOf(generation.since),
-        ...generationJson(generation),
-      })),
       change: changeReference(change),
       trust: {
-        registered: trust.registered,
-        acknowledged: trust.acknowledged,
-        unencrypted: trust.unencrypted,
-        ...agentsJson(trust.missing),
+        registeredCount: trust.registered,
+        acknowledgedCount: trust.acknowledged,
+        unencryptedCount: trust.unencrypted,
+        missingCount: trust.missing.length,
       },
-      certificates: { renewed: issued.renewed, ...agentsJson(issued.others) },
+      certificates: { renewedCount: issued.renewed, missingCount: issued.others.length },
       profiles: profileFaults(),
     };
   });
 
+  app.get('/ca/rotation/agents', reads(VIEWER, { query: readAgents }), async (request, reply) => {
+    const { reason, ...query } = readAgents(request.query);
+    const { trust, issued } = await rotation.status();
+    // The list shrinks while it is read: a cursor is a place in its order, whether or not its entry is still there.
+    const after = positionOf(request, query);
+    const all = [...trust.missing, ...issued.others]
+      .filter(({ why }) => reason === undefined || why === reason)
+      .map((agent) => ({ agent, place: `${agent.name} ${agent.id} ${agent.why}` }))
+      .toSorted((a, b) => (a.place < b.place ? -1 : 1))
+      .filter(({ place }) => after === undefined || place > after);
+    const page = all.slice(0, query.limit);
+    const next = page.length < all.length ? (page.at(-1)?.place ?? null) : null;
+    return pageJson(
+      request,
+      reply,
+      page.map(({ agent }) => agentJson(agent)),
+      next,
+    );
+  });
+
   app.post(
     '/ca/rotation/prepare',
-    reads(ADMINISTRATOR, { body: readPrepare, terms: DRY_RUN }),
+    reads(ADMINISTRATOR, { body: readKeyFileIfAny, terms: DRY_RUN }),
     async (request, reply) => {
-      const { file, name = 'the file', key, alias, password: secret, keyPassword } = readPrepare(request.body);
-      const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
-      const upload =
-        file === undefined
-          ? undefined
-          : { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword };
+      const { content, ...rest } = readKeyFileIfAny(request.body);
+      const upload = content === undefined ? undefined : uploadedKey({ content, ...rest });
       const report = await rotation.prepare(upload, access.termsOf(request), access.actorOf(request));
       return await sendReport(reply, reportOf('prepared', report));
     },
@@ -120,15 +123,6 @@ function reportOf(next: RotationReport['phase'], { before, phase, missing, ...re
   };
 }
 
-function agentsJson(agents: readonly NamedAgent[]) {
-  return {
-    missing: agents.length,
-    agents: agents.slice(0, NAMED_AGENTS).map(({ id, name, why, text, since }) => ({
-      id,
-      name,
-      reason: why,
-      detail: text,
-      startedAt: since === null ? null : timeOf(since),
-    })),
-  };
+function agentJson({ id, name, why: reason, text: detail, since }: NamedAgent) {
+  return { agent: { id, name }, reason, detail, startedAt: timeOf(since) };
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { CERTIFICATE_KINDS, type Place, type WatchedCertificate } from '../../pki/expiry.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
-import { bytesOf, credentialsJson, fileName, fileText, password, swapReport } from './bodies.ts';
+import { bytesOf, credentialsJson, readFile, readKeyFile, swapReport, uploadedKey } from './bodies.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
@@ -21,21 +21,7 @@ const readList = queryOf(
   ),
 );
 const strict = { additionalProperties: false } as const;
-const readRequest = bodyOf(Type.Object({ key: Type.Optional(oneOf(['ec', 'rsa'])) }, strict));
-const readInstall = bodyOf(Type.Object({ file: fileText, name: fileName, password }, strict));
-const readImport = bodyOf(
-  Type.Object(
-    {
-      file: fileText,
-      name: fileName,
-      key: Type.Optional(fileText),
-      alias: fileName,
-      password,
-      keyPassword: password,
-    },
-    strict,
-  ),
-);
+const readRequest = bodyOf(Type.Object({ keyAlgorithm: Type.Optional(oneOf(['ec', 'rsa'])) }, strict));
 const slot = oneOf(['staged', 'previous']);
 const readActivate = bodyOf(Type.Object({ slot }, strict));
 
@@ -69,9 +55,12 @@ export function certificateRoutes(
   });
 
   app.post('/server-certificate/request', reads(ADMINISTRATOR, { body: readRequest }), async (request, reply) => {
-    const { key = 'ec' } = readRequest(request.body);
+    const { keyAlgorithm = 'ec' } = readRequest(request.body);
     return await reply.code(201).send({
-      csr: await serverCertificates.request({ kind: key, ...access.termsOf(request) }, access.actorOf(request)),
+      csr: await serverCertificates.request(
+        { kind: keyAlgorithm, ...access.termsOf(request) },
+        access.actorOf(request),
+      ),
     });
   });
 
@@ -91,11 +80,11 @@ function swapRoutes(
 ): void {
   app.post(
     '/server-certificate/install',
-    reads(ADMINISTRATOR, { body: readInstall, terms: SWAP }),
+    reads(ADMINISTRATOR, { body: readFile, terms: SWAP }),
     async (request, reply) => {
-      const { file, name = 'the file', password: secret } = readInstall(request.body);
+      const { content, fileName: name = 'the file', password } = readFile(request.body);
       const report = await serverCertificates.install(
-        { name, bytes: bytesOf('/file', file), password: secret },
+        { name, bytes: bytesOf('/content', content), password },
         access.termsOf(request),
         access.actorOf(request),
       );
@@ -105,12 +94,10 @@ function swapRoutes(
 
   app.post(
     '/server-certificate/import',
-    reads(ADMINISTRATOR, { body: readImport, terms: SWAP }),
+    reads(ADMINISTRATOR, { body: readKeyFile, terms: SWAP }),
     async (request, reply) => {
-      const { file, name = 'the file', key, alias, password: secret, keyPassword } = readImport(request.body);
-      const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
       const report = await serverCertificates.import(
-        { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword },
+        uploadedKey(readKeyFile(request.body)),
         access.termsOf(request),
         access.actorOf(request),
       );

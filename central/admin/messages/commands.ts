@@ -1,8 +1,10 @@
 // /agents/{agent}/commands and /dead-letters: commands to agents, and messages that could not be delivered.
+import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded, type ProblemEntry } from '../../../shared/errors.ts';
 import { pointerTo } from '../../../shared/http/problem.ts';
+import { causeOf } from '../../../shared/delivery/dead-letters.ts';
 import { messageFault } from '../../../shared/delivery/errors.ts';
 import { faultText, readProduced, type Message } from '../../../shared/delivery/message.ts';
 import { scanBatch } from '../../../shared/wire/json-text.ts';
@@ -50,7 +52,7 @@ export function messageRoutes(
         const items = batch.messages.map((message, i) => {
           const { outcome = 'stored', number = null } = appended[i] ?? {};
           count[outcome] += 1;
-          return { id: message.id, source: message.source, outcome, number };
+          return { id: message.id, source: message.source, commandId: commandId(id, message), outcome, number };
         });
         for (const outcome of ['stored', 'duplicate'] as const)
           if (count[outcome] > 0) accepted.inc({ outcome }, count[outcome]);
@@ -127,6 +129,14 @@ function entryAt(pointer: string, detail: string): ProblemEntry {
   return { pointer: pointerTo(pointer), detail, allowed: null, found: null };
 }
 
+/** The same for a repeated command. Ids of CloudEvents are unique in their source only, and a source may send to several agents. */
+function commandId(agentId: string, { source, id }: Message): string {
+  return createHash('sha256')
+    .update(JSON.stringify([agentId, source, id]))
+    .digest('hex')
+    .slice(0, 16);
+}
+
 function deadLetterJson({ at, direction, agentId, number, through, count, id, reason, json }: DeadLetter) {
   // A rejected item may be cut off in the middle: it is shown as the text that it is.
   return {
@@ -137,7 +147,7 @@ function deadLetterJson({ at, direction, agentId, number, through, count, id, re
     throughNumber: through,
     count,
     messageId: id,
-    reason,
+    ...causeOf(reason),
     text: json,
   };
 }

@@ -73,7 +73,7 @@ export const caCommands: readonly Command[] = [
       );
       await createSecretFile(
         resolve(call.workingFolder, file),
-        Buffer.from(typeof answer['pkcs12'] === 'string' ? answer['pkcs12'] : '', 'base64'),
+        Buffer.from(typeof answer['content'] === 'string' ? answer['content'] : '', 'base64'),
       );
       call.answer(
         { file, thumbprint: answer['thumbprint'] },

@@ -44,7 +44,7 @@ export const failureCommands: readonly Command[] = [
       const answer = await readList(call, '/dead-letters', { agent: call.text('agent') });
       call.answer(answer, () =>
         call.table(
-          ['at', 'direction', 'agent', 'number', 'count', 'id', 'reason'],
+          ['at', 'direction', 'agent', 'number', 'count', 'id', 'code', 'detail'],
           rowsOf(answer, 'items').map((row) => [
             row['createdAt'],
             row['direction'],
@@ -52,7 +52,8 @@ export const failureCommands: readonly Command[] = [
             row['number'],
             row['count'],
             row['messageId'],
-            row['reason'],
+            row['code'],
+            row['detail'],
           ]),
           'No dead letters.',
         ),
@@ -67,7 +68,7 @@ export const failureCommands: readonly Command[] = [
     options: {
       cause: { type: 'string', doc: 'only with this cause' },
       address: { type: 'string', doc: 'only from this address' },
-      listener: { type: 'string', doc: 'only at this listener: plain, secure, https or http' },
+      listener: { type: 'string', doc: 'only at this listener: ws, wss, https or http' },
       ...LIST,
     },
     words: NONE,

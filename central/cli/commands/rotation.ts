@@ -5,6 +5,8 @@ import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
 import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
 
 const STEP = { ...DRY_RUN, ...FORCE, ...REASON } as const;
+/** The text names no more of them. */
+const NAMED_AGENTS = 100;
 const NONE = { least: 0, most: 0 } as const;
 
 export const rotationCommands: readonly Command[] = [
@@ -15,7 +17,12 @@ export const rotationCommands: readonly Command[] = [
     options: {},
     words: NONE,
     async run(call) {
-      const answer = recordOf(await call.client.request('GET', '/ca/rotation'));
+      const [rotation, authority, agents] = await Promise.all([
+        call.client.request('GET', '/ca/rotation'),
+        call.client.request('GET', '/ca'),
+        call.client.request('GET', '/ca/rotation/agents', { query: { limit: NAMED_AGENTS } }),
+      ]);
+      const answer = recordOf(rotation);
       const [trust, certificates] = [recordOf(answer['trust']), recordOf(answer['certificates'])];
       call.answer(answer, () =>
         [
@@ -24,16 +31,16 @@ export const rotationCommands: readonly Command[] = [
             ['next', answer['next']],
             [
               'trust its root',
-              `${shown(trust['acknowledged'])} of ${shown(trust['registered'])} agents; ${shown(trust['missing'])} missing, ${shown(trust['unencrypted'])} without encryption`,
+              `${shown(trust['acknowledgedCount'])} of ${shown(trust['registeredCount'])} agents; ${shown(trust['missingCount'])} missing, ${shown(trust['unencryptedCount'])} without encryption`,
             ],
             [
               'certificates',
-              `${shown(certificates['renewed'])} agents have one of the authority that signs, ${shown(certificates['missing'])} one of an earlier authority`,
+              `${shown(certificates['renewedCount'])} agents have one of the authority that signs, ${shown(certificates['missingCount'])} one of an earlier authority`,
             ],
           ]),
           call.table(
             ['role', 'since', 'subject', 'sha-256'],
-            rowsOf(answer, 'generations').map((row) => [
+            rowsOf(authority, 'generations').map((row) => [
               row['role'],
               row['roleChangedAt'],
               row['subject'],
@@ -41,8 +48,7 @@ export const rotationCommands: readonly Command[] = [
             ]),
             'None.',
           ),
-          ...agentsText('Do not trust it yet:', trust),
-          ...agentsText('Have a certificate of an earlier authority:', certificates),
+          ...agentsText(agents),
           ...rowsOf(answer, 'profiles').map(
             (row) =>
               `The truststore of the profile ${shown(row['profile'])} could not be updated (${shown(row['code'])}): ${shown(row['text'])}`,
@@ -131,15 +137,20 @@ async function step(call: CommandCall, name: string, body?: Readonly<Record<stri
   );
 }
 
-function agentsText(title: string, answer: Readonly<Record<string, unknown>>): string[] {
-  const rows = rowsOf(answer, 'agents');
-  if (rows.length === 0) return [];
-  const more = Number(answer['missing']) - rows.length;
+function agentsText(answer: unknown): string[] {
+  const rows = rowsOf(answer, 'items');
+  const more = recordOf(answer)['next'] === null ? [] : ['  and more: "queuegate ca rotation show --json" counts them'];
+  const section = (title: string, of: typeof rows): string[] =>
+    of.length === 0
+      ? []
+      : [[title, ...of.map((row) => `  ${shown(recordOf(row['agent'])['name'])}: ${shown(row['detail'])}`)].join('\n')];
+  const isOld = (row: (typeof rows)[number]): boolean => row['reason'] === 'certificate-missing';
   return [
-    [
-      title,
-      ...rows.map((row) => `  ${shown(row['name'])}: ${shown(row['detail'])}`),
-      ...(more > 0 ? [`  and ${more} more`] : []),
-    ].join('\n'),
+    ...section(
+      'Do not trust it yet:',
+      rows.filter((row) => !isOld(row)),
+    ),
+    ...section('Have a certificate of an earlier authority:', rows.filter(isOld)),
+    ...more,
   ];
 }

@@ -50,11 +50,11 @@ export const serverCertificateCommands: readonly Command[] = [
     },
     words: { least: 0, most: 0 },
     async run(call) {
-      const [file, key] = [call.text('out'), call.text('key-algorithm')];
+      const [file, keyAlgorithm] = [call.text('out'), call.text('key-algorithm')];
       const answer = recordOf(
         await call.client.request('POST', '/server-certificate/request', {
           query: termsOf(call),
-          body: key === undefined ? {} : { key },
+          body: keyAlgorithm === undefined ? {} : { keyAlgorithm },
         }),
       );
       const csr = typeof answer['csr'] === 'string' ? answer['csr'] : '';

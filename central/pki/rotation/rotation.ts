@@ -55,7 +55,6 @@ interface RotationStatus {
   readonly since: number;
   /** In words: what comes next, and what it needs. */
   readonly next: string;
-  readonly generations: readonly Generation[];
   readonly change: Change | null;
   /** Of the root that comes, or has come last. */
   readonly trust: TrustProgress;
@@ -107,7 +106,6 @@ export class Rotation {
       phase,
       since,
       next: nextStep(phase, change, trust, issued),
-      generations: authority.all(),
       change,
       trust,
       issued,

@@ -47,9 +47,6 @@ interface Accepted {
   readonly reused: ReadonlySet<number>;
 }
 
-/** The reason in the dead letters for a message of `reused`. */
-export const ID_REUSED = 'id_reused';
-
 export class InboxLog {
   readonly #deduplicationMs: number;
   readonly #statements: ReturnType<typeof prepare>;

@@ -2,6 +2,7 @@
 // trim. Synchronous: runs inside a transaction of its caller (shared/sqlite/transaction.ts), where a throw undoes the
 // call. Does not know what a peer is (at Central an agent's row, at the agent the one Central), nor where dead
 // letters go.
+import { EXPIRED } from '../../delivery/dead-letters.ts';
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { messageFault } from '../../delivery/errors.ts';
@@ -89,7 +90,6 @@ interface Log {
   readonly oldestAt: number | null;
 }
 
-const EXPIRED = 'expired';
 /** So many messages of one request are named in an error. */
 const MAX_REUSED = 20;
 

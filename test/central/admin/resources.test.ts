@@ -249,7 +249,13 @@ describe('messages', () => {
     expect(response.status).toBe(202);
     const { items } = await json<{ items: { id: string; source: string; number: number }[] }>(response);
     expect(items).toEqual([
-      { id: expect.stringMatching(/^[0-9a-f-]{36}$/), source: '/central', outcome: 'stored', number: 1 },
+      {
+        id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        source: '/central',
+        commandId: expect.stringMatching(/^[0-9a-f]{16}$/),
+        outcome: 'stored',
+        number: 1,
+      },
     ]);
     expect(JSON.parse(rest.sent[0]?.messages[0]?.json ?? '')).toMatchObject({
       specversion: '1.0',
@@ -309,7 +315,7 @@ describe('messages', () => {
     expect(await json(response)).toMatchObject({ type: 'urn:queuegate:error:outbox_full' });
   });
 
-  test('dead letters come with their reason', async () => {
+  test('dead letters come with their code', async () => {
     const rest = await withAgent();
     rest.deadLetters.push({
       at: 0,
@@ -323,7 +329,7 @@ describe('messages', () => {
       json: '{}',
     });
     expect(await json(rest.request('GET', '/dead-letters?agent=a&limit=5'))).toMatchObject({
-      items: [{ agentId: 'a', number: 4, reason: 'expired' }],
+      items: [{ agentId: 'a', number: 4, code: 'message_expired', detail: null, text: '{}' }],
     });
   });
 });

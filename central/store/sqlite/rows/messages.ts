@@ -1,7 +1,8 @@
 // Reads and writes the logs of agents at Central: commands down, events up, and what becomes of each message.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { OutboxBounds, ResumedLog } from '../../../../shared/delivery/log-interfaces.ts';
-import { ID_REUSED, type Begin, type InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
+import { ID_REUSED } from '../../../../shared/delivery/dead-letters.ts';
+import type { Begin, InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
 import type { Position, Range } from '../../../../shared/wire/messages.ts';

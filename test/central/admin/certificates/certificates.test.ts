@@ -92,9 +92,9 @@ test('no answer carries a private key, though it stands beside what is answered'
   const { rest } = await start();
   const bodies: Readonly<Record<string, unknown>> = {
     '/ca/export': { password: 'x' },
-    '/ca/import': { file: 'AAAA' },
-    '/server-certificate/install': { file: 'AAAA' },
-    '/server-certificate/import': { file: 'AAAA' },
+    '/ca/import': { content: 'AAAA' },
+    '/server-certificate/install': { content: 'AAAA' },
+    '/server-certificate/import': { content: 'AAAA' },
     '/server-certificate/activate': { slot: 'previous' },
   };
   const answers = [...READING.map((path) => ['GET', path] as const), ...WRITING.map((path) => ['POST', path] as const)];
@@ -113,8 +113,8 @@ test('files come as PEM or base64; anything else, and unknown members, are refus
   const { rest, asked } = await start();
   await rest.request('POST', '/server-certificate/import?confirmWithinSeconds=60&stage=true&ticket=T', {
     body: {
-      file: '-----BEGIN CERTIFICATE-----\nx',
-      key: 'AAEC',
+      content: '-----BEGIN CERTIFICATE-----\nx',
+      keyFile: 'AAEC',
       password: 'p',
     },
   });
@@ -131,11 +131,11 @@ test('files come as PEM or base64; anything else, and unknown members, are refus
     ],
   ]);
   for (const body of [
-    { file: 'no base64!' },
-    { file: '' },
+    { content: 'no base64!' },
+    { content: '' },
     {},
-    { file: 'AAAA', force: true },
-    { file: 'AAAA', privateKey: 'x' },
+    { content: 'AAAA', force: true },
+    { content: 'AAAA', privateKey: 'x' },
   ]) {
     const answer = await rest.request('POST', '/server-certificate/import', { body });
     expect([answer.status, ((await answer.json()) as { type: string }).type], JSON.stringify(body)).toEqual([
@@ -144,9 +144,9 @@ test('files come as PEM or base64; anything else, and unknown members, are refus
     ]);
   }
   for (const terms of ['force=yes', 'confirmWithinSeconds=1', 'confirmShare=0.5', 'confirm=60', 'dryRun'])
-    expect((await rest.request('POST', `/server-certificate/import?${terms}`, { body: { file: 'AAAA' } })).status).toBe(
-      400,
-    );
+    expect(
+      (await rest.request('POST', `/server-certificate/import?${terms}`, { body: { content: 'AAAA' } })).status,
+    ).toBe(400);
   expect(asked).toHaveLength(1);
 });
 

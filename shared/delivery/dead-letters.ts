@@ -1,0 +1,18 @@
+// Why a message became a dead letter, as a code that can be looked up: the logs keep it in the words of the side that gave it up.
+import type { MESSAGE_ERRORS } from './errors.ts';
+
+/** What the logs write for a message that expired, and for an id with other data than before. */
+export const EXPIRED = 'expired';
+export const ID_REUSED = 'id_reused';
+
+interface DeadLetterCause {
+  readonly code: keyof typeof MESSAGE_ERRORS;
+  /** What is wrong with it; null where the code says everything. */
+  readonly detail: string | null;
+}
+
+export function causeOf(reason: string): DeadLetterCause {
+  if (reason === EXPIRED) return { code: 'message_expired', detail: null };
+  if (reason === ID_REUSED) return { code: 'id_reused', detail: null };
+  return { code: 'message_invalid', detail: reason };
+}
