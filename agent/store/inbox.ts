@@ -4,7 +4,7 @@
 import { tombstoneJson, type Item } from '../../shared/delivery/message.ts';
 import type { OutboxBounds } from '../../shared/delivery/log-interfaces.ts';
 import { databaseFault } from '../../shared/sqlite/errors.ts';
-import { ID_REUSED } from '../../shared/delivery/dead-letters.ts';
+import { EXPIRED, ID_REUSED } from '../../shared/delivery/dead-letters.ts';
 import type { Begin, InboxLog } from '../../shared/sqlite/logs/inbox-log.ts';
 import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { Commands, CommandTotal, ConsumerTotal, NewCommand, TakenCommand } from './commands.ts';

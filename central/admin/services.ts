@@ -63,7 +63,7 @@ export interface AdminServices {
   /** Profiles on this host whose truststore could not be updated. */
   readonly profileFaults: () => readonly ProfileFault[];
   /** Where agents enroll, for the line to copy. The port is the one that is bound. */
-  readonly advertised: () => { readonly host: string; readonly port: number };
+  readonly advertised: (transport?: 'ws' | 'wss') => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
   readonly store: Pick<Store, 'stats'>;
   /** The clock by which messages and records grow old. */

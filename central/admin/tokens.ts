@@ -10,7 +10,7 @@ import {
   type EnrollmentTokenView,
 } from '../enrollment/tokens.ts';
 import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
-import { enrollmentLine } from '../enrollment/enrollment.ts';
+import { enrollmentLine } from '../enrollment/command-lines.ts';
 import { ADMINISTRATOR, type Access, reads } from './access.ts';
 import { bodyOf, oneOf, queryOf } from './checked.ts';
 import { pageMembers, pageOf, timeOf } from './page.ts';

@@ -40,6 +40,13 @@ export interface CommandCall {
    * `question`, from the terminal. Never from a flag: `ps` shows those.
    */
   secret(option: string, variable: string, question?: string): Promise<string | undefined>;
+  /**
+   * Asks before an act that cannot be undone: yes or no, or the name of what it is done to. Not with --yes, nor with --dry-run.
+   * Errors: usage (no terminal to ask on), not_confirmed.
+   */
+  confirm(question: string, name?: unknown): Promise<void>;
+  /** The id of the API token of this command; undefined: the token has another form. */
+  ownTokenId(): Promise<string | undefined>;
   /** The value of an option as a whole number. Errors: usage. */
   number(name: string): number | undefined;
   /** The value of an option as a duration (15m), in seconds. Errors: usage. */

@@ -55,6 +55,10 @@ export const CLI_ERRORS = {
     text: 'The restore was rolled back; Central runs with its previous store: {found}',
     hint: 'Look at its log; the backup may be of another version, or was damaged before it was made. Try an older one.',
   },
+  not_confirmed: {
+    text: 'Nothing was changed: the answer was "{found}"; allowed: {allowed}.',
+    hint: 'Run the command again and enter one of them, or add --yes.',
+  },
   change_missing: {
     text: 'No change is pending.',
     hint: 'See "queuegate parameters list" or "queuegate server-certificate show": the change was confirmed or rolled back.',

@@ -10,6 +10,7 @@ import { OUTPUT_FORMATS, type CommandCall, type OutputFormat } from './command.t
 import { readToken, targetOf } from './connection/target.ts';
 import { EXIT_CANCELED, EXIT_DONE, EXIT_REFUSED, exitOf } from './errors.ts';
 import { readLine, usage, type Line } from './line/program.ts';
+import { askFirst } from './line/question.ts';
 import { recordOf, shown, table } from './print.ts';
 import { secondsOf, shareOf, wholeNumberOf } from './quantities.ts';
 
@@ -120,6 +121,12 @@ async function run(
     text,
     flag: (name) => values[name] === true,
     secret: async (option, variable, question) => await readSecret(text(option), variable, question, surroundings),
+    confirm: async (question, name) => {
+      if (values['yes'] === true || values['dry-run'] === true) return;
+      if (!surroundings.canPrompt) throw complain('--yes is required where there is no terminal to ask on');
+      await askFirst(surroundings.secrets, question, name);
+    },
+    ownTokenId: async () => /^qg_([0-9a-f]+)_/.exec(await readToken({ text, environment, workingFolder }))?.[1],
     number: (name) => quantity(name, wholeNumberOf, 'a whole number'),
     seconds: (name) => quantity(name, secondsOf, 'a duration such as 90s, 15m, 24h or 30d'),
     share: (name) => quantity(name, shareOf, 'a share such as 95%'),

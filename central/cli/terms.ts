@@ -9,6 +9,8 @@ export const REASON = {
 export const DRY_RUN = {
   'dry-run': { type: 'boolean', doc: 'only show what would change and which agents it would cut off' },
 } as const;
+/** Of each command that asks (CommandCall.confirm). */
+export const YES = { yes: { type: 'boolean', short: 'y', doc: 'do not ask' } } as const;
 export const FORCE = { force: { type: 'boolean', doc: 'do it even if agents are cut off' } } as const;
 export const CONFIRM = {
   'confirm-within': {

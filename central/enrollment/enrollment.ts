@@ -191,14 +191,3 @@ function schemaOf(body: unknown) {
   if ('token' in body) return ENROLL_WITH_TOKEN;
   return 'tokenId' in body || 'proof' in body ? ENROLL_WITH_PROOF : ENROLL_WITHOUT_TOKEN;
 }
-
-/** The line that an administrator copies to the agent's machine. */
-export function enrollmentLine(line: {
-  readonly host: string;
-  readonly port: number;
-  readonly token: string;
-  readonly pin: string;
-}): string {
-  const host = line.host.includes(':') && !line.host.startsWith('[') ? `[${line.host}]` : line.host;
-  return `queue-agent enroll https://${host}:${line.port} --token ${line.token} --pin ${line.pin}`;
-}

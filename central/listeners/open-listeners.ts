@@ -40,7 +40,7 @@ export interface OpenedListeners {
   readonly listeners: Listeners<ServerCredentials>;
   readonly localSocket: LocalAdministration;
   /** Where agents enroll: the advertised name, and the port that is bound. */
-  advertised(): { readonly host: string; readonly port: number };
+  advertised(transport?: 'ws' | 'wss'): { readonly host: string; readonly port: number };
   /** True for a connection over the administration's socket on this host. */
   isLocal(socket: Socket): boolean;
   readonly onUnexpected: OnUnexpected;
@@ -88,9 +88,9 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     apps,
     listeners,
     localSocket,
-    advertised: () => ({
+    advertised: (transport = 'wss') => ({
       host: config.advertisedNames[0],
-      port: listeners.port('wss') ?? values()['websocket.secure.port'],
+      port: listeners.port(transport) ?? values()[transport === 'ws' ? 'websocket.port' : 'websocket.secure.port'],
     }),
     isLocal: (socket) => localSocket.has(socket),
     onUnexpected,

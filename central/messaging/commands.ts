@@ -20,7 +20,7 @@ export class Commands {
     this.#needs = needs;
   }
 
-  /** On disk when it resolves. Errors: agent_unknown, outbox_full. */
+  /** On disk when it resolves. Errors: agent_unknown, agent_revoked, outbox_full. */
   async append(agentId: string, messages: readonly Message[]): Promise<Appended[]> {
     const { store, parameters, sessions, now } = this.#needs;
     const { 'agents.outbox.maxMessages': maxMessages, 'agents.outbox.maxBytes': maxBytes } = parameters.values();

@@ -7,7 +7,7 @@ import type { Keyed, NewestFirstPage } from './agent-store.ts';
 
 export interface OutboxStore {
   /**
-   * Appends to one agent's log, all or nothing, in order. Errors: agent_unknown, outbox_full, store_reserve (nothing is
+   * Appends to one agent's log, all or nothing, in order. Errors: agent_unknown, agent_revoked, outbox_full, store_reserve (nothing is
    * stored).
    */
   append(agentId: string, messages: readonly Message[], bounds: OutboxBounds, now: number): Promise<Appended[]>;

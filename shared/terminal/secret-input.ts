@@ -58,8 +58,8 @@ export class SecretInput {
     return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
   }
 
-  /** What is typed is not shown. Throws PromptCanceled. */
-  async ask(prompt: string): Promise<string> {
+  /** What is typed is shown only with `echo`. Throws PromptCanceled. */
+  async ask(prompt: string, { echo = false } = {}): Promise<string> {
     const stdin = this.#stdin();
     // Before the prompt: what somebody types who answers at once is not shown either.
     stdin.setRawMode?.(true);
@@ -69,8 +69,12 @@ export class SecretInput {
       const end = await this.#take((character) => {
         if (character === '\r' || character === '\n') return true;
         if (character === END_OF_TEXT || character === END_OF_TRANSMISSION) throw new PromptCanceled('Canceled.');
-        if (character === DELETE || character === '\b') line.pop();
-        else if (character >= ' ' && line.length < MAX_BYTES) line.push(character);
+        if (character === DELETE || character === '\b') {
+          if (line.pop() !== undefined && echo) this.#show('\b \b');
+        } else if (character >= ' ' && line.length < MAX_BYTES) {
+          line.push(character);
+          if (echo) this.#show(character);
+        }
         return false;
       });
       if (end === 'of the input') throw new PromptCanceled('Canceled.');

@@ -163,7 +163,7 @@ describe("another agent's name or id cannot be taken", () => {
         name: agent.name,
       });
       expect((await central.rest('GET', `/incidents?agent=${encodeURIComponent(id)}`)).status).toBe(200);
-      expect(await central.cli('agents', 'delete', id)).toMatchObject({ code: 0 });
+      expect(await central.cli('agents', 'delete', id, '--yes')).toMatchObject({ code: 0 });
     }
   });
 });

@@ -196,7 +196,7 @@ describe('the authority', () => {
       code: 6,
       stderr: expect.stringContaining('would cut off 1 agent: branch-1'),
     });
-    await queuegate(central, 'ca', 'import', file, '--force');
+    await queuegate(central, 'ca', 'import', file, '--force', '--yes');
     const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2');
     await central.online('branch-2');
     const identity = JSON.parse(readFileSync(join(newcomer.folders.data, 'identity.json'), 'utf8')) as {

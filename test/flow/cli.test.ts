@@ -271,7 +271,7 @@ describe('queuegate api-tokens', () => {
     const listed = await queuegate('api-tokens', 'list');
     expect(listed).toMatch(new RegExp(`^${id} +monitor +viewer `, 'm'));
     expect(listed).not.toContain(token);
-    expect(await queuegate('api-tokens', 'delete', id)).toBe(`Deleted ${id}.\n`);
+    expect(await queuegate('api-tokens', 'delete', id, '--yes')).toBe(`Deleted ${id}.\n`);
     expect(faultOf(await bare(['agents', 'list'], viewer))).toBe('unauthenticated');
   });
 
@@ -287,7 +287,7 @@ describe('queuegate api-tokens', () => {
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
     const second = AgentProcess.start(cleanup, folders, 'branch-2');
     await central.online('branch-2');
-    expect(await queuegate('agents', 'delete', 'branch-2')).toBe('Deleted branch-2.\n');
+    expect(await queuegate('agents', 'delete', 'branch-2', '--yes')).toBe('Deleted branch-2.\n');
     await second.process.printed(/This agent was deleted on Central\. \(agent_deleted\)/);
     expect(await central.agent('branch-2')).toBeUndefined();
   });

@@ -265,7 +265,7 @@ describe('certificate install refuses, changes nothing, and names the fault', SL
     });
     const again = await agent('certificate install', enrolled, 'branch-12', join(folder, 'branch-12.pem'));
     expect(again, again.stderr).toMatchObject({ code: 0 });
-    await central.cli('agents', 'delete', 'pc-12');
+    await central.cli('agents', 'delete', 'pc-12', '--yes');
     expect(
       await central.cli('agents', 'create', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'other.pem')),
     ).toMatchObject({ code: 0 });

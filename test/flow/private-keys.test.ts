@@ -323,6 +323,7 @@ describe('private keys', () => {
         'import',
         bank.folder.write('ca.pem', bank.intermediate.key + above),
         '--force',
+        '--yes',
         '--json',
       ),
     );
@@ -373,7 +374,7 @@ describe('private keys', () => {
     for (const [i, { audit }] of [own, last].entries()) places.set(`audit entries ${i}`, audit);
     for (const file of [exported, backup]) places.set(basename(file), readFileSync(file));
     expect(places.get('audit entries 1')?.toString()).toMatch(
-      /server-certificate\.adopt[^]*\bca\.(import|rotation\.switch)|\bca\.(import|rotation\.switch)[^]*server-certificate\.adopt/,
+      /server-certificate\.import[^]*\bca\.(import|rotation\.switch)|\bca\.(import|rotation\.switch)[^]*server-certificate\.import/,
     );
     expect(places.get('log 0')?.toString()).toContain('"msg"');
 

@@ -163,6 +163,34 @@ describe('an agent that is cut off', SLOW, () => {
     expect(await central.online('branch-2')).toMatchObject({ id });
   });
 
+  it('on another machine: the printed line alone makes the new one that agent, where enrolling it by name is refused with that command', async () => {
+    const folders = await enrolled('branch-13');
+    const daemon = AgentProcess.start(cleanup, folders, 'branch-13');
+    const { id } = await central.online('branch-13');
+    await daemon.stop();
+    expect(await central.rest('POST', '/agents/branch-13/commands', { id: 'c13', type: 'x' })).toMatchObject({
+      status: 202,
+    });
+
+    const fresh = await agentFolders(cleanup);
+    const here = ['--profile', fresh.profile, '--data-folder', fresh.data, '--local-api-port', '0'];
+    const enrolling = await runNode('agent/cli.ts', [
+      ...(await central.enrollment()),
+      ...agentFlags(fresh, 'branch-13'),
+    ]);
+    expect(enrolling).toMatchObject({ code: 1 });
+    expect(enrolling.stderr).toContain(`queuegate agents recovery-code create ${String(id)}`);
+    const made = await central.cli('agents', 'recovery-code', 'create', 'branch-13');
+    const [line = ''] = /queue-agent recover .*--code-file \S+$/m.exec(made.stdout) ?? [];
+    expect(line).toMatch(/--central-host \S+:\d+ --agent-name branch-13 --code-file/);
+    const recovered = await runNode('agent/cli.ts', [...line.split(' ').slice(1), ...here]);
+    expect(recovered, recovered.stderr).toMatchObject({ code: 0, stderr: '' });
+    const next = AgentProcess.start(cleanup, fresh, 'branch-13');
+    expect(await central.online('branch-13')).toMatchObject({ id, session: { transport: 'wss' } });
+    const { body } = await next.local('GET', '/api/v1/commands?waitSeconds=10');
+    expect(JSON.stringify(body)).toContain('"c13"');
+  });
+
   it('comes back over plain too, and while agents.enrollment is closed', async () => {
     const folders = await enrolled('plain-3', 'profiles/central');
     const code = await codeFor('plain-3', '--lifetime', '1h');
@@ -372,7 +400,7 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
   it('an agent that was removed: its code went with it', async () => {
     const folders = await enrolled('branch-12');
     const code = await codeFor('branch-12');
-    expect(await central.cli('agents', 'delete', 'branch-12')).toMatchObject({ code: 0 });
+    expect(await central.cli('agents', 'delete', 'branch-12', '--yes')).toMatchObject({ code: 0 });
     expect(await refused(folders, 'branch-12', code)).toContain('No agent branch-12 has this recovery code');
     expect((await central.cli('agents', 'recovery-code', 'create', 'branch-12')).stderr).toContain('(agent_unknown)');
   });

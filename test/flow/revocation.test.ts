@@ -152,7 +152,7 @@ describe('an agent that is revoked', () => {
       resumed: true,
     });
     await agent.stop();
-    await central.cli('agents', 'revoke', 'shut', '--reason', 'privilegeWithdrawn');
+    await central.cli('agents', 'revoke', 'shut', '--reason', 'privilegeWithdrawn', '--yes');
     const refused = await upgrade(client);
     expect([refused.status, JSON.parse(refused.body)]).toEqual([
       403,
@@ -193,7 +193,7 @@ describe('an agent that is revoked', () => {
       1,
       expect.stringMatching(/is revoked; its key is refused[^]*queuegate agents recovery-code create/),
     ]);
-    expect((await central.cli('agents', 'delete', 'again')).code).toBe(0);
+    expect((await central.cli('agents', 'delete', 'again', '--yes')).code).toBe(0);
     const enrolled = await runNode('agent/cli.ts', [
       ...enrollment,
       '--replace-identity',

@@ -172,7 +172,7 @@ it(
     const cut = members.slice(0, 2);
     for (const member of cut) {
       await pauseCommands(member);
-      await queuegate(central, 'agents', 'revoke', member.name, '--reason', 'keyCompromise');
+      await queuegate(central, 'agents', 'revoke', member.name, '--reason', 'keyCompromise', '--yes');
       await until(async () =>
         (await member.agent.local('GET', '/api/v1/status')).body.connection.state === 'stopped-by-refusal'
           ? true

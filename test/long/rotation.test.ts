@@ -355,7 +355,7 @@ describe('the rotation of the authority', () => {
 
     // Forced: whether agents have renewed their certificates by now is not this test's business.
     await command();
-    await rotate(central, 'retire', '--force');
+    await rotate(central, 'retire', '--force', '--yes');
     await command();
     expect(await shownTo(central.ports.wss, newRoot)).toBe('trusted');
     expect(await shownTo(central.ports.wss, oldRoot)).not.toBe('trusted');
@@ -380,7 +380,7 @@ describe('the rotation of the authority', () => {
       phase: 'retired',
       trust: { registeredCount: 6, acknowledgedCount: 6 },
     });
-    await queuegate(central, 'ca', 'delete-key', old);
+    await queuegate(central, 'ca', 'delete-key', old, '--yes');
     expect(await stand(central)).toMatchObject({
       phase: 'idle',
       generations: [{ role: 'current', thumbprint: coming }],
@@ -451,7 +451,7 @@ describe('the rotation of the authority', () => {
     });
     expect((await central.rest('GET', '/server-certificate')).body.current.rootThumbprint).toBe(first);
     await rotate(central, 'switch');
-    await rotate(central, 'retire', '--force');
+    await rotate(central, 'retire', '--force', '--yes');
     await has(next);
     await rotate(central, 'rollback');
     await has(first, next);
@@ -504,11 +504,11 @@ describe('the rotation of the authority', () => {
     expect(await queuegate(central, 'ca', 'rotation', 'show')).toMatch(
       /Do not trust it yet:\n {2}sleeper: Offline since \d{4}-/,
     );
-    await rotate(central, 'switch', '--force');
+    await rotate(central, 'switch', '--force', '--yes');
     AgentProcess.start(cleanup, agent.folders, 'sleeper');
     await central.online('sleeper');
     await acknowledgedBy(central, 1);
-    await rotate(central, 'retire', '--force');
+    await rotate(central, 'retire', '--force', '--yes');
     const session = async (): Promise<string> => ((await central.online('sleeper'))['session'] as { id: string }).id;
     const before = await session();
     // It is asked to come back over what Central shows now.

@@ -59,16 +59,17 @@ describe('queuegate store backup and queuegate store restore', () => {
       'store',
       'restore',
       file,
+      '--yes',
       '--password-file',
       await passwordFile('another password'),
     );
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('(backup_password_wrong)')]);
-    const none = await site.central.cli('store', 'restore', flags[1] ?? '', ...flags);
+    const none = await site.central.cli('store', 'restore', flags[1] ?? '', '--yes', ...flags);
     expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('(backup_unknown)')]);
     expect((await site.central.rest('GET', '/status')).body.startedAt).toBe(running.startedAt);
     expect((await readdir(site.central.folder)).filter((name) => /restore/.test(name))).toEqual([]);
 
-    const restored = await site.central.cli('store', 'restore', file, ...flags);
+    const restored = await site.central.cli('store', 'restore', file, '--yes', ...flags);
     expect([restored.code, restored.stderr]).toEqual([0, '']);
     // The same process with another start: a consumer from before is ahead, and told so.
     expect((await site.central.rest('GET', '/status')).body.startedAt).not.toBe(running.startedAt);
@@ -126,7 +127,14 @@ describe('queuegate store backup and queuegate store restore', () => {
     await writeFile(file, await backupThatCannotStart());
     const { body: running } = await site.central.rest('GET', '/status');
 
-    const { code, stderr } = await site.central.cli('store', 'restore', file, '--password-file', await passwordFile());
+    const { code, stderr } = await site.central.cli(
+      'store',
+      'restore',
+      file,
+      '--yes',
+      '--password-file',
+      await passwordFile(),
+    );
     expect([code, stderr]).toEqual([1, expect.stringContaining('(restore_rolled_back)')]);
     expect(stderr).toContain('authority.generations');
     const { body: now } = await site.central.rest('GET', '/status');
@@ -156,7 +164,7 @@ describe('queuegate store backup and queuegate store restore', () => {
     const folder = await cleanup.folder();
     // Its ports have to stay: the second start in its process takes them again.
     const other = await CentralProcess.start(cleanup, folder, await portFlags());
-    const restored = await other.cli('store', 'restore', file, ...flags);
+    const restored = await other.cli('store', 'restore', file, '--yes', ...flags);
     expect([restored.code, restored.stderr]).toEqual([0, '']);
     await other.stop();
     const database = new DatabaseSync(join(folder, 'central.db'), { readOnly: true });

@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import { NEW_ID } from '../../../shared/wire/enrollment.ts';
 import { HELLO, MAX_ID_LENGTH } from '../../../shared/wire/messages.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
+import { recoveryLine } from '../../enrollment/command-lines.ts';
 import { DEFAULT_RECOVERY_CODE_SECONDS, MAX_RECOVERY_CODE_SECONDS } from '../../enrollment/recovery.ts';
 import { ENROLLMENT_REQUEST_STATES, type EnrollmentRequestRecord } from '../../store/enrollment-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
@@ -45,7 +46,7 @@ interface OfRequest {
 
 export function enrollmentRoutes(
   app: FastifyInstance,
-  { agents, approvals, offlineEnrollment, recoveries }: AdminServices,
+  { agents, approvals, offlineEnrollment, recoveries, advertised }: AdminServices,
   access: Access,
 ): void {
   app.get('/enrollment-requests', reads(VIEWER, { query: readList }), async (request, reply) => {
@@ -104,6 +105,8 @@ export function enrollmentRoutes(
         access.actorOf(request),
         access.termsOf(request),
       );
+      // What it spoke last is what its profile says.
+      const encrypted = agent.session?.transport !== 'ws';
       return await reply
         .code(201)
         .header('cache-control', 'no-store')
@@ -111,7 +114,7 @@ export function enrollmentRoutes(
           agent: { id: agent.id, name: agent.name },
           code,
           expiresAt: timeOf(expiresAt),
-          commandLine: 'queue-agent recover',
+          commandLine: recoveryLine({ ...advertised(encrypted ? 'wss' : 'ws'), name: agent.name, encrypted }),
         });
     },
   );

@@ -5,7 +5,7 @@ import type { Client } from '../client.ts';
 import { parseJson, type Command } from '../command.ts';
 import { LIST, readList } from '../list.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { cutOffText, DRY_RUN, noticeText, REASON, termsOf } from '../terms.ts';
+import { cutOffText, DRY_RUN, noticeText, REASON, termsOf, YES } from '../terms.ts';
 
 const REVOCATION_REASONS = 'keyCompromise, affiliationChanged, cessationOfOperation, privilegeWithdrawn';
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
@@ -88,10 +88,11 @@ export const agentCommands: readonly Command[] = [
     name: 'agents delete',
     usage: 'AGENT',
     summary: 'delete an agent with its messages; it must enroll again',
-    options: { ...DRY_RUN, ...REASON },
+    options: { ...DRY_RUN, ...YES, ...REASON },
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
+      await call.confirm(`Delete the agent ${shown(agent['name'])} and its messages?`, agent['name']);
       const report = await call.client.request('DELETE', `/agents/${idIn(agent)}`, { query: termsOf(call) });
       if (call.flag('dry-run')) return call.answer(report, () => removalText(report, agent, 'deleted'));
       call.answer({ deleted: agent['id'] }, () => `Deleted ${shown(agent['name'])}.`);
@@ -105,11 +106,13 @@ export const agentCommands: readonly Command[] = [
     options: {
       reason: { type: 'string', doc: `${REVOCATION_REASONS}; unspecified unless set` },
       ...DRY_RUN,
+      ...YES,
       ...REASON,
     },
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
+      await call.confirm(`Revoke the agent ${shown(agent['name'])}? It is refused until it gets a new key.`);
       const reason = call.text('reason');
       const answer = await call.client.request('POST', `/agents/${idIn(agent)}/revoke`, {
         query: termsOf(call),

@@ -5,7 +5,7 @@ import type { Command } from '../command.ts';
 import { KEYSTORE_PASSWORD, uploadOf, writeAnswer } from '../files.ts';
 import { LIST, readList } from '../list.ts';
 import { fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { cutOffText, DRY_RUN, FORCE, noticeText, REASON, termsOf } from '../terms.ts';
+import { cutOffText, DRY_RUN, FORCE, noticeText, REASON, termsOf, YES } from '../terms.ts';
 
 export const caCommands: readonly Command[] = [
   {
@@ -93,11 +93,13 @@ export const caCommands: readonly Command[] = [
       'password-file': { type: 'string', doc: `file with the password (or ${KEYSTORE_PASSWORD})` },
       ...DRY_RUN,
       ...FORCE,
+      ...YES,
       ...REASON,
     },
     words: { least: 1, most: 1 },
     async run(call) {
       const body = await uploadOf(call, call.words[0] ?? '', 'The authority');
+      if (call.flag('force')) await call.confirm('Sign with another authority, even if agents are cut off?');
       const answer = recordOf(await call.client.request('POST', '/ca/import', { query: termsOf(call), body }));
       const authority = recordOf(answer['result']);
       const isDry = answer['dryRun'] === true;
@@ -115,10 +117,11 @@ export const caCommands: readonly Command[] = [
     name: 'ca delete-key',
     usage: 'THUMBPRINT',
     summary: 'delete the key of a retired authority; it can never sign again',
-    options: REASON,
+    options: { ...YES, ...REASON },
     words: { least: 1, most: 1 },
     async run(call) {
       const thumbprint = (call.words[0] ?? '').replaceAll(':', '').toLowerCase();
+      await call.confirm(`Delete the key of the authority ${fingerprint(thumbprint)}? It can never sign again.`);
       await call.client.request('DELETE', `/ca/generations/${encodeURIComponent(thumbprint)}`, {
         query: termsOf(call),
       });

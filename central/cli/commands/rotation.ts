@@ -2,9 +2,9 @@
 import type { Command, CommandCall } from '../command.ts';
 import { KEYSTORE_PASSWORD, uploadOf } from '../files.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
+import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf, YES } from '../terms.ts';
 
-const STEP = { ...DRY_RUN, ...FORCE, ...REASON } as const;
+const STEP = { ...DRY_RUN, ...FORCE, ...YES, ...REASON } as const;
 /** The text names no more of them. */
 const NAMED_AGENTS = 100;
 const NONE = { least: 0, most: 0 } as const;
@@ -120,6 +120,7 @@ export const rotationCommands: readonly Command[] = [
 ];
 
 async function step(call: CommandCall, name: string, body?: Readonly<Record<string, unknown>>): Promise<void> {
+  if (call.flag('force')) await call.confirm(`Force the step "${name}", even if agents are cut off?`);
   const answer = recordOf(await call.client.request('POST', `/ca/rotation/${name}`, { query: termsOf(call), body }));
   const isDry = answer['dryRun'] === true;
   call.answer(answer, () =>

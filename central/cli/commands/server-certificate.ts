@@ -2,7 +2,7 @@
 import type { Command, CommandCall } from '../command.ts';
 import { fileForRequest, KEYSTORE_PASSWORD, uploadOf, writeAnswer } from '../files.ts';
 import { fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
+import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf, YES } from '../terms.ts';
 
 const KEY_PASSWORD = 'QUEUEGATE_KEY_PASSWORD';
 
@@ -115,9 +115,10 @@ export const serverCertificateCommands: readonly Command[] = [
     name: 'server-certificate discard',
     usage: '',
     summary: 'delete the staged one',
-    options: REASON,
+    options: { ...YES, ...REASON },
     words: { least: 0, most: 0 },
     async run(call) {
+      await call.confirm('Delete the staged certificate?');
       await call.client.request('DELETE', '/server-certificate/staged', {
         query: termsOf(call),
       });

@@ -10,7 +10,7 @@ import { isRecord } from '../../../shared/wire/json-schema.ts';
 import type { Command, CommandCall } from '../command.ts';
 import { cliFault } from '../errors.ts';
 import { facts, recordOf, shown } from '../print.ts';
-import { REASON, termsOf } from '../terms.ts';
+import { REASON, termsOf, YES } from '../terms.ts';
 
 const PASSWORD_FILE = {
   'password-file': {
@@ -93,7 +93,7 @@ export const storeCommands: readonly Command[] = [
     usage: 'FILE [--password-file FILE]',
     summary: 'replace the store with a backup; Central ends its sessions and starts again with it',
     help: 'The backup is checked as a whole before anything changes. The previous store stays in the data folder (central.db.before-restore-...).',
-    options: { ...PASSWORD_FILE, ...REASON },
+    options: { ...PASSWORD_FILE, ...YES, ...REASON },
     words: { least: 1, most: 1 },
     async run(call) {
       const file = resolve(call.workingFolder, call.words[0] ?? '');
@@ -106,7 +106,12 @@ export const storeCommands: readonly Command[] = [
         'content-length': String(known.size),
         'queuegate-password': Buffer.from(password).toString('base64url'),
       };
-      const before = (await startOf(call))?.startedAt;
+      const running = await startOf(call);
+      const before = running?.startedAt;
+      await call.confirm(
+        'Replace the store of Central with this backup? What came since it was made is lost.',
+        running?.central ?? 'restore',
+      );
       const answer = recordOf(
         await call.client.upload('/store/restore', { query: termsOf(call), headers, content: createReadStream(file) }),
       );
@@ -129,19 +134,24 @@ async function prove(file: string, password: string): Promise<unknown> {
   return { ...facts, bytes };
 }
 
+interface Running {
+  readonly central: string;
+  readonly startedAt: string;
+  readonly failure: string | undefined;
+}
+
 /** When the Central that answers now was started, and why it runs with the store from before; undefined while none answers. */
-async function startOf(
-  call: CommandCall,
-): Promise<{ readonly startedAt: string; readonly failure: string | undefined } | undefined> {
+async function startOf(call: CommandCall): Promise<Running | undefined> {
   return await call.client.request('GET', '/status').then(
     (status) => {
-      const { startedAt, restore } = recordOf(status);
+      const { central, startedAt, restore } = recordOf(status);
       const failure = isRecord(restore) && typeof restore['failure'] === 'string' ? restore['failure'] : undefined;
-      return { startedAt: typeof startedAt === 'string' ? startedAt : '', failure };
+      return { central: shown(central), startedAt: typeof startedAt === 'string' ? startedAt : '', failure };
     },
     (error: unknown) => {
       // The token may be younger than the backup: then this Central does not know it, and is the restored one.
-      if (isCoded(error, 'unauthenticated')) return { startedAt: 'with the restored tokens', failure: undefined };
+      if (isCoded(error, 'unauthenticated'))
+        return { central: 'restore', startedAt: 'with the restored tokens', failure: undefined };
       if (isCoded(error, 'administration_unreachable', 'local_socket_missing', 'going_away', 'store_stopped'))
         return undefined;
       throw error;

@@ -3,7 +3,7 @@ import type { Command } from '../command.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';
 import { LIST, readList } from '../list.ts';
 import { recordOf, rowsOf, shown } from '../print.ts';
-import { REASON, termsOf } from '../terms.ts';
+import { REASON, termsOf, YES } from '../terms.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 
 const HELP =
@@ -72,9 +72,15 @@ export const tokenCommands: readonly Command[] = [
     name: 'api-tokens delete',
     usage: 'ID',
     summary: 'delete an API token; requests with it are refused at once',
-    options: REASON,
+    options: { ...YES, ...REASON },
     words: ONE,
     async run(call) {
+      const id = call.words[0] ?? '';
+      await call.confirm(
+        (await call.ownTokenId()) === id
+          ? `Delete the API token ${id}? This command uses it: you lose your access with it.`
+          : `Delete the API token ${id}?`,
+      );
       await call.client.request('DELETE', `/api-tokens/${encodeURIComponent(call.words[0] ?? '')}`, {
         query: termsOf(call),
       });
@@ -149,9 +155,10 @@ export const tokenCommands: readonly Command[] = [
     name: 'enrollment-tokens delete',
     usage: 'ID',
     summary: 'delete an enrollment token; no machine can enroll with it',
-    options: REASON,
+    options: { ...YES, ...REASON },
     words: ONE,
     async run(call) {
+      await call.confirm(`Delete the enrollment token ${call.words[0]}?`);
       await call.client.request('DELETE', `/enrollment-tokens/${encodeURIComponent(call.words[0] ?? '')}`, {
         query: termsOf(call),
       });

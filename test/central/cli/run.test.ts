@@ -191,7 +191,7 @@ describe('agents, messages, events and tokens', () => {
       status: 5,
       error: expect.stringContaining('agent_unknown'),
     });
-    expect((await queuegate('agents', 'delete', 'branch-7')).out).toBe('Deleted Branch-7.');
+    expect((await queuegate('agents', 'delete', 'branch-7', '--yes')).out).toBe('Deleted Branch-7.');
   });
 
   test('a word for an agent goes to Central as it was typed; several that fit are printed', async () => {
@@ -234,6 +234,52 @@ describe('agents, messages, events and tokens', () => {
     expect(rest.agents).toHaveLength(3);
   });
 
+  test('what cannot be undone is asked first: with yes or no, or for the name; --yes answers, and without a terminal it is required', async () => {
+    const { rest, queuegate, environment } = await start();
+    rest.agents.push(agentRecord({ name: 'branch-7', id: 'thumb' }));
+    const asked = async (typed: string, ...line: string[]): Promise<Result> => await run(line, environment, { typed });
+    const own = /^qg_([0-9a-f]+)_/.exec(rest.tokens.administrator)?.[1] ?? '';
+    for (const line of [
+      ['agents', 'delete', 'branch-7'],
+      ['agents', 'revoke', 'branch-7'],
+      ['api-tokens', 'delete', own],
+      ['enrollment-tokens', 'delete', 'x'],
+      ['ca', 'delete-key', 'x'],
+      ['ca', 'rotation', 'switch', '--force'],
+      ['ca', 'rotation', 'retire', '--force'],
+      ['ca', 'rotation', 'rollback', '--force'],
+      ['server-certificate', 'discard'],
+    ]) {
+      expect(await queuegate(...line), line.join(' ')).toMatchObject({
+        status: 2,
+        out: '',
+        error: expect.stringContaining('--yes is required where there is no terminal to ask on'),
+      });
+      for (const answer of ['n\n', '\n', 'branch-8\n'])
+        expect(await asked(answer, ...line), line.join(' ')).toMatchObject({
+          status: 1,
+          error: expect.stringContaining('(not_confirmed)'),
+        });
+    }
+    // Only its name deletes an agent, and a dry run asks nothing.
+    expect((await asked('y\n', 'agents', 'delete', 'branch-7')).error).toContain('allowed: branch-7');
+    expect((await queuegate('agents', 'delete', 'branch-7', '--dry-run')).out).toContain('would be deleted');
+    expect((await queuegate('agents', 'revoke', 'branch-7', '--dry-run')).out).toContain('would be revoked');
+    expect(rest.agents).toHaveLength(1);
+    expect((await asked('y\n', 'agents', 'revoke', 'branch-7')).out).toContain('Revoked branch-7');
+    expect((await asked('BRANCH-7\n', 'agents', 'delete', 'branch-7')).out).toBe('Deleted branch-7.');
+    await queuegate('api-tokens', 'create', '--name', 'second', '--role', 'administrator');
+    expect(await asked('yes\n', 'api-tokens', 'delete', own)).toMatchObject({ status: 0 });
+    expect((await queuegate('status')).error).toContain('(unauthenticated)');
+  });
+
+  test('a value that is not allowed is named with those that are, once', async () => {
+    const { queuegate } = await start();
+    const { status, error } = await queuegate('agents', 'list', '--state', 'offline');
+    expect(status).toBe(6);
+    expect(error.match(/enrolled, online, disconnected, quarantined, revoked/g)).toHaveLength(1);
+  });
+
   test('an agent is revoked with reason and comment, and shown with its certificate', async () => {
     const { rest, queuegate } = await start();
     const certificate = {
@@ -256,11 +302,12 @@ describe('agents, messages, events and tokens', () => {
       /^certificate +until 2027-01-01T00:00:00\.000Z, serial 5C1F[^]*^SHA-256 +AB:AB:[^]*^next key +sha256:ef.*not installed yet$/m,
     );
     expect(
-      (await queuegate('agents', 'revoke', 'branch-7', '--reason', 'keyCompromise', '--comment', 'stolen')).out,
+      (await queuegate('agents', 'revoke', 'branch-7', '--reason', 'keyCompromise', '--comment', 'stolen', '--yes'))
+        .out,
     ).toMatch(/^Revoked Branch-7/);
     expect(rest.revoked).toEqual([{ id: 'thumb', reason: 'keyCompromise', comment: 'stolen' }]);
     expect((await queuegate('agents', 'show', 'thumb')).out).toMatch(/^revoked +.*: keyCompromise$/m);
-    expect(await queuegate('agents', 'revoke', 'thumb', '--reason', 'superseded')).toMatchObject({
+    expect(await queuegate('agents', 'revoke', 'thumb', '--reason', 'superseded', '--yes')).toMatchObject({
       status: 6,
       error: expect.stringContaining('request_invalid'),
     });
@@ -347,12 +394,12 @@ describe('agents, messages, events and tokens', () => {
     const { items } = JSON.parse((await queuegate('enrollment-tokens', 'list', '--json')).out) as {
       items: { id: string }[];
     };
-    expect(await queuegate('api-tokens', 'delete', items[0]?.id ?? '')).toMatchObject({
+    expect(await queuegate('api-tokens', 'delete', items[0]?.id ?? '', '--yes')).toMatchObject({
       status: 5,
       error: expect.stringContaining('token_unknown'),
     });
-    expect((await queuegate('api-tokens', 'delete', made.id)).status).toBe(0);
-    expect((await queuegate('enrollment-tokens', 'delete', items[0]?.id ?? '')).status).toBe(0);
+    expect((await queuegate('api-tokens', 'delete', made.id, '--yes')).status).toBe(0);
+    expect((await queuegate('enrollment-tokens', 'delete', items[0]?.id ?? '', '--yes')).status).toBe(0);
   });
 
   test('lists that are empty say so', async () => {

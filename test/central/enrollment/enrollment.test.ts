@@ -7,12 +7,8 @@ import { openAuthority, type Authority } from '../../../central/pki/authority/au
 import { spkiOf } from '../../../central/pki/x509/certificate.ts';
 import { createAgentCredentials } from '../../../central/enrollment/credentials.ts';
 import { makeKeyPair, type KeyPair } from '../../../central/pki/x509/key-algorithms.ts';
-import {
-  createEnrollment,
-  enrollmentLine,
-  type Enrollment,
-  type EnrollmentPolicy,
-} from '../../../central/enrollment/enrollment.ts';
+import { enrollmentLine, recoveryLine } from '../../../central/enrollment/command-lines.ts';
+import { createEnrollment, type Enrollment, type EnrollmentPolicy } from '../../../central/enrollment/enrollment.ts';
 import {
   answerProof,
   ENROLLED,
@@ -260,6 +256,11 @@ test('the line to copy is complete, IPv6 in brackets', () => {
     'queue-agent enroll https://central.test:9150 --token qge_a_b --pin sha256:00',
   );
   expect(enrollmentLine({ ...line, host: 'fd00::1' })).toContain('https://[fd00::1]:9150');
+  const recovery = { host: 'central.test', port: 9150, name: 'branch 7', encrypted: true };
+  expect(recoveryLine(recovery)).toBe("queue-agent recover --central-host central.test:9150 --agent-name 'branch 7'");
+  expect(recoveryLine({ ...recovery, host: 'fd00::1', port: 8787, name: 'b', encrypted: false })).toBe(
+    "queue-agent recover --central-host '[fd00::1]:8787' --agent-name b --central-websocket-secure=false",
+  );
 });
 
 test('a pin is read as people copy it', () => {

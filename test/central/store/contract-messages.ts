@@ -48,6 +48,20 @@ export function messageContract(open: OpenEngine): void {
     expect(await store.outbox.read('a1', 0, 10, 1_000_000)).toMatchObject([{ number: 3 }]);
   });
 
+  it('takes no commands for an agent that is revoked, nor for one that was removed', async () => {
+    await registered(store, 'a1');
+    await store.outbox.append('a1', [message('c1')], ROOM, NOW);
+    await store.agents.revoke('a1', { reason: 'unspecified', now: NOW, text: 'revoked' });
+    await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({
+      code: 'agent_revoked',
+    });
+    expect(await store.outbox.read('a1', 0, 10, 1_000_000)).toHaveLength(1);
+    await store.agents.remove('a1');
+    await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({
+      code: 'agent_unknown',
+    });
+  });
+
   it('takes a batch whole or not at all, and one that fails alone', async () => {
     await registered(store, 'a1');
     const bounds = { maxMessages: 3, maxBytes: 1_000_000 };

@@ -213,13 +213,15 @@ function restrictionWrites(database: DatabaseSync, { certificates }: AgentWrites
   };
 }
 
-/** The number of an agent in the logs. Errors: agent_unknown; stale_epoch when the epoch is no longer the agent's. */
+/** The number of an agent in the logs. Errors: agent_unknown, agent_revoked; stale_epoch when the epoch is no longer the agent's. */
 export function agentKeys(database: DatabaseSync) {
-  const select = database.prepare('SELECT key, epoch FROM agent WHERE id = ?');
+  const select = database.prepare('SELECT key, epoch, state FROM agent WHERE id = ?');
   return {
+    /** For commands: an agent that may connect. */
     of(id: string): number {
       const row = select.get(id);
       if (row === undefined) throw storeFault('agent_unknown', { id });
+      if (text(row, 'state') === 'revoked') throw storeFault('agent_revoked', { id });
       return integer(row, 'key');
     },
     ofSession(id: string, epoch: number): number {
