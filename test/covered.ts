@@ -73,7 +73,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: [
       'central/admin/certificates/ca.ts',
       'central/admin/certificates/bodies.ts',
-      'central/admin/certificates/rotation.ts',
       'central/admin/certificates/server-certificate.ts',
     ],
   },

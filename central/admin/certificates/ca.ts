@@ -85,7 +85,7 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
 }
 
 /** Member by member: the private key stands beside them. */
-export function generationJson(generation: Pick<Generation, 'id' | 'chain' | 'origin'>) {
+function generationJson(generation: Pick<Generation, 'id' | 'chain' | 'origin'>) {
   const { id, chain, origin } = generation;
   const [certificate] = chain;
   const root = rootOf(generation);
