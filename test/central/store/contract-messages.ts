@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { Store } from '../../../central/store/store.ts';
 import {
+  ACT,
   claimOf,
   DAY,
   eventIds,
@@ -51,12 +52,12 @@ export function messageContract(open: OpenEngine): void {
   it('takes no commands for an agent that is revoked, nor for one that was removed', async () => {
     await registered(store, 'a1');
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
-    await store.agents.revoke('a1', { reason: 'unspecified', now: NOW, text: 'revoked' });
+    await store.agents.revoke('a1', { reason: 'unspecified', now: NOW, text: 'revoked' }, ACT);
     await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({
       code: 'agent_revoked',
     });
     expect(await store.outbox.read('a1', 0, 10, 1_000_000)).toHaveLength(1);
-    await store.agents.remove('a1');
+    await store.agents.remove('a1', ACT);
     await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({
       code: 'agent_unknown',
     });
