@@ -40,5 +40,7 @@ export function pointerTo(jsonPointer: string): string {
 /** What was found at a place, for `found`: short, and null where it is not a plain value or may be a secret. */
 export function foundAt(place: string, value: unknown): string | null {
   if (SECRET.test(place) || !['string', 'number', 'boolean'].includes(typeof value)) return null;
+  // A key in the wrong member is a secret, whatever that member is called.
+  if (String(value).includes('-----BEGIN ')) return null;
   return String(value).toWellFormed().slice(0, MAX_FOUND);
 }
