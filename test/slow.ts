@@ -39,6 +39,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '32 s: a process per command',
     quick: 'test/central/cli/run.test.ts',
   },
+  'test/flow/client-certificates.test.ts': {
+    why: '7 s: agents that start again with another setting',
+    quick: 'test/central/auth/client-certificate.test.ts',
+  },
   'test/flow/descriptors.test.ts': {
     why: '30 s: agents that are asked to retry later',
     quick: 'test/central/listeners/limits/descriptors.test.ts',
@@ -62,6 +66,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   'test/flow/incidents.test.ts': {
     why: '11 s: thousands of refusals',
     quick: 'test/central/agents/incidents.test.ts',
+  },
+  'test/flow/lying-agent.test.ts': {
+    why: '5 s: three publications, each of which is noticed within a second',
+    quick: 'test/central/pki/trust/publication.test.ts',
   },
   'test/flow/log-disk.test.ts': {
     why: '13 s: disks that fill, agents that reconnect',
@@ -122,6 +130,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   'test/reliability/kill.test.ts': {
     why: '40 s: 20 kills',
     quick: 'test/reliability/damaged-store.test.ts',
+  },
+  'test/reliability/kill-authority.test.ts': {
+    why: '60 s: Central is killed before each commit of three acts',
+    quick: 'test/central/pki/rotation/rotation.test.ts',
   },
   'test/reliability/lines.test.ts': {
     why: '16 s: lines that are cut or stall; waits for the heartbeat',

@@ -8,7 +8,6 @@ import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
-import { rootOf } from './authority/generations.ts';
 import { AuthorityService } from './authority/service.ts';
 import { Expiry } from './expiry.ts';
 import type { Pki } from './open-pki.ts';
@@ -16,7 +15,6 @@ import { Rotation } from './rotation/rotation.ts';
 import { ServerCertificates } from './server/server-certificates.ts';
 import { ProfileTruststores, type ProfileFault } from './trust/profile-truststores.ts';
 import { TrustPublication } from './trust/publication.ts';
-import { thumbprintOf } from './x509/certificate.ts';
 
 interface PkiServicesNeeds {
   readonly config: Pick<CentralConfig, 'profilesFolder'>;
@@ -103,7 +101,6 @@ function openTrust({ config, store, pki, sessions, log, now, after }: PkiService
       : new ProfileTruststores({ folder: config.profilesFolder, bundle, authority, log });
   const trustPublication = new TrustPublication({
     bundle,
-    known: () => [...bundle.thumbprints(), ...authority.all().map((generation) => thumbprintOf(rootOf(generation)))],
     certificates: store.certificates,
     sign: (transcript) => pki.sign(transcript),
     sessions,

@@ -1,8 +1,9 @@
 // An agent of the tests' own that speaks the protocol by hand, so that it can speak it wrongly: frames are kept as they come,
 // and every hello can be changed before or after it is signed.
 import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import { TLSSocket } from 'node:tls';
+import { connect, TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
 import { makeRequest } from '../../agent/identity/csr.ts';
 import { withChecksum } from '../../shared/wire/checksum.ts';
@@ -23,7 +24,10 @@ export interface RawKey {
 }
 
 export function newKey(): RawKey {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  return rawKey(generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey);
+}
+
+export function rawKey(privateKey: KeyObject): RawKey {
   const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64');
   const publicKey = readPublicKey(spki);
   if (publicKey === undefined) throw new Error('no key');
@@ -55,6 +59,26 @@ export async function enrollKey(central: CentralProcess, key: RawKey, name: stri
     sent.on('error', reject);
     sent.end(body);
   });
+}
+
+/** A TLS session that Central gives to a client with this certificate, or without one; to be resumed. */
+export async function tlsSession(
+  cleanup: Cleanup,
+  central: CentralProcess,
+  client: { readonly cert?: string; readonly key?: string } = {},
+): Promise<Buffer> {
+  const socket = connect({
+    host: 'localhost',
+    servername: 'localhost',
+    port: central.ports.wss,
+    ca: String((await central.rest('GET', '/ca/trust-bundle.pem')).body),
+    minVersion: 'TLSv1.3',
+    ...client,
+  });
+  cleanup.add(() => socket.destroy());
+  socket.on('data', () => undefined);
+  const [session] = (await once(socket, 'session')) as [Buffer];
+  return session;
 }
 
 export interface Frame {

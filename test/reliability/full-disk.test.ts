@@ -6,6 +6,7 @@ import { mkdtemp, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { AgentProcess, CentralProcess, Cleanup, runNode, until } from '../flow/processes.ts';
 import { missing } from './tracer.ts';
 import { Consumer, enrolledFolders, onlineAgent, Producer, storedEvents, takenCommands } from './traffic.ts';
@@ -118,6 +119,46 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     expect(new Set(taken).size).toBe(taken.length);
     expect((await restarted.rest('GET', '/incidents')).body.items).toEqual([]);
     await consumer.stop();
+  }, 120_000);
+
+  it('of Central refuses an act whose audit entry cannot be written, and says what to do: what was not recorded has not happened', async () => {
+    const disk = await smallDisk(32);
+    const central = await CentralProcess.startOnParameters(cleanup, disk);
+    const free = fill(disk);
+    // The write-ahead log has some room left in its file.
+    let refusal: unknown;
+    const accepted: string[] = [];
+    for (let i = 0; refusal === undefined; i += 1) {
+      const comment = `act ${i} ${DATA.slice(0, 900)}`;
+      const { status, body } = await central.change({ 'events.retentionDays': 20 + (i % 10) }, { comment });
+      if (status === 200) accepted.push(comment);
+      else refusal = body;
+    }
+    expect(refusal).toMatchObject({
+      code: 'store_failed',
+      hint: expect.stringContaining(`Free space on the disk of ${disk} and start again`),
+    });
+    expect((await endsByItself(central.process)).code).toBe(1);
+
+    free();
+    const store = await openSqliteStore({ folder: disk, deduplicationMs: 1, onFailure: () => undefined });
+    cleanup.add(() => store.stop());
+    const recorded: Awaited<ReturnType<typeof store.audit.list>>[number][] = [];
+    for (;;) {
+      const before = recorded.at(-1)?.number;
+      const page = await store.audit.list({ limit: 1000, ...(before === undefined ? {} : { before }) });
+      recorded.push(...page);
+      if (page.length < 1000) break;
+    }
+    const acts = recorded.filter(({ action }) => action === 'parameters.set').toReversed();
+    const { version, rows } = await store.parameters.load();
+    // Each change raises the version by one.
+    expect(acts).toHaveLength(version);
+    // The first one set the ports. An act that was refused may have been the last one that was recorded.
+    expect(acts.slice(1, accepted.length + 1).map(({ comment }) => comment)).toEqual(accepted);
+    const last = acts.at(-1)?.comment?.split(' ')[1];
+    if (last !== undefined)
+      expect(rows.find(({ name }) => name === 'events.retentionDays')?.value).toBe(String(20 + (Number(last) % 10)));
   }, 120_000);
 
   it('of an agent ends it in order with the hint, and with room it starts clean: every accepted event and every accepted command is there once and in order', async () => {

@@ -26,8 +26,6 @@ interface TrustSessions {
 
 interface TrustPublicationOptions {
   readonly bundle: Pick<TrustBundle, 'pem' | 'thumbprints'>;
-  /** Thumbprints of every root that Central has, the bundle's and others: acknowledgements of other roots are ignored. */
-  readonly known: () => readonly string[];
   readonly certificates: Pick<CertificateStore, 'recordTrust' | 'trustOf'>;
   /** Signs with Central's signing key; base64. */
   readonly sign: (transcript: string) => string;
@@ -64,6 +62,11 @@ const AGAIN_MS = 600_000;
 export class TrustPublication {
   readonly #options: TrustPublicationOptions;
   readonly #due = new Set<string>();
+  /**
+   * The roots that a session was sent last: no others are recorded of its answer. An agent that names the root of a rotation that is
+   * only prepared, or of a retired one, would count as ready for steps that nobody has asked it about.
+   */
+  readonly #sent = new WeakMap<TrustSession, ReadonlySet<string>>();
   /** By agent. The bundle is sent again at the next welcome, so that a restart loses this for a short time only. */
   readonly #refusals = new Map<string, Refusal>();
   /** Agents whose answer is being written, with the newest one that came meanwhile: one write at a time. */
@@ -97,8 +100,9 @@ export class TrustPublication {
     this.#tell([session.facts.agentId]);
   }
 
-  onFrame({ facts: { agentId, agentName } }: TrustSession, frame: Trusted | TrustRefused): void {
-    const { known, log, now } = this.#options;
+  onFrame(session: TrustSession, frame: Trusted | TrustRefused): void {
+    const { log, now } = this.#options;
+    const { agentId, agentName } = session.facts;
     if (frame.type === 'trust-refused') {
       const { code, detail, hint } = frame;
       if (this.#refusals.get(agentId)?.code !== code)
@@ -106,12 +110,11 @@ export class TrustPublication {
       this.#refusals.set(agentId, { code, detail, hint, at: now() });
       return;
     }
+    const sent = this.#sent.get(session);
+    if (sent === undefined) return;
     this.#refusals.delete(agentId);
-    const roots = new Set(known());
-    this.#write(
-      agentId,
-      frame.thumbprints.filter((thumbprint) => roots.has(thumbprint)),
-    );
+    const roots = new Set(frame.thumbprints);
+    this.#write(agentId, [...roots.intersection(sent)]);
   }
 
   #write(agentId: string, thumbprints: readonly string[]): void {
@@ -193,18 +196,20 @@ export class TrustPublication {
   async #tellOne(agentId: string, certificates: string, thumbprints: readonly string[]): Promise<void> {
     const { certificates: store, sessions, sign } = this.#options;
     const trusted = await store.trustOf(agentId);
-    if (
-      trusted !== null &&
-      trusted.length === thumbprints.length &&
-      thumbprints.every((thumbprint) => trusted.includes(thumbprint))
-    )
-      return;
     const session = sessions.of(agentId);
     if (session === undefined || !session.facts.capabilities.includes(CAPABILITY)) return;
+    // Another bundle was sent to this session, whose answer may still come: what is recorded is not what it will have.
+    const outdated = this.#sent.get(session)?.symmetricDifference(new Set(thumbprints)).size ?? 0;
+    if (outdated === 0 && trusted !== null && isSame(trusted, thumbprints)) return;
+    this.#sent.set(session, new Set(thumbprints));
     session.sendControl({
       type: 'trust',
       pem: certificates,
       signature: sign(trustTranscript(session.facts.sessionId, certificates)),
     });
   }
+}
+
+function isSame(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && others.every((one) => some.includes(one));
 }

@@ -18,7 +18,6 @@ function setUp() {
   let changes = 0;
   const publication = new TrustPublication({
     bundle: { thumbprints: () => [...bundle.roots], pem: () => bundle.roots.join('\n') },
-    known: () => [...bundle.roots, 'retired'],
     certificates,
     sign: (transcript) => signTranscript(transcript, privateKey),
     sessions: {
@@ -108,10 +107,43 @@ describe('what agents are to trust', () => {
     expect(changes()).toBe(1);
   });
 
-  it('notes of an answer only roots that Central has', async () => {
-    const { join, certificates, publication } = setUp();
-    publication.onFrame(join('a'), { type: 'trusted', thumbprints: ['r1', 'evil', 'retired'] });
-    expect(await certificates.trustOf('a')).toEqual(['r1', 'retired']);
+  it('records of an answer only roots that this session was sent, each once: not others of Central, nor those of another agent', async () => {
+    const { join, pass, bundle, certificates, publication } = setUp();
+    publication.start();
+    const [liar, honest] = [join('liar'), join('honest')];
+    await pass(200);
+    bundle.roots = ['r1', 'r2'];
+    publication.onFrame(liar, { type: 'trusted', thumbprints: ['r1', 'r1', 'r2', 'evil', 'prepared'] });
+    expect(await certificates.trustOf('liar')).toEqual(['r1']);
+    expect(await certificates.trustOf('honest')).toBeNull();
+    await pass(2_000);
+    // The answer to the first frame comes after the second one was sent.
+    publication.onFrame(honest, { type: 'trusted', thumbprints: ['r1'] });
+    publication.onFrame(liar, { type: 'trusted', thumbprints: ['r1', 'r2'] });
+    await pass(100);
+    expect([await certificates.trustOf('honest'), await certificates.trustOf('liar')]).toEqual([['r1'], ['r1', 'r2']]);
+    // A session that was sent nothing has nothing to acknowledge.
+    publication.onFrame(join('silent'), { type: 'trusted', thumbprints: ['r1'] });
+    expect(await certificates.trustOf('silent')).toBeNull();
+    publication.stop();
+  });
+
+  it('is sent again when it is as it was, while the answer to another one is awaited', async () => {
+    const { join, pass, bundle, certificates, publication } = setUp();
+    publication.start();
+    await certificates.recordTrust('a', ['r1', 'r2']);
+    const session = join('a');
+    await pass(2_000);
+    bundle.roots = ['r1', 'r2'];
+    await pass(2_000);
+    // The one root of the start, and both: the record says that it has both, and its answer to the first is on its way.
+    expect(session.sent).toHaveLength(2);
+    publication.onFrame(session, { type: 'trusted', thumbprints: ['r1'] });
+    publication.onFrame(session, { type: 'trusted', thumbprints: ['r1', 'r2'] });
+    await pass(2_000);
+    expect(await certificates.trustOf('a')).toEqual(['r1', 'r2']);
+    expect(session.sent).toHaveLength(2);
+    publication.stop();
   });
 
   it('keeps why somebody refuses, says it once, tries again in ten minutes, and forgets it when he takes it', async () => {
@@ -145,7 +177,7 @@ describe('what agents are to trust', () => {
   });
 
   it('writes one answer of an agent at a time, and of those that came meanwhile the newest', async () => {
-    const { join, certificates, publication } = setUp();
+    const { join, pass, certificates, publication } = setUp();
     const writes: (readonly string[])[] = [];
     const finish: (() => void)[] = [];
     certificates.recordTrust = async (_id, thumbprints) => {
@@ -153,6 +185,7 @@ describe('what agents are to trust', () => {
       await new Promise<void>((resolve) => finish.push(resolve));
     };
     const session = join('a');
+    await pass(200);
     publication.onFrame(session, { type: 'trusted', thumbprints: [] });
     for (let i = 0; i < 100; i += 1)
       publication.onFrame(session, { type: 'trusted', thumbprints: i === 99 ? ['r1'] : [] });
