@@ -81,8 +81,10 @@ describe('websocket.secure.clientAuth', () => {
     const late = await tlsSession(cleanup, central, client);
     expect((await central.rest('POST', `/agents/${id}/revoke`, { reason: 'keyCompromise' })).status).toBe(200);
     // Before any WebSocket is opened.
-    await expect(RawAgent.wss(cleanup, central, { session: late })).rejects.toThrow();
-    await expect(RawAgent.wss(cleanup, central, { session: late, ...client })).rejects.toThrow();
+    await expect(RawAgent.wss(cleanup, central, { session: late })).rejects.toThrow('closed without challenge');
+    await expect(RawAgent.wss(cleanup, central, { session: late, ...client })).rejects.toThrow(
+      'closed without challenge',
+    );
     expect(await (await resume(withNone)).refused(order)).toMatchObject({ code: 'agent_revoked' });
   });
 

@@ -139,17 +139,35 @@ export async function until<T>(
   }
 }
 
-/** Ports that nobody listens on now, outside the range from which the kernel takes ports for outgoing connections. */
+/**
+ * Marks a port as this process's until it ends, so that no other test takes it before its user listens on it: a name in the kernel
+ * (abstract sockets of Linux, unix(7)), which ends with the process. Elsewhere chance has to do.
+ */
+async function reserve(port: number): Promise<boolean> {
+  if (process.platform !== 'linux') return true;
+  const mark = createServer();
+  return await new Promise((resolveMarked) => {
+    mark.once('error', () => resolveMarked(false));
+    mark.listen({ path: `\0queuegate-test-port-${port}` }, () => resolveMarked(true));
+    mark.unref();
+  });
+}
+
+/**
+ * Ports that nothing listens on now, outside the range from which the kernel takes ports for outgoing connections; no other test gets
+ * one of them. For what cannot take port 0.
+ */
 export async function freePorts(count: number): Promise<number[]> {
   const found: number[] = [];
   while (found.length < count) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
+    if (!(await reserve(port))) continue;
     const server = createServer();
     const free = await new Promise<boolean>((resolveFree) => {
       server.once('error', () => resolveFree(false));
       server.listen(port, () => server.close(() => resolveFree(true)));
     });
-    if (free && !found.includes(port)) found.push(port);
+    if (free) found.push(port);
   }
   return found;
 }

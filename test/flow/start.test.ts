@@ -190,10 +190,8 @@ describe('the end', () => {
     await central.online(CENTRAL_AGENT);
     const children = await childrenOf(central.process.child.pid);
     expect(children).toHaveLength(1);
-    const from = performance.now();
+    // Had it not ended within the bound of "stop", it would have been ended by SIGKILL.
     expect(await central.stop()).toMatchObject({ code: 0, signal: null, stderr: '' });
-    // A session is given 3 seconds, the Central agent 5; both are idle and need none of it. The rest is for a busy machine.
-    expect(performance.now() - from).toBeLessThan(15_000);
     expect(children.filter(runs)).toEqual([]);
     await agent.process.printed(/Central stops or restarts\. \(going_away\)/);
     expect(agent.process.running).toBe(true);

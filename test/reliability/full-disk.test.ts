@@ -124,11 +124,12 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
   it('of Central refuses an act whose audit entry cannot be written, and says what to do: what was not recorded has not happened', async () => {
     const disk = await smallDisk(32);
     const central = await CentralProcess.startOnParameters(cleanup, disk);
-    const free = fill(disk);
-    // The write-ahead log has some room left in its file.
+    let free = (): void => undefined;
     let refusal: unknown;
     const accepted: string[] = [];
+    // The write-ahead log may have some room left in its file.
     for (let i = 0; refusal === undefined; i += 1) {
+      if (i === 3) free = fill(disk);
       const comment = `act ${i} ${DATA.slice(0, 900)}`;
       const { status, body } = await central.change({ 'events.retentionDays': 20 + (i % 10) }, { comment });
       if (status === 200) accepted.push(comment);
@@ -156,9 +157,9 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     expect(acts).toHaveLength(version);
     // The first one set the ports. An act that was refused may have been the last one that was recorded.
     expect(acts.slice(1, accepted.length + 1).map(({ comment }) => comment)).toEqual(accepted);
-    const last = acts.at(-1)?.comment?.split(' ')[1];
-    if (last !== undefined)
-      expect(rows.find(({ name }) => name === 'events.retentionDays')?.value).toBe(String(20 + (Number(last) % 10)));
+    expect(accepted.length).toBeGreaterThanOrEqual(3);
+    const last = Number(acts.at(-1)?.comment?.split(' ')[1]);
+    expect(rows.find(({ name }) => name === 'events.retentionDays')?.value).toBe(String(20 + (last % 10)));
   }, 120_000);
 
   it('of an agent ends it in order with the hint, and with room it starts clean: every accepted event and every accepted command is there once and in order', async () => {
