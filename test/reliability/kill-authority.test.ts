@@ -85,7 +85,7 @@ class Site {
     return (await this.central.agent(NAME)) as unknown as Shown;
   }
 
-  async rotation(): Promise<{ phase: string; trust: { acknowledged: number } }> {
+  async rotation(): Promise<{ phase: string; trust: { acknowledgedCount: number } }> {
     return (await this.central.rest('GET', '/ca/rotation')).body;
   }
 
@@ -98,14 +98,15 @@ class Site {
 
   async ready(): Promise<boolean> {
     const { body } = await this.central.rest('GET', '/ca/rotation');
-    const current = body.generations.find(({ role }: { role: string }) => role === 'current')?.thumbprint;
+    const { generations } = (await this.central.rest('GET', '/ca')).body;
+    const current = generations.find(({ role }: { role: string }) => role === 'current')?.thumbprint;
     const { certificate, state } = await this.shown();
     if (state !== 'online') {
       // An agent whose Central was killed several times waits longer and longer; a file that was touched makes it dial at once.
       await utimes(join(this.agent.folders.profile, 'conf', 'agent.local.conf'), new Date(), new Date());
     }
     this.#looked = { phase: body.phase, trust: body.trust, current, certificate, state };
-    return state === 'online' && body.trust.acknowledged === 1 && certificate.issuerThumbprint === current;
+    return state === 'online' && body.trust.acknowledgedCount === 1 && certificate.issuerThumbprint === current;
   }
 
   async thumbprintAtAgent(): Promise<string> {
@@ -176,7 +177,7 @@ describe('kill -9 of Central before each commit', () => {
     await site.settled();
     expect(await site.incidents()).toEqual([]);
     const { body } = await site.central.rest('GET', '/ca/rotation');
-    expect(body.trust).toMatchObject({ registered: 1, acknowledged: 1 });
+    expect(body.trust).toMatchObject({ registeredCount: 1, acknowledgedCount: 1 });
     expect((await site.central.rest('GET', '/status')).body.problems).toEqual([]);
   }, 300_000);
 
