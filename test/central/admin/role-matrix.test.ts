@@ -1,5 +1,5 @@
 // Every route by four identities, against a running Central. The routes come from the routes themselves, each with the role that it
-// names; docs/SECURITY.md pins which role that is (test/docs.test.ts).
+// names; docs/REST.md pins which role that is (test/docs.test.ts).
 import { fastify } from 'fastify';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
