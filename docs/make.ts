@@ -1,4 +1,4 @@
-// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS, AUDIT, LOCAL-API
+// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS, AUDIT, LOCAL-API, CLI
 // (npm run docs).
 // test/docs.test.ts holds each file to what is made here. The other documents are written by hand.
 import { writeFileSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { AUTH_ERRORS, PLACE_ERRORS } from '../central/auth/errors.ts';
 import { CHANGE_ERRORS } from '../central/change/errors.ts';
 import { NOTICES } from '../central/change/report.ts';
 import { CLI_ERRORS } from '../central/cli/errors.ts';
+import { cliMarkdown } from '../central/cli/line/document.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
 import { HANDSHAKE_ERRORS } from '../central/listeners/accept/handshake-faults.ts';
 import { HTTP_ERRORS, LISTENER_ERRORS } from '../central/listeners/errors.ts';
@@ -295,6 +296,7 @@ export function madeDocuments(): ReadonlyMap<string, string> {
     ['docs/METRICS.md', metricsMarkdown()],
     ['docs/AUDIT.md', auditMarkdown()],
     ['docs/LOCAL-API.md', localApiMarkdown()],
+    ['docs/CLI.md', cliMarkdown()],
   ]);
 }
 

@@ -178,7 +178,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   maintenance: ['accept-clock'],
   store: ['show', 'backup', 'restore'],
 };
-const WITHOUT_NOUN = new Set(['status']);
+const WITHOUT_NOUN = new Set(['status', 'completion', 'version']);
 
 export function commandFaults(name: string, flags: readonly string[]): string[] {
   const [noun = '', ...verb] = name.split(' ');

@@ -12,6 +12,15 @@ import { statusCommands } from './commands/status.ts';
 import { storeCommands } from './commands/store.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import type { Command } from './command.ts';
+import { localCommands } from './line/completion.ts';
+import { GLOBAL_OPTIONS } from './line/global-options.ts';
+
+/** Works on files of this machine and needs no Central: it reads its own line (shared/truststore/command.ts). */
+export const TRUSTSTORE = {
+  name: 'truststore',
+  verbs: ['list', 'import', 'delete', 'convert', 'create', 'change-password'],
+  summary: 'truststores on this machine, such as those of profiles, without keytool',
+} as const;
 
 export const COMMANDS: readonly Command[] = [
   ...statusCommands,
@@ -26,13 +35,8 @@ export const COMMANDS: readonly Command[] = [
   ...rotationCommands,
   ...serverCertificateCommands,
   ...storeCommands,
+  ...localCommands(() => COMMANDS, { [TRUSTSTORE.name]: TRUSTSTORE.verbs }, GLOBAL_OPTIONS),
 ];
-
-/** Works on files of this machine and needs no Central: it reads its own line (shared/truststore/command.ts). */
-export const TRUSTSTORE = {
-  name: 'truststore',
-  summary: 'truststores on this machine, such as those of profiles, without keytool',
-} as const;
 
 /** The words of every command, as "agents list". */
 export const COMMAND_NAMES: readonly string[] = [...COMMANDS, TRUSTSTORE].map(({ name }) => name);

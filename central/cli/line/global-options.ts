@@ -1,7 +1,7 @@
 // The options of every command, and what their values mean.
 import type { CommandOption } from '../command.ts';
 
-export const COMMON = {
+export const GLOBAL_OPTIONS = {
   url: {
     type: 'string',
     value: 'URL',

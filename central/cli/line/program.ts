@@ -6,7 +6,7 @@ import { VERSION } from '../../../shared/version.ts';
 import { COMMANDS, TRUSTSTORE } from '../commands.ts';
 import type { Command, CommandOption } from '../command.ts';
 import { cliFault, EXIT_DONE, EXIT_USAGE } from '../errors.ts';
-import { COMMON } from './global-options.ts';
+import { GLOBAL_OPTIONS } from './global-options.ts';
 
 /** Words that people type out of habit. They work, and no help, completion or suggestion shows them. */
 const VERB_ALIASES: Readonly<Record<string, string>> = { delete: 'remove', enroll: 'enrol' };
@@ -101,7 +101,7 @@ function buildProgram({ out, error }: Shown, argv: readonly string[], found: (li
 /** What every level has. */
 function finish(node: Node, argv: readonly string[]): void {
   node.helpOption('-h, --help', 'this text').version(VERSION, '--version', 'the version of this program');
-  for (const [name, option] of Object.entries(COMMON))
+  for (const [name, option] of Object.entries(GLOBAL_OPTIONS))
     node.addOption(optionOf(name, option).helpGroup('Options of every command:'));
   node.exitOverride((error) => {
     throw faultOf(error, node, argv);
