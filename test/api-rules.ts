@@ -167,6 +167,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   certificates: ['list'],
   changes: ['list', 'show', 'confirm', 'rollback'],
   commands: ['send'],
+  contexts: ['list', 'show', 'use', 'set', 'delete'],
   'dead-letters': ['list'],
   'enrollment-requests': ['list', 'accept', 'reject'],
   'enrollment-tokens': ['list', 'create', 'delete'],

@@ -127,6 +127,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/commands/tokens.ts',
       'central/cli/secret-answer.ts',
       'central/cli/connection/target.ts',
+      'central/cli/connection/context-commands.ts',
       'central/cli/list.ts',
     ],
   },

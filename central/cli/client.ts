@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { CodedError, systemCode, textOf } from '../../shared/errors.ts';
+import { REQUEST_ID_HEADER } from '../../shared/http/problem.ts';
 import { escapeLine } from '../../shared/terminal/escape.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { cliFault } from './errors.ts';
@@ -18,6 +19,8 @@ export interface Connection {
   readonly target: Target;
   /** PEM of what to trust; undefined: what Node trusts. */
   readonly ca: string | undefined;
+  /** The name of a context that only reads. */
+  readonly readOnlyContext?: string | undefined;
 }
 
 interface ClientOptions {
@@ -26,6 +29,10 @@ interface ClientOptions {
   /** Called when the first request is made. */
   readonly token: () => Promise<string>;
   readonly signal: AbortSignal;
+  /** Of requests that are answered at once. */
+  readonly timeoutMs?: number | undefined;
+  /** Takes a line for each request; no secrets. */
+  readonly trace?: ((line: string) => void) | undefined;
 }
 
 type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -90,6 +97,8 @@ const NOT_TRUSTED = /^(?:ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_SSL
 interface Answer {
   readonly status: number;
   readonly type: string;
+  /** For the log of Central. */
+  readonly requestId: string;
   readonly text: string;
 }
 
@@ -103,8 +112,11 @@ export function createClient(options: ClientOptions): Client {
 
   async function send(method: string, path: string, call: Call): Promise<{ answer: Answer; named: string }> {
     const to = await connected();
-    const prepared = await prepare(to, method, path, call, { timeout: TIMEOUT_MS });
-    return { answer: await reaching(to, () => exchange(prepared)), named: to.named };
+    const prepared = await prepare(to, method, path, call, { timeout: options.timeoutMs ?? TIMEOUT_MS });
+    const answer = await reaching(to, () => exchange(prepared));
+    const { pathname, search } = prepared.target;
+    options.trace?.(`${method} ${pathname}${search}: ${answer.status}, request ${answer.requestId}`);
+    return { answer, named: to.named };
   }
 
   return {
@@ -162,12 +174,14 @@ interface PreparedRequest {
 
 /** Where a request goes, with its headers and its token. */
 async function prepare(
-  { target: to, ca, token, signal }: Connected,
+  { target: to, ca, token, signal, readOnlyContext }: Connected,
   method: string,
   path: string,
   { query = {}, body, bodyText }: Call,
   more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number },
 ): Promise<PreparedRequest> {
+  if (readOnlyContext !== undefined && method !== 'GET')
+    throw cliFault('context_read_only', { name: readOnlyContext, method });
   const target = new URL(`api/v1${path}`, 'url' in to ? to.url : SOCKET_URL);
   for (const [name, value] of Object.entries(query))
     if (value !== undefined) target.searchParams.set(name, String(value));
@@ -229,6 +243,7 @@ async function answerOf(response: IncomingMessage): Promise<Answer> {
   return {
     status: response.statusCode ?? 0,
     type: response.headers['content-type'] ?? '',
+    requestId: String(response.headers[REQUEST_ID_HEADER] ?? '-'),
     text: bytes.toString('utf8'),
   };
 }

@@ -12,6 +12,7 @@ import { statusCommands } from './commands/status.ts';
 import { storeCommands } from './commands/store.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import type { Command } from './command.ts';
+import { contextCommands } from './connection/context-commands.ts';
 import { localCommands } from './line/completion.ts';
 import { GLOBAL_OPTIONS } from './line/global-options.ts';
 
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   ...rotationCommands,
   ...serverCertificateCommands,
   ...storeCommands,
+  ...contextCommands,
   ...localCommands(() => COMMANDS, { [TRUSTSTORE.name]: TRUSTSTORE.verbs }, GLOBAL_OPTIONS),
 ];
 

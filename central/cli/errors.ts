@@ -27,6 +27,22 @@ export const CLI_ERRORS = {
     text: '"{found}" is not an address of Central.',
     hint: 'Set --url or QUEUEGATE_URL to an address such as https://central.bank.example:8443',
   },
+  context_unknown: {
+    text: 'The context "{found}" does not exist.',
+    hint: 'Name one of: {names}. "queuegate contexts set NAME --url URL" makes one.',
+  },
+  context_name_invalid: {
+    text: '"{found}" cannot be the name of a context.',
+    hint: 'Use 1 to 64 letters, digits, dots, hyphens and underscores; begin with a letter or a digit.',
+  },
+  context_read_only: {
+    text: 'The context "{name}" is read-only, and this command sends {method}.',
+    hint: 'Use another context with --context NAME, or run "queuegate contexts set {name} --writable".',
+  },
+  contexts_unreadable: {
+    text: 'The contexts in {file} cannot be read: {found}.',
+    hint: 'Repair the file, or delete it and make the contexts again with "queuegate contexts set".',
+  },
   token_over_plain_http: {
     text: 'The API token is not sent to {url}: over unencrypted HTTP, any process on that port could read it.',
     hint: 'On the host of Central leave out --url and QUEUEGATE_URL: the socket in the data folder is used. From elsewhere use https:// and port 8443, with --ca-file FILE.',
@@ -106,6 +122,9 @@ const EXIT_OF_CODE: Readonly<Record<string, number>> = {
   usage: EXIT_USAGE,
   command_unknown: EXIT_USAGE,
   url_invalid: EXIT_USAGE,
+  context_name_invalid: EXIT_USAGE,
+  context_unknown: EXIT_NOT_FOUND,
+  context_read_only: EXIT_REFUSED,
   backup_password_missing: EXIT_USAGE,
   administration_unreachable: EXIT_UNREACHABLE,
   central_not_trusted: EXIT_UNREACHABLE,

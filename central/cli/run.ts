@@ -7,7 +7,7 @@ import { escapeLine, escapeLines } from '../../shared/terminal/escape.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { createClient, RestError } from './client.ts';
 import { OUTPUT_FORMATS, type CommandCall, type OutputFormat } from './command.ts';
-import { readToken, targetOf } from './connection/target.ts';
+import { chooseContext, readToken, targetOf } from './connection/target.ts';
 import { EXIT_CANCELED, EXIT_DONE, EXIT_REFUSED, exitOf } from './errors.ts';
 import { readLine, usage, type Line } from './line/program.ts';
 import { askFirst } from './line/question.ts';
@@ -90,17 +90,15 @@ async function run(
 ): Promise<number> {
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   const { environment, workingFolder, signal } = surroundings;
-  const client = createClient({
-    connection: async () => await targetOf({ text, environment, workingFolder }),
-    token: async () => await readToken({ text, environment, workingFolder }),
-    signal,
+  const complain = (found: string): Error => usage(command, found);
+  const { client, token, withContext } = openConnection({ name: command.name, text, complain }, surroundings, {
+    isVerbose: values['verbose'] === true,
   });
   const format = formatOf(values, environment, (found) => usage(command, found));
   let status = EXIT_DONE;
   let header = '';
   const colors =
     surroundings.terminal && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb' && values['no-color'] !== false;
-  const complain = (found: string): Error => usage(command, found);
   const quantity = (name: string, read: (text: string) => number | undefined, allowed: string): number | undefined => {
     const found = text(name);
     const value = found === undefined ? undefined : read(found);
@@ -120,13 +118,16 @@ async function run(
     line: surroundings.out,
     text,
     flag: (name) => values[name] === true,
-    secret: async (option, variable, question) => await readSecret(text(option), variable, question, surroundings),
+    async secret(option, variable, question) {
+      const named = question === undefined ? undefined : await withContext(question);
+      return await readSecret(text(option), variable, named, surroundings);
+    },
     confirm: async (question, name) => {
       if (values['yes'] === true || values['dry-run'] === true) return;
       if (!surroundings.canPrompt) throw complain('--yes is required where there is no terminal to ask on');
-      await askFirst(surroundings.secrets, question, name);
+      await askFirst(surroundings.secrets, await withContext(question), name);
     },
-    ownTokenId: async () => /^qg_([0-9a-f]+)_/.exec(await readToken({ text, environment, workingFolder }))?.[1],
+    ownTokenId: async () => /^qg_([0-9a-f]+)_/.exec(await token())?.[1],
     number: (name) => quantity(name, wholeNumberOf, 'a whole number'),
     seconds: (name) => quantity(name, secondsOf, 'a duration such as 90s, 15m, 24h or 30d'),
     share: (name) => quantity(name, shareOf, 'a share such as 95%'),
@@ -149,6 +150,44 @@ async function run(
   };
   await command.run(call);
   return status;
+}
+
+/** The Central of a line: found when the first request is made. Errors: usage. */
+function openConnection(
+  { name, text, complain }: { readonly name: string } & Pick<CommandCall, 'text' | 'complain'>,
+  { environment, workingFolder, signal, error }: CliSurroundings,
+  { isVerbose }: { readonly isVerbose: boolean },
+): {
+  readonly client: CommandCall['client'];
+  readonly token: () => Promise<string>;
+  /** Every question names the context: it may be another one than the administrator thinks. */
+  readonly withContext: (question: string) => Promise<string>;
+} {
+  if (text('context') !== undefined && text('url') !== undefined && !name.startsWith('contexts '))
+    throw complain('--context and --url exclude each other');
+  const timeoutSeconds = text('timeout') === undefined ? undefined : secondsOf(text('timeout') ?? '');
+  if (text('timeout') !== undefined && !(Number(timeoutSeconds) > 0))
+    throw complain(`--timeout is "${text('timeout')}"; allowed is a duration such as 30s`);
+  let chosen: ReturnType<typeof chooseContext> | undefined;
+  const request = async (): Promise<Parameters<typeof targetOf>[0]> => {
+    chosen ??= chooseContext({ text, environment, workingFolder });
+    return { text, environment, workingFolder, context: await chosen };
+  };
+  const token = async (): Promise<string> => await readToken(await request());
+  return {
+    token,
+    async withContext(question) {
+      const { context } = await request();
+      return context === undefined ? question : `[context ${context.name}] ${question}`;
+    },
+    client: createClient({
+      connection: async () => await targetOf(await request()),
+      token,
+      signal,
+      timeoutMs: timeoutSeconds === undefined ? undefined : timeoutSeconds * 1000,
+      trace: isVerbose ? error : undefined,
+    }),
+  };
 }
 
 function formatOf(

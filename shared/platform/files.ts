@@ -47,6 +47,12 @@ export function isForeignPath(path: string): boolean {
   return !IS_WINDOWS && win32.isAbsolute(path) && !path.startsWith('/');
 }
 
+/** Where programs keep the settings of one account (XDG Base Directory Specification). */
+export function configFolder(environment: Readonly<Record<string, string | undefined>>): string {
+  if (IS_WINDOWS) return environment['APPDATA'] || join(homedir(), 'AppData', 'Roaming');
+  return environment['XDG_CONFIG_HOME'] || join(environment['HOME'] || homedir(), '.config');
+}
+
 /** Where programs keep their state for one account (XDG Base Directory Specification); it is neither shared nor published. */
 export function stateFolder(environment: Readonly<Record<string, string | undefined>>): string {
   if (IS_WINDOWS) return environment['LOCALAPPDATA'] || join(homedir(), 'AppData', 'Local');

@@ -9,7 +9,9 @@ const INTRODUCTION = `# Command line of the administrator
 probably meant. \`queuegate completion bash|zsh|fish|powershell\` prints the script that completes commands in a shell.
 
 \`queuegate\` speaks only [REST](REST.md). On the host of Central it uses the socket and the administrator's token in the data folder
-(\`data/central\`, or \`QUEUEGATE_DATA_FOLDER\`); from elsewhere it needs \`--url\`, \`--ca-file\` and \`--token-file\`.
+(\`data/central\`, or \`QUEUEGATE_DATA_FOLDER\`); from elsewhere it needs \`--url\`, \`--ca-file\` and \`--token-file\`, or a context, which has all three (\`queuegate contexts set\`). What a
+flag names counts first, then the environment, then the current context, then the data folder; an address or a data folder that is
+named otherwise leaves the context out. Contexts are in \`$XDG_CONFIG_HOME/queuegate/config.json\` (\`QUEUEGATE_CONFIG\`).
 
 Lists have 100 items unless \`--limit\` or \`--all\` says otherwise; a line on the standard error says when there is more. In tables the ids
 of agents are shortened to 8 digits, or as many as tell them apart; every command takes them so. On a terminal tables are cut to its

@@ -2,6 +2,11 @@
 import type { CommandOption } from '../command.ts';
 
 export const GLOBAL_OPTIONS = {
+  context: {
+    type: 'string',
+    value: 'NAME',
+    doc: 'the Central to use (QUEUEGATE_CONTEXT); else the current context of "queuegate contexts"',
+  },
   url: {
     type: 'string',
     value: 'URL',
@@ -22,5 +27,7 @@ export const GLOBAL_OPTIONS = {
   json: { type: 'boolean', doc: '-o json' },
   wide: { type: 'boolean', doc: '-o wide' },
   'no-color': { type: 'boolean', doc: 'no color on a terminal either (NO_COLOR)' },
+  timeout: { type: 'string', value: 'DURATION', doc: 'how long to wait for an answer, such as 30s; 90s unless set' },
+  verbose: { type: 'boolean', short: 'v', doc: 'each request with its status and id on the standard error' },
   quiet: { type: 'boolean', short: 'q', doc: 'no notices beside the answer' },
 } as const satisfies Readonly<Record<string, CommandOption>>;
