@@ -5,7 +5,7 @@ export const GLOBAL_OPTIONS = {
   context: {
     type: 'string',
     value: 'NAME',
-    doc: 'the Central to use (QUEUEGATE_CONTEXT); else the current context of "queuegate contexts"',
+    doc: 'the Central to use (QUEUEGATE_CONTEXT); else the current one of "queuegate contexts list"',
   },
   url: {
     type: 'string',
