@@ -2,6 +2,7 @@
 // Starts Central and prints what an operator needs: what listens where and how encrypted, the first administrator's token (once), and
 // how to enroll an agent; secrets are shown on a terminal only. Stops Central on SIGTERM and SIGINT, and when the store can no longer
 // write; starts it again in the same process to restore a backup.
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { isCoded, printable, textOf } from '../shared/errors.ts';
@@ -14,6 +15,7 @@ import { printError, printsToTerminal } from '../shared/terminal/standard-stream
 import { shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral } from './central.ts';
+import { AUDIT_HEAD_FILE } from './composition/audit-verification.ts';
 import type { FirstStart } from './composition/first-start.ts';
 import type { RunningCentral } from './composition/lifecycle.ts';
 import {
@@ -118,6 +120,8 @@ async function restoreStore(
   );
   await central.stop();
   try {
+    // The log of the backup ends earlier; its own last entry names the restore.
+    await rm(join(config.dataFolder, AUDIT_HEAD_FILE), { force: true });
     const replaced = await openStoreFiles(config.dataFolder).replace(staged, central.lastCursor());
     log.warn({ before: replaced.before }, 'the backup is in place; the store before it is kept');
     return { replacement: replaced, outcome: { backup: staged.facts, failure: null } };

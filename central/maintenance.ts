@@ -26,6 +26,7 @@ interface MaintenanceOptions {
   /** Stores that restores replaced. */
   readonly backups: { pruneReplaced(): Promise<void> };
   readonly incidents: { flush(now: number): Promise<void> };
+  readonly auditVerification: { run(): Promise<void> };
   readonly log: Logger;
   /** By which messages and records grow old (central/aging-clock.ts). */
   readonly aging: { now(): number; record(): Promise<void> };
@@ -40,6 +41,8 @@ const MEASURE_MS = 5_000;
 const CERTIFICATES_MS = 60_000;
 /** The store refuses new data on its own; this is how soon sessions and the status follow, also after space was freed. */
 const SPACE_MS = 2_000;
+/** How much of the end of the audit log could be cut off unnoticed. */
+const AUDIT_MS = 10_000;
 /** How late a count of an incident may be. */
 const INCIDENTS_MS = 10_000;
 /** Incidents are few and small; a year of them answers most questions. */
@@ -73,6 +76,7 @@ export class Maintenance {
       this.#options.trust.measure(this.#options.metrics),
     );
     this.#every(SPACE_MS, 'measuring the disk space', () => this.#space());
+    this.#every(AUDIT_MS, 'verifying the audit log', () => this.#options.auditVerification.run());
     this.#every(INCIDENTS_MS, 'counting incidents', () => this.#options.incidents.flush(this.#options.now()));
     // A Central that runs for a minute each day still reports what expires, and how much space is left.
     const first = [

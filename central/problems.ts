@@ -39,6 +39,18 @@ export const PROBLEM_ERRORS = {
     text: '{lines} lines of the log of Central were lost; the last one because of {error}.',
     hint: 'Free space on the disk of the log, or restart what reads it. The problem ends an hour after the last lost line.',
   },
+  audit_entry_altered: {
+    text: 'The audit log was changed: the entry {number} is not the one that was written.',
+    hint: 'Find out who wrote to the store beside Central. Compare the entry with a backup or an export ("queuegate audit show {number}").',
+  },
+  audit_entries_missing: {
+    text: 'The audit log was changed: the entries {first} to {through} are missing.',
+    hint: 'Find out who wrote to the store beside Central. A backup or an export still has the entries.',
+  },
+  audit_head_missing: {
+    text: 'The audit log was changed: the entry with the hash {hash} is missing; the last entry that was looked at is {entries}.',
+    hint: 'If somebody replaced the store with an older copy, remove the file audit-head in the data folder and restart Central. Otherwise the end of the log was cut off or the log was rewritten: find out who did it, and compare it with a backup or an export.',
+  },
   local_socket_failed: {
     text: 'The socket of the administration could not be opened: {found}',
     hint: 'Use HTTPS until the cause is removed; then restart Central.',

@@ -45,7 +45,9 @@ async function routes(): Promise<Route[]> {
 async function commands(): Promise<readonly Command[]> {
   const folder = join(root, 'central/cli/commands');
   const modules = await Promise.all(
-    readdirSync(folder).map(async (name) => (await import(join(folder, name))) as Record<string, unknown>),
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map(async (name) => (await import(join(folder, name))) as Record<string, unknown>),
   );
   return modules
     .flatMap((module) => Object.values(module))

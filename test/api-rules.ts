@@ -30,6 +30,7 @@ export const SINGLETONS = new Set([
   'rotation',
   'server-certificate',
   'staged',
+  'audit',
   'status',
   'store',
   'trust-bundle.pem',
@@ -43,6 +44,7 @@ export const VERBS = new Set([
   'confirm',
   'export',
   'import',
+  'verify',
   'install',
   'issue',
   'prepare',
@@ -178,6 +180,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   'server-certificate': ['show', 'request create', 'install', 'import', 'issue', 'activate', 'discard'],
   maintenance: ['accept-clock'],
   store: ['show', 'backup', 'restore'],
+  audit: ['list', 'show', 'verify', 'export'],
 };
 const WITHOUT_NOUN = new Set(['status', 'completion', 'version']);
 

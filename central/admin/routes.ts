@@ -3,6 +3,7 @@
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
 import { agentRoutes } from './agents/agents.ts';
+import { auditRoutes } from './audit/audit.ts';
 import { authorityRoutes } from './certificates/ca.ts';
 import { parseJsonBodies } from './body.ts';
 import { certificateRoutes } from './certificates/server-certificate.ts';
@@ -40,6 +41,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       handshakeRoutes(scope, services);
       messageRoutes(scope, services);
       eventRoutes(scope, services);
+      auditRoutes(scope, services);
       tokenRoutes(scope, services, access);
       enrollmentRoutes(scope, services, access);
       backupRoutes(scope, services, access);

@@ -5,6 +5,7 @@ import type { AgentDirectory } from '../agents/lookup.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { ApiTokens } from '../auth/api-tokens.ts';
 import type { Changes } from '../change/changes.ts';
+import type { AuditVerification } from '../composition/audit-verification.ts';
 import type { Approvals } from '../enrollment/approvals.ts';
 import type { OfflineEnrollment } from '../enrollment/offline.ts';
 import type { Recoveries } from '../enrollment/recovery.ts';
@@ -25,6 +26,7 @@ import type { ProfileFault } from '../pki/trust/profile-truststores.ts';
 import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
 import type { HandshakeFailures } from '../sessions/handshake-failures.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup/backup.ts';
+import type { AuditStore } from '../store/audit-store.ts';
 import type { InboxStore } from '../store/message-store.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
 import type { Store } from '../store/store.ts';
@@ -68,6 +70,8 @@ export interface AdminServices {
   readonly store: Pick<Store, 'stats'>;
   /** The clock by which messages and records grow old. */
   readonly aging: Pick<AgingClock, 'accept'>;
+  readonly audit: Pick<AuditStore, 'find' | 'head'>;
+  readonly auditVerification: Pick<AuditVerification, 'verify'>;
   /** The disk space as it was measured last. */
   readonly space: Pick<SpaceWatch, 'current'>;
   readonly handshakeFailures: Pick<HandshakeFailures, 'dropped' | 'list'>;

@@ -1,5 +1,6 @@
 // The list of every command of `queuegate`, in the order of its help.
 import { agentCommands } from './commands/agents.ts';
+import { auditCommands } from './commands/audit/audit.ts';
 import { caCommands } from './commands/ca.ts';
 import { changeCommands } from './commands/changes.ts';
 import { enrollmentCommands } from './commands/enrollments.ts';
@@ -32,6 +33,7 @@ export const COMMANDS: readonly Command[] = [
   ...failureCommands,
   ...eventCommands,
   ...tokenCommands,
+  ...auditCommands,
   ...caCommands,
   ...rotationCommands,
   ...serverCertificateCommands,

@@ -83,6 +83,14 @@ export const CLI_ERRORS = {
     text: '{count} changes are pending: {ids}.',
     hint: 'Name one of them; "queuegate changes list" shows what each changes.',
   },
+  audit_invalid: {
+    text: 'The audit log is not what was written; faults: {count}.',
+    hint: 'docs/OPERATIONS.md, "The audit log", says how to go on.',
+  },
+  audit_entry_unknown: {
+    text: 'The audit log has no entry {number}.',
+    hint: 'List the entries: queuegate audit list',
+  },
   json_bad: { text: '{what} is not valid JSON: {found}.', hint: "Quote it for the shell: --data '[7]'." },
 } as const satisfies ErrorTable;
 

@@ -41,6 +41,7 @@ interface LifecycleParts {
   readonly parameters: ParameterService;
   readonly changes: Changes;
   readonly incidents: Incidents;
+  readonly auditVerification: { run(): Promise<void> };
   readonly firstStart: () => Promise<FirstStart | undefined>;
   readonly sessions: Sessions;
   readonly pkiServices: PkiServices;
@@ -108,6 +109,9 @@ export class Lifecycle {
     localSocket.cut();
     await apps.stop();
     await incidents.flush(now());
+    await this.#parts.auditVerification
+      .run()
+      .catch((error: unknown) => log.error({ error: textOf(error) }, 'the audit log could not be verified'));
     // A store that has failed does not answer; then it is not replaced either.
     this.#lastCursor = await store.inbox.lastCursor().catch(() => this.#lastCursor);
     await store.stop();

@@ -15,6 +15,7 @@ import type { ServerCredentials } from '../pki/server/slots.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { RestoreOutcome } from '../store/backup/backup.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
+import type { AuditVerification } from './audit-verification.ts';
 
 /** A log that was read meanwhile shows the gap itself. */
 const LOST_LINES_SHOWN_MS = 3_600_000;
@@ -30,6 +31,7 @@ interface StatusNeeds {
   readonly listeners: OpenedListeners['listeners'];
   readonly localSocket: OpenedListeners['localSocket'];
   readonly space: Pick<SpaceWatch, 'problems'>;
+  readonly auditVerification: Pick<AuditVerification, 'problems'>;
   readonly names: Pick<NameReport, 'problems'>;
   readonly quotas: Pick<QuotaReport, 'problems'>;
   readonly expiry: Pick<Expiry, 'problems'>;
@@ -53,6 +55,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     expiry,
     descriptors,
     aging,
+    auditVerification,
   } = needs;
   return () => ({
     central: config.centralName,
@@ -65,7 +68,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     problems: [...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
     advice: [
-      ...[space, aging, expiry, names, quotas, descriptors].flatMap((part) => part.problems()),
+      ...[auditVerification, space, aging, expiry, names, quotas, descriptors].flatMap((part) => part.problems()),
       ...listeners.problems(['http']),
       ...localSocket.problems(),
       ...logProblems(needs.lostLines(), needs.now()),

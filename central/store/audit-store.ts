@@ -16,10 +16,57 @@ export interface AuditEntry {
 export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;
   /** Newest first; `hash` chains each entry to the one before it (SHA-256 over the hash before and the entry). */
-  list(page: {
+  list(page: { readonly limit: number; readonly before?: number }): Promise<StoredAuditEntry[]>;
+  /**
+   * The entries behind `after` that the filter lets through. One call looks at a bounded number of entries: a page may be short, or
+   * empty, and `next` (null at the end) leads on.
+   */
+  find(query: {
     readonly limit: number;
-    readonly before?: number;
-  }): Promise<(AuditEntry & { readonly number: number; readonly hash: string })[]>;
+    readonly order: 'newest' | 'oldest';
+    readonly after: number | null;
+    readonly filter: AuditFilter;
+  }): Promise<{ readonly entries: readonly StoredAuditEntry[]; readonly next: number | null }>;
+  /** The newest entry. */
+  head(): Promise<AuditHead | null>;
+  /** Checks that `from` is there, and the chain of so many entries behind it. `lookFor`: a hash. */
+  check(from: AuditHead, limit: number, lookFor?: string): Promise<AuditCheck>;
+}
+
+export type StoredAuditEntry = AuditEntry & { readonly number: number; readonly hash: string };
+
+/** An entry by its number and its hash, which stands for all entries up to it. */
+export interface AuditHead {
+  readonly number: number;
+  readonly hash: string;
+}
+
+/** Null: all. `*` in a text stands for any text; several of one member mean one of them. */
+export interface AuditFilter {
+  readonly actors: readonly string[] | null;
+  readonly actions: readonly string[] | null;
+  /** A text in the detail: an id, a name, a thumbprint. */
+  readonly targets: readonly string[] | null;
+  readonly number: number | null;
+  /** From this time on. */
+  readonly from: number | null;
+  /** Before this time. */
+  readonly to: number | null;
+}
+
+/** `head`: the entry from which on is checked is not the one that was there. */
+export type AuditFault =
+  | { readonly kind: 'head' }
+  | { readonly kind: 'altered'; readonly number: number }
+  | { readonly kind: 'missing'; readonly number: number; readonly through: number };
+
+export interface AuditCheck {
+  readonly faults: readonly AuditFault[];
+  /** The last entry that was looked at. */
+  readonly last: AuditHead;
+  readonly count: number;
+  /** Was the hash that is looked for among them? */
+  readonly found: boolean;
 }
 
 /** Stands for the hash before the first entry. */

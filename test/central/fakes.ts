@@ -12,7 +12,7 @@ import type {
   RenewalOutcome,
 } from '../../central/store/certificate-store.ts';
 import type { AgentRecord, NewAgent } from '../../central/store/agent-store.ts';
-import type { AuditEntry, AuditStore } from '../../central/store/audit-store.ts';
+import type { AuditEntry, AuditHead, AuditStore } from '../../central/store/audit-store.ts';
 import { storeFault } from '../../central/store/errors.ts';
 import type { KeyMaterialChange, KeyMaterialEntry, KeyMaterialStore } from '../../central/store/key-material-store.ts';
 import type { ParameterRow, ParameterSnapshot, ParameterStore } from '../../central/store/parameter-store.ts';
@@ -44,6 +44,9 @@ export function memoryStore(): MemoryStore {
     async append(entry: AuditEntry) {
       entries.push(entry);
     },
+    find: async () => ({ entries: [], next: null }),
+    head: async () => null,
+    check: async (last: AuditHead) => ({ faults: [], last, count: 0, found: false }),
     async list({ limit }: { limit: number }) {
       return entries.slice(-limit).map((entry, number) => Object.assign({ number, hash: '' }, entry));
     },

@@ -187,6 +187,9 @@ function auditCalls(writer: Writer, reader: Reader): AuditStore {
   return {
     append: (entry) => writer.call('appendAudit', [entry]),
     list: (page) => reader.call('listAudit', [page.before ?? Number.MAX_SAFE_INTEGER, page.limit]),
+    find: ({ order, after, limit, filter }) => reader.call('findAudit', [order, after, limit, filter]),
+    head: () => reader.call('auditHead', []),
+    check: (from, limit, lookFor) => reader.call('checkAudit', [from, limit, lookFor ?? null]),
   };
 }
 

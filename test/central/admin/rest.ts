@@ -285,6 +285,8 @@ export async function startRest(
     },
     space: { current: () => ({ state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 }) },
     profileFaults: () => [],
+    audit: store.audit,
+    auditVerification: { verify: async () => ({ valid: true, entryCount: 0, head: null, faults: [] }) },
     ...absentPki(),
     handshakeFailures: { list: () => [], dropped: 0 },
     metrics: createMetrics(),

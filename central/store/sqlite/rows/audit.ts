@@ -1,8 +1,15 @@
 // Reads and writes the rows of the audit log, each chained to the one before (central/store/audit-store.ts).
 import type { DatabaseSync } from 'node:sqlite';
-import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { CHAIN_START, chainHash } from '../../audit-store.ts';
-import type { AuditEntry } from '../../audit-store.ts';
+import type {
+  AuditCheck,
+  AuditEntry,
+  AuditFault,
+  AuditFilter,
+  AuditHead,
+  StoredAuditEntry,
+} from '../../audit-store.ts';
 
 export function auditWrites(database: DatabaseSync) {
   const last = database.prepare('SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1');
@@ -46,7 +53,82 @@ export function audited<K extends string, T extends Readonly<Record<K, (...call:
 
 export function auditReads(database: DatabaseSync) {
   const page = database.prepare('SELECT * FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?');
-  return { listAudit: (before: number, limit: number) => page.all(before, limit).map(auditRow) };
+  const newest = database.prepare('SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1');
+  return {
+    ...auditSearch(database),
+    ...auditCheck(database),
+    listAudit: (before: number, limit: number) => page.all(before, limit).map(auditRow),
+    auditHead(): AuditHead | null {
+      const row = newest.get();
+      return row === undefined ? null : { number: integer(row, 'number'), hash: text(row, 'hash') };
+    },
+  };
+}
+
+/** Entries that one call looks at: some 50 ms, however much the filter leaves out. */
+const SEARCHED_AT_ONCE = 20_000;
+
+const ONE_OF = (column: string, list: string): string =>
+  `(${list} IS NULL OR EXISTS (SELECT 1 FROM json_each(${list}) AS wanted WHERE ${column} GLOB wanted.value))`;
+
+function auditSearch(database: DatabaseSync) {
+  const found = (order: 'ASC' | 'DESC') =>
+    database.prepare(`
+      SELECT * FROM audit WHERE number > ?1 AND number < ?2 AND ${ONE_OF('who', '?3')} AND ${ONE_OF('action', '?4')}
+        AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(iif(json_valid(detail), detail, '{}')) AS part
+          WHERE part.type = 'text' AND ${ONE_OF('part.value', '?5')}))
+        AND (?6 IS NULL OR number = ?6) AND (?7 IS NULL OR at >= ?7) AND (?8 IS NULL OR at < ?8)
+      ORDER BY number ${order} LIMIT ?9`);
+  const [ascending, descending] = [found('ASC'), found('DESC')];
+  const ends = database.prepare('SELECT min(number) AS first, max(number) AS last FROM audit');
+  return {
+    findAudit(order: 'newest' | 'oldest', after: number | null, limit: number, filter: AuditFilter) {
+      const row = ends.get();
+      const [first, last] = [integerOrNull(row, 'first') ?? 0, integerOrNull(row, 'last') ?? 0];
+      const { actors, actions, targets, number, from, to } = filter;
+      const only = [patterns(actors), patterns(actions), patterns(targets), number, from, to] as const;
+      const newest = order === 'newest';
+      // An entry that is named is looked up, however far away it is.
+      const reach = number === null ? SEARCHED_AT_ONCE : last - first + 1;
+      const start = after ?? (newest ? last + 1 : first - 1);
+      const [low, high] = newest ? [start - reach - 1, start] : [start, start + reach + 1];
+      const entries: StoredAuditEntry[] = (newest ? descending : ascending)
+        .all(low, high, ...only, limit)
+        .map(auditRow);
+      const end = entries.at(-1)?.number;
+      const reached = entries.length === limit && end !== undefined ? end : newest ? low + 1 : high - 1;
+      return { entries, next: (newest ? reached > first : reached < last) ? reached : null };
+    },
+  };
+}
+
+/** GLOB knows more than `*`: what is special to it is taken as it is. */
+function patterns(texts: readonly string[] | null): string | null {
+  return texts === null ? null : JSON.stringify(texts.map((one) => one.replaceAll(/[[?]/g, '[$&]')));
+}
+
+function auditCheck(database: DatabaseSync) {
+  const one = database.prepare('SELECT hash FROM audit WHERE number = ?');
+  const behind = database.prepare('SELECT * FROM audit WHERE number > ? ORDER BY number LIMIT ?');
+  return {
+    checkAudit(from: AuditHead, limit: number, lookFor: string | null): AuditCheck {
+      const faults: AuditFault[] = [];
+      const start = from.number === 0 ? undefined : one.get(from.number);
+      if (from.number > 0 && (start === undefined || text(start, 'hash') !== from.hash)) faults.push({ kind: 'head' });
+      const rows = behind.all(from.number, limit);
+      let last = from;
+      let found = from.hash === lookFor;
+      for (const row of rows) {
+        const { number, hash, ...entry } = auditRow(row);
+        if (number !== last.number + 1) faults.push({ kind: 'missing', number: last.number + 1, through: number - 1 });
+        // Behind a gap the hash before is unknown: from the next entry on the chain is checked again.
+        else if (chainHash(last.hash, number, entry) !== hash) faults.push({ kind: 'altered', number });
+        last = { number, hash };
+        found ||= hash === lookFor;
+      }
+      return { faults, last, count: rows.length, found };
+    },
+  };
 }
 
 function auditRow(row: Row) {
