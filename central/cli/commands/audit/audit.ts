@@ -1,7 +1,7 @@
 // The commands on the audit log: list, show, verify, export.
 import type { Command, CommandCall } from '../../command.ts';
 import { cliFault } from '../../errors.ts';
-import { facts, recordOf, rowsOf, shown, table } from '../../print.ts';
+import { facts, recordOf, rowsOf, shown } from '../../print.ts';
 
 const FILTERS = {
   actor: { type: 'string', doc: 'only by this API token, or central; * stands for any text' },
@@ -35,7 +35,7 @@ export const auditCommands: readonly Command[] = [
       const query = { ...filtersOf(call), limit: call.number('limit') };
       const answer = await call.client.request('GET', '/audit', { query });
       call.answer(answer, () =>
-        table(
+        call.table(
           ['number', 'at', 'actor', 'address', 'action', 'target', 'ticket', 'comment'],
           rowsOf(answer, 'items').map((row) => [
             row['number'],
