@@ -12,6 +12,7 @@ import { escapeLine } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { AGENT_SCHEMA, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import type { Enrollment } from './enrollment/command.ts';
+import { DEFAULT_PROFILE, makeDefaultProfile } from './profile.ts';
 import { dialTargets, targetName } from './target.ts';
 
 const USAGE = `queue-agent ${VERSION}
@@ -132,8 +133,7 @@ function parse(args: readonly string[], own: Readonly<Record<string, { type: 'st
   const dash = wrongDash(parsed.positionals);
   if (dash !== undefined) throw new UsageError(dash);
   const { profile } = parsed.values;
-  const profileFolder =
-    typeof profile === 'string' ? profile : (process.env['QUEUE_AGENT_PROFILE'] ?? 'profiles/default');
+  const profileFolder = typeof profile === 'string' ? profile : (process.env['QUEUE_AGENT_PROFILE'] ?? DEFAULT_PROFILE);
   return {
     request: { profileFolder, environment: process.env, flags: parsed.values },
     values: parsed.values,
@@ -177,6 +177,7 @@ async function enrollCommand(args: readonly string[]): Promise<number> {
   const wait = text('wait') ?? String(WAIT_SECONDS);
   if (!/^\d{1,5}$/.test(wait)) throw new UsageError(`--wait is "${wait}"; allowed: seconds, from 0 to 99999`);
   const token = await enrollmentToken(values);
+  await ensureProfile(request);
   const conf = await loadAgentConf(request);
   const { enrollAgent } = await import('./enrollment/command.ts');
   const enrolled = await enrollAgent(conf, {
@@ -207,6 +208,12 @@ async function enrollCommand(args: readonly string[]): Promise<number> {
   return 0;
 }
 
+/** A machine that enrolls in a new folder gets the default profile there; one that was named must exist. */
+async function ensureProfile({ profileFolder, environment, flags }: AgentConfRequest): Promise<void> {
+  if (flags['profile'] !== undefined || environment['QUEUE_AGENT_PROFILE'] !== undefined) return;
+  if (await makeDefaultProfile(profileFolder)) printOut(`made the profile ${profileFolder} from the default one\n`);
+}
+
 /** Undefined: without a token, an administrator has to accept the agent. */
 async function enrollmentToken(values: Parsed['values']): Promise<string | undefined> {
   const [token, file] = [values['token'], values['token-file']];
@@ -229,6 +236,7 @@ async function requestCertificate(args: readonly string[]): Promise<number> {
   const { out } = values;
   if (typeof out !== 'string' || positionals.length > 0)
     throw new UsageError('certificate request needs --out FILE, and nothing else');
+  await ensureProfile(request);
   const conf = await loadAgentConf(request);
   const { writeRequest } = await import('./enrollment/offline.ts');
   const key = await writeRequest(conf, out);

@@ -71,6 +71,7 @@ const AGENT_ORDER = [
   'dial',
   'consumer-settings',
   'conf',
+  'profile',
   'target',
   'trust',
   'connection',
