@@ -19,7 +19,7 @@ describe('the default profile', () => {
       writeFileSync(join(packaged, 'conf', file), file);
     const made = join(folder, 'profiles/default');
     expect(await makeDefaultProfile(made, packaged)).toBe(true);
-    expect(readdirSync(join(made, 'conf'), { recursive: true }).toSorted()).toEqual([
+    expect(readdirSync(join(made, 'conf'), { recursive: true, encoding: 'utf8' }).toSorted()).toEqual([
       'agent.conf',
       'agent.local.conf',
       'security',
