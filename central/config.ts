@@ -37,13 +37,17 @@ export const CONFIG_ERRORS = {
     text: 'Unknown flag, or a flag without its value: {found}.',
     hint: 'docs/CONFIGURATION.md lists the flags; each but --central-agent takes a value (--log-level debug).',
   },
+  data_folder_empty: {
+    text: '{folder} does not hold the store of a Central.',
+    hint: 'Name the data folder of Central as at its start: --data-folder FOLDER, QUEUEGATE_DATA_FOLDER or data.folder in central.conf.',
+  },
   override_ports_equal: {
     text: '{one} ({oneOrigin}) and {other} ({otherOrigin}) are both {port}.',
     hint: 'Set a different port for each listener of this node; 0 takes any free one.',
   },
 } as const satisfies ErrorTable;
 
-const configFault = defineErrors(CONFIG_ERRORS);
+export const configFault = defineErrors(CONFIG_ERRORS);
 
 /** A port of this node in place of the parameter; null: the parameter applies. */
 const portOverride: SettingFormat<number | null> = {

@@ -11,12 +11,13 @@ import { changedSettings } from '../shared/settings/settings.ts';
 import { stopSignal } from '../shared/signals.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
 import { openLog, type Log } from '../shared/terminal/log.ts';
-import { printError, printsToTerminal } from '../shared/terminal/standard-streams.ts';
+import { printError, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
 import { shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral } from './central.ts';
 import { AUDIT_HEAD_FILE } from './composition/audit-verification.ts';
 import type { FirstStart } from './composition/first-start.ts';
+import { createAdministratorToken } from './composition/administrator-token.ts';
 import type { RunningCentral } from './composition/lifecycle.ts';
 import {
   ADMINISTRATOR_TOKEN_FILE,
@@ -34,9 +35,30 @@ import { openStoreFiles } from './store/open-store.ts';
 /** Longer than an orderly stop takes; then the process exits in any case. What was acknowledged is on disk. */
 const STOP_WITHIN_MS = 15_000;
 
+const COMMANDS = ['start', 'create-administrator-token'] as const;
+
+/** The command and what follows it; without one: start. */
+function readCommand([first, ...rest]: readonly string[]): {
+  readonly command: (typeof COMMANDS)[number];
+  readonly argv: readonly string[];
+} {
+  const command = COMMANDS.find((name) => name === first);
+  return command === undefined
+    ? { command: 'start', argv: first === undefined ? [] : [first, ...rest] }
+    : { command, argv: rest };
+}
+
 async function main(): Promise<number> {
-  const request = { argv: process.argv.slice(2), environment: { ...process.env } };
+  const { command, argv } = readCommand(process.argv.slice(2));
+  const request = { argv, environment: { ...process.env } };
   const config = await loadCentralConfig(request);
+  if (command === 'create-administrator-token') {
+    const file = await createAdministratorToken(config);
+    printOut(
+      `A new administrator's token is in ${file} (mode 0600). Start Central; "queuegate" on this host uses it.\n`,
+    );
+    return 0;
+  }
   // The Central agent inherits the environment: it must see neither Central's settings nor secrets.
   for (const name of Object.keys(process.env))
     if (/^QUEUEGATE_|^QUEUE_AGENT_TOKEN$|^CREDENTIALS_DIRECTORY$/i.test(name)) delete process.env[name];

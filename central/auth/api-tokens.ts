@@ -22,7 +22,7 @@ export interface Caller {
 interface ApiTokensOptions {
   readonly tokens: Pick<TokenStore, 'addApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'>;
   /** What comes of a wrong token before it is answered. */
-  readonly attempts: WrongAttempts;
+  readonly attempts: Pick<WrongAttempts, 'slow'>;
   readonly now: () => number;
 }
 
