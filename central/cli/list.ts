@@ -9,7 +9,7 @@ const DEFAULT_LIMIT = 100;
 export const LIST = {
   limit: { type: 'string', value: 'N', doc: 'at most this many; 100 unless set' },
   all: { type: 'boolean', doc: 'all of them' },
-  after: { type: 'string', value: 'CURSOR', doc: 'only what is behind this cursor' },
+  after: { type: 'string', value: 'CURSOR', doc: 'only items after this cursor' },
 } as const satisfies Readonly<Record<string, CommandOption>>;
 
 type Query = Readonly<Record<string, string | number | undefined>>;

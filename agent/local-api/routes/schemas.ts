@@ -51,7 +51,10 @@ export const POSTED = listOf({
       enum: ['stored', 'duplicate'],
       description: 'duplicate: this source and id was stored within seven days; nothing was stored again.',
     },
-    number: { ...countOrNull, description: 'In the log of events; null: of a duplicate that Central has already.' },
+    number: {
+      ...countOrNull,
+      description: 'Position in the log of events; null: a duplicate that Central already has.',
+    },
   },
   additionalProperties: false,
 }) satisfies JsonSchema;
@@ -66,7 +69,7 @@ export const COMMANDS = listOf({
 export const ACK = {
   type: 'object',
   required: ['through'],
-  properties: { through: { ...cursor, description: 'The cursor of the last command that was worked off.' } },
+  properties: { through: { ...cursor, description: 'The cursor of the last command that was processed.' } },
   additionalProperties: false,
 } as const satisfies JsonSchema;
 
@@ -92,7 +95,7 @@ export const ROTATED = {
   required: ['tokenFile', 'previousExpiresAt'],
   properties: {
     tokenFile: { ...text, description: 'The file with the new token.' },
-    previousExpiresAt: { ...time, description: 'Until then the token before stays valid.' },
+    previousExpiresAt: { ...time, description: 'Until then the previous token stays valid.' },
   },
   additionalProperties: false,
 } as const satisfies JsonSchema;
@@ -134,7 +137,7 @@ const CONNECTION = {
         },
       ],
     },
-    connectedAt: { ...timeOrNull, description: 'Since when it is online; null: it is not.' },
+    connectedAt: { ...timeOrNull, description: 'Online since this time; null: not online.' },
   },
 } as const satisfies JsonSchema;
 
@@ -197,10 +200,10 @@ export const DEAD_LETTERS = listOf({
   properties: {
     deadAt: time,
     direction: { enum: ['up', 'down'], description: 'up: an event; down: a command.' },
-    number: { ...countOrNull, description: 'In the log; null: in a log that Central has given up.' },
+    number: { ...countOrNull, description: 'Position in the log; null if Central has abandoned that log.' },
     id: text,
-    code: { ...text, description: 'Why it was given up.' },
-    detail: { ...textOrNull, description: 'What is wrong with it; null where the code says everything.' },
+    code: { ...text, description: 'Why it became a dead letter.' },
+    detail: { ...textOrNull, description: 'Describes the fault; null if the code says everything.' },
     text: { ...text, description: 'The message as it was sent.' },
   },
   additionalProperties: false,
@@ -249,7 +252,7 @@ const LIMIT = {
   type: 'integer',
   minimum: 1,
   maximum: MAX_ITEMS,
-  description: 'At most so many. Default: 100.',
+  description: 'At most this many. Default: 100.',
 } as const satisfies JsonSchema;
 
 export const NO_PARAMETERS = {} as const;
@@ -259,10 +262,10 @@ export const COMMAND_PARAMETERS = {
     type: 'integer',
     minimum: 0,
     maximum: MAX_WAIT_SECONDS,
-    description: 'Wait so long for a command when there is none. Default: 0.',
+    description: 'How long to wait for a command if there is none. Default: 0.',
   },
 } as const satisfies Readonly<Record<string, JsonSchema>>;
 export const LIST_PARAMETERS = {
   limit: LIMIT,
-  after: { type: 'string', minLength: 1, maxLength: 64, description: 'The `next` of the page before.' },
+  after: { type: 'string', minLength: 1, maxLength: 64, description: 'The `next` of the previous page.' },
 } as const satisfies Readonly<Record<string, JsonSchema>>;

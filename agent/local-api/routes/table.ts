@@ -47,7 +47,7 @@ export const ROUTES: readonly Route[] = [
     path: '/api/v1/events',
     POST: {
       id: 'postEvents',
-      summary: 'Posts events for Central, all or nothing. Answered when they are on disk.',
+      summary: 'Posts events for Central, all or nothing. The answer is sent when they are on disk.',
       who: 'any',
       parameters: NO_PARAMETERS,
       body: { types: EVENT_TYPES, schema: EVENTS },
@@ -60,8 +60,7 @@ export const ROUTES: readonly Route[] = [
     path: '/api/v1/commands',
     GET: {
       id: 'getCommands',
-      summary:
-        'The commands of the consumer that it has not acknowledged, oldest first; with Accept: text/event-stream as a stream.',
+      summary: 'The unacknowledged commands of the consumer, oldest first; with Accept: text/event-stream as a stream.',
       who: 'any',
       parameters: COMMAND_PARAMETERS,
       answers: { 200: { description: 'May be empty.', schema: COMMANDS, stream: 'text/event-stream' } },
@@ -86,7 +85,7 @@ export const ROUTES: readonly Route[] = [
     path: '/api/v1/consumers',
     GET: {
       id: 'listConsumers',
-      summary: 'All consumers, for the account of the agent; a consumer sees itself.',
+      summary: 'All consumers for the account of the agent; for a consumer only itself.',
       who: 'any',
       parameters: NO_PARAMETERS,
       answers: { 200: { description: 'default first.', schema: CONSUMERS } },
@@ -110,7 +109,7 @@ export const ROUTES: readonly Route[] = [
     path: '/api/v1/consumers/{consumer}/rotate-token',
     POST: {
       id: 'rotateToken',
-      summary: 'Makes another token for a consumer; the one before stays valid for 24 hours.',
+      summary: 'Creates a new token for a consumer; the previous one stays valid for 24 hours.',
       who: 'owner',
       parameters: NO_PARAMETERS,
       answers: { 201: { description: 'The new token is in the file.', schema: ROTATED } },
@@ -146,7 +145,7 @@ export const ROUTES: readonly Route[] = [
     path: '/api/v1/dead-letters',
     GET: {
       id: 'listDeadLetters',
-      summary: 'Messages that were given up, newest first; the last 1,000.',
+      summary: 'Messages that expired or were rejected, newest first; the last 1,000.',
       who: 'any',
       parameters: LIST_PARAMETERS,
       answers: { 200: { description: 'A page.', schema: DEAD_LETTERS } },

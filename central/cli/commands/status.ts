@@ -7,7 +7,7 @@ export const statusCommands: readonly Command[] = [
   {
     name: 'status',
     usage: '',
-    summary: 'what listens where and how encrypted; version; what is wrong',
+    summary: 'the listeners and their encryption, the version, and current problems',
     options: {},
     words: { least: 0, most: 0 },
     async run(call) {

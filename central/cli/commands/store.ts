@@ -79,7 +79,7 @@ export const storeCommands: readonly Command[] = [
         call.answer(
           { file, bytes: size, backup: facts },
           () =>
-            `Written to ${file} (${size} bytes), and read back with the password.\nWithout the password nobody can restore it.`,
+            `Written to ${file} (${size} bytes), and read back with the password.\nIt cannot be restored without the password.`,
         );
       } catch (error) {
         await unfinished.discard();

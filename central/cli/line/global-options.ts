@@ -29,5 +29,5 @@ export const GLOBAL_OPTIONS = {
   'no-color': { type: 'boolean', doc: 'no color on a terminal either (NO_COLOR)' },
   timeout: { type: 'string', value: 'DURATION', doc: 'how long to wait for an answer, such as 30s; 90s unless set' },
   verbose: { type: 'boolean', short: 'v', doc: 'each request with its status and id on the standard error' },
-  quiet: { type: 'boolean', short: 'q', doc: 'no notices beside the answer' },
+  quiet: { type: 'boolean', short: 'q', doc: 'only the answer, no notices' },
 } as const satisfies Readonly<Record<string, CommandOption>>;

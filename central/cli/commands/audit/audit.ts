@@ -69,7 +69,7 @@ export const auditCommands: readonly Command[] = [
     name: 'audit verify',
     usage: '[--head HASH]',
     summary: 'verify that no entry of the audit log was changed or removed',
-    help: 'Prints the hash of the newest entry, the head. Keep it elsewhere: with --head, a later verification shows that the log still has that\nentry, even if the whole log was rewritten since. The exit status is 1 when the log is not what it was.',
+    help: 'Prints the hash of the newest entry, the head. Keep it elsewhere: with --head, a later verification shows that the log still has that\nentry, even if the whole log was rewritten since. The exit status is 1 if the log is not valid.',
     options: { head: { type: 'string', doc: 'the hash of an entry that must be in the log' } },
     words: NONE,
     async run(call) {
