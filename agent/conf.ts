@@ -66,7 +66,7 @@ export const AGENT_SCHEMA = [
     format: proxyUrl,
     default: '',
     secret: true,
-    doc: 'HTTP proxy (CONNECT) through which Central is dialed; "none": directly. Not set: -Dhttps.proxyHost of jetty.jvm.args, else HTTPS_PROXY.',
+    doc: 'HTTP proxy (CONNECT) through which the agent connects to Central; "none": a direct connection. If not set: -Dhttps.proxyHost of jetty.jvm.args, otherwise HTTPS_PROXY.',
   },
   {
     name: 'central.proxy.passwordFile',
@@ -79,7 +79,7 @@ export const AGENT_SCHEMA = [
     format: jvmArgs,
     default: [],
     secret: true,
-    doc: 'From the field: -Djavax.net.ssl.trustStore, trustStorePassword and trustStoreType are used, and -Dhttps.proxyHost, https.proxyPort and http.nonProxyHosts; the rest is ignored. A relative trustStore is relative to the profile.',
+    doc: 'JVM arguments of existing installations. The agent uses -Djavax.net.ssl.trustStore, trustStorePassword and trustStoreType, and -Dhttps.proxyHost, https.proxyPort and http.nonProxyHosts; it ignores the rest. A relative trustStore is relative to the profile.',
   },
   {
     name: 'truststore',
@@ -92,13 +92,13 @@ export const AGENT_SCHEMA = [
     format: text(0, 1024),
     default: '',
     secret: true,
-    doc: 'Its password. Default: "changeit".',
+    doc: 'Password of the truststore. Default: "changeit".',
   },
   {
     name: 'enrollment.file',
     format: text(0, 4096),
     default: '',
-    doc: 'A file with a one-time enrollment, used once at the first start; relative to the profile.',
+    doc: 'File with a one-time enrollment, which is used at the first start; relative to the profile.',
   },
   { name: 'agent.name', format: hostName, default: '', doc: 'Name of this agent. Default: the name of the host.' },
   {
@@ -117,13 +117,13 @@ export const AGENT_SCHEMA = [
     name: 'data.folder',
     format: text(0, 4096),
     default: '',
-    doc: 'Folder for the key, the message logs and the state; relative to the working folder. Default: data/agent, or data/NAME for another profile than "default".',
+    doc: 'Folder for the key, the message logs and the state; relative to the working folder. Default: data/agent, or data/NAME for a profile other than "default".',
   },
   {
     name: 'local.api.port',
     format: wholeNumber(0, 65_535),
     default: 8888,
-    doc: 'Port of the local API on loopback; 0 takes any free one.',
+    doc: 'Port of the local API on loopback; 0 takes any free port.',
   },
   {
     name: 'local-api.socket',
@@ -153,7 +153,7 @@ export const AGENT_SCHEMA = [
     name: 'outbox.maxMessages',
     format: messages,
     default: 10_000,
-    doc: 'Maximum number of events that wait for Central; above it producers are refused. 10,000 are a day of a branch without a connection.',
+    doc: 'Maximum number of events that wait for Central; above it, producers are refused. 10,000 are the events of a branch during one day without a connection.',
   },
   {
     name: 'outbox.maxBytes',
@@ -165,7 +165,7 @@ export const AGENT_SCHEMA = [
     name: 'inbox.maxMessages',
     format: messages,
     default: 10_000,
-    doc: 'Maximum number of commands that wait for local programs; above it nothing more is acknowledged to Central.',
+    doc: 'Maximum number of commands that wait for local programs; above it, the agent acknowledges no more commands to Central.',
   },
   {
     name: 'inbox.maxBytes',

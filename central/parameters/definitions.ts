@@ -50,8 +50,7 @@ export const GROUPS = {
 const MIB = 1024 * 1024;
 const port = { type: 'integer', unit: 'port', minimum: 1, maximum: 65_535 } as const;
 const days = { type: 'integer', unit: 'days' } as const;
-const NEXT_SESSION =
-  'Holds for sessions that begin from now on; those that are open keep what they were welcomed with.';
+const NEXT_SESSION = 'Applies to sessions that begin after the change; open sessions keep the values of their welcome.';
 const AT_ONCE = 'At once.';
 
 export const DEFINITIONS = {
@@ -60,8 +59,9 @@ export const DEFINITIONS = {
     type: 'boolean',
     default: false,
     description:
-      'Unencrypted WebSocket (ws) for agents on other hosts. Off does not close the port: it then listens on the loopback addresses only (127.0.0.1, and ::1 where the host has IPv6), same port, never gone, because the Central agent on this host uses it.',
-    reason: 'The messages of agents cross networks of third parties: unencrypted must be a deliberate choice.',
+      'Unencrypted WebSocket (ws) for agents on other hosts. When it is off, the port is not closed: Central then listens on the same port of the loopback addresses only (127.0.0.1, and ::1 if the host has IPv6), because the Central agent on this host uses it.',
+    reason:
+      'The messages of agents cross networks of third parties: sending them unencrypted must be a deliberate choice.',
     applying:
       'The ws listener moves between all addresses and loopback. When it is switched off, the sessions of remote agents on ws are closed with the reason; those on loopback stay.',
   },
@@ -70,7 +70,7 @@ export const DEFINITIONS = {
     group: GROUPS.websocket,
     default: PLAIN_PORT,
     description: 'Port of the unencrypted WebSocket.',
-    reason: 'The number that firewalls and agent.conf files in the field have.',
+    reason: 'The port in existing firewall rules and agent.conf files.',
     applying: 'The listener moves. Open sessions stay; agents that reconnect must know the new port (agent.conf).',
   },
   'websocket.secure.enabled': {
@@ -78,7 +78,7 @@ export const DEFINITIONS = {
     type: 'boolean',
     default: true,
     description: 'Encrypted WebSocket (wss) for agents. Enrollment uses the same port.',
-    reason: 'Agents enroll and connect over it from the first minute: Central creates its own certificate.',
+    reason: 'Agents can enroll and connect over it from the first start, because Central creates its own certificate.',
     applying: 'The wss listener opens or closes. When it is switched off, its sessions are closed with the reason.',
   },
   'websocket.secure.port': {
@@ -86,7 +86,7 @@ export const DEFINITIONS = {
     group: GROUPS.websocket,
     default: SECURE_PORT,
     description: 'Port of the encrypted WebSocket; the only one that a firewall must allow.',
-    reason: 'The number that firewalls and agent.conf files in the field have.',
+    reason: 'The port in existing firewall rules and agent.conf files.',
     applying: 'The listener moves. Open sessions stay; agents that reconnect must know the new port (agent.conf).',
   },
   'websocket.secure.clientAuth': {
@@ -95,11 +95,11 @@ export const DEFINITIONS = {
     allowed: ['none', 'optional', 'required'],
     default: 'none',
     description:
-      'Client certificates on the encrypted WebSocket: not requested, validated when there is one, or required of every agent. The certificate must be issued by this Central for the key that the agent signs with; it never replaces the signature. Enrollment keeps working without one.',
+      'Client certificates on the encrypted WebSocket. none: not requested. optional: validated if the agent sends one. required: every agent must send one. The certificate must be issued by this Central for the key that the agent signs with. It never replaces the signature. Enrollment always works without a client certificate.',
     reason:
-      'Each agent proves its key by a signature anyway. Every enrolled agent has a certificate, so that it can be required where policies demand mutual TLS.',
+      'Each agent proves its key by a signature in any case. Every enrolled agent has a certificate, so that you can require it if policies demand mutual TLS.',
     applying:
-      "Applies to new connections. Proxies that end TLS in front of Central cannot show an agent's certificate: behind them leave it at none or optional.",
+      "Applies to new connections. Proxies that terminate TLS in front of Central cannot present an agent's certificate: with such proxies, use none or optional.",
   },
   'websocket.trustedProxies': {
     group: GROUPS.websocket,
@@ -108,8 +108,8 @@ export const DEFINITIONS = {
     maxItems: 64,
     default: [],
     description:
-      'Addresses of proxies and balancers in front of Central, as CIDR (10.0.0.0/8) or single addresses. Only from these are X-Forwarded-For, X-Forwarded-Proto and PROXY protocol headers of version 2 (on the two agent ports, before TLS) taken for the origin of a connection, and a session without channel binding accepted. X-Forwarded-For must end with a bare address: without one the origin counts as remote, as unencrypted unless X-Forwarded-Proto says https, and shares its limits with all others of that proxy. After a PROXY protocol header the forwarding headers count only if the address that it names is a trusted proxy, too.',
-    reason: 'A proxy is named, never guessed: a listed address may declare the origin of a connection.',
+      'Addresses of proxies and balancers in front of Central, as CIDR (10.0.0.0/8) or single addresses. Central determines the origin of a connection from X-Forwarded-For, X-Forwarded-Proto and PROXY protocol headers of version 2 (on the two agent ports, before TLS) only if they come from these addresses. On wss, it accepts a session without channel binding only from these addresses. X-Forwarded-For must end with a bare address. Without one, Central treats the origin as remote, and as unencrypted unless X-Forwarded-Proto says https; it shares its limits with all other connections of that proxy. After a PROXY protocol header, Central uses the forwarding headers only if the address in it is that of a trusted proxy, too.',
+    reason: 'A proxy must be named, because a listed address can declare any origin of a connection.',
     applying: 'Applies to new connections.',
   },
 
@@ -118,7 +118,7 @@ export const DEFINITIONS = {
     group: GROUPS.https,
     default: 8443,
     description: 'Port of the administration (REST) over HTTPS.',
-    reason: 'The number that administrators are used to.',
+    reason: 'The port that administrators are used to.',
     applying:
       'The admin listener moves; requests in progress are finished. With commit-confirm, the confirmation must come over the new port.',
   },
@@ -128,8 +128,9 @@ export const DEFINITIONS = {
     default: 8080,
     description:
       'Port of the administration (REST) over plain HTTP, on the loopback addresses of this host only. The command line uses it.',
-    reason: 'The number that administrators are used to; loopback only, so no token crosses a network unencrypted.',
-    applying: 'The admin listener moves; requests in progress are finished. Set it for the command line with --url.',
+    reason: 'The port that administrators are used to; loopback only, so no token crosses a network unencrypted.',
+    applying:
+      'The admin listener moves; requests in progress are finished. Pass the new port to the command line with --url.',
   },
 
   'certificate.distinguishedName': {
@@ -163,7 +164,7 @@ export const DEFINITIONS = {
     maximum: 825,
     default: 365,
     description:
-      "Lifetime of the certificates that Central's authority issues for Central itself: the server certificate, and that of the signing key. Both are renewed when a third of it is left.",
+      "Lifetime of the certificates that Central's authority issues for Central itself: the server certificate, and that of the signing key. Both are renewed when a third of their lifetime is left.",
     reason: 'A year leaves four months for the renewal; some TLS clients refuse more than 825 days.',
     applying: 'Applies to new certificates.',
   },
@@ -174,7 +175,8 @@ export const DEFINITIONS = {
     maximum: 36_500,
     default: 7300,
     description: 'Lifetime of the roots that Central creates for its authority. No certificate outlives its root.',
-    reason: 'Twenty years: every agent trusts it, and all are cut off when it expires. It is replaced long before.',
+    reason:
+      'Twenty years: every agent trusts the root, and no agent can connect after it has expired. The root is replaced long before that.',
     applying: 'Applies to new roots.',
   },
 
@@ -184,7 +186,7 @@ export const DEFINITIONS = {
     allowed: ['token', 'approve', 'closed'],
     default: 'token',
     description:
-      'How machines become agents. token: with an enrollment token that an administrator created. approve: also without one; then an administrator compares the thumbprint of its key and accepts it. closed: not at all; recovery codes of existing agents still work.',
+      "How machines become agents. token: with an enrollment token that an administrator created. approve: also without a token; an administrator then compares the thumbprint of the machine's key and accepts the request. closed: not at all; recovery codes of existing agents still work.",
     reason: 'Without a token no machine can enroll or send a request; closed is for installations that are complete.',
     applying: AT_ONCE,
   },
@@ -194,9 +196,9 @@ export const DEFINITIONS = {
     allowed: ['certificate-or-key', 'certificate'],
     default: 'certificate-or-key',
     description:
-      'What an agent needs in addition to its key, with which it signs each hello. certificate: a certificate that this Central issued to it, which is valid (or expired within agents.certificate.graceDays) and not revoked. certificate-or-key: an agent without a known certificate is accepted, too. An agent that has one is always checked by its certificate, never by its key alone.',
+      'What an agent needs in addition to the key with which it signs each hello. certificate: a certificate that this Central issued to it, and that is valid (or expired within agents.certificate.graceDays) and not revoked. certificate-or-key: an agent without a known certificate is accepted, too. An agent with a known certificate is always checked by it, never by its key alone.',
     reason:
-      'Enrollment gives every agent a certificate. Those that enrolled before Central recorded certificates connect by their key once, and receive one immediately; when none are left, certificate is the stricter choice.',
+      'Enrollment gives every agent a certificate. Agents that enrolled before Central recorded certificates connect once with their key, and receive a certificate immediately. When no such agents are left, certificate is the stricter choice.',
     applying:
       'Applies to new connections. Agents that are online and would be refused are named in the report. A refused agent retries automatically.',
   },
@@ -207,9 +209,9 @@ export const DEFINITIONS = {
     maximum: 3650,
     default: 30,
     description:
-      'How long after the expiry of its certificate an agent may still connect to renew it, which it does immediately. Later it needs a recovery code.',
+      'How long an agent may still connect after its certificate has expired. It then renews the certificate immediately. After this time it needs a recovery code.',
     reason:
-      'A branch that was closed for the holidays reconnects automatically; one that was away for longer needs an administrator.',
+      'A branch that was closed for the holidays reconnects automatically; one that was offline for longer needs an administrator.',
     applying: 'Applies to new connections.',
   },
   'agents.certificate.lifetimeDays': {
@@ -218,7 +220,7 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 3650,
     default: 365,
-    description: "How long an agent's certificate is valid. Agents renew theirs automatically when half of it is over.",
+    description: "How long an agent's certificate is valid. Agents renew it automatically after half of its lifetime.",
     reason: 'A machine that was in storage for half a year reconnects with a certificate that is still valid.',
     applying: 'Applies to new certificates.',
   },
@@ -230,7 +232,7 @@ export const DEFINITIONS = {
     maximum: 100_000,
     default: 10_000,
     description:
-      'How many agents this installation is meant for. It determines how many connections are admitted at once and per second; the rest are asked to retry later.',
+      'How many agents this installation is intended for. It determines how many connections are admitted at once and per second; the rest are asked to retry later.',
     reason: 'Ten thousand idle sessions fit into the memory of a small server.',
     applying: 'Applies to new connections; no session ends.',
   },
@@ -255,7 +257,8 @@ export const DEFINITIONS = {
     maximum: 120,
     default: 10,
     description: 'How long a connection may take from its first byte to the welcome, TLS included.',
-    reason: 'Long enough for a slow line with three losses, short enough that half-open connections do not accumulate.',
+    reason:
+      'Long enough for a slow line with three lost packets, short enough that half-open connections do not accumulate.',
     applying: 'Applies to new connections.',
   },
   'agents.windowItems': {
@@ -265,7 +268,7 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 100_000,
     default: LIMITS.windowItems,
-    description: 'Messages of one direction of one agent that may be sent and not yet acknowledged.',
+    description: 'How many messages may be sent and not yet acknowledged, for each agent and direction.',
     reason: 'Several commits of a slow disk fit into it.',
     applying: NEXT_SESSION,
   },
@@ -276,7 +279,8 @@ export const DEFINITIONS = {
     minimum: 64 * 1024,
     maximum: 256 * MIB,
     default: LIMITS.windowBytes,
-    description: 'Bytes of one direction of one agent that may be sent and not yet acknowledged. At least one frame.',
+    description:
+      'How many bytes may be sent and not yet acknowledged, for each agent and direction. At least one frame.',
     reason: 'Four full frames keep a long line busy.',
     applying: NEXT_SESSION,
   },
@@ -287,8 +291,8 @@ export const DEFINITIONS = {
     minimum: SMALLEST_MAX_FRAME_BYTES,
     maximum: 16 * MIB,
     default: LIMITS.maxFrameBytes,
-    description: 'Largest WebSocket frame that either side takes. At least twice the largest message.',
-    reason: 'Bounds what one peer can make the other hold in memory.',
+    description: 'Largest WebSocket frame that either side accepts. At least twice the largest message.',
+    reason: 'Limits how much memory one peer can use on the other side.',
     applying: NEXT_SESSION,
   },
   'agents.maxMessageBytes': {
@@ -299,8 +303,8 @@ export const DEFINITIONS = {
     maximum: LIMITS.maxMessageBytes,
     default: LIMITS.maxMessageBytes,
     description:
-      'Largest message that producers may send, as JSON text in UTF-8: at the REST API, and at the local API of agents. What was accepted before it was lowered is still delivered.',
-    reason: 'Messages are notes, not files; four of them share a frame.',
+      'Largest message that producers may send, as JSON text in UTF-8: at the REST API, and at the local API of agents. Messages that were accepted before the limit was lowered are still delivered.',
+    reason: 'Messages are short, not files; one frame has the size of four of the largest.',
     applying: `${AT_ONCE} ${NEXT_SESSION}`,
   },
   'agents.slowPeerSeconds': {
@@ -313,7 +317,7 @@ export const DEFINITIONS = {
     description:
       'How long an agent may leave data unread before its connection is closed. Its messages are kept for it.',
     reason:
-      'A line that is only slow gets a full minute; a frozen machine holds memory of Central no longer than that.',
+      'An agent on a slow line gets a full minute; a frozen machine does not occupy memory of Central for longer than that.',
     applying: NEXT_SESSION,
   },
   'agents.outbox.maxMessages': {
@@ -324,8 +328,8 @@ export const DEFINITIONS = {
     maximum: 10_000_000,
     default: 10_000,
     description:
-      'Messages that may wait for one agent. Beyond it, new ones are refused (503 outbox_full); nothing is dropped.',
-    reason: 'A day of a message every eight seconds.',
+      'How many messages may wait for one agent. Above this limit, new ones are refused (503 outbox_full); nothing is dropped.',
+    reason: 'One message every eight seconds for a day.',
     applying: 'At once; what already waits stays.',
   },
   'agents.outbox.maxBytes': {
@@ -335,8 +339,8 @@ export const DEFINITIONS = {
     minimum: 64 * 1024,
     maximum: 4096 * MIB,
     default: 16 * MIB,
-    description: 'Bytes of messages that may wait for one agent. At least one of the largest messages.',
-    reason: 'A thousand agents that are all offline take 16 GiB at most.',
+    description: 'How many bytes of messages may wait for one agent. At least the size of the largest message.',
+    reason: 'A thousand agents that are all offline use 16 GiB at most.',
     applying: 'At once; what already waits stays.',
   },
   'agents.eventsPerDay': {
@@ -347,9 +351,9 @@ export const DEFINITIONS = {
     maximum: 1_000_000_000,
     default: 0,
     description:
-      'Events that Central accepts from one agent within a day (UTC), duplicates and rejected ones included; 0: no limit. Beyond it the agent is asked to pause: its events wait on its own disk, in its outbox, and nothing is lost. The incident events_per_day names the agent.',
+      'Events that Central accepts from one agent within a day (UTC), duplicates and rejected ones included; 0: no limit. Above this limit, Central asks the agent to pause: its events wait on its own disk, in its outbox, and nothing is lost. The incident events_per_day names the agent.',
     reason:
-      'The disk reserve protects Central without guessing how many events a site has; a limit is for sites whose volume is known.',
+      'The disk reserve protects Central even if the number of events is unknown. Set a limit for sites whose volume you know.',
     applying: 'At once; a paused agent continues within a minute.',
   },
   'agents.drain.spreadSeconds': {
@@ -372,9 +376,9 @@ export const DEFINITIONS = {
     maximum: 90,
     default: 7,
     description:
-      'How long Central remembers source and id of each message; a duplicate within this time is accepted and not stored twice.',
+      'How long Central remembers source and id of each message; a duplicate within this time is accepted, but not stored again.',
     reason: 'A branch that was cut off over a long weekend can still resend without duplicates.',
-    applying: 'At the next pruning; what was forgotten is not restored.',
+    applying: 'At the next pruning. Deleted entries are not restored.',
   },
   'events.retentionDays': {
     ...days,
@@ -384,8 +388,8 @@ export const DEFINITIONS = {
     default: 30,
     description:
       'How long events stay readable through the events API. At least as long as messages.deduplicationDays.',
-    reason: 'A consumer that was broken for a month finds everything.',
-    applying: 'At the next pruning; what was deleted is not restored.',
+    reason: 'A consumer that was out of service for a month still finds everything.',
+    applying: 'At the next pruning. Deleted entries are not restored.',
   },
   'deadLetters.retentionDays': {
     ...days,
@@ -395,7 +399,7 @@ export const DEFINITIONS = {
     default: 30,
     description: 'How long expired and rejected messages stay readable, with the reason.',
     reason: 'Long enough to find out where a message went.',
-    applying: 'At the next pruning; what was deleted is not restored.',
+    applying: 'At the next pruning. Deleted entries are not restored.',
   },
   'deadLetters.maxPerAgent': {
     group: GROUPS.messages,
@@ -405,8 +409,8 @@ export const DEFINITIONS = {
     maximum: 1_000_000,
     default: 10_000,
     description:
-      'Dead letters that are kept of one agent in each direction. The oldest of that agent are replaced by newer ones; how many is counted in the incident dead_letters_dropped and in the metrics.',
-    reason: 'As many as the default outbox of an agent: when all of it expires at once, each message stays readable.',
+      'How many dead letters of one agent are kept in each direction. Above this limit, newer ones replace the oldest of that agent; the incident dead_letters_dropped and the metrics count the replaced ones.',
+    reason: 'The same as the default outbox of an agent: if all its messages expire at once, each one stays readable.',
     applying: 'At the next dead letter of an agent, or the next pruning.',
   },
   'deadLetters.maxBytesPerAgent': {
@@ -417,9 +421,9 @@ export const DEFINITIONS = {
     maximum: 4096 * MIB,
     default: 16 * MIB,
     description:
-      'Bytes of dead letters that are kept of one agent in each direction. The oldest of that agent are replaced, as with deadLetters.maxPerAgent.',
+      'How many bytes of dead letters of one agent are kept in each direction. Above this limit, the oldest of that agent are replaced, as with deadLetters.maxPerAgent.',
     reason:
-      'As many as the default outbox of an agent holds; an agent that sends nothing but invalid messages takes no more of the disk.',
+      'The same as the default outbox of an agent: an agent that sends only invalid messages uses no more disk space than this.',
     applying: 'At the next dead letter of an agent, or the next pruning.',
   },
 
@@ -431,9 +435,9 @@ export const DEFINITIONS = {
     maximum: 1024 * 1024 * MIB,
     default: 512 * MIB,
     description:
-      'Free disk space that new messages and enrollments never use, on the file system of the data folder; at most a quarter of it counts. Below it agents keep their messages on their own disks, REST refuses commands and enrollments with 503 store_reserve, and everything that an administrator does still works. At twice this size the status, the log and the metrics warn. 0: no reserve; then a full disk ends Central in order.',
+      'Free disk space on the file system of the data folder that new messages and enrollments never use. The reserve is at most a quarter of the file system. When less is free, agents keep their messages on their own disks, REST refuses commands and enrollments with 503 store_reserve, and all actions of administrators still work. At twice this size, the status, the log and the metrics warn. 0: no reserve; if the disk is full, Central then shuts down in order.',
     reason:
-      "SQLite's log may grow to 128 MiB and is then copied into the database; the other half is for administrators, certificates and the pruning itself.",
+      'The log of SQLite can grow to 128 MiB and is then copied into the database, which needs half of the reserve. The other half is for administrators, certificates and pruning.',
     applying: 'Within two seconds.',
   },
 } as const satisfies Readonly<Record<string, ParameterDefinition>>;
