@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+// The command queue-agent.
+'use strict';
+require('./start.cjs')('agent/cli');
