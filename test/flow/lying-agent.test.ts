@@ -24,10 +24,13 @@ async function online(order: HelloOrder): Promise<RawAgent> {
 
 /** Waits until the bundle that it was sent last has so many roots. */
 async function sentRoots(raw: RawAgent, count: number): Promise<void> {
-  await until(() => {
-    const last = raw.frames.findLast(({ type }) => type === 'trust');
-    return String(last?.['pem']).split('BEGIN CERTIFICATE').length - 1 === count ? true : undefined;
-  });
+  const roots = (frame?: Record<string, unknown>): number =>
+    String(frame?.['pem']).split('BEGIN CERTIFICATE').length - 1;
+  await until(
+    () => roots(raw.frames.findLast(({ type }) => type === 'trust')) === count || undefined,
+    15_000,
+    () => `${count} roots were not sent last: ${JSON.stringify(raw.frames.map((f) => [f.type, roots(f)]))}`,
+  );
 }
 
 const rotate = (step: string) => central.rest('POST', `/ca/rotation/${step}`);

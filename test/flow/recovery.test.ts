@@ -179,7 +179,7 @@ describe('an agent that is cut off', SLOW, () => {
       ...agentFlags(fresh, 'branch-13'),
     ]);
     expect(enrolling).toMatchObject({ code: 1 });
-    expect(enrolling.stderr).toContain(`queuegate agents recovery-code create ${String(id)}`);
+    expect(enrolling.stderr).toContain('"queuegate agents recovery-code create branch-13"');
     const made = await central.cli('agents', 'recovery-code', 'create', 'branch-13');
     const [line = ''] = /queue-agent recover .*--code-file \S+$/m.exec(made.stdout) ?? [];
     expect(line).toMatch(/--central-host \S+:\d+ --agent-name branch-13 --code-file/);

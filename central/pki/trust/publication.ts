@@ -72,6 +72,8 @@ export class TrustPublication {
   /** Agents whose answer is being written, with the newest one that came meanwhile: one write at a time. */
   readonly #writing = new Map<string, { next: readonly string[] | undefined }>();
   #published: string;
+  /** What a session was sent last, perhaps before the look that finds the change: it may be withdrawn before that look. */
+  #lastSent: string;
   #againAt: number;
   #state: 'new' | 'running' | 'stopped' = 'new';
   #cancelTick: (() => void) | undefined;
@@ -80,6 +82,7 @@ export class TrustPublication {
   constructor(options: TrustPublicationOptions) {
     this.#options = options;
     this.#published = options.bundle.thumbprints().join();
+    this.#lastSent = this.#published;
     this.#againAt = options.now() + AGAIN_MS;
   }
 
@@ -157,7 +160,9 @@ export class TrustPublication {
     this.#cancelLook = after(LOOK_MS, () => this.#look());
     const thumbprints = bundle.thumbprints();
     const changed = thumbprints.join() !== this.#published;
-    if (!changed && now() < this.#againAt) return;
+    const outdated = thumbprints.join() !== this.#lastSent;
+    if (!changed && !outdated && now() < this.#againAt) return;
+    this.#lastSent = thumbprints.join();
     this.#againAt = now() + AGAIN_MS;
     const agentIds: string[] = [];
     sessions.each(({ facts }) => agentIds.push(facts.agentId));
@@ -202,6 +207,7 @@ export class TrustPublication {
     const outdated = this.#sent.get(session)?.symmetricDifference(new Set(thumbprints)).size ?? 0;
     if (outdated === 0 && trusted !== null && isSame(trusted, thumbprints)) return;
     this.#sent.set(session, new Set(thumbprints));
+    this.#lastSent = thumbprints.join();
     session.sendControl({
       type: 'trust',
       pem: certificates,

@@ -146,6 +146,24 @@ describe('what agents are to trust', () => {
     publication.stop();
   });
 
+  it('is sent again when it is as it was before anybody looked, to an agent that was sent another one meanwhile', async () => {
+    const { join, pass, bundle, publication } = setUp();
+    publication.start();
+    bundle.roots = ['r1', 'r2'];
+    const session = join('a');
+    await pass(100);
+    expect(session.sent.map((frame) => (frame.type === 'trust' ? frame.pem : ''))).toEqual(['r1\nr2']);
+    publication.onFrame(session, { type: 'trusted', thumbprints: ['r1', 'r2'] });
+    bundle.roots = ['r1'];
+    await pass(2_000);
+    expect(session.sent.at(-1)).toMatchObject({ type: 'trust', pem: 'r1' });
+    publication.onFrame(session, { type: 'trusted', thumbprints: ['r1'] });
+    const { length } = session.sent;
+    await pass(60_000);
+    expect(session.sent.length).toBe(length);
+    publication.stop();
+  });
+
   it('keeps why somebody refuses, says it once, tries again in ten minutes, and forgets it when he takes it', async () => {
     const { join, pass, publication, warnings } = setUp();
     publication.start();
