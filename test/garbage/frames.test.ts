@@ -465,8 +465,8 @@ describe('items of a messages frame', () => {
       expect.objectContaining({ id: 'ok', data: JSON.parse('{"__proto__":1,"constructor":2}') as unknown }),
     ]);
     const { body } = await central.rest('GET', `/dead-letters?agent=${stranger.id}&limit=100`);
-    const halves = (body.items as { reason: string; count: number; text: string }[]).filter(({ reason }) =>
-      reason.includes('/id holds'),
+    const halves = (body.items as { detail: string; count: number; text: string }[]).filter(({ detail }) =>
+      detail.includes('/id holds'),
     );
     expect(halves.map(({ count, text }) => [count, text.split('\n').length])).toEqual([[2, 2]]);
   });

@@ -63,9 +63,9 @@ describe('queuegate store backup and queuegate store restore', () => {
       '--password-file',
       await passwordFile('another password'),
     );
-    expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('(backup_password_wrong)')]);
+    expect([wrong.code, wrong.stderr]).toEqual([6, expect.stringContaining('(backup_password_wrong)')]);
     const none = await site.central.cli('store', 'restore', flags[1] ?? '', '--yes', ...flags);
-    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('(backup_unknown)')]);
+    expect([none.code, none.stderr]).toEqual([6, expect.stringContaining('(backup_unknown)')]);
     expect((await site.central.rest('GET', '/status')).body.startedAt).toBe(running.startedAt);
     expect((await readdir(site.central.folder)).filter((name) => /restore/.test(name))).toEqual([]);
 
