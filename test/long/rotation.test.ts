@@ -334,7 +334,7 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'switch');
     expect((await central.rest('GET', '/server-certificate')).body.current).toMatchObject({
       origin: 'issued',
-      issuer: expect.stringMatching(/OU=\d{4}-/),
+      issuerSubject: expect.stringMatching(/OU=\d{4}-/),
     });
     for (const root of [oldRoot, newRoot]) expect(await shownTo(central.ports.wss, root)).toBe('trusted');
     await restart();
