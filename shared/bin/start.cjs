@@ -25,7 +25,7 @@ module.exports = function start(program) {
     );
     process.exit(1);
   }
-  var root = path.join(__dirname, '..');
+  var root = path.join(__dirname, '../..');
   var built = path.join(root, 'dist', program + '.js');
   var file = fs.existsSync(built) ? built : path.join(root, program + '.ts');
   process.argv[1] = file;

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { VERSION } from '../shared/version.ts';
+import { VERSION } from '../../shared/version.ts';
 
-const ROOT = join(import.meta.dirname, '..');
+const ROOT = join(import.meta.dirname, '../..');
 const { bin } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { bin: Record<string, string> };
 
 /** A Node.js of the system that is older than the one of the project. */
@@ -34,7 +34,7 @@ describe('the commands of the package', () => {
   );
 
   it('check the version with a syntax that an old Node.js reads', () => {
-    for (const file of [...Object.values(bin), 'bin/start.cjs'])
+    for (const file of [...Object.values(bin), 'shared/bin/start.cjs'])
       expect(readFileSync(join(ROOT, file), 'utf8')).not.toMatch(/=>|`|\bconst\b|\blet\b|\?\.|\?\?|^import /m);
   });
 });
