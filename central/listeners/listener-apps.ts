@@ -47,6 +47,8 @@ interface ListenerAppsOptions {
   readonly deadlineMs: () => number;
   /** Connections that may wait for their welcome; also on each of the agents' ports before they are WebSockets. */
   readonly maxHandshakes: () => number;
+  /** How many sessions are open. */
+  readonly sessions: () => number;
   readonly descriptors: Pick<Descriptors, 'handshakes' | 'administration'>;
   /** A connection or an enrollment failed. */
   readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
@@ -137,7 +139,7 @@ interface ServerFeed {
 
 /** Makes the server of a listener. The bounds per address are shared by all listeners. */
 function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?: TlsServer) => ServerFeed {
-  const { deadlineMs, maxHandshakes, trustedProxies, descriptors } = options;
+  const { deadlineMs, maxHandshakes, sessions, trustedProxies, descriptors } = options;
   const shared = {
     turns: new Turns(),
     rate: new RequestRate(),
@@ -155,7 +157,7 @@ function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?
       ...(forAgents ? { proxies: trustedProxies } : {}),
       places: new Places(
         forAgents
-          ? () => Math.min(descriptors.handshakes, Math.max(FEWEST_AGENT_PLACES, maxHandshakes()))
+          ? () => Math.min(descriptors.handshakes(sessions()), Math.max(FEWEST_AGENT_PLACES, maxHandshakes()))
           : () => Math.min(descriptors.administration, ADMIN_PLACES),
       ),
       turns: shared.turns,

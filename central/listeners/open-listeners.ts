@@ -70,6 +70,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     asksForCertificate: values()['websocket.secure.clientAuth'] !== 'none',
     deadlineMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     maxHandshakes: () => maxHandshakes(values()['agents.max']),
+    sessions: () => sessions.size,
     descriptors,
     onFailure: (listener, fault, address) => {
       handshakeFailures.record(listener, fault, address);

@@ -43,7 +43,9 @@ export class Admission {
 
   constructor(port: AdmissionPort) {
     this.#port = port;
-    this.#places = new Places(() => Math.min(port.descriptors.handshakes, maxHandshakes(port.maxAgents())));
+    this.#places = new Places(() =>
+      Math.min(port.descriptors.handshakes(port.sessions()), maxHandshakes(port.maxAgents())),
+    );
   }
 
   get pendingHandshakes(): number {

@@ -6,9 +6,12 @@ import { problemOf, type Problem } from '../../problems.ts';
 
 /** For what is opened after the shares were computed: ten listening sockets, files of a backup, name resolution. */
 const RESERVED = 16;
-/** Of what is left: for each of the two listeners of the administration, and for each of the three kinds of handshakes. */
+/** Of what is left, for each of the two listeners of the administration. */
 const ADMINISTRATION_SHARE = 1 / 8;
+/** Of what agents have: never for sessions, so that those beyond their number can be asked to retry later. */
 const HANDSHAKE_SHARE = 1 / 8;
+/** Connections of agents that are not welcomed: on the ws listener, on the wss listener, and upgraded ones. */
+const HANDSHAKE_KINDS = 3;
 /** A page of a browser opens several connections. */
 const FEWEST_FOR_ADMINISTRATION = 3;
 const LOG_EVERY_MS = 60_000;
@@ -17,10 +20,10 @@ const SHOWN_MS = 300_000;
 const NO_LIMIT = Number.MAX_SAFE_INTEGER;
 
 interface Shares {
-  /** Sessions of agents. */
+  /** Sessions of agents, at most. */
   readonly sessions: number;
-  /** Connections of one agent listener that are not upgraded, and upgraded ones that are not welcomed: each. */
-  readonly handshakes: number;
+  /** Handshakes of one kind, while so many sessions are open: what sessions do not use is free for them. */
+  readonly handshakes: (openSessions: number) => number;
   /** Connections of one listener of the administration. */
   readonly administration: number;
 }
@@ -37,8 +40,12 @@ export interface Descriptors extends Shares {
 export function shareDescriptors(limit: number, used: number): Shares {
   const left = Math.max(0, limit - used - RESERVED);
   const administration = Math.max(FEWEST_FOR_ADMINISTRATION, Math.floor(left * ADMINISTRATION_SHARE));
-  const handshakes = Math.max(1, Math.floor(left * HANDSHAKE_SHARE));
-  return { administration, handshakes, sessions: Math.max(1, left - 2 * administration - 3 * handshakes) };
+  const agents = Math.max(1 + HANDSHAKE_KINDS, left - 2 * administration);
+  return {
+    administration,
+    sessions: agents - Math.max(HANDSHAKE_KINDS, Math.floor(agents * HANDSHAKE_SHARE)),
+    handshakes: (openSessions) => Math.max(1, Math.floor((agents - openSessions) / HANDSHAKE_KINDS)),
+  };
 }
 
 /** To be called when the store is open and nothing listens yet. `maxAgents`: the parameter agents.max, for a warning. */

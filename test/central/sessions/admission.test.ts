@@ -8,7 +8,7 @@ const causeOf = (refused: unknown): unknown => ((refused as Error).cause as Code
 function admission(maxAgents: number, sessions = 0, few: Partial<Descriptors> = {}): Admission {
   const descriptors = {
     sessions: 1_000,
-    handshakes: 100_000,
+    handshakes: () => 100_000,
     limit: 4_096,
     onSessionsFull: vi.fn<() => void>(),
     ...few,
@@ -55,7 +55,7 @@ describe('handshakes', () => {
   });
 
   it('are no more at once than there are file descriptors for them', () => {
-    const few = admission(10_000, 0, { handshakes: 3 });
+    const few = admission(10_000, 0, { handshakes: () => 3 });
     for (let i = 0; i < 3; i += 1) (few.enter(`192.0.2.${i}`, () => expect.unreachable()) as Admitted).works();
     expect((few.enter('192.0.2.9', () => undefined) as CodedError).code).toBe('busy');
   });

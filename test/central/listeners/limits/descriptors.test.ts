@@ -11,13 +11,19 @@ describe('the file descriptors', () => {
     [65_536, 60],
   ])('of a limit of %i are divided so that all shares together fit, and each kind has some', (limit, used) => {
     const { sessions, handshakes, administration } = shareDescriptors(limit, used);
-    expect(Math.min(sessions, handshakes, administration)).toBeGreaterThan(0);
-    expect(sessions + 3 * handshakes + 2 * administration).toBeLessThanOrEqual(Math.max(10, limit - used - 16));
+    for (const open of [0, Math.floor(sessions / 2), sessions]) {
+      expect(Math.min(sessions, handshakes(open), administration)).toBeGreaterThan(0);
+      expect(open + 3 * handshakes(open) + 2 * administration).toBeLessThanOrEqual(Math.max(10, limit - used - 16));
+    }
+  });
+
+  it('of a limit of 20,000 let 5,000 agents of an installation that restarts connect at once', () => {
+    expect(shareDescriptors(20_000, 60).handshakes(0)).toBeGreaterThan(4_900);
   });
 
   it('bound nothing where the system names no limit', () => {
     const { sessions, handshakes, administration } = shareDescriptors(Number.MAX_SAFE_INTEGER, 0);
-    expect(Math.min(sessions, handshakes, administration)).toBeGreaterThan(1_000_000);
+    expect(Math.min(sessions, handshakes(0), administration)).toBeGreaterThan(1_000_000);
   });
 
   it('are a warning at the start when they are fewer than agents.max, and once a minute when they are used up', () => {
