@@ -43,10 +43,16 @@ interface PemReport {
   onFault?(fault: PemFault): void;
 }
 
+/** Blocks without their end that are passed over: each costs an error with its stack, and a file of thousands is not a bundle. */
+const MAX_FAULTS = 1_000;
+
 /** Each block in turn. Throws PemFault. */
 export function* pemBlocks(text: string, limits: PemLimits, report: PemReport = {}): Generator<PemBlock> {
+  let faults = 0;
   const fail = (fault: PemFault): void => {
     if (report.onFault === undefined) throw fault;
+    faults += 1;
+    if (faults > MAX_FAULTS) throw new PemFault('limit', `it has more than ${MAX_FAULTS} PEM blocks without their end`);
     report.onFault(fault);
   };
   if (text.length > limits.maxLength)

@@ -56,3 +56,17 @@ describe('PEM', () => {
     ]).toHaveLength(1);
   });
 });
+
+describe('blocks without their end', () => {
+  const read = (count: number): number => {
+    let passedOver = 0;
+    const text = '-----BEGIN CERTIFICATE-----\n'.repeat(count);
+    for (const _block of pemBlocks(text, { maxLength: 1e6, maxBlocks: 1e5 }, { onFault: () => (passedOver += 1) }));
+    return passedOver;
+  };
+
+  it('are passed over up to a thousand; a file with more is refused', () => {
+    expect(read(1_000)).toBe(1_000);
+    expect(() => read(1_001)).toThrow('more than 1000 PEM blocks without their end');
+  });
+});
