@@ -36,7 +36,7 @@ describe('parameters', () => {
     const rest = await startRest();
     expect(await json(rest.request('GET', '/parameters/websocket.enabled'))).toMatchObject({
       value: false,
-      description: expect.stringContaining('never gone'),
+      description: expect.stringContaining('the port is not closed'),
     });
     const { items } = await json<{ items: { name: string }[] }>(
       rest.request('GET', '/parameters?group=Central%20WebSocket%20Server%20Settings'),

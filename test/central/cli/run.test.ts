@@ -109,7 +109,7 @@ describe('parameters', () => {
     expect(set.out).toContain('agents.max: 10000 -> 500');
     expect(set.out).toContain('websocket.trustedProxies: (empty) -> 10.0.0.0/8,::1');
     expect((await queuegate('parameters', 'list')).out).toMatch(/^agents\.max +500 +changed/m);
-    expect((await queuegate('parameters', 'show', 'websocket.enabled')).out).toContain('never gone');
+    expect((await queuegate('parameters', 'show', 'websocket.enabled')).out).toContain('the port is not closed');
     await queuegate('parameters', 'reset', 'agents.max');
     expect((await queuegate('parameters', 'show', 'agents.max')).out).toContain('agents.max = 10000');
     await queuegate('parameters', 'set', 'websocket.trustedProxies=');

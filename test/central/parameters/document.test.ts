@@ -23,8 +23,8 @@ test('every parameter has a group that administrators know, a description, a rea
   }
 });
 
-test('unencrypted off is explained in words: loopback only, same port, never gone', () => {
+test('unencrypted off is explained in words: loopback only, same port, never closed', () => {
   expect(definitionOf('websocket.enabled').description).toMatch(
-    /loopback addresses only.*same port, never gone, because the Central agent/,
+    /the port is not closed: .*same port of the loopback addresses only.*because the Central agent/,
   );
 });
