@@ -20,7 +20,7 @@ interface ConsumerTokensNeeds {
   /** Of the files of all consumers but `default`. */
   readonly folder: string;
   readonly consumers: readonly ConsumerGroup[];
-  /** Consumers that are gone: nobody may use their tokens. */
+  /** Consumers that were removed: their tokens are not accepted. */
   readonly gone?: readonly string[];
   readonly now: () => number;
 }

@@ -125,7 +125,7 @@ export async function loadTruststore({
   return { format: store.format, ca, certificates, warnings };
 }
 
-/** Private keys belong to no truststore, but harm nobody there. */
+/** Private keys do not belong in a truststore, but they do no harm there. */
 function namedOthers(others: readonly string[]): string[] {
   const odd = others.filter((label) => !label.endsWith('PRIVATE KEY'));
   return odd.length === 0 ? [] : [namesOf(odd)];

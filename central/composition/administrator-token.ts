@@ -1,5 +1,5 @@
 // Creates an administrator's token on Central's own host, for an installation whose tokens are lost. Central must not run: the store has
-// one writer. Whoever may write the data folder may do so, and the audit log has it.
+// one writer. Any account that may write the data folder may do so; the audit log records it.
 import { join } from 'node:path';
 import { systemCode } from '../../shared/errors.ts';
 import { replaceSecretFile } from '../../shared/files/secret-file.ts';

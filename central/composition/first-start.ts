@@ -48,7 +48,7 @@ export async function beginFirstStart(needs: FirstStartNeeds): Promise<FirstStar
   return {
     administratorToken,
     async enrollment() {
-      // Nobody knows it: it was to be shown, or its file was to be written, after it was stored.
+      // It was stored, but never shown or written to its file: it cannot be known.
       for (const { id, createdBy, agentName, uses } of await enrollmentTokens.list())
         if (createdBy === CENTRAL.who && agentName === null && uses === 0)
           await enrollmentTokens.withdraw(id, 'the first start was cut before it was shown');

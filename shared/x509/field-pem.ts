@@ -9,7 +9,7 @@ export interface RegularPem {
 
 /** Labels have at most 64 characters here (pem.ts). */
 const MARK = /-----(BEGIN|END) [^\r\n-]{1,64}-----/g;
-/** What an editor, a browser or a mail program puts into base64 and nobody sees. */
+/** What an editor, a browser or a mail program puts into base64 without showing it. */
 const INVISIBLE = /[\u00a0\u200b-\u200d\u2060\ufeff\u2028\u2029\v\f]/g;
 /** JSON in JSON doubles the backslash. A run of backslashes is tried from its first one only: that keeps it linear. */
 const WRITTEN_BREAK = /(?<!\\)\\+[rn]/g;

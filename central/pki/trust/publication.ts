@@ -64,7 +64,7 @@ export class TrustPublication {
   readonly #due = new Set<string>();
   /**
    * The roots that a session was sent last: no others are recorded of its answer. An agent that names the root of a rotation that is
-   * only prepared, or of a retired one, would count as ready for steps that nobody has asked it about.
+   * only prepared, or of a retired one, would count as ready for steps that have not begun.
    */
   readonly #sent = new WeakMap<TrustSession, ReadonlySet<string>>();
   /** By agent. The bundle is sent again at the next welcome, so that a restart loses this for a short time only. */
