@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { DetailedError, type CodedError, type ProblemEntry } from '../../shared/errors.ts';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { bodyText } from '../../shared/delivery/body-text.ts';
+import { preferredType } from '../../shared/http/accept.ts';
 import { foundAt, pointerTo } from '../../shared/http/problem.ts';
 import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import { JsonSyntaxError, scanValue } from '../../shared/wire/json-text.ts';
@@ -101,30 +102,11 @@ export function checkContentType({ headers }: IncomingMessage, allowed: readonly
   throw detailed(fault, { header: 'content-type', allowed, found: found.slice(0, 64) });
 }
 
-/**
- * The type that the client prefers, of those that the route has; the first one where it does not say (RFC 9110 section
- * 12.5.1). Errors: local_not_acceptable.
- */
+/** The type that the client prefers, of those that the route has. Errors: local_not_acceptable. */
 export function acceptedType({ headers }: IncomingMessage, allowed: readonly [string, ...string[]]): string {
-  const accept = headers.accept;
-  if (accept === undefined || accept.trim() === '') return allowed[0];
-  const ranges = accept.split(',').map((range) => {
-    const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
-    const quality = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
-    return { type, quality: quality === undefined ? 1 : Number(quality) || 0 };
-  });
-  const qualityOf = (type: string): number => {
-    const names = [type, `${type.split('/', 1)[0] ?? ''}/*`, '*/*'];
-    // The most specific range that fits counts.
-    for (const name of names) {
-      const range = ranges.find((one) => one.type === name);
-      if (range !== undefined) return range.quality;
-    }
-    return 0;
-  };
-  const rated = allowed.map((type) => ({ type, quality: qualityOf(type) }));
-  const best = rated.reduce((one, other) => (other.quality > one.quality ? other : one));
-  if (best.quality > 0) return best.type;
+  const accept = headers.accept ?? '';
+  const type = preferredType(accept, allowed);
+  if (type !== undefined) return type;
   const fault = agentFault('local_not_acceptable', { found: accept.slice(0, 64), allowed: allowed.join(', ') });
   throw detailed(fault, { header: 'accept', allowed, found: accept.slice(0, 64) });
 }

@@ -1,15 +1,18 @@
 // Decides who may do what: the bearer token of each request, the role that each route names, and the actor that audit
-// entries carry; and refuses query parameters and bodies that a route does not read. A route without a role is a defect
-// and is refused when it is made.
+// entries carry; and refuses query parameters and bodies that a route does not read, and an Accept without any type that
+// it answers. A route without a role is a defect and is refused when it is made.
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type TSchema } from 'typebox';
 import type { Socket } from 'node:net';
+import { DetailedError } from '../../shared/errors.ts';
+import { preferredType } from '../../shared/http/accept.ts';
 import type { Actor } from '../audit.ts';
 import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
 import { assertRole, type Caller } from '../auth/api-tokens.ts';
 import type { Role } from '../store/token-store.ts';
 import { bodyOf, type Reader } from './checked.ts';
+import { adminFault } from './errors.ts';
 import type { AdminServices } from './services.ts';
 import { NO_TERMS, REASON, termsFrom, type Terms } from './changes/terms.ts';
 import { TokenBounds } from './token-bounds.ts';
@@ -24,6 +27,8 @@ declare module 'fastify' {
     terms?: Reader<TSchema>;
     /** Reads the body in the handler; `raw`: not as a JSON value. Absent: the route has no body, and refuses one. */
     body?: Reader<TSchema> | 'raw';
+    /** The media types that the route answers, the usual one first. Absent: one, and Accept does not matter. */
+    types?: readonly [string, ...string[]];
   }
 }
 
@@ -32,12 +37,28 @@ export const VIEWER = { config: { role: 'viewer' } } as const;
 export const OPERATOR = { config: { role: 'operator' } } as const;
 export const ADMINISTRATOR = { config: { role: 'administrator' } } as const;
 
+type RouteParts = Pick<FastifyContextConfig, 'body' | 'query' | 'terms' | 'types'>;
+
 /** A role, and what the handler of the route reads of the request. */
 export function reads<R extends Role | 'anyone'>(
   { config: { role } }: { readonly config: { readonly role: R } },
-  parts: Pick<FastifyContextConfig, 'body' | 'query' | 'terms'>,
-): { readonly config: Pick<FastifyContextConfig, 'body' | 'query' | 'terms'> & { readonly role: R } } {
+  parts: RouteParts,
+): { readonly config: RouteParts & { readonly role: R } } {
   return { config: { role, ...parts } };
+}
+
+/**
+ * The media type that this request gets, of those that its route answers. Errors: not_acceptable, thrown before the handler
+ * runs.
+ */
+export function answerType({ headers: { accept }, routeOptions }: FastifyRequest): string {
+  const types = routeOptions.config.types ?? ['application/json'];
+  if (types.length === 1) return types[0];
+  const type = preferredType(accept, types);
+  if (type !== undefined) return type;
+  const fault = adminFault('not_acceptable', { allowed: types.join(', ') });
+  const found = accept?.slice(0, 64) ?? null;
+  throw new DetailedError(fault, { entries: [{ header: 'Accept', detail: fault.message, allowed: types, found }] });
 }
 
 const readOnly = new Set(['GET', 'HEAD']);
@@ -88,6 +109,7 @@ export function createAccess(
         bounds.expectBody(caller.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
         callerOf.set(request, caller);
         validateQuery(request);
+        answerType(request);
       });
       scope.addHook('preValidation', (request, _reply, done) => {
         const { role, body } = request.routeOptions.config;

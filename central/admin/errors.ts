@@ -1,4 +1,5 @@
-// The error table of the administration's REST (what any HTTP listener may answer is in central/listeners/errors.ts), and the answer that names several faults of one request.
+// The error table of the administration's REST (what any HTTP listener may answer is in central/listeners/errors.ts), and
+// the answer that names several faults of one request.
 import { defineErrors, DetailedError, type ErrorTable, type ProblemEntry } from '../../shared/errors.ts';
 
 export const ADMIN_ERRORS = {
@@ -6,6 +7,11 @@ export const ADMIN_ERRORS = {
     status: 400,
     text: 'The request has {count} and was not carried out.',
     hint: 'Correct what is listed and send it again.',
+  },
+  not_acceptable: {
+    status: 406,
+    text: 'The header Accept allows no media type of this route; allowed: {allowed}.',
+    hint: 'Send one of these in Accept, or leave Accept out.',
   },
   cursor_invalid: {
     status: 400,

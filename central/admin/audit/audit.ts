@@ -1,8 +1,8 @@
 // /audit: who did what, when and from where, newest first; and the verification of the chain that its entries form.
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import type { StoredAuditEntry } from '../../store/audit-store.ts';
-import { ADMINISTRATOR, reads, VIEWER } from '../access.ts';
+import { ADMINISTRATOR, answerType, reads, VIEWER } from '../access.ts';
 import { bodyOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
@@ -10,6 +10,7 @@ import type { AdminServices } from '../services.ts';
 
 /** JSON lines, without the envelope: for archives and log collectors. */
 const LINES_TYPE = 'application/x-ndjson';
+const TYPES = ['application/json', LINES_TYPE] as const;
 const MAX_VALUES = 20;
 
 /** Repeated: one of them; one `*` stands for any text (several would cost a power of the length). */
@@ -38,7 +39,7 @@ const readVerify = bodyOf(
 );
 
 export function auditRoutes(app: FastifyInstance, { audit, auditVerification }: AdminServices): void {
-  app.get('/audit', reads(VIEWER, { query: readList }), async (request, reply) => {
+  app.get('/audit', reads(VIEWER, { query: readList, types: TYPES }), async (request, reply) => {
     const query = readList(request.query);
     const after = positionOf(request, query);
     const { entries, next } = await audit.find({
@@ -56,7 +57,7 @@ export function auditRoutes(app: FastifyInstance, { audit, auditVerification }: 
     });
     const head = (await audit.head())?.hash ?? null;
     const page = pageJson(request, reply, entries.map(entryJson), next === null ? null : String(next));
-    return accepted(request) === LINES_TYPE ? await sendLines(reply, page.items) : { ...page, head };
+    return answerType(request) === LINES_TYPE ? await sendLines(reply, page.items) : { ...page, head };
   });
 
   app.post('/audit/verify', reads(ADMINISTRATOR, { body: readVerify }), async (request) => {
@@ -72,11 +73,6 @@ export function auditRoutes(app: FastifyInstance, { audit, auditVerification }: 
 
 async function sendLines(reply: FastifyReply, items: readonly unknown[]): Promise<FastifyReply> {
   return await reply.type(LINES_TYPE).send(items.map((item) => `${JSON.stringify(item)}\n`).join(''));
-}
-
-function accepted(request: FastifyRequest): string {
-  const types = (request.headers.accept ?? '').split(',').map((type) => type.split(';', 1)[0]?.trim().toLowerCase());
-  return types.includes(LINES_TYPE) ? LINES_TYPE : 'application/json';
 }
 
 function listOf(value: string | readonly string[] | undefined): readonly string[] | null {

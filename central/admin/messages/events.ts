@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { DetailedError } from '../../../shared/errors.ts';
 import { withAgent } from '../../../shared/delivery/message.ts';
 import type { EventFilter, StoredEvent } from '../../store/message-store.ts';
-import { VIEWER, reads } from '../access.ts';
+import { answerType, VIEWER, reads } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { adminFault } from '../errors.ts';
 import { limit, timeOf } from '../page.ts';
@@ -16,6 +16,7 @@ const MAX_WAIT_SECONDS = 55;
 /** Each costs a socket and a timer; ordinary installations have a handful of consumers. */
 const MAX_WAITING = 1000;
 const BATCH_TYPE = 'application/cloudevents-batch+json';
+const TYPES = ['application/json', BATCH_TYPE] as const;
 
 const readQuery = queryOf(
   Type.Object(
@@ -64,7 +65,7 @@ export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics 
     }
   }
 
-  app.get('/events', reads(VIEWER, { query: readQuery }), async (request, reply) => {
+  app.get('/events', reads(VIEWER, { query: readQuery, types: TYPES }), async (request, reply) => {
     const { after: from, limit: most, waitSeconds, agent, type, source } = readQuery(request.query);
     const newest = await inbox.lastCursor();
     const after = from === 'newest' ? newest : from === 'oldest' ? 0 : Number(from);
@@ -90,7 +91,7 @@ export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics 
     });
     if (waitSeconds === 0) ended.abort();
     try {
-      return await sendPage(reply, await poll(after, filter, most, ended.signal, gone.signal), request.headers.accept);
+      return await sendPage(reply, await poll(after, filter, most, ended.signal, gone.signal), answerType(request));
     } finally {
       clearTimeout(timer);
     }
@@ -118,12 +119,8 @@ async function readPage(
 }
 
 /** The events are JSON text in the store and go out as that text. In the batch form each says by an extension which agent sent it. */
-async function sendPage(
-  reply: FastifyReply,
-  { events, next }: Page,
-  accept: string | undefined,
-): Promise<FastifyReply> {
-  if (accept?.includes(BATCH_TYPE) === true) {
+async function sendPage(reply: FastifyReply, { events, next }: Page, type: string): Promise<FastifyReply> {
+  if (type === BATCH_TYPE) {
     return await reply
       .type(`${BATCH_TYPE}; charset=utf-8`)
       .header('queuegate-next', String(next))

@@ -316,6 +316,45 @@ describe('every path', () => {
     expect(response.headers.get('queuegate-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   });
 
+  test('answers Accept where a route has several types: 406 with them for another one', async () => {
+    const rest = await startRest();
+    const get = (path: string, accept: string, as: 'viewer' | null = 'viewer') =>
+      rest.request('GET', path, { as, headers: { accept } });
+    for (const [path, accept, status, type] of [
+      ['/events', '*/*', 200, 'application/json'],
+      [
+        '/events',
+        'application/cloudevents-batch+json, application/json;q=0.9',
+        200,
+        'application/cloudevents-batch+json',
+      ],
+      ['/events', 'application/cloudevents-batch+json;q=0.1, application/json', 200, 'application/json'],
+      ['/events', 'application/xml', 406, 'application/problem+json'],
+      ['/events', 'application/cloudevents-batch+json;q=0, text/html', 406, 'application/problem+json'],
+      ['/audit', 'text/html', 406, 'application/problem+json'],
+      // One type, whatever Accept says.
+      ['/incidents', 'text/html', 200, 'application/json'],
+      ['/health/live', 'text/html', 200, 'application/json'],
+    ] as const) {
+      const answer = await get(path, accept);
+      const found = answer.headers.get('content-type')?.split(';')[0];
+      expect([path, accept, answer.status, found]).toEqual([path, accept, status, type]);
+    }
+    const refused = await get('/events', 'text/html');
+    expect(await refused.json()).toMatchObject({
+      code: 'not_acceptable',
+      errors: [
+        {
+          header: 'Accept',
+          allowed: ['application/json', 'application/cloudevents-batch+json'],
+          found: 'text/html',
+        },
+      ],
+    });
+    // Who may not read the route does not learn its types.
+    expect((await get('/events', 'text/html', null)).status).toBe(401);
+  });
+
   test('accepts a JSON content type without a body', async () => {
     const rest = await startRest();
     rest.agents.push({ id: 'a', name: 'a' } as never);
