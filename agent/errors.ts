@@ -149,6 +149,10 @@ export const AGENT_ERRORS = {
     text: 'The certificate of {target} is not valid before {date}.',
     hint: 'Correct the clock of this machine, which shows {now}.',
   },
+  tls_date_unreadable: {
+    text: 'The certificate of {target}, or of an authority above it, has a date that is not in the calendar.',
+    hint: 'Reissue it: "queuegate server-certificate issue" on Central issues one for its hosts. Behind a proxy that inspects TLS, reissue the certificate of the proxy.',
+  },
   tls_authority_expired: {
     text: 'The certificate of the authority "{name}", which {target} is trusted by, expired on {date}.',
     hint: 'Renew the authority on Central and import the new root into {truststore}. If it has not expired, correct the clock of this machine, which shows {now}.',

@@ -5,6 +5,7 @@ import { isCoded, systemCode, textOf, type CodedError } from '../../shared/error
 import { firstInPem } from '../../shared/x509/certificates.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { SUBPROTOCOL } from '../../shared/wire/messages.ts';
+import { timeLine, validityOf } from '../../shared/x509/validity.ts';
 import { agentFault } from '../errors.ts';
 import { trustHint } from '../trust/import-command.ts';
 import { targetName, type Target } from '../target.ts';
@@ -20,6 +21,9 @@ const UNKNOWN_AUTHORITY = new Set([
   'INVALID_CA',
   'CERT_UNTRUSTED',
 ]);
+
+/** What OpenSSL says of a date that is not in the calendar; Node.js has no code for it. */
+const UNREADABLE_DATE = /format error in certificate's not(Before|After) field/;
 
 const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'EADDRNOTAVAIL', 'ENETDOWN', 'EHOSTDOWN']);
 
@@ -69,20 +73,18 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
       error,
     );
   // OpenSSL does not say which certificate of the chain it means; when it cannot be the one that was shown, it is one above it.
-  if (code === 'CERT_HAS_EXPIRED' && shown !== undefined && shown.validToDate > now)
+  const dates = shown && validityOf(shown);
+  if (code === 'CERT_HAS_EXPIRED' && shown !== undefined && dates !== undefined && dates.to > now)
     return agentFault(
       'tls_authority_expired',
       { target: name, name: oneLine(shown.issuer) ?? '', date: 'an unknown date', truststore, now: today },
       error,
     );
   if (code === 'CERT_HAS_EXPIRED')
-    return agentFault('tls_expired', { target: name, date: shown?.validTo ?? 'an unknown date', now: today }, error);
+    return agentFault('tls_expired', { target: name, date: dateOf(dates?.to), now: today }, error);
   if (code === 'CERT_NOT_YET_VALID')
-    return agentFault(
-      'tls_not_yet_valid',
-      { target: name, date: shown?.validFrom ?? 'an unknown date', now: today },
-      error,
-    );
+    return agentFault('tls_not_yet_valid', { target: name, date: dateOf(dates?.from), now: today }, error);
+  if (UNREADABLE_DATE.test(textOf(error))) return agentFault('tls_date_unreadable', { target: name }, error);
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
     return agentFault('tls_plain_port', { target: name }, error);
   if (code === 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' || code === 'ERR_SSL_UNSUPPORTED_PROTOCOL')
@@ -95,6 +97,10 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
   if (code.startsWith('ERR_SSL') || code === 'EPROTO' || code.startsWith('ERR_TLS'))
     return agentFault('tls_failed', { target: name, found: reasonOf(error) }, error);
   return agentFault('central_unreachable', { target: name, found: code === '' ? textOf(error) : code }, error);
+}
+
+function dateOf(date: Date | undefined): string {
+  return date === undefined ? 'an unknown date' : timeLine(date);
 }
 
 /** A host that sent this certificate alone, whose issuer nothing here bears the name of. A root of that name would be another one. */

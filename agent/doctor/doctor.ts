@@ -7,6 +7,7 @@ import { counted, FORMAT_NAMES, nameLine, subjectLine } from '../../shared/keyst
 import { day } from '../../shared/truststore/entries.ts';
 import { readEnrollmentToken, readPin } from '../../shared/wire/enrollment.ts';
 import type { Challenge } from '../../shared/wire/messages.ts';
+import { hasUnreadableDate, validityOf } from '../../shared/x509/validity.ts';
 import { isIssuerMissing } from '../connection/faults.ts';
 import type { TlsProbe } from '../connection/tls-probe.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
@@ -183,12 +184,7 @@ async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions)
   });
   yield* step('dates', target, async (notes) => {
     const now = line.now();
-    notes.say(
-      ...path.path.map(
-        (certificate) =>
-          `${subjectLine(certificate)}: ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}`,
-      ),
-    );
+    notes.say(...path.path.map((certificate) => `${subjectLine(certificate)}: ${validLine(certificate)}`));
     const fault = datesFault(path, target, line.truststore, now);
     if (fault === undefined) return;
     const theirs = await askForDate(target, Math.min(line.timeoutMs, CLOCK_MS));
@@ -256,7 +252,9 @@ async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Note
   notes.say(`certificate ${certificateLine(certificate)}`);
   if (!certificate.checkPrivateKey(key.privateKey))
     notes.warn('this certificate belongs to another key; what proves the agent is its key');
-  else if (certificate.validToDate < now()) notes.warn(`this certificate expired on ${day(certificate.validToDate)}`);
+  const { to } = validityOf(certificate);
+  if (hasUnreadableDate(certificate)) notes.warn('this certificate has an unreadable date');
+  else if (to < now()) notes.warn(`this certificate expired on ${day(to)}`);
   if (next !== undefined) notes.say(`a fresh key waits for its first welcome: sha256:${next.key.thumbprint}`);
   return credentials;
 }
@@ -268,7 +266,8 @@ async function readTruststore(conf: AgentConf, { now }: DoctorOptions, notes: No
   notes.say(`${FORMAT_NAMES[truststore.format]}, ${counted(truststore.certificates.length, 'certificate')}`);
   notes.say(
     ...truststore.certificates.map(
-      ({ alias, subject, validTo, thumbprint }) => `${alias}: ${subject}, until ${day(validTo)}, SHA-256 ${thumbprint}`,
+      ({ alias, subject, notAfter, thumbprint }) =>
+        `${alias}: ${subject}, until ${day(notAfter)}, SHA-256 ${thumbprint}`,
     ),
   );
   notes.warn(...truststore.warnings);
@@ -319,5 +318,10 @@ async function greet(target: Target, ca: readonly string[], line: LineOptions, n
 
 /** A certificate in one line. */
 function certificateLine(certificate: X509Certificate): string {
-  return `${subjectLine(certificate)}, signed by ${nameLine(certificate.issuer)}, ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}, SHA-256 ${certificate.fingerprint256}`;
+  return `${subjectLine(certificate)}, signed by ${nameLine(certificate.issuer)}, ${validLine(certificate)}, SHA-256 ${certificate.fingerprint256}`;
+}
+
+function validLine(certificate: X509Certificate): string {
+  const { from, to } = validityOf(certificate);
+  return `${day(from)} until ${day(to)}`;
 }

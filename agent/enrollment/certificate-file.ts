@@ -7,6 +7,7 @@ import { decodeBlock, PEM_LIMITS, pemBlocks, type PemBlock } from '../../shared/
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { keyThumbprint } from '../../shared/wire/proof.ts';
 import { agentIn, centralIn } from '../../shared/wire/names.ts';
+import { hasUnreadableDate, timeLine, validityOf } from '../../shared/x509/validity.ts';
 import type { AgentKey } from '../identity/identity.ts';
 import { trustPath } from '../trust/path.ts';
 
@@ -124,10 +125,15 @@ function signingFaults(signing: X509Certificate | undefined, anchor: X509Certifi
 
 function timeFaults(used: ReadonlySet<X509Certificate>, now: Date): string[] {
   const clock = `the clock of this machine shows ${now.toISOString()}`;
-  return [...used].flatMap(({ subject, validFromDate: from, validToDate: to }) => [
-    ...(from > now ? [`not_yet_valid: "${nameLine(subject)}" is valid from ${from.toISOString()} on; ${clock}`] : []),
-    ...(to < now ? [`expired: "${nameLine(subject)}" expired on ${to.toISOString()}; ${clock}`] : []),
-  ]);
+  return [...used].flatMap((certificate) => {
+    const name = `"${nameLine(certificate.subject)}"`;
+    const { from, to } = validityOf(certificate);
+    return [
+      ...(hasUnreadableDate(certificate) ? [`date_unreadable: ${name} has an unreadable date`] : []),
+      ...(from > now ? [`not_yet_valid: ${name} is valid from ${timeLine(from)} on; ${clock}`] : []),
+      ...(to < now ? [`expired: ${name} expired on ${timeLine(to)}; ${clock}`] : []),
+    ];
+  });
 }
 
 function isRoot(certificate: X509Certificate): boolean {

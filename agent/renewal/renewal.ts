@@ -13,6 +13,7 @@ import { isCoded, textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import type { Renewed, RenewRefused, RenewNow } from '../../shared/wire/messages.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
+import { hasUnreadableDate, timeLine, validityOf } from '../../shared/x509/validity.ts';
 import type { RenewalControl, SendControl } from '../connection/control.ts';
 import { agentFault } from '../errors.ts';
 import {
@@ -62,10 +63,12 @@ const LONGEST_RETRY_MS = 6 * 3_600_000;
 const RECONNECT_SPREAD_MS = 5_000;
 
 /** When to renew a certificate with these dates: the same at each look, and after each restart. */
-export function renewalTime(certificate: Pick<X509Certificate, 'raw' | 'validFromDate' | 'validToDate'>): number {
-  const [from, to] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
+export function renewalTime(certificate: Pick<X509Certificate, 'raw'>): number {
+  const { from, to } = validityOf(certificate);
+  // A certificate that nobody can verify is renewed at once.
+  if (hasUnreadableDate(certificate)) return 0;
   const draw = createHash('sha256').update(certificate.raw).digest().readUInt32BE(0) / 2 ** 32;
-  return from + (to - from) * (EARLIEST + (LATEST - EARLIEST) * draw);
+  return from.getTime() + (to.getTime() - from.getTime()) * (EARLIEST + (LATEST - EARLIEST) * draw);
 }
 
 export class Renewal implements RenewalControl {
@@ -198,10 +201,7 @@ export class Renewal implements RenewalControl {
     this.#wantedAt = Number.POSITIVE_INFINITY;
     [this.#failures, this.#notBefore, this.#lastCode] = [0, 0, ''];
     this.#send?.({ type: 'renew-installed', thumbprint: thumbprintOf(pem) });
-    log.info(
-      { until: certificate.validToDate.toISOString(), key: fresh ? 'fresh' : 'the same' },
-      'certificate renewed',
-    );
+    log.info({ until: timeLine(validityOf(certificate).to), key: fresh ? 'fresh' : 'the same' }, 'certificate renewed');
     if (fresh) this.#reconnect();
     else await this.#look();
   }
@@ -225,8 +225,9 @@ export class Renewal implements RenewalControl {
     if (!certificate.checkPrivateKey(asked.privateKey)) return 'it is for another key';
     const uri = `URI:urn:queuegate:agent:${encodeURIComponent(id)}`;
     if (certificate.subjectAltName !== uri) return `it is for ${certificate.subjectAltName ?? 'no name'}`;
-    if (certificate.validFromDate > now || certificate.validToDate <= now)
-      return `it is valid from ${certificate.validFromDate.toISOString()} until ${certificate.validToDate.toISOString()}, and this machine's clock shows ${now.toISOString()}`;
+    const { from, to } = validityOf(certificate);
+    if (!(from <= now && now < to))
+      return `it is valid from ${timeLine(from)} until ${timeLine(to)}, and this machine's clock shows ${now.toISOString()}`;
     const trusted = (await this.#ports.trusted()).map((trust) => firstInPem(trust));
     if (trusted.length > 0 && trustPath(chain, trusted, now).anchor === undefined)
       return 'no certificate in the truststore issued it';

@@ -5,6 +5,7 @@ import type { X509Certificate } from 'node:crypto';
 import { checkServerIdentity } from 'node:tls';
 import { nameLine, subjectLine } from '../../shared/keystore/material.ts';
 import type { CodedError } from '../../shared/errors.ts';
+import { hasUnreadableDate, timeLine, validityOf } from '../../shared/x509/validity.ts';
 import { targetName, type Target } from '../target.ts';
 import { agentFault } from '../errors.ts';
 
@@ -48,8 +49,9 @@ function signed(certificate: X509Certificate, issuer: X509Certificate): boolean 
   }
 }
 
-function isValid({ validFromDate, validToDate }: X509Certificate, now: Date): boolean {
-  return validFromDate <= now && now <= validToDate;
+function isValid(certificate: X509Certificate, now: Date): boolean {
+  const { from, to } = validityOf(certificate);
+  return from <= now && now <= to;
 }
 
 /** The dialed host name or address has to be in the certificate. */
@@ -71,16 +73,17 @@ export function namesOf(leaf: X509Certificate): string {
 /** Every certificate of the path has to be valid now. */
 export function datesFault({ path }: TrustPath, target: Target, truststore: string, now: Date): CodedError | undefined {
   for (const [place, certificate] of path.entries()) {
-    const { validFromDate, validToDate } = certificate;
+    if (hasUnreadableDate(certificate)) return agentFault('tls_date_unreadable', { target: targetName(target) });
+    const { from, to } = validityOf(certificate);
     const facts = { target: targetName(target), now: now.toISOString() };
     const authority = { ...facts, name: subjectLine(certificate), truststore };
-    const expired = { date: validToDate.toISOString() };
-    const future = { date: validFromDate.toISOString() };
-    if (validToDate < now)
+    const expired = { date: timeLine(to) };
+    const future = { date: timeLine(from) };
+    if (to < now)
       return place === 0
         ? agentFault('tls_expired', { ...facts, ...expired })
         : agentFault('tls_authority_expired', { ...authority, ...expired });
-    if (validFromDate > now)
+    if (from > now)
       return place === 0
         ? agentFault('tls_not_yet_valid', { ...facts, ...future })
         : agentFault('tls_authority_not_yet_valid', { ...authority, ...future });

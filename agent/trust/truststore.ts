@@ -7,7 +7,6 @@ import { keystoreFault } from '../../shared/keystore/errors.ts';
 import {
   FORMAT_NAMES,
   MAX_STORE_BYTES,
-  hasUnreadableDate,
   parseCertificate,
   aliasLine,
   subjectLine,
@@ -18,6 +17,7 @@ import {
 import { openStore } from '../../shared/keystore/open.ts';
 import { pemOf } from '../../shared/x509/pem.ts';
 import { day, namesOf, trustedEntries } from '../../shared/truststore/entries.ts';
+import { hasUnreadableDate, validityOf } from '../../shared/x509/validity.ts';
 import { agentFault } from '../errors.ts';
 import { importCommand } from './import-command.ts';
 
@@ -39,7 +39,7 @@ interface TruststoreRequest {
 interface TrustedCertificate {
   readonly alias: string;
   readonly subject: string;
-  readonly validTo: Date;
+  readonly notAfter: Date;
   /** SHA-256, AB:CD:... */
   readonly thumbprint: string;
 }
@@ -112,7 +112,7 @@ export async function loadTruststore({
     certificates.push({
       alias,
       subject: subjectLine(certificate),
-      validTo: certificate.validToDate,
+      notAfter: validityOf(certificate).to,
       thumbprint: thumbprint(der),
     });
   }
@@ -132,7 +132,7 @@ function namedOthers(others: readonly string[]): string[] {
 }
 
 function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
-  const { validFromDate: from, validToDate: to } = certificate;
+  const { from, to } = validityOf(certificate);
   if (to < now)
     return `expired on ${day(to)} (${subjectLine(certificate)}): a Central that shows a certificate under it is refused.`;
   if (from > now)

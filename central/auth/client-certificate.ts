@@ -3,6 +3,7 @@
 // it: an expired certificate of a stranger would there look like one of ours.
 import type { X509Certificate } from 'node:crypto';
 import { refusal } from '../../shared/wire/refusals.ts';
+import { hasUnreadableDate, timeLine, validityOf } from '../../shared/x509/validity.ts';
 import { spkiOf, thumbprintOf } from '../pki/x509/certificate.ts';
 import { signedBy } from '../pki/x509/chain.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
@@ -48,10 +49,11 @@ function faultOf(shown: X509Certificate, { publicKey, own, authorities, now }: C
   if (!authorities.some((authority) => signedBy(shown, authority)))
     return `it is not issued by this Central, but by "${shown.issuer.replaceAll('\n', ', ')}"`;
   if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is not a client certificate';
-  if (shown.validFromDate.getTime() > now)
-    return `it is valid from ${shown.validFrom} on only; Central's clock shows ${new Date(now).toISOString()}`;
+  const { from, to } = validityOf(shown);
+  if (hasUnreadableDate(shown)) return 'it has a date that is not in the calendar';
+  if (from.getTime() > now)
+    return `it is valid from ${timeLine(from)} on only; Central's clock shows ${new Date(now).toISOString()}`;
   // Its own certificate's expiry has been checked by the record.
-  if (shown.validToDate.getTime() <= now && thumbprintOf(shown) !== own?.thumbprint)
-    return `it expired on ${shown.validTo}`;
+  if (to.getTime() <= now && thumbprintOf(shown) !== own?.thumbprint) return `it expired on ${timeLine(to)}`;
   return undefined;
 }

@@ -2,6 +2,7 @@
 // answer that carries them. enrollment.ts, approvals.ts, offline.ts and recovery.ts decide who gets them.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { pinOf, type Enrolled } from '../../shared/wire/enrollment.ts';
+import { validityOf } from '../../shared/x509/validity.ts';
 import { auditEntry, type Actor } from '../audit.ts';
 import type { CertificateStore, IssuedCertificate } from '../store/certificate-store.ts';
 import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
@@ -92,8 +93,8 @@ export function issuedCertificate(
     serial: certificate.serialNumber,
     issuer: thumbprintOf(issuer),
     keyThumbprint: pinOf(spkiOf(certificate.publicKey)).slice('sha256:'.length),
-    notBefore: Date.parse(certificate.validFrom),
-    notAfter: Date.parse(certificate.validTo),
+    notBefore: validityOf(certificate).from.getTime(),
+    notAfter: validityOf(certificate).to.getTime(),
     issuedAt: now,
   };
 }

@@ -1,6 +1,7 @@
 // Lists every certificate that matters: how many days each has left and where it is used; and warns before each expires, once per
 // step. Their users renew them.
 import type { X509Certificate } from 'node:crypto';
+import { validityOf } from '../../shared/x509/validity.ts';
 import type { Metrics } from '../metrics.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { CertificateStore, ExpiryWarning, IssuedCertificate } from '../store/certificate-store.ts';
@@ -268,13 +269,13 @@ export class Expiry {
   }
 
   #watch(kind: CertificateKind, slot: string, certificate: X509Certificate, usedFor: string): WatchedCertificate {
-    const notAfter = Date.parse(certificate.validTo);
+    const notAfter = validityOf(certificate).to.getTime();
     return {
       kind,
       slot,
       subject: subjectOf(certificate),
       thumbprint: thumbprintOf(certificate),
-      notBefore: Date.parse(certificate.validFrom),
+      notBefore: validityOf(certificate).from.getTime(),
       notAfter,
       daysLeft: this.#daysLeft(notAfter),
       usedFor,

@@ -138,11 +138,6 @@ export function subjectLine(certificate: Pick<X509Certificate, 'subject' | 'subj
   return others === undefined ? name : `${name}, valid for ${printableLine(others.slice(0, MAX_NAMES))}`;
 }
 
-/** 30 February, a month 13: OpenSSL refuses every chain with such a certificate, so nothing may be trusted by it. */
-export function hasUnreadableDate({ validFromDate, validToDate }: X509Certificate): boolean {
-  return Number.isNaN(validFromDate.getTime()) || Number.isNaN(validToDate.getTime());
-}
-
 /** An alias for messages and lists: one line, of bounded length, and something to see where it is empty. */
 export function aliasLine(alias: string): string {
   const line = printableLine(alias);

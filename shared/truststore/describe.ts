@@ -3,7 +3,6 @@ import type { X509Certificate } from 'node:crypto';
 import { certificateFields } from '../x509/fields.ts';
 import {
   counted,
-  hasUnreadableDate,
   nameLine,
   oldThumbprint,
   parseCertificate,
@@ -14,6 +13,7 @@ import {
   whyUnreadable,
   type StoreEntry,
 } from '../keystore/material.ts';
+import { hasUnreadableDate, validityOf } from '../x509/validity.ts';
 import { day } from './entries.ts';
 
 /** Of the alternative names of a certificate. */
@@ -41,7 +41,7 @@ export function describeEntry(entry: StoreEntry): string {
 function certificateLines(der: Buffer): string[] {
   const certificate = parseCertificate(der);
   const fields = certificate ?? certificateFields(der);
-  const [from, to] = datesOf(certificate, der);
+  const { from, to } = validityOf({ raw: der });
   return [
     ...(fields === undefined
       ? []
@@ -63,14 +63,6 @@ function namesLine({ subjectAltName = '' }: X509Certificate): string {
   );
 }
 
-/** From and until; invalid where the certificate has no date there. */
-function datesOf(certificate: X509Certificate | undefined, der: Buffer): [Date, Date] {
-  const none = new Date(Number.NaN);
-  if (certificate !== undefined) return [certificate.validFromDate, certificate.validToDate];
-  const fields = certificateFields(der);
-  return [fields?.notBefore ?? none, fields?.notAfter ?? none];
-}
-
 /** What is wrong with the dates of a certificate that is to be trusted; undefined when nothing is. */
 export function dateWarning(der: Buffer, now: Date): string | undefined {
   const certificate = parseCertificate(der);
@@ -78,9 +70,8 @@ export function dateWarning(der: Buffer, now: Date): string | undefined {
   const name = subjectLine(certificate);
   if (hasUnreadableDate(certificate))
     return `${name} has an unreadable date: peers with a certificate under it are refused.`;
-  if (certificate.validToDate < now)
-    return `${name} expired on ${day(certificate.validToDate)}: peers with a certificate under it are refused.`;
-  if (certificate.validFromDate > now)
-    return `${name} is valid from ${day(certificate.validFromDate)} on only; the clock of this machine shows ${day(now)}.`;
+  const { from, to } = validityOf(certificate);
+  if (to < now) return `${name} expired on ${day(to)}: peers with a certificate under it are refused.`;
+  if (from > now) return `${name} is valid from ${day(from)} on only; the clock of this machine shows ${day(now)}.`;
   return undefined;
 }

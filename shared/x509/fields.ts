@@ -1,5 +1,5 @@
-// Reads names, dates and key identifiers of a certificate by itself (RFC 5280 section 4.1): what OpenSSL refuses (a UTCTime without
-// seconds) can still be listed, and whether a certificate claims to be signed by its own key is in no field of node:crypto.
+// Reads names and key identifiers of a certificate by itself (RFC 5280 section 4.1): what OpenSSL refuses (a UTCTime without seconds)
+// can still be listed, and whether a certificate claims to be signed by its own key is in no field of node:crypto.
 import { Asn1Element, Asn1Fault, bmpTextOf, expectTag, membersOf, octetsOf, oidOf } from '../asn1/reader.ts';
 import { CERTIFICATE_LIMITS, structureFault } from '../asn1/structure.ts';
 import { TAG } from '../asn1/writer.ts';
@@ -8,9 +8,6 @@ export interface CertificateFields {
   /** As `subject` of node:crypto: "O=Example Bank\nCN=Example Root"; empty for an empty name. */
   readonly subject: string;
   readonly issuer: string;
-  /** Undefined: not a date. */
-  readonly notBefore: Date | undefined;
-  readonly notAfter: Date | undefined;
   /** Hex. */
   readonly subjectKeyId: string | undefined;
   readonly authorityKeyId: string | undefined;
@@ -47,12 +44,10 @@ export function certificateFields(der: Uint8Array): CertificateFields | undefine
     const [serial, , issuer, validity, subject, key, ...rest] = fields;
     expectTag(serial, TAG.integer, 'the serial number');
     expectTag(key, TAG.sequence, 'the public key');
-    const [from, to] = membersOf(validity, 'the dates');
+    expectTag(validity, TAG.sequence, 'the dates');
     return {
       subject: nameOf(subject),
       issuer: nameOf(issuer),
-      notBefore: dateOf(from),
-      notAfter: dateOf(to),
       ...keyIdentifiers(rest.find(({ tag }) => tag === EXTENSIONS)),
     };
   } catch (error) {
@@ -76,21 +71,6 @@ function valueOf(value: Asn1Element | undefined): string {
   if (value === undefined) return '';
   const text = TEXTS.has(value.tag) ? value.content.toString('utf8') : bmpTextOf(value);
   return text?.replaceAll('\n', ' ') ?? `#${value.whole.toString('hex')}`;
-}
-
-/** UTCTime and GeneralizedTime (section 4.1.2.5), without seconds too, as old tools wrote them. */
-function dateOf(time: Asn1Element | undefined): Date | undefined {
-  const text = time?.content.toString('latin1') ?? '';
-  const utc = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?Z$/.exec(text);
-  const general = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?Z$/.exec(text);
-  const [, yearText = '', month, day, hour, minute, second = '00'] =
-    (time?.tag === TAG.utcTime ? utc : time?.tag === TAG.generalizedTime ? general : null) ?? [];
-  if (month === undefined) return undefined;
-  const year = yearText.length === 4 ? yearText : `${Number(yearText) < 50 ? '20' : '19'}${yearText}`;
-  const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
-  const date = new Date(iso);
-  // JavaScript takes 30 February for 2 March.
-  return !Number.isNaN(date.getTime()) && date.toISOString() === iso ? date : undefined;
 }
 
 function keyIdentifiers(

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { NEW_ID } from '../../../shared/wire/enrollment.ts';
 import { HELLO, MAX_ID_LENGTH } from '../../../shared/wire/messages.ts';
+import { validityOf } from '../../../shared/x509/validity.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
 import { recoveryLine } from '../../enrollment/command-lines.ts';
 import { DEFAULT_RECOVERY_CODE_SECONDS, MAX_RECOVERY_CODE_SECONDS } from '../../enrollment/recovery.ts';
@@ -88,7 +89,7 @@ export function enrollmentRoutes(
         id: agent.id,
         name: agent.name,
         keyThumbprint: agent.keyThumbprint,
-        certificate: { thumbprint: thumbprintOf(certificate), notAfter: timeOf(Date.parse(certificate.validTo)) },
+        certificate: { thumbprint: thumbprintOf(certificate), notAfter: timeOf(validityOf(certificate).to.getTime()) },
         pem,
       });
   });

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
+import { validityOf } from '../../../shared/x509/validity.ts';
 import { AUTHORITY_ALIAS } from '../../pki/authority/authority-file.ts';
 import { spkiOf, subjectOf, thumbprintOf } from '../../pki/x509/certificate.ts';
 import { pkiFault } from '../../pki/errors.ts';
@@ -94,8 +95,8 @@ function generationJson(generation: Pick<Generation, 'id' | 'chain' | 'origin'>)
     subject: subjectOf(certificate),
     serialNumber: certificate.serialNumber,
     keyAlgorithm: keyName(certificate.publicKey),
-    notBefore: timeOf(Date.parse(certificate.validFrom)),
-    notAfter: timeOf(Date.parse(certificate.validTo)),
+    notBefore: timeOf(validityOf(certificate).from.getTime()),
+    notAfter: timeOf(validityOf(certificate).to.getTime()),
     origin,
     root: { thumbprint: thumbprintOf(root), subject: subjectOf(root), pin: pinOf(spkiOf(root.publicKey)) },
   };

@@ -1,6 +1,7 @@
 // Reads the authority from a file, with every fault of it, and writes it as password-protected PKCS#12.
 import type { X509Certificate } from 'node:crypto';
 import { DEFAULT_PASSWORD } from '../../../shared/keystore/material.ts';
+import { byExpiry } from '../../../shared/x509/validity.ts';
 import type { Notice } from '../../change/report.ts';
 import type { AuthorityMaterial } from './authority.ts';
 import { authorityFault, buildChain, CertificateFaults, chainFaults, type CertificateFault } from '../x509/chain.ts';
@@ -27,7 +28,7 @@ export async function readAuthorityFile(
   const { key, certificates, notices } = await readUploadedKey(file);
   const own = certificates.filter((certificate) => certificate.checkPrivateKey(key));
   // An authority that was renewed with the same key has two certificates: the one that expires last counts.
-  const [signs] = own.toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo));
+  const [signs] = own.toSorted(byExpiry);
   if (signs === undefined) {
     const text =
       certificates.length === 0

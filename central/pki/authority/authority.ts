@@ -5,6 +5,7 @@ import type { KeyObject, X509Certificate } from 'node:crypto';
 import { Mutex } from '../../../shared/mutex.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
 import { agentUri, centralUri } from '../../../shared/wire/names.ts';
+import { validityOf } from '../../../shared/x509/validity.ts';
 import { auditEntry, CENTRAL, type Actor, type AuditAction, type Reason } from '../../audit.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import {
@@ -285,7 +286,7 @@ export class Authority {
         return false;
       if (generation.cross !== undefined && signedBy(generation.cross, chain[0])) return true;
       const now = this.#options.now();
-      const lifetimeDays = (Date.parse(root.validTo) - now) / DAY_MS;
+      const lifetimeDays = (validityOf(root).to.getTime() - now) / DAY_MS;
       const cross = await makeCertificate({
         profile: 'cross',
         subject: root,

@@ -3,6 +3,7 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
+import { validityOf } from '../../../shared/x509/validity.ts';
 import type { KeyMaterialEntry } from '../../store/key-material-store.ts';
 import type { KeyMaterialSubject } from '../keys/subject.ts';
 import { chainPem, privateKeyPem, readChain, thumbprintOf } from '../x509/certificate.ts';
@@ -124,7 +125,7 @@ function readOld(
   const id = thumbprintOf(chain[0]);
   const generations: Generations = {
     firstRoot: id,
-    list: [{ id, role: 'current', since: Date.parse(chain[0].validFrom), origin: 'issued', chain, key }],
+    list: [{ id, role: 'current', since: validityOf(chain[0]).from.getTime(), origin: 'issued', chain, key }],
   };
   const entries = [
     indexEntry(generations),

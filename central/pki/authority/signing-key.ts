@@ -5,6 +5,7 @@ import { firstInPem } from '../../../shared/x509/certificates.ts';
 import { textOf } from '../../../shared/errors.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
 import { centralIn } from '../../../shared/wire/names.ts';
+import { validityOf } from '../../../shared/x509/validity.ts';
 import { auditEntry, CENTRAL } from '../../audit.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import type { Authority } from './authority.ts';
@@ -96,7 +97,7 @@ export async function openSigningCertificate(options: SigningCertificateOptions)
   }
 
   function fits(certificate: X509Certificate): boolean {
-    const [from, to] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
+    const [from, to] = [validityOf(certificate).from.getTime(), validityOf(certificate).to.getTime()];
     return (
       to - now() > (to - from) * RENEW_WHEN_LEFT &&
       certificate.checkPrivateKey(signingKey.key) &&

@@ -4,6 +4,7 @@ import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:cry
 import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
+import { validityOf } from '../../../shared/x509/validity.ts';
 import type { PendingChange } from '../../change/pending.ts';
 import type { KeyMaterialEntry } from '../../store/key-material-store.ts';
 import type { KeyMaterialSubject } from '../keys/subject.ts';
@@ -109,8 +110,8 @@ export function credentialsOf(key: string, chain: string, origin: ServerOrigin):
     subject: subjectOf(leaf),
     issuer: leaf.issuer.replaceAll('\n', ', '),
     names: hostsOf(leaf),
-    notBefore: Date.parse(leaf.validFrom),
-    notAfter: Date.parse(leaf.validTo),
+    notBefore: validityOf(leaf).from.getTime(),
+    notAfter: validityOf(leaf).to.getTime(),
   };
 }
 

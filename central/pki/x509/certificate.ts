@@ -19,6 +19,7 @@ import {
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '../../../shared/x509/library.ts';
+import { validityOf } from '../../../shared/x509/validity.ts';
 import { parseDistinguishedName } from './distinguished-name.ts';
 import { pkiFault } from '../errors.ts';
 import { cryptoPublicKey, signerOf, type KeyPair } from './key-algorithms.ts';
@@ -76,7 +77,7 @@ export async function makeCertificate(order: CertificateOrder): Promise<X509Cert
       issuer: subjectName(issuer?.certificate ?? order.subject),
       notBefore: new Date(order.now - BACKDATE_MS),
       // Nothing outlives the one that vouches for it.
-      notAfter: new Date(issuer === undefined ? end : Math.min(end, Date.parse(issuer.certificate.validTo))),
+      notAfter: new Date(issuer === undefined ? end : Math.min(end, validityOf(issuer.certificate).to.getTime())),
       publicKey,
       signingKey: signer.key,
       signingAlgorithm: signer.algorithm,

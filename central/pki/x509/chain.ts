@@ -2,13 +2,14 @@
 // central/pki/server/validate.ts's and central/pki/authority/authority-file.ts's.
 import type { X509Certificate } from 'node:crypto';
 import { CodedError, type ProblemDetails } from '../../../shared/errors.ts';
-import { hasUnreadableDate, nameLine, subjectLine } from '../../../shared/keystore/material.ts';
+import { nameLine, subjectLine } from '../../../shared/keystore/material.ts';
 import {
   BasicConstraintsExtension,
   KeyUsageFlags,
   KeyUsagesExtension,
   PeculiarCertificate,
 } from '../../../shared/x509/library.ts';
+import { byExpiry, hasUnreadableDate, timeLine, validityOf } from '../../../shared/x509/validity.ts';
 import { notice, type Notice } from '../../change/report.ts';
 import { PKI_ERRORS } from '../errors.ts';
 import { keyFault } from './key-algorithms.ts';
@@ -109,13 +110,10 @@ export function chainFaults(
       faults.push({ fault: 'signature_weak', text: `${name} is signed with ${algorithm}; allowed is SHA-2` });
     if (hasUnreadableDate(certificate))
       faults.push({ fault: 'date_unreadable', text: `${name} has an unreadable date: every client refuses it` });
-    if (Date.parse(certificate.validFrom) > now)
-      faults.push({
-        fault: 'not_yet_valid',
-        text: `${name} is not valid before ${certificate.validFromDate.toISOString()}`,
-      });
-    if (Date.parse(certificate.validTo) <= now)
-      faults.push({ fault: 'expired', text: `${name} expired at ${certificate.validToDate.toISOString()}` });
+    const { from, to } = validityOf(certificate);
+    if (from.getTime() > now)
+      faults.push({ fault: 'not_yet_valid', text: `${name} is not valid before ${timeLine(from)}` });
+    if (to.getTime() <= now) faults.push({ fault: 'expired', text: `${name} expired at ${timeLine(to)}` });
     if (place === 0) continue;
     const fault = authorityFault(certificate);
     if (fault !== undefined) faults.push({ fault: 'issuer_no_authority', text: `${name} ${fault}` });
@@ -174,7 +172,5 @@ export function signedBy(certificate: X509Certificate, issuer: X509Certificate):
 /** Of several (an authority that renewed its certificate with the same key) the one that lives longest. */
 function issuerIn(candidates: readonly X509Certificate[], certificate: X509Certificate): X509Certificate | undefined {
   const namesakes = candidates.filter(({ subject }) => subject === certificate.issuer).slice(0, MAX_NAMESAKES);
-  return namesakes
-    .filter((candidate) => signedBy(certificate, candidate))
-    .toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo))[0];
+  return namesakes.filter((candidate) => signedBy(certificate, candidate)).toSorted(byExpiry)[0];
 }

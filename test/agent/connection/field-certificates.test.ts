@@ -8,7 +8,9 @@ import { explainDialFailure } from '../../../agent/connection/faults.ts';
 import { probeTls } from '../../../agent/connection/tls-probe.ts';
 import { datesFault, nameFault, namesOf, trustPath } from '../../../agent/trust/path.ts';
 import { loadTruststore } from '../../../agent/trust/truststore.ts';
-import { firstInPem, peerCertificate } from '../../../shared/x509/certificates.ts';
+import { firstInPem, peerCertificate, readCertificate } from '../../../shared/x509/certificates.ts';
+import { pemOf } from '../../../shared/x509/pem.ts';
+import { datedCertificate, utcTime } from '../../shared/x509/dated.ts';
 
 const FIELD = new URL('../../fixtures/field-files/', import.meta.url).pathname;
 const field = (name: string): string => readFileSync(`${FIELD}${name}`, 'utf8');
@@ -46,6 +48,34 @@ test('a client that trusts only its root connects, and knows who it met', async 
   await once(socket, 'secureConnect');
   expect(peerCertificate(socket)?.subject).toBe('');
   socket.destroy();
+});
+
+test('a certificate with a date that is not in the calendar is refused as that, trusted or not', async () => {
+  const { der, key } = datedCertificate(utcTime('250101000000Z'), utcTime('490230000000Z'));
+  const odd = createServer(
+    { cert: pemOf('CERTIFICATE', der), key: key.export({ type: 'pkcs8', format: 'pem' }) },
+    (socket) => socket.end(),
+  ).listen(0, '127.0.0.1');
+  await once(odd, 'listening');
+  const { port: oddPort } = odd.address() as AddressInfo;
+  const socket = connect({
+    port: oddPort,
+    host: '127.0.0.1',
+    servername: 'localhost',
+    ca: [pemOf('CERTIFICATE', der)],
+  });
+  const [error] = (await once(socket, 'error')) as [Error];
+  odd.close();
+  const target = { secure: true, host: 'localhost', port: oddPort };
+  const shown = readCertificate(der);
+  expect(explainDialFailure(error, { target, truststore: '/t.jks', timeoutSeconds: 1, now: NOW, shown })).toMatchObject(
+    {
+      code: 'tls_date_unreadable',
+    },
+  );
+  expect(datesFault(trustPath([shown], [shown], NOW), target, '/t.jks', NOW)).toMatchObject({
+    code: 'tls_date_unreadable',
+  });
 });
 
 test('a client that does not trust it says so', async () => {

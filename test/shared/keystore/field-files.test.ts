@@ -9,6 +9,7 @@ import { writeJks } from '../../../shared/keystore/jks.ts';
 import { openStore } from '../../../shared/keystore/open.ts';
 import { writePkcs12 } from '../../../shared/keystore/pkcs12.ts';
 import { pemOf } from '../../../shared/x509/pem.ts';
+import { hasUnreadableDate } from '../../../shared/x509/validity.ts';
 import { fixture, lacks, run, temporaryFolder } from './peers.ts';
 
 const FOLDER = join(import.meta.dirname, '../../fixtures/field-files');
@@ -304,7 +305,8 @@ describe('JKS', () => {
 describe('dates that are none', () => {
   test('a certificate with one opens, and is read with the date as unreadable', async () => {
     const [entry] = (await open(field('bad-feb30.pem'))).entries;
-    expect(parseCertificate(entry?.certificates[0] ?? Buffer.alloc(0))?.validToDate.getTime()).toBeNaN();
+    const certificate = parseCertificate(entry?.certificates[0] ?? Buffer.alloc(0));
+    expect(certificate && hasUnreadableDate(certificate)).toBe(true);
     expect((await open(field('utc-noseconds.pem'))).entries).toHaveLength(1);
   });
 });
