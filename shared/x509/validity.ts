@@ -4,7 +4,7 @@
 import { Asn1Element, Asn1Fault, membersOf } from '../asn1/reader.ts';
 import { TAG } from '../asn1/writer.ts';
 
-export interface Validity {
+interface Validity {
   /** Each is an Invalid Date where the certificate has no readable one: comparisons with it are false. */
   readonly from: Date;
   readonly to: Date;

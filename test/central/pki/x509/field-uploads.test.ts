@@ -40,10 +40,10 @@ test('refuses a chain with a date that is not a date', () => {
 describe('every file of the field is taken, or refused with a code and status 422', () => {
   test.each(readdirSync(FIELD).filter((name) => name !== 'README.md'))('%s', async (name) => {
     for (const read of [
-      readUploadedCertificates({ name, bytes: field(name) }),
-      readUploadedKey({ name, bytes: field(name) }),
+      () => readUploadedCertificates({ name, bytes: field(name) }),
+      () => readUploadedKey({ name, bytes: field(name) }),
     ]) {
-      const error: unknown = await read.then(
+      const error: unknown = await read().then(
         () => undefined,
         (reason: unknown) => reason,
       );
