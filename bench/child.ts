@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { textOf } from '../shared/errors.ts';
+import { watchProcess } from './guard.ts';
 
 type Method = (...args: never[]) => unknown;
 
@@ -35,6 +36,7 @@ export class Child<M extends { readonly [K in keyof M]: Method }> {
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
+    watchProcess(this.#process);
     this.#process.on('message', (answer: Answer) => {
       const call = this.#pending.get(answer.id);
       this.#pending.delete(answer.id);

@@ -23,6 +23,13 @@ export interface RunningCentral {
   rest(method: string, path: string, body?: unknown): Promise<unknown>;
 }
 
+interface CentralOptions {
+  readonly nodeArgs?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Works on the data folder before Central starts. */
+  readonly beforeStart?: (folder: string) => Promise<void>;
+}
+
 export class Installation {
   /** Everything of this run; removed at the end. */
   readonly folder: string;
@@ -58,12 +65,16 @@ export class Installation {
     return join(this.folder, 'agents.json');
   }
 
+  get dist(): string {
+    return join(this.folder, 'dist');
+  }
+
   get agentCli(): string {
-    return join(this.folder, 'dist/agent/cli.js');
+    return join(this.dist, 'agent/cli.js');
   }
 
   get profile(): string {
-    return join(this.folder, 'dist/profiles/default');
+    return join(this.dist, 'profiles/default');
   }
 
   async remove(): Promise<void> {
@@ -72,7 +83,7 @@ export class Installation {
 
   /** Enrolls so many agents over REST and wss, once; every Central of this run begins with a copy of that data folder. */
   async enroll(count: number): Promise<void> {
-    const central = await this.#run(join(this.folder, 'template'), []);
+    const central = await this.#run(join(this.folder, 'template'), {});
     const { token } = (await central.rest('POST', '/enrollment-tokens', { maxUses: count, lifetimeSeconds: 3600 })) as {
       token: string;
     };
@@ -94,14 +105,15 @@ export class Installation {
   }
 
   /** Central on free ports, with a data folder of its own. */
-  async startCentral(nodeArgs: readonly string[]): Promise<RunningCentral> {
+  async startCentral(options: CentralOptions): Promise<RunningCentral> {
     this.#started += 1;
     const folder = join(this.folder, `central-${this.#started}`);
     await cp(join(this.folder, 'template'), folder, { recursive: true });
-    return await this.#run(folder, nodeArgs);
+    await options.beforeStart?.(folder);
+    return await this.#run(folder, options);
   }
 
-  async #run(folder: string, nodeArgs: readonly string[]): Promise<RunningCentral> {
+  async #run(folder: string, { nodeArgs = [], env = {} }: CentralOptions): Promise<RunningCentral> {
     await mkdir(folder, { recursive: true });
     const ports = ['--websocket-port', '--websocket-secure-port', '--https-port', '--http-port'].flatMap((flag) => [
       flag,
@@ -118,7 +130,7 @@ export class Installation {
         'localhost',
         ...ports,
       ],
-      { cwd: folder },
+      { cwd: folder, env },
     );
     await program.printed(/Administration: .*\n/);
     const port = (title: string): number =>

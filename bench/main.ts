@@ -1,6 +1,6 @@
 // npm run bench: measures Queuegate beside its peers, interleaved round by round, and says what came out.
 //   --quick            a smoke test of some two minutes: counts are checked, figures mean little
-//   --only a,b         of: up, down, latency, crowd, daemon
+//   --only a,b         of: up, down, latency, crowd, filled, backlog, list, daemon
 //   --json FILE        writes the whole report there too
 //   --against FOLDER   another checkout of the product as the only peer ("before"): what a change brings, as a ratio
 //   --profile FOLDER   CPU profiles of Central into this folder (bench/profile.ts reads them); Queuegate alone, 20 agents;
@@ -11,11 +11,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { compareWithGoals } from './bars.ts';
+import { backlog } from './cells/backlog.ts';
 import { crowd, crowdAgents } from './cells/crowd.ts';
 import { daemon } from './cells/daemon.ts';
+import { filledStore } from './cells/filled.ts';
 import { commandAndAnswer, eventAndAck } from './cells/latency.ts';
+import { agentList } from './cells/list.ts';
 import { commandsDown, eventsUp } from './cells/throughput.ts';
 import { makeCredentials } from './credentials.ts';
+import { endLeftovers, startGuard } from './guard.ts';
 import { Installation } from './installation.ts';
 import { describeMachine } from './machine.ts';
 import { aedesPeer } from './peers/aedes.ts';
@@ -40,10 +44,11 @@ const only = values.only?.split(',');
 const wanted = (cell: string): boolean => only === undefined || only.includes(cell);
 const profileFolder = values.profile === undefined ? undefined : resolve(values.profile);
 
-// Whatever a peer leaves lies in one folder, which goes when the bench ends, however it ends. Its processes go by themselves.
+// Whatever a peer leaves lies in one folder, which goes when the bench ends, however it ends. Its processes go with it (bench/guard.ts).
 const folder = mkdtempSync(join(tmpdir(), 'queuegate-bench-'));
 for (const name of ['TMPDIR', 'TEMP']) process.env[name] = folder;
 process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+startGuard(folder);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const startedAt = performance.now();
@@ -64,8 +69,9 @@ const peers =
     : before !== undefined
       ? [ours, queuegatePeer(before, 'before')]
       : [ours, raw, ...others.filter((peer) => typeof peer !== 'string')];
-// What is not measured beside a broker.
+// What is not measured beside a broker, and what only Central does.
 const near = peers.slice(0, 2);
+const own = before === undefined ? [ours] : [ours, queuegatePeer(before, 'before')];
 const answering = peers.includes(raw) ? [...peers, syncedRawPeer(credentials, wsVersion())] : peers;
 for (const text of leftOut) say(`LEFT OUT: ${text}`);
 
@@ -98,6 +104,8 @@ async function cell(name: string, what: string, run: () => Promise<Outcome>): Pr
     failed.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
     say(`FAILED: ${failed.at(-1)}`);
   }
+  const left = await endLeftovers();
+  if (left > 0) say(`${left} processes were left by "${what}" and are ended`);
   // After each, so that an interrupted run leaves what it has.
   if (values.json === undefined) return;
   mkdirSync(dirname(resolve(values.json)), { recursive: true });
@@ -106,17 +114,26 @@ async function cell(name: string, what: string, run: () => Promise<Outcome>): Pr
 
 try {
   const sizes = profileFolder === undefined ? plan.agents : [20];
-  const needed = Math.max(...sizes, wanted('crowd') ? crowdAgents(plan) : 0);
+  const needed = Math.max(
+    ...sizes,
+    wanted('up') ? plan.manyAgents : 0,
+    wanted('crowd') ? crowdAgents(plan) : 0,
+    wanted('backlog') ? plan.backlogAgents + 1 : 0,
+  );
   await installation.enroll(needed);
   await before?.enroll(needed);
   say('agents are enrolled');
   for (const agents of sizes)
     await cell('up', `events up, ${agents}`, () => eventsUp(peers, plan, agents, { profileFolder }));
+  await cell('up', `events up, ${plan.manyAgents}`, () => eventsUp(near, plan, plan.manyAgents, { profileFolder }));
   for (const agents of sizes)
     await cell('down', `commands down, ${agents}`, () => commandsDown(peers, plan, agents, { profileFolder }));
   await cell('latency', 'command and answer', () => commandAndAnswer(answering, plan, { profileFolder }));
   await cell('latency', 'event and acknowledgement', () => eventAndAck(near, plan));
   await cell('crowd', 'reconnect and memory', () => crowd(near, plan, { profileFolder }));
+  await cell('filled', 'a store that has filled up', () => filledStore(own, plan));
+  await cell('backlog', 'agents with a backlog', () => backlog(own, plan));
+  await cell('list', 'the list of agents', () => agentList(own, plan));
   await cell('daemon', 'the agent daemon', () => daemon(installation, ours, plan));
 } finally {
   await installation.remove();

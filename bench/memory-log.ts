@@ -26,9 +26,9 @@ export class MemoryOutbox implements OutboxPort {
     if (!on) this.#last = Math.max(this.#last, this.#read);
   }
 
-  /** One more message. */
-  add(): number {
-    this.#last += 1;
+  /** So many messages more; the number of the last one. */
+  add(count = 1): number {
+    this.#last += count;
     return this.#last;
   }
 

@@ -4,12 +4,20 @@ export interface Plan {
   readonly name: 'quick' | 'full';
   readonly rounds: number;
   readonly agents: readonly number[];
+  /** More agents that send at once, beside raw sockets alone: brokers' clients take minutes to connect so many. */
+  readonly manyAgents: number;
   /** How long messages flow; then all of them have to arrive. */
   readonly burstMs: number;
   readonly roundTrips: number;
   /** Agents that come back at once, and that are idle when memory is measured. */
   readonly crowd: number;
   readonly crowdRounds: number;
+  /** Events in the store when it is measured again, and read and trimmed. */
+  readonly storedEvents: number;
+  readonly listedAgents: number;
+  readonly backlogAgents: number;
+  /** Of each of them. */
+  readonly backlogEvents: number;
   readonly daemonStarts: number;
   /** Real daemons that send with a disk of their own. */
   readonly daemons: number;
@@ -19,10 +27,15 @@ export const FULL: Plan = {
   name: 'full',
   rounds: 5,
   agents: [1, 20, 200],
+  manyAgents: 2_000,
   burstMs: 3_000,
   roundTrips: 500,
   crowd: 2_000,
   crowdRounds: 3,
+  storedEvents: 10_000_000,
+  listedAgents: 10_000,
+  backlogAgents: 600,
+  backlogEvents: 5_000,
   daemonStarts: 7,
   daemons: 4,
 };
@@ -30,10 +43,15 @@ export const QUICK: Plan = {
   name: 'quick',
   rounds: 2,
   agents: [1, 20, 200],
+  manyAgents: 300,
   burstMs: 600,
   roundTrips: 100,
   crowd: 300,
   crowdRounds: 2,
+  storedEvents: 200_000,
+  listedAgents: 1_000,
+  backlogAgents: 200,
+  backlogEvents: 500,
   daemonStarts: 3,
   daemons: 2,
 };

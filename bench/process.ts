@@ -1,6 +1,7 @@
 // Runs programs as processes of their own: starts them, waits for a line, reads their memory, ends them.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { watchProcess } from './guard.ts';
 
 const STOP_MS = 20_000;
 /** More is thrown away: a log may be long, and only its beginning is looked into. */
@@ -28,15 +29,10 @@ export class Program {
     };
     this.#process.stdout?.on('data', take);
     this.#process.stderr?.on('data', take);
-    // However the bench ends, nothing of it goes on.
-    const end = (): void => void this.#process.kill('SIGKILL');
-    process.once('exit', end);
+    watchProcess(this.#process);
     this.#exited = new Promise((resolve, reject) => {
       this.#process.once('error', reject);
-      this.#process.once('close', () => {
-        process.off('exit', end);
-        resolve();
-      });
+      this.#process.once('close', () => resolve());
     });
   }
 
@@ -94,6 +90,22 @@ export async function memoryOf(pid: number): Promise<{ readonly resident: number
   if (text === undefined) return undefined;
   const kib = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0);
   return { resident: kib('Rss') * 1024, own: (kib('Private_Clean') + kib('Private_Dirty')) * 1024 };
+}
+
+/** The most memory that a process has had in RAM so far, in bytes (Linux; else undefined). */
+export async function peakResidentOf(pid: number): Promise<number | undefined> {
+  // As above.
+  const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => undefined);
+  const found = text === undefined ? null : /^VmHWM:\s+(\d+) kB/m.exec(text);
+  return found === null ? undefined : Number(found[1]) * 1024;
+}
+
+/** What a process has written to disk so far, in bytes: logs and databases, each page as often as it was written (Linux; else undefined). */
+export async function writtenBytesOf(pid: number): Promise<number | undefined> {
+  // As above; also where the kernel counts nothing.
+  const text = await readFile(`/proc/${pid}/io`, 'utf8').catch(() => undefined);
+  const found = text === undefined ? null : /^write_bytes: (\d+)/m.exec(text);
+  return found === null ? undefined : Number(found[1]);
 }
 
 /** Processor time a process has used so far, all its threads, in milliseconds (Linux; else undefined). */

@@ -25,3 +25,5 @@ export interface Outcome {
 
 export const OURS = 'Queuegate';
 export const RAW = 'raw ws';
+/** The size of a store that has filled up; how much that is depends on the plan. */
+export const FILLED = 'filled';

@@ -102,12 +102,9 @@ export async function crowd(peers: readonly Peer[], plan: Plan, options: StartOp
 }
 
 /** NaN where the system does not tell. */
-async function processorMs({ running, loads }: Line): Promise<{ readonly server: number; readonly agents: number }> {
-  const used = await Promise.all(
-    [running.pid, ...loads.map(({ pid }) => pid)].map(async (pid) => (await processorMsOf(pid)) ?? Number.NaN),
-  );
-  const [server = Number.NaN, ...agents] = used;
-  return { server, agents: agents.reduce((sum, ms) => sum + ms, 0) };
+async function processorMs(line: Line): Promise<{ readonly server: number; readonly agents: number }> {
+  const agents = await Promise.all(line.loads.map(async ({ pid }) => (await processorMsOf(pid)) ?? Number.NaN));
+  return { server: await line.serverMs(), agents: agents.reduce((sum, ms) => sum + ms, 0) };
 }
 
 async function watchUntil(

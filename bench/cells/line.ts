@@ -2,6 +2,7 @@
 import { Child } from '../child.ts';
 import type { Dialled, LoadDriver } from '../load/driver.ts';
 import type { Peer, RunningPeer, StartOptions } from '../peers/peer.ts';
+import { processorMsOf } from '../process.ts';
 
 /** The machine has few cores: two processes hold all agents of a peer, and one its producer. */
 const LOAD_PROCESSES = 2;
@@ -44,6 +45,11 @@ export class Line {
     await Promise.all(this.loads.map((load) => load.call('close')));
   }
 
+  /** Processor time that the server has used so far, in milliseconds; NaN where the system does not tell. */
+  async serverMs(): Promise<number> {
+    return (await processorMsOf(this.running.pid)) ?? Number.NaN;
+  }
+
   async all<T>(run: (load: Child<LoadDriver>) => Promise<T>): Promise<T[]> {
     return await Promise.all(this.loads.map(run));
   }
@@ -65,6 +71,7 @@ export async function inRounds(
 ): Promise<Map<Line, number | undefined>> {
   const lines: Line[] = [];
   const stored = new Map<Line, number | undefined>();
+  let stopped: PromiseSettledResult<void>[];
   try {
     for (const peer of peers) lines.push(await Line.start(peer, agents, options));
     for (const line of lines) await line.open();
@@ -75,7 +82,8 @@ export async function inRounds(
       }
     }
   } finally {
-    for (const line of lines) stored.set(line, await line.stop());
+    stopped = await Promise.allSettled(lines.map(async (line) => void stored.set(line, await line.stop())));
   }
+  for (const outcome of stopped) if (outcome.status === 'rejected') throw outcome.reason;
   return stored;
 }

@@ -31,6 +31,8 @@ export interface LoadDriver {
   close(): Promise<void>;
   /** On: every agent always has a next event. Off: resolves when all that was sent is acknowledged; the number of all since the start. */
   flowUp(on: boolean): Promise<number>;
+  /** Each agent gets so many events more, which it sends when it is connected. */
+  addBacklog(events: number): void;
   /** Events acknowledged to these agents. */
   acknowledged(): Count;
   /** Commands that these agents have received and acknowledged. */

@@ -107,6 +107,10 @@ export class MqttLoad implements LoadDriver {
     return this.acknowledged().count;
   }
 
+  addBacklog(): void {
+    unsupported('a backlog');
+  }
+
   acknowledged(): Count {
     return nowCount(this.#publishers.reduce((sum, { acknowledged }) => sum + acknowledged, 0));
   }

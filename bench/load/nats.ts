@@ -154,6 +154,10 @@ export class NatsLoad implements LoadDriver {
     return this.acknowledged().count;
   }
 
+  addBacklog(): void {
+    unsupported('a backlog');
+  }
+
   acknowledged(): Count {
     return nowCount(this.#publishers.reduce((sum, { acknowledged }) => sum + acknowledged, 0));
   }

@@ -72,6 +72,13 @@ export class QueuegateLoad implements LoadDriver {
     return this.acknowledged().count;
   }
 
+  addBacklog(events: number): void {
+    for (const { outbox, notify } of this.#agents) {
+      outbox.add(events);
+      notify();
+    }
+  }
+
   acknowledged(): Count {
     let count = 0;
     for (const { outbox } of this.#agents) count += outbox.acknowledged;

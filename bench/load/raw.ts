@@ -58,6 +58,10 @@ export class RawLoad implements LoadDriver {
     return this.acknowledged().count;
   }
 
+  addBacklog(): void {
+    unsupported('a backlog');
+  }
+
   acknowledged(): Count {
     let count = 0;
     for (const { outbox } of this.#agents) count += outbox.acknowledged;

@@ -30,6 +30,26 @@ export class RestClient {
     return { next: page.next, count: page.items.length };
   }
 
+  /** The first page of events of one type from the oldest on. */
+  async eventsOf(type: string): Promise<void> {
+    const { status, text } = await this.#send('GET', `/events?limit=10&after=oldest&type=${encodeURIComponent(type)}`);
+    if (status !== 200) throw new Error(`events of one type were answered with ${status}: ${text.slice(0, 500)}`);
+  }
+
+  /** All pages of the list of agents; how many of them have a name that begins so. */
+  async listedAgents(prefix: string): Promise<number> {
+    let found = 0;
+    for (let after: string | null = ''; after !== null;) {
+      const page: string = after === '' ? '' : `&after=${encodeURIComponent(after)}`;
+      const { status, text } = await this.#send('GET', `/agents?limit=1000${page}`);
+      if (status !== 200) throw new Error(`the list of agents was answered with ${status}: ${text.slice(0, 500)}`);
+      const { items, next } = JSON.parse(text) as { items: { name: string }[]; next: string | null };
+      found += items.filter(({ name }) => name.startsWith(prefix)).length;
+      after = next;
+    }
+    return found;
+  }
+
   #send(method: string, path: string, body?: string): Promise<{ status: number; text: string }> {
     return new Promise((resolve, reject) => {
       const headers = {

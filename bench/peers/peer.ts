@@ -15,6 +15,12 @@ export interface StartOptions {
   readonly collectable?: boolean;
   /** Writes CPU profiles into this folder. */
   readonly profileFolder?: string | undefined;
+  /** Queuegate only: measures the delay of its event loop from one SIGUSR2 to the next, and writes it there. */
+  readonly loopDelayFile?: string;
+  /** Queuegate only: works on the data folder before Central starts. */
+  readonly beforeStart?: (folder: string) => Promise<void>;
+  /** Queuegate only: works on the data folder when Central has ended. */
+  readonly beforeRemoval?: (folder: string) => Promise<void>;
 }
 
 export interface Peer {
@@ -28,3 +34,4 @@ export interface Peer {
 }
 
 export const COLLECT_ARGS = ['--expose-gc', '--import', `${import.meta.dirname}/../servers/collect-on-signal.ts`];
+export const LOOP_DELAY_ARGS = ['--import', `${import.meta.dirname}/../servers/loop-delay.ts`];

@@ -5,13 +5,15 @@ import { DatabaseSync } from 'node:sqlite';
 import { VERSION } from '../../shared/version.ts';
 import type { Installation, RunningCentral } from '../installation.ts';
 import { OURS } from '../result.ts';
-import { COLLECT_ARGS, type Peer, type RunningPeer, type StartOptions } from './peer.ts';
+import { COLLECT_ARGS, LOOP_DELAY_ARGS, type Peer, type RunningPeer, type StartOptions } from './peer.ts';
 
 export interface RunningQueuegate extends RunningPeer {
   readonly central: RunningCentral;
 }
 
 export interface QueuegatePeer extends Peer {
+  /** The folder of its build. */
+  readonly dist: string;
   start(options?: StartOptions): Promise<RunningQueuegate>;
 }
 
@@ -19,6 +21,7 @@ export function queuegatePeer(installation: Installation, name = OURS): Queuegat
   return {
     name,
     driver: 'queuegate',
+    dist: installation.dist,
     version: VERSION,
     durability:
       'on disk at Central before the acknowledgement (SQLite, WAL, synchronous=FULL: fdatasync per group of messages); deduplicated by (source, id)',
@@ -26,8 +29,13 @@ export function queuegatePeer(installation: Installation, name = OURS): Queuegat
       const nodeArgs = [
         ...(options.collectable === true ? COLLECT_ARGS : []),
         ...(options.profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileFolder}`]),
+        ...(options.loopDelayFile === undefined ? [] : LOOP_DELAY_ARGS),
       ];
-      const central = await installation.startCentral(nodeArgs);
+      const central = await installation.startCentral({
+        nodeArgs,
+        ...(options.loopDelayFile === undefined ? {} : { env: { LOOP_DELAY_FILE: options.loopDelayFile } }),
+        ...(options.beforeStart === undefined ? {} : { beforeStart: options.beforeStart }),
+      });
       const ca = String(await central.rest('GET', '/ca/trust-bundle.pem'));
       return {
         central,
@@ -42,6 +50,7 @@ export function queuegatePeer(installation: Installation, name = OURS): Queuegat
         async stop() {
           await central.program.stop();
           const stored = eventsIn(join(central.folder, 'central.db'));
+          await options.beforeRemoval?.(central.folder);
           await rm(central.folder, { recursive: true, force: true });
           return stored;
         },
