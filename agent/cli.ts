@@ -339,7 +339,7 @@ async function status(args: readonly string[]): Promise<number> {
   if (values['json'] === true) {
     printOut(`${JSON.stringify(found, null, 2)}\n`);
   } else {
-    const { connection, problems = [] } = found;
+    const { connection, problems } = found;
     const lines = [
       `${found.name} (queue-agent ${found.version}): ${connection.state} since ${connection.stateChangedAt}`,
       ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),

@@ -61,20 +61,17 @@ export const AUDIT_ACTIONS = {
 } as const satisfies Readonly<Record<string, { readonly text: string; readonly by?: 'central' | 'agent' }>>;
 export type AuditAction = keyof typeof AUDIT_ACTIONS;
 
-/** Why the administrator did it, in their words. */
-export interface Reason {
-  readonly comment?: string | undefined;
-  readonly ticket?: string | undefined;
-}
-
 /** Who acts, over which connection, and why. */
-export interface Actor extends Reason {
+export interface Actor {
   /** Name of the API token, or `central` for what Central does on its own. */
   readonly who: string;
   /** Remote address; `local socket` for the administration's socket on Central's host, `local` for Central itself. */
   readonly from: string;
   /** The connection of the request; absent where there is no request. */
   readonly via?: { readonly listener: 'http' | 'https' | 'local'; readonly connectedAt: number };
+  /** Why, in the administrator's words. */
+  readonly comment?: string | undefined;
+  readonly ticket?: string | undefined;
 }
 
 /** The actor of what Central does on its own: the first start, deadlines, rollbacks at a start. */
@@ -86,7 +83,6 @@ export function auditEntry(
   action: AuditAction,
   detail: Readonly<Record<string, unknown>>,
   at: number,
-  reason: Reason = actor,
 ): AuditEntry {
   return {
     at,
@@ -94,8 +90,8 @@ export function auditEntry(
     from: actor.from,
     action,
     detail: JSON.stringify(detail),
-    comment: reason.comment ?? null,
-    ticket: reason.ticket ?? null,
+    comment: actor.comment ?? null,
+    ticket: actor.ticket ?? null,
   };
 }
 

@@ -50,7 +50,7 @@ export async function authenticate(
   );
 }
 
-function believeDaemon({ connection, name, problems = [] }: LocalStatus, notes: Notes): void {
+function believeDaemon({ connection, name, problems }: LocalStatus, notes: Notes): void {
   notes.warn(...problems.map(({ code, detail, hint }) => `${detail} ${hint} (${code})`));
   const { state, stateChangedAt: since, stateReason: reason, central } = connection;
   if (state === 'online' && central !== null) {

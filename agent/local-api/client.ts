@@ -8,6 +8,7 @@ import { isCoded } from '../../shared/errors.ts';
 import { findLocalSocket, type FoundSocket } from '../../shared/platform/local-socket.ts';
 import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import { agentFault } from '../errors.ts';
+import * as schemas from './routes/schemas.ts';
 import { LOCAL_API_FILE, readOwnerKey, readTokenFile } from './file.ts';
 import {
   CHALLENGE_PATH,
@@ -25,100 +26,39 @@ const TIMEOUT_MS = 5_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 const text = { type: 'string', maxLength: 65_536 } as const;
-const textOrNull = { anyOf: [{ type: 'null' }, text] } as const;
-const number = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
-const depth = {
-  type: 'object',
-  required: ['messageCount', 'bytes'],
-  properties: { messageCount: number, bytes: number },
-} as const;
 
-/** The members of GET /api/v1/status that the commands use. */
-const STATUS = {
-  type: 'object',
-  required: ['name', 'version', 'connection', 'outbox', 'inbox'],
-  properties: {
-    name: text,
-    version: text,
-    connection: {
-      type: 'object',
-      required: ['state', 'stateChangedAt', 'stateReason', 'central'],
-      properties: {
-        state: { enum: ['connecting', 'online', 'waiting', 'stopped-by-refusal'] },
-        stateChangedAt: text,
-        stateReason: {
-          anyOf: [
-            { type: 'null' },
-            {
-              type: 'object',
-              required: ['code', 'detail', 'hint'],
-              properties: { code: text, detail: text, hint: text },
-            },
-          ],
-        },
-        central: {
-          anyOf: [
-            { type: 'null' },
-            {
-              type: 'object',
-              required: ['name', 'url', 'sessionId', 'epoch'],
-              properties: { name: text, url: text, sessionId: textOrNull, epoch: number },
-            },
-          ],
-        },
-      },
-    },
-    outbox: depth,
-    inbox: depth,
-    problems: {
-      type: 'array',
-      maxItems: 100,
-      items: {
-        type: 'object',
-        required: ['code', 'detail', 'hint', 'startedAt'],
-        properties: { code: text, detail: text, hint: text, startedAt: text },
-      },
-    },
-  },
-} as const satisfies JsonSchema;
+/** What the commands use of each answer. */
+const STATUS = partOf(schemas.STATUS, ['name', 'version', 'connection', 'outbox', 'inbox', 'problems']);
+const ROTATED = partOf(schemas.ROTATED, ['tokenFile', 'previousExpiresAt']);
+const CONSUMERS = partOf(schemas.CONSUMERS, ['items']);
+const PROBLEM = partOf(schemas.PROBLEM, ['code', 'detail', 'hint']);
 
 const CHALLENGED = {
   type: 'object',
   required: ['nonce', 'proof'],
   properties: { nonce: text, proof: text },
 } as const satisfies JsonSchema;
-const ROTATED = {
-  type: 'object',
-  required: ['tokenFile', 'previousExpiresAt'],
-  properties: { tokenFile: text, previousExpiresAt: text },
-} as const satisfies JsonSchema;
-const CONSUMERS = {
-  type: 'object',
-  required: ['items'],
-  properties: {
-    items: {
-      type: 'array',
-      maxItems: 100,
-      items: {
-        type: 'object',
-        required: ['name', 'types', 'tokenFile', 'cursor', 'waitingCount', 'oldestAt'],
-        properties: {
-          name: text,
-          types: { type: 'array', maxItems: 100, items: text },
-          tokenFile: text,
-          cursor: { anyOf: [{ type: 'null' }, number] },
-          waitingCount: number,
-          oldestAt: textOrNull,
-        },
-      },
-    },
-  },
-} as const satisfies JsonSchema;
-const PROBLEM = {
-  type: 'object',
-  required: ['code', 'detail', 'hint'],
-  properties: { code: text, detail: text, hint: text },
-} as const satisfies JsonSchema;
+
+/**
+ * The schema of some members of an answer, from the one that documents it. All others are ignored on every level: the daemon
+ * may be of another version than the command.
+ */
+function partOf<P extends Readonly<Record<string, JsonSchema>>, const N extends readonly (keyof P & string)[]>(
+  { properties }: { readonly properties: P },
+  names: N,
+) {
+  const members = Object.fromEntries(names.map((name) => [name, tolerant(properties[name] ?? {})]));
+  return { type: 'object', required: names, properties: members as unknown as Pick<P, N[number]> } as const;
+}
+
+function tolerant(schema: JsonSchema): JsonSchema {
+  if ('anyOf' in schema) return { ...schema, anyOf: schema.anyOf.map(tolerant) };
+  if (!('type' in schema)) return schema;
+  if (schema.type === 'array') return { ...schema, items: tolerant(schema.items) };
+  if (schema.type !== 'object') return schema;
+  const properties = Object.fromEntries(Object.entries(schema.properties).map(([name, of]) => [name, tolerant(of)]));
+  return { ...schema, properties, additionalProperties: true };
+}
 
 export type LocalStatus = Static<typeof STATUS>;
 type Rotated = Static<typeof ROTATED>;

@@ -10,8 +10,7 @@ import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { Commands, CommandTotal, ConsumerTotal, NewCommand, TakenCommand } from './commands.ts';
 import type { Disk } from './outbox.ts';
 import { CENTRAL } from './migrations.ts';
-import type { DeadLetterLog } from './dead-letters.ts';
-import type { IncidentLog } from './incidents.ts';
+import type { DeadLetterLog, IncidentLog } from './records.ts';
 import { Routing } from './routing.ts';
 
 interface InboxOptions {

@@ -12,8 +12,7 @@ import type { CallCost } from '../../shared/sqlite/group-commit.ts';
 import type { OutboxLog } from '../../shared/sqlite/logs/outbox-log.ts';
 import type { Position } from '../../shared/wire/messages.ts';
 import { CENTRAL } from './migrations.ts';
-import type { DeadLetterLog } from './dead-letters.ts';
-import type { IncidentLog } from './incidents.ts';
+import type { DeadLetterLog, IncidentLog } from './records.ts';
 
 /** How the logs reach the disk: writes grouped into commits, reads at once. Both end the store when the disk fails. */
 export interface Disk {

@@ -16,8 +16,7 @@ import { Commands } from './commands.ts';
 import { Inbox } from './inbox.ts';
 import { Outbox, type Disk } from './outbox.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
-import { DeadLetterLog, type NewestFirst } from './dead-letters.ts';
-import { IncidentLog } from './incidents.ts';
+import { DeadLetterLog, IncidentLog, type NewestFirst } from './records.ts';
 
 export interface AgentStoreOptions {
   /** The data folder; made if need be, and held until `stop`. */

@@ -3,7 +3,7 @@
 // (central/auth/agent-identity.ts).
 import type { X509Certificate } from 'node:crypto';
 import { textOf, type CodedError } from '../../shared/errors.ts';
-import { auditEntry, type Actor, type Reason } from '../audit.ts';
+import { auditEntry, type Actor } from '../audit.ts';
 import { thumbprintOf } from '../pki/x509/certificate.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { RevocationLists } from '../pki/revocation-lists.ts';
@@ -23,7 +23,7 @@ interface RevocationOptions {
 
 export interface Revocations {
   /** When this resolves, the session has ended and the list has the certificates. Errors: agent_unknown. */
-  revoke(id: string, reason: RevocationReason, terms: Reason, actor: Actor): Promise<AgentRecord>;
+  revoke(id: string, reason: RevocationReason, actor: Actor): Promise<AgentRecord>;
   /** Deletes it from the registry and revokes its certificates. Errors: agent_unknown. */
   remove(id: string, actor: Actor): Promise<void>;
   /** Why a connection with this client certificate is not upgraded; undefined when it is. */
@@ -39,9 +39,9 @@ export function createRevocations({ agents, certificates, sessions, lists, log, 
       .catch((error: unknown) => log.warn({ error: textOf(error) }, 'the revocation lists could not be made'));
   };
   return {
-    async revoke(id, reason, terms, actor) {
-      const text = `revoked by ${actor.who}: ${reason}${terms.comment === undefined ? '' : ` (${terms.comment})`}`;
-      const audit = auditEntry(actor, 'agents.revoke', { id, reason }, now(), terms);
+    async revoke(id, reason, actor) {
+      const text = `revoked by ${actor.who}: ${reason}${actor.comment === undefined ? '' : ` (${actor.comment})`}`;
+      const audit = auditEntry(actor, 'agents.revoke', { id, reason }, now());
       const epoch = await agents.revoke(id, { reason, now: now(), text }, audit);
       sessions.revoke(id, epoch, reason);
       await publish();

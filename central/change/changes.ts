@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { DetailedError, textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
-import { CENTRAL, type Actor, type Reason } from '../audit.ts';
+import { CENTRAL, type Actor } from '../audit.ts';
 import { agentsText, namesOf, type OnlineAgents } from './agents.ts';
 import {
   assertConfirmable,
@@ -18,7 +18,7 @@ import { cutOffJson, type CutOffAgent } from './report.ts';
 import type { ChangeOwner, ChangeSubject, PendingChange } from './pending.ts';
 
 /** The terms under which a change is requested. */
-export interface ChangeTerms extends Reason {
+export interface ChangeTerms {
   /** Reports what the change would do, and changes nothing. */
   readonly dryRun?: boolean | undefined;
   /** Also when agents would be cut off. */

@@ -2,7 +2,7 @@
 // reject them. They compare the thumbprint of the key with the one that the machine printed; nothing else of the
 // request is proven.
 import { pinOf, type EnrollWithoutToken, type Enrolled, type EnrollmentPending } from '../../shared/wire/enrollment.ts';
-import { auditEntry, type Actor, type Reason } from '../audit.ts';
+import { auditEntry, type Actor } from '../audit.ts';
 import type {
   EnrollmentRequest,
   EnrollmentRequestRecord,
@@ -86,9 +86,9 @@ export interface Approvals {
    * `thumbprint`: of the key, whole or a unique prefix. Errors: enrollment_request_unknown,
    * enrollment_request_ambiguous, those of EnrollmentStore.accept.
    */
-  accept(thumbprint: string, actor: Actor, reason: Reason): Promise<AgentRecord>;
+  accept(thumbprint: string, actor: Actor): Promise<AgentRecord>;
   /** Errors: enrollment_request_unknown, enrollment_request_ambiguous. */
-  reject(thumbprint: string, actor: Actor, reason: Reason): Promise<EnrollmentRequestRecord>;
+  reject(thumbprint: string, actor: Actor): Promise<EnrollmentRequestRecord>;
   /** How many requests are pending, how many may be, and the blocks with the most. */
   counts(): Promise<PendingCounts>;
   /** Prunes old requests and counts the rest. */
@@ -112,7 +112,7 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
       return await enrollments.list({ state, limit, ...(after === undefined ? {} : { after }) });
     },
 
-    async accept(thumbprint, actor, reason) {
+    async accept(thumbprint, actor) {
       const { keyThumbprint, name, id, csr, address } = await findRequest(enrollments, thumbprint, undefined);
       const { spki } = readRequest(csr);
       const agentId = id ?? keyThumbprint;
@@ -120,17 +120,17 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
         csr,
         { id: agentId, name, publicKey: spki.toString('base64'), keyThumbprint, now: now() },
         actor.who,
-        auditEntry(actor, 'enrollment-requests.accept', { id: agentId, name, keyThumbprint, address }, now(), reason),
+        auditEntry(actor, 'enrollment-requests.accept', { id: agentId, name, keyThumbprint, address }, now()),
       );
       await measure();
       return agent;
     },
 
-    async reject(thumbprint, actor, reason) {
+    async reject(thumbprint, actor) {
       const found = await findRequest(enrollments, thumbprint, 'pending');
       const { name, keyThumbprint, address } = found;
-      const audit = auditEntry(actor, 'enrollment-requests.reject', { name, keyThumbprint, address }, now(), reason);
-      await enrollments.reject(keyThumbprint, actor.who, reason.comment ?? null, now(), audit);
+      const audit = auditEntry(actor, 'enrollment-requests.reject', { name, keyThumbprint, address }, now());
+      await enrollments.reject(keyThumbprint, actor.who, actor.comment ?? null, now(), audit);
       await measure();
       return found;
     },

@@ -4,7 +4,7 @@ import type { X509Certificate } from 'node:crypto';
 import { pinOf } from '../../shared/wire/enrollment.ts';
 import { validate } from '../../shared/wire/json-schema.ts';
 import { HELLO } from '../../shared/wire/messages.ts';
-import { auditEntry, type Actor, type Reason } from '../audit.ts';
+import { auditEntry, type Actor } from '../audit.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import type { EnrollmentStore } from '../store/enrollment-store.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
@@ -48,7 +48,7 @@ export interface OfflineEnrollment {
    * Errors: enrollment_closed, enrollment_name_reserved, issue_name_missing, csr_unreadable, csr_signature,
    * csr_key_type, those of EnrollmentStore.admit.
    */
-  issue(order: IssueOrder, actor: Actor, reason: Reason): Promise<Issued>;
+  issue(order: IssueOrder, actor: Actor): Promise<Issued>;
 }
 
 export function createOfflineEnrollment({
@@ -62,7 +62,7 @@ export function createOfflineEnrollment({
   now,
 }: OfflineEnrollmentOptions): OfflineEnrollment {
   return {
-    async issue(order, actor, reason) {
+    async issue(order, actor) {
       const csr = readRequest(order.csr);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const known = await agents.findByKey(keyThumbprint);
@@ -82,9 +82,9 @@ export function createOfflineEnrollment({
           now: now(),
         },
         actor.who,
-        auditEntry(actor, 'agents.create', { id, name, keyThumbprint }, now(), reason),
+        auditEntry(actor, 'agents.create', { id, name, keyThumbprint }, now()),
       );
-      const { certificate } = await credentials.issue(agent, csr.publicKey, { ...actor, ...reason });
+      const { certificate } = await credentials.issue(agent, csr.publicKey, actor);
       return { agent, certificate, pem: fileOf(certificate) };
     },
   };

@@ -2,7 +2,7 @@
 // id, name and messages, and gets another key. shared/wire/recovery.ts defines codes and proofs.
 import { answerProof, pinOf, sameProof, type Enrolled, type EnrollByRecovery } from '../../shared/wire/enrollment.ts';
 import { makeRecoveryCode, readRecoveryCode, recoveryKey, recoveryProof } from '../../shared/wire/recovery.ts';
-import { auditEntry, type Actor, type Reason } from '../audit.ts';
+import { auditEntry, type Actor } from '../audit.ts';
 import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import type { EnrollmentStore, RecoveryCode } from '../store/enrollment-store.ts';
 import { storeFault } from '../store/errors.ts';
@@ -38,7 +38,7 @@ interface NewRecoveryCode {
 
 export interface Recoveries {
   /** Makes the one code of an agent. Errors: agent_unknown. */
-  make(agentId: string, lifetimeSeconds: number, actor: Actor, reason: Reason): Promise<NewRecoveryCode>;
+  make(agentId: string, lifetimeSeconds: number, actor: Actor): Promise<NewRecoveryCode>;
   /**
    * `csrDer`: of the request, not read yet. Errors: recovery_code_unknown, too_many_attempts,
    * recovery_certificate_mismatch, recovery_code_used, recovery_code_expired, agent_key_known, agent_key_revoked, those
@@ -57,7 +57,7 @@ export function createRecoveries({
   now,
 }: RecoveriesOptions): Recoveries {
   return {
-    async make(agentId, lifetimeSeconds, actor, reason) {
+    async make(agentId, lifetimeSeconds, actor) {
       const agent = await agents.get(agentId);
       if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
       const code = makeRecoveryCode();
@@ -70,7 +70,7 @@ export function createRecoveries({
           createdBy: actor.who,
           expiresAt,
         },
-        auditEntry(actor, 'agents.recovery-code.create', { id: agentId, name: agent.name, expiresAt }, now(), reason),
+        auditEntry(actor, 'agents.recovery-code.create', { id: agentId, name: agent.name, expiresAt }, now()),
       );
       return { agent, code, expiresAt };
     },

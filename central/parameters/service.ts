@@ -152,7 +152,7 @@ export class ParameterService {
       confirm: request.confirm ?? null,
     };
     const action = rows.every(({ value }) => value === null) ? 'parameters.reset' : 'parameters.set';
-    const audit = auditEntry(actor, action, detail, now(), request);
+    const audit = auditEntry(actor, action, detail, now());
     if (pending === undefined) {
       await this.#apply(next);
       try {

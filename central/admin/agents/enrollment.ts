@@ -58,30 +58,18 @@ export function enrollmentRoutes(
   });
 
   app.post<OfRequest>('/enrollment-requests/:request/accept', ADMINISTRATOR, async (request) => {
-    const { id, name, keyThumbprint } = await approvals.accept(
-      request.params.request,
-      access.actorOf(request),
-      access.termsOf(request),
-    );
+    const { id, name, keyThumbprint } = await approvals.accept(request.params.request, access.actorOf(request));
     return { keyThumbprint, name, state: 'accepted', agent: { id, name } };
   });
 
   app.post<OfRequest>('/enrollment-requests/:request/reject', ADMINISTRATOR, async (request) => {
-    const { name, keyThumbprint } = await approvals.reject(
-      request.params.request,
-      access.actorOf(request),
-      access.termsOf(request),
-    );
+    const { name, keyThumbprint } = await approvals.reject(request.params.request, access.actorOf(request));
     return { keyThumbprint, name, state: 'rejected', agent: null };
   });
 
   app.post('/agents', reads(ADMINISTRATOR, { body: readIssue }), async (request, reply) => {
     const { csr, name, id } = readIssue(request.body);
-    const { agent, certificate, pem } = await offlineEnrollment.issue(
-      { csr, name, id },
-      access.actorOf(request),
-      access.termsOf(request),
-    );
+    const { agent, certificate, pem } = await offlineEnrollment.issue({ csr, name, id }, access.actorOf(request));
     return await reply
       .code(201)
       .header('location', `/api/v1/agents/${encodeURIComponent(agent.id)}`)
@@ -100,12 +88,7 @@ export function enrollmentRoutes(
     async (request, reply) => {
       const { lifetimeSeconds = DEFAULT_RECOVERY_CODE_SECONDS } = readRecoveryCodeOrder(request.body);
       const { id } = await agents.find(request.params.agent);
-      const { agent, code, expiresAt } = await recoveries.make(
-        id,
-        lifetimeSeconds,
-        access.actorOf(request),
-        access.termsOf(request),
-      );
+      const { agent, code, expiresAt } = await recoveries.make(id, lifetimeSeconds, access.actorOf(request));
       // What it spoke last is what its profile says.
       const encrypted = agent.session?.transport !== 'ws';
       return await reply

@@ -33,9 +33,8 @@ export function agentRevocationRoutes(
     async (request, reply) => {
       const { reason = 'unspecified' } = readRevocation(request.body);
       const agent = await agents.find(request.params.agent);
-      const terms = access.termsOf(request);
-      if (terms.dryRun === true) return await sendReport(reply, removalReport(agent, 'revoked'));
-      const revoked = await revocations.revoke(agent.id, reason, terms, access.actorOf(request));
+      if (access.termsOf(request).dryRun === true) return await sendReport(reply, removalReport(agent, 'revoked'));
+      const revoked = await revocations.revoke(agent.id, reason, access.actorOf(request));
       return await reply.send(agentJson(revoked));
     },
   );

@@ -54,10 +54,7 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
 
   // The one answer with a private key in it: under a password of the administrator's own, as the way to a second Central.
   app.post('/ca/export', reads(ADMINISTRATOR, { body: readExport }), async (request, reply) => {
-    const { generation, file } = await authorityService.export(
-      { ...readExport(request.body), ...access.termsOf(request) },
-      access.actorOf(request),
-    );
+    const { generation, file } = await authorityService.export(readExport(request.body), access.actorOf(request));
     return await reply.header('cache-control', 'no-store').send({
       thumbprint: generation.id,
       alias: AUTHORITY_ALIAS,

@@ -105,7 +105,7 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
     '/ca/generations/:thumbprint',
     ADMINISTRATOR,
     async (request, reply) => {
-      await rotation.forget(request.params.thumbprint, access.termsOf(request), access.actorOf(request));
+      await rotation.forget(request.params.thumbprint, access.actorOf(request));
       return await reply.code(204).send();
     },
   );

@@ -57,15 +57,12 @@ export function certificateRoutes(
   app.post('/server-certificate/request', reads(ADMINISTRATOR, { body: readRequest }), async (request, reply) => {
     const { keyAlgorithm = 'ec' } = readRequest(request.body);
     return await reply.code(201).send({
-      csr: await serverCertificates.request(
-        { kind: keyAlgorithm, ...access.termsOf(request) },
-        access.actorOf(request),
-      ),
+      csr: await serverCertificates.request(keyAlgorithm, access.actorOf(request)),
     });
   });
 
   app.delete('/server-certificate/staged', ADMINISTRATOR, async (request, reply) => {
-    await serverCertificates.discard(access.termsOf(request), access.actorOf(request));
+    await serverCertificates.discard(access.actorOf(request));
     return await reply.code(204).send();
   });
 

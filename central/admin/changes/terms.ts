@@ -1,7 +1,7 @@
 // The terms of an act: query parameters of POST, PUT, PATCH and DELETE, so that a body holds nothing but the resource.
 import { Type, type Static } from 'typebox';
 import type { ProblemEntry } from '../../../shared/errors.ts';
-import type { Reason } from '../../audit.ts';
+import type { Actor } from '../../audit.ts';
 import { MAX_CONFIRM_SECONDS, type ConfirmRequest } from '../../change/confirmation.ts';
 import { queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
@@ -34,7 +34,7 @@ export const CHANGE = queryOf(Type.Object({ dryRun, force, ...confirmation, ...r
 /** The same, of a certificate that can be staged. */
 export const SWAP = queryOf(ALL);
 
-export interface Terms extends Reason {
+export interface Terms extends Pick<Actor, 'comment' | 'ticket'> {
   readonly dryRun?: boolean | undefined;
   readonly force?: boolean | undefined;
   readonly stage?: boolean | undefined;

@@ -6,7 +6,7 @@ import { Mutex } from '../../../shared/mutex.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
 import { agentUri, centralUri } from '../../../shared/wire/names.ts';
 import { validityOf } from '../../../shared/x509/validity.ts';
-import { auditEntry, CENTRAL, type Actor, type AuditAction, type Reason } from '../../audit.ts';
+import { auditEntry, CENTRAL, type Actor, type AuditAction } from '../../audit.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import {
   alternativeName,
@@ -214,11 +214,11 @@ export class Authority {
   }
 
   /** Stores it as prepared: no agent trusts it yet. The keys of retired ones are deleted. Errors: authority_known, authority_next_there. */
-  async prepare(material: AuthorityMaterial, actor: Actor, reason: Reason = {}): Promise<Generation> {
+  async prepare(material: AuthorityMaterial, actor: Actor): Promise<Generation> {
     return await this.#changes.runExclusive(async () => {
       const [waiting] = [...this.inRole('prepared'), ...this.inRole('next')];
       if (waiting !== undefined) throw pkiFault('authority_next_there', { thumbprint: waiting.id });
-      return await this.#take(material, 'prepared', 'ca.rotation.prepare', actor, reason);
+      return await this.#take(material, 'prepared', 'ca.rotation.prepare', actor);
     });
   }
 
@@ -226,26 +226,19 @@ export class Authority {
    * Stores it and lets it sign at once; the current one stays trusted as previous. One that is stored already changes its role.
    * Agents that do not trust it are cut off: the caller has checked. Errors: authority_known.
    */
-  async replace(material: AuthorityMaterial, actor: Actor, reason: Reason = {}): Promise<Generation> {
-    return await this.#changes.runExclusive(
-      async () => await this.#take(material, 'current', 'ca.import', actor, reason),
-    );
+  async replace(material: AuthorityMaterial, actor: Actor): Promise<Generation> {
+    return await this.#changes.runExclusive(async () => await this.#take(material, 'current', 'ca.import', actor));
   }
 
   /** Lets another generation sign; the current one becomes previous. Errors: authority_unknown. */
-  async promote(id: string, actor: Actor, reason: Reason = {}): Promise<Generation> {
+  async promote(id: string, actor: Actor): Promise<Generation> {
     return await this.#changes.runExclusive(
-      async () => await this.#take(this.#find(id), 'current', 'ca.rotation.switch', actor, reason),
+      async () => await this.#take(this.#find(id), 'current', 'ca.rotation.switch', actor),
     );
   }
 
   /** Gives generations other roles, all at once; one of them signs before and after. The audit entry is called `action`. Errors: authority_unknown. */
-  async assign(
-    roles: Readonly<Record<string, GenerationRole>>,
-    action: AuditAction,
-    actor: Actor,
-    reason: Reason = {},
-  ): Promise<void> {
+  async assign(roles: Readonly<Record<string, GenerationRole>>, action: AuditAction, actor: Actor): Promise<void> {
     await this.#changes.runExclusive(async () => {
       for (const id of Object.keys(roles)) this.#find(id);
       const since = this.#options.now();
@@ -255,12 +248,12 @@ export class Authority {
       });
       if (list.filter(({ role }) => role === 'current').length !== 1)
         throw new TypeError('one generation signs, no more and no less');
-      await this.#write({ ...this.#generations, list }, [], auditEntry(actor, action, { roles }, since, reason));
+      await this.#write({ ...this.#generations, list }, [], auditEntry(actor, action, { roles }, since));
     });
   }
 
   /** Deletes it with its key. Errors: authority_unknown, authority_in_use unless it is prepared or retired. */
-  async forget(id: string, actor: Actor, reason: Reason = {}, action: AuditAction = 'ca.delete-key'): Promise<void> {
+  async forget(id: string, actor: Actor, action: AuditAction = 'ca.delete-key'): Promise<void> {
     await this.#changes.runExclusive(async () => {
       const { role } = this.#find(id);
       if (role !== 'prepared' && role !== 'retired') throw pkiFault('authority_in_use', { thumbprint: id, role });
@@ -268,7 +261,7 @@ export class Authority {
       await this.#write(
         { ...this.#generations, list },
         [{ name: keyNameOf(id), value: null }],
-        auditEntry(actor, action, { thumbprint: id, role }, this.#options.now(), reason),
+        auditEntry(actor, action, { thumbprint: id, role }, this.#options.now()),
       );
     });
   }
@@ -321,7 +314,6 @@ export class Authority {
     role: 'current' | 'prepared',
     action: AuditAction,
     actor: Actor,
-    reason: Reason,
   ): Promise<Generation> {
     const since = this.#options.now();
     const id = thumbprintOf(material.chain[0]);
@@ -362,7 +354,7 @@ export class Authority {
     await this.#write(
       { ...this.#generations, list: [...stepped, taken] },
       keys,
-      auditEntry(actor, action, detail, since, reason),
+      auditEntry(actor, action, detail, since),
     );
     return taken;
   }

@@ -1,6 +1,6 @@
 // Exports and imports the authority for an administrator, and determines which agents another one would cut off. An import runs
 // between two changes of parameters or certificates; afterwards, what the authority signs is reissued.
-import { type Actor, auditEntry, type Reason } from '../../audit.ts';
+import { type Actor, auditEntry } from '../../audit.ts';
 import type { CutOffAgent, Notice } from '../../change/report.ts';
 import { assertNoneCutOff, type Changes } from '../../change/changes.ts';
 import type { AuditStore } from '../../store/audit-store.ts';
@@ -13,7 +13,7 @@ import type { Generation } from './generations.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
 import type { UploadedKey } from '../x509/upload.ts';
 
-interface ImportRequest extends Reason {
+interface ImportRequest {
   readonly dryRun?: boolean | undefined;
   /** Also when agents would be cut off. */
   readonly force?: boolean | undefined;
@@ -54,11 +54,7 @@ export class AuthorityService {
 
   /** Key and chain as password-protected PKCS#12; the current one unless another is named. Errors: authority_unknown, export_password_weak. */
   async export(
-    {
-      thumbprint,
-      password,
-      ...reason
-    }: { readonly thumbprint?: string | undefined; readonly password: string } & Reason,
+    { thumbprint, password }: { readonly thumbprint?: string | undefined; readonly password: string },
     actor: Actor,
   ): Promise<{ readonly generation: Generation; readonly file: Buffer }> {
     const { authority, audit, now } = this.#options;
@@ -66,7 +62,7 @@ export class AuthorityService {
       thumbprint === undefined ? authority.current() : authority.all().find(({ id }) => id === thumbprint);
     if (generation === undefined) throw pkiFault('authority_unknown', { thumbprint: thumbprint ?? '' });
     const file = await writeAuthorityFile(generation, password);
-    await audit.append(auditEntry(actor, 'ca.export', { thumbprint: generation.id }, now(), reason));
+    await audit.append(auditEntry(actor, 'ca.export', { thumbprint: generation.id }, now()));
     return { generation, file };
   }
 
@@ -92,7 +88,7 @@ export class AuthorityService {
       if (request.dryRun === true) return report;
       changes.assertNonePending(['server-certificate']);
       assertNoneCutOff(cutOff, request.force === true);
-      await authority.replace(material, actor, request);
+      await authority.replace(material, actor);
       await this.#options.onReplaced();
       return report;
     });

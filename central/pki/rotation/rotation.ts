@@ -1,7 +1,7 @@
 // Rotates the authority in phases: prepare, publish, switch, retire, and rolls each of them back. The store is the truth: a phase
 // is which generations exist and in which role, so that a restart of Central changes nothing. Every step first names the agents
 // that would be left behind, and runs between two changes of parameters or certificates.
-import type { Actor, AuditAction, Reason } from '../../audit.ts';
+import type { Actor, AuditAction } from '../../audit.ts';
 import type { Metrics } from '../../metrics.ts';
 import { agentsText } from '../../change/agents.ts';
 import { assertNoneCutOff, type Change, type Changes } from '../../change/changes.ts';
@@ -30,7 +30,7 @@ import type { UploadedKey } from '../x509/upload.ts';
 const ROTATION_PHASES = ['idle', 'prepared', 'published', 'switched', 'retired'] as const;
 type RotationPhase = (typeof ROTATION_PHASES)[number];
 
-interface RotationRequest extends Reason {
+interface RotationRequest {
   /** Reports which agents would be left behind, and changes nothing. */
   readonly dryRun?: boolean | undefined;
   /** Also when agents are left behind. */
@@ -134,8 +134,7 @@ export class Rotation {
         ...(read?.notices ?? []),
         ...(read !== undefined && read.material.chain.length > 1 ? [notice('cross_certificate_missing', {})] : []),
       ];
-      if (request.dryRun !== true)
-        await authority.prepare(read?.material ?? (await authority.makeRoot()), actor, request);
+      if (request.dryRun !== true) await authority.prepare(read?.material ?? (await authority.makeRoot()), actor);
       return { ...report, notices };
     });
   }
@@ -143,7 +142,7 @@ export class Rotation {
   /** Its root joins what agents are to trust. Errors: rotation_wrong_phase. */
   async publish(request: RotationRequest, actor: Actor): Promise<RotationReport> {
     return await this.#step('publish', ['prepared'], request, async (report) => {
-      if (request.dryRun !== true) await this.#assign('prepared', 'next', 'ca.rotation.publish', actor, request);
+      if (request.dryRun !== true) await this.#assign('prepared', 'next', 'ca.rotation.publish', actor);
       return report;
     });
   }
@@ -167,7 +166,7 @@ export class Rotation {
       if (request.dryRun === true) return { ...before, missing };
       assertNoneCutOff(missing.map(cutOffOf), request.force === true);
       const notices = (await authority.certify(id, actor)) ? [] : [notice('cross_certificate_missing', {})];
-      if (confirm === undefined) await this.#promote(id, actor, request);
+      if (confirm === undefined) await this.#promote(id, actor);
       else shown = this.#only('next');
       return { ...before, missing, notices };
     });
@@ -176,7 +175,7 @@ export class Rotation {
     // A change of its own. Once it is confirmed, the generation signs everything else too.
     const { change } = await serverCertificates.generate({ ...request, confirm }, actor, {
       generation: shown,
-      onConfirmed: async (confirmer) => await this.#promote(id, confirmer, {}),
+      onConfirmed: async (confirmer) => await this.#promote(id, confirmer),
     });
     return { ...report, change };
   }
@@ -191,7 +190,7 @@ export class Rotation {
       const missing = eachOnce([...untrusting, ...others]);
       if (request.dryRun === true) return { ...before, missing };
       assertNoneCutOff(missing.map(cutOffOf), request.force === true);
-      await this.#assign('previous', 'retired', 'ca.rotation.retire', actor, request);
+      await this.#assign('previous', 'retired', 'ca.rotation.retire', actor);
       await onReplaced();
       return { ...before, missing };
     });
@@ -203,15 +202,14 @@ export class Rotation {
     return await this.#step('rollback', ['prepared', 'published', 'switched', 'retired'], request, async (before) => {
       switch (before.phase) {
         case 'prepared': {
-          if (request.dryRun !== true)
-            await authority.forget(this.#only('prepared').id, actor, request, 'ca.rotation.rollback');
+          if (request.dryRun !== true) await authority.forget(this.#only('prepared').id, actor, 'ca.rotation.rollback');
           return before;
         }
         case 'published': {
           const { others: missing } = await this.#issuerProgress(authority.inRole('next'));
           if (request.dryRun === true) return { ...before, missing };
           assertNoneCutOff(missing.map(cutOffOf), request.force === true);
-          await this.#assign('next', 'prepared', 'ca.rotation.rollback', actor, request);
+          await this.#assign('next', 'prepared', 'ca.rotation.rollback', actor);
           return { ...before, missing };
         }
         case 'switched': {
@@ -223,7 +221,6 @@ export class Rotation {
             { [authority.current().id]: 'next', [old.id]: 'current' },
             'ca.rotation.rollback',
             actor,
-            request,
           );
           await onReplaced();
           askRenewal();
@@ -237,12 +234,7 @@ export class Rotation {
             .inRole('retired')
             .filter(({ since }) => since === last?.since)
             .map(({ id }) => id);
-          await authority.assign(
-            Object.fromEntries(ids.map((id) => [id, 'previous'])),
-            'ca.rotation.rollback',
-            actor,
-            request,
-          );
+          await authority.assign(Object.fromEntries(ids.map((id) => [id, 'previous'])), 'ca.rotation.rollback', actor);
           await onReplaced();
           return before;
         }
@@ -251,10 +243,8 @@ export class Rotation {
   }
 
   /** Deletes the key of a retired one, after which it cannot be restored. Errors: authority_unknown, authority_in_use. */
-  async forget(thumbprint: string, reason: Reason, actor: Actor): Promise<void> {
-    await this.#options.changes.runExclusive(
-      async () => await this.#options.authority.forget(thumbprint, actor, reason),
-    );
+  async forget(thumbprint: string, actor: Actor): Promise<void> {
+    await this.#options.changes.runExclusive(async () => await this.#options.authority.forget(thumbprint, actor));
   }
 
   async measure({ instruments: { queuegate_trust_agents: agents } }: Metrics): Promise<void> {
@@ -290,22 +280,16 @@ export class Rotation {
     });
   }
 
-  async #promote(id: string, actor: Actor, reason: Reason): Promise<void> {
+  async #promote(id: string, actor: Actor): Promise<void> {
     const { authority, onReplaced, askRenewal } = this.#options;
-    await authority.promote(id, actor, reason);
+    await authority.promote(id, actor);
     await onReplaced();
     askRenewal();
   }
 
-  async #assign(
-    from: GenerationRole,
-    to: GenerationRole,
-    action: AuditAction,
-    actor: Actor,
-    reason: Reason,
-  ): Promise<void> {
+  async #assign(from: GenerationRole, to: GenerationRole, action: AuditAction, actor: Actor): Promise<void> {
     const { authority } = this.#options;
-    await authority.assign(Object.fromEntries(authority.inRole(from).map(({ id }) => [id, to])), action, actor, reason);
+    await authority.assign(Object.fromEntries(authority.inRole(from).map(({ id }) => [id, to])), action, actor);
   }
 
   /** The newest of this role, which the phase says there is. */

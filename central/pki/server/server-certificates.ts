@@ -2,7 +2,7 @@
 // validates the whole certificate, checks which agents would refuse it, and swaps it without a restart. Each is a change
 // (central/change/), with dry run, confirmation and rollback.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
-import type { Actor, Reason } from '../../audit.ts';
+import type { Actor } from '../../audit.ts';
 import type { CutOffAgent, Notice } from '../../change/report.ts';
 import type { OnlineAgents } from '../../change/agents.ts';
 import type { Change, ChangePlan, Changes, ChangeTerms } from '../../change/changes.ts';
@@ -93,9 +93,9 @@ export class ServerCertificates {
   }
 
   /** A request for another authority, PEM; the key stays in the store until the answer is installed. Errors: distinguished_name_bad. */
-  async request({ kind, ...reason }: { readonly kind: KeyKind } & Reason, actor: Actor): Promise<string> {
+  async request(kind: KeyKind, actor: Actor): Promise<string> {
     const { identity, spec, changes } = this.#options;
-    return await changes.runExclusive(async () => await identity.request(spec(), kind, actor, reason));
+    return await changes.runExclusive(async () => await identity.request(spec(), kind, actor));
   }
 
   /** The answer to the open request. Errors: certificate_not_requested, and those of every swap. */
@@ -153,10 +153,10 @@ export class ServerCertificates {
   }
 
   /** Forgets what is staged. Errors: certificate_nothing_staged. */
-  async discard(reason: Reason, actor: Actor): Promise<void> {
+  async discard(actor: Actor): Promise<void> {
     await this.#options.changes.runExclusive(async () => {
       if (this.slots().staged === undefined) throw pkiFault('certificate_nothing_staged', {});
-      await this.#options.identity.discardStaged(actor, reason);
+      await this.#options.identity.discardStaged(actor);
     });
   }
 
@@ -191,9 +191,9 @@ export class ServerCertificates {
       cutOff,
       listener: 'https',
       carryOut: async (pending) => {
-        if (staged) return await identity.keepStaged(credentials, actor, verb, request);
+        if (staged) return await identity.keepStaged(credentials, actor, verb);
         // Written first: after a crash in between, the next start shows what was written, or rolls back a pending change.
-        await identity.adopt(credentials, actor, { verb, pending, reason: request });
+        await identity.adopt(credentials, actor, { verb, pending });
         this.#show(credentials);
       },
       onPending: (withinSeconds) => requestReconnect(Math.floor(withinSeconds * RECONNECT_WITHIN_SHARE)),

@@ -2,7 +2,7 @@
 // A new one is checked, then swapped into the listeners by the caller, then adopted (written; the one before is kept), so that
 // nothing ever overwrites a working key. Listeners are not known here.
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { auditEntry, CENTRAL, type Actor, type AuditAction, type Reason } from '../../audit.ts';
+import { auditEntry, CENTRAL, type Actor, type AuditAction } from '../../audit.ts';
 import type { PendingChange } from '../../change/pending.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import type { Authority } from '../authority/authority.ts';
@@ -136,19 +136,17 @@ export class ServerIdentity {
   }
 
   /** A request for another authority. Its key stays here until the answer arrives; an earlier request is forgotten. Errors: distinguished_name_bad. */
-  async request(spec: ServerCertificateSpec, kind: KeyKind, actor: Actor, reason: Reason = {}): Promise<string> {
+  async request(spec: ServerCertificateSpec, kind: KeyKind, actor: Actor): Promise<string> {
     const keys = await makeKeyPair(kind);
     // Public authorities sign no localhost and no loopback address: only what others use.
     const names = namesToCover(spec);
     const csr = await makeServerRequest({ subject: subjectFor(spec), names, keys });
     const request = { csr, key: keys.privateKey, madeAt: this.#options.now() };
-    await this.#write(
-      { ...this.#slots, request },
-      actor,
-      'server-certificate.request.create',
-      { subject: subjectFor(spec), names, key: kind },
-      reason,
-    );
+    await this.#write({ ...this.#slots, request }, actor, 'server-certificate.request.create', {
+      subject: subjectFor(spec),
+      names,
+      key: kind,
+    });
     return csr;
   }
 
@@ -160,7 +158,6 @@ export class ServerIdentity {
       /** What it is called in the audit log; `renew` is what Central does on its own. */
       readonly verb?: IssueVerb | 'activate' | 'renew';
       readonly pending?: PendingChange | undefined;
-      readonly reason?: Reason;
     } = {},
   ): Promise<void> {
     const { current, staged, request } = this.#slots;
@@ -181,37 +178,31 @@ export class ServerIdentity {
       confirm: how.pending?.terms ?? null,
       staged: false,
     };
-    await this.#write(slots, actor, `server-certificate.${how.verb ?? 'renew'}`, detail, how.reason);
+    await this.#write(slots, actor, `server-certificate.${how.verb ?? 'renew'}`, detail);
   }
 
   /** Keeps credentials for a later activation. */
-  async keepStaged(staged: ServerCredentials, actor: Actor, verb: IssueVerb, reason: Reason = {}): Promise<void> {
+  async keepStaged(staged: ServerCredentials, actor: Actor, verb: IssueVerb): Promise<void> {
     const detail = { thumbprint: staged.thumbprint, origin: staged.origin, names: staged.names, staged: true };
-    await this.#write({ ...this.#slots, staged }, actor, `server-certificate.${verb}`, detail, reason);
+    await this.#write({ ...this.#slots, staged }, actor, `server-certificate.${verb}`, detail);
   }
 
   /** Forgets what is staged. */
-  async discardStaged(actor: Actor, reason: Reason = {}): Promise<void> {
+  async discardStaged(actor: Actor): Promise<void> {
     const { staged } = this.#slots;
     if (staged === undefined) return;
     const detail = { slot: 'staged', thumbprint: staged.thumbprint };
-    await this.#write({ ...this.#slots, staged: undefined }, actor, 'server-certificate.discard', detail, reason);
+    await this.#write({ ...this.#slots, staged: undefined }, actor, 'server-certificate.discard', detail);
   }
 
   /** Keeps the pending change. */
   async confirm(actor: Actor, forced: boolean): Promise<void> {
-    await this.#write(
-      { ...this.#slots, pending: undefined },
-      actor,
-      'changes.confirm',
-      {
-        change: this.#slots.pending?.id,
-        subject: 'server-certificate',
-        thumbprint: this.#slots.current?.thumbprint,
-        forced,
-      },
-      {},
-    );
+    await this.#write({ ...this.#slots, pending: undefined }, actor, 'changes.confirm', {
+      change: this.#slots.pending?.id,
+      subject: 'server-certificate',
+      thumbprint: this.#slots.current?.thumbprint,
+      forced,
+    });
   }
 
   /** Restores the one before as the current one. One that has expired meanwhile is not restored: no agent would accept it. */
@@ -219,20 +210,14 @@ export class ServerIdentity {
     const { current, previous } = this.#slots;
     const restored = previous !== undefined && previous.notAfter > this.#options.now();
     const slots = { ...this.#slots, pending: undefined, ...(restored ? { current: previous, previous: current } : {}) };
-    await this.#write(
-      slots,
-      actor,
-      'changes.rollback',
-      {
-        change: this.#slots.pending?.id,
-        subject: 'server-certificate',
-        thumbprint: slots.current?.thumbprint,
-        before: current?.thumbprint,
-        reason,
-        restored,
-      },
-      {},
-    );
+    await this.#write(slots, actor, 'changes.rollback', {
+      change: this.#slots.pending?.id,
+      subject: 'server-certificate',
+      thumbprint: slots.current?.thumbprint,
+      before: current?.thumbprint,
+      reason,
+      restored,
+    });
   }
 
   /** Forgets the previous one of our own when its root is no longer trusted: restoring it would publish that root again. */
@@ -271,12 +256,8 @@ export class ServerIdentity {
     actor: Actor,
     action: AuditAction,
     detail: Readonly<Record<string, unknown>>,
-    reason: Reason = {},
   ): Promise<void> {
-    await this.#keyMaterial.put(
-      slotEntries(next, this.#slots),
-      auditEntry(actor, action, detail, this.#options.now(), reason),
-    );
+    await this.#keyMaterial.put(slotEntries(next, this.#slots), auditEntry(actor, action, detail, this.#options.now()));
     this.#slots = next;
   }
 }

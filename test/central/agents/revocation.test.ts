@@ -39,7 +39,7 @@ function setUp(unknown = false) {
 describe('an agent that is revoked or removed', () => {
   it('is revoked in the store, loses its session, stands in the audit log with who, why and on which ticket, and on the list', async () => {
     const { revocations, acts, entries } = setUp();
-    await revocations.revoke('a', 'keyCompromise', { comment: 'stolen laptop', ticket: 'T-1' }, ACTOR);
+    await revocations.revoke('a', 'keyCompromise', { ...ACTOR, comment: 'stolen laptop', ticket: 'T-1' });
     expect(acts).toEqual(['store', 'session a 7 keyCompromise', 'touch', 'list']);
     expect(entries).toMatchObject([
       {
@@ -63,7 +63,7 @@ describe('an agent that is revoked or removed', () => {
 
   it('that there is not changes nothing and leaves no entry', async () => {
     const { revocations, acts, entries } = setUp(true);
-    await expect(revocations.revoke('x', 'keyCompromise', {}, ACTOR)).rejects.toMatchObject({ code: 'agent_unknown' });
+    await expect(revocations.revoke('x', 'keyCompromise', ACTOR)).rejects.toMatchObject({ code: 'agent_unknown' });
     await expect(revocations.remove('x', ACTOR)).rejects.toMatchObject({ code: 'agent_unknown' });
     expect([acts, entries]).toEqual([[], []]);
   });

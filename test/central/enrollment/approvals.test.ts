@@ -85,7 +85,7 @@ describe('requests without a token', () => {
     const one = await machine('branch-1');
     expect(await one.submit()).toEqual({ state: 'pending', keyThumbprint: one.key, retryAfterSeconds: 5 });
     expect(pending).toBe(1);
-    await approvals.accept(one.key.slice(0, 8), ADMIN, { comment: 'why' });
+    await approvals.accept(one.key.slice(0, 8), { ...ADMIN, comment: 'why' });
     expect(pending).toBe(0);
     expect(await one.submit()).toMatchObject({ id: one.key, name: 'branch-1', certificate: 'certificate 1' });
     expect(await one.submit()).toMatchObject({ certificate: 'certificate 1' });
@@ -99,7 +99,7 @@ describe('requests without a token', () => {
   it('cost no write for the same request again within a moment', async () => {
     const [one, two] = [await machine('a'), await machine('b')];
     for (const each of [one, two]) await each.submit();
-    await approvals.reject(two.key, ADMIN, {});
+    await approvals.reject(two.key, ADMIN);
     const { commits } = await store.stats();
     for (let i = 0; i < 100; i += 1) {
       await one.submit();
@@ -114,8 +114,8 @@ describe('requests without a token', () => {
   it('are forgotten a day after they asked last, and a day after they were rejected; an accepted one has a week', async () => {
     const [one, two, three] = [await machine('a'), await machine('b'), await machine('c')];
     for (const each of [one, two, three]) await each.submit();
-    await approvals.reject(two.key, ADMIN, { comment: 'no' });
-    await approvals.accept(three.key, ADMIN, {});
+    await approvals.reject(two.key, { ...ADMIN, comment: 'no' });
+    await approvals.accept(three.key, ADMIN);
     now += DAY / 2;
     await one.submit();
     await expect(two.submit()).rejects.toMatchObject({ code: 'enrollment_rejected', status: 403 });
@@ -182,7 +182,7 @@ describe('requests without a token', () => {
     expect(await honest.submit()).toMatchObject({ state: 'pending' });
     // As fast as the strangers come again, it stays.
     for (let i = 0; i < 20; i += 1) await fill(2_000 + i * 10, 10, `10.0.1.${i}`);
-    await approvals.accept(honest.key, ADMIN, {});
+    await approvals.accept(honest.key, ADMIN);
     expect(await honest.submit()).toMatchObject({ name: 'branch-1' });
   });
 
@@ -225,13 +225,13 @@ describe('requests without a token', () => {
         bounds,
         now,
       );
-    await expect(approvals.accept('01234567', ADMIN, {})).rejects.toMatchObject({
+    await expect(approvals.accept('01234567', ADMIN)).rejects.toMatchObject({
       code: 'enrollment_request_ambiguous',
     });
     for (const bad of ['0123456', 'g'.repeat(8), '', '%', 'a'.repeat(65)])
-      await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrollment_thumbprint_bad' });
-    await expect(approvals.reject('99999999', ADMIN, {})).rejects.toMatchObject({ code: 'enrollment_request_unknown' });
-    expect(await approvals.reject('sha256:01:23:45:67:89:1', ADMIN, {})).toMatchObject({
+      await expect(approvals.reject(bad, ADMIN)).rejects.toMatchObject({ code: 'enrollment_thumbprint_bad' });
+    await expect(approvals.reject('99999999', ADMIN)).rejects.toMatchObject({ code: 'enrollment_request_unknown' });
+    expect(await approvals.reject('sha256:01:23:45:67:89:1', ADMIN)).toMatchObject({
       keyThumbprint: '01234567891',
     });
   });

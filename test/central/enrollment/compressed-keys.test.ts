@@ -197,14 +197,13 @@ const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
     return await approvals.accept(
       readRequest(csr).spki.length === 91 ? keyThumbprint(readRequest(csr).publicKey) : '',
       CENTRAL,
-      {},
     );
   },
-  'offline request': async (csr) => await offlineEnrollment.issue({ csr, name: 'other', id: 'other' }, CENTRAL, {}),
+  'offline request': async (csr) => await offlineEnrollment.issue({ csr, name: 'other', id: 'other' }, CENTRAL),
   recovery: async (csr) => {
     const name = freshName();
     const agent = await store.agents.get(await enrolled(newKey(), name));
-    const { code } = await recoveries.make(agent?.id ?? '', 1, CENTRAL, {});
+    const { code } = await recoveries.make(agent?.id ?? '', 1, CENTRAL);
     const proof = recoveryProof(recoveryKey(readRecoveryCode(code) ?? ''), {
       name,
       id: undefined,
@@ -279,7 +278,7 @@ describe('one key is one key, however its point is written', () => {
       const [key, compromised] = [newKey(), newKey()];
       const id = await enrolled(key, 'branch-7');
       await store.agents.revoke(id, { reason: 'unspecified', now: Date.now(), text: 'lost' }, ACT);
-      const { code } = await recoveries.make(id, 1, CENTRAL, {});
+      const { code } = await recoveries.make(id, 1, CENTRAL);
       const csr = requestOf(newKey(), 'uncompressed', 'branch-7');
       const proof = recoveryProof(recoveryKey(readRecoveryCode(code) ?? ''), {
         name: 'branch-7',

@@ -79,7 +79,7 @@ afterEach(() => cleanup.run());
 
 async function file(): Promise<string> {
   const { pem } = await makeRequest(key, 'branch-1', 'pc/1, "ü"');
-  return (await offlineEnrollment.issue({ csr: pem, name: undefined, id: undefined }, ADMIN, { ticket: 'T-1' })).pem;
+  return (await offlineEnrollment.issue({ csr: pem, name: undefined, id: undefined }, { ...ADMIN, ticket: 'T-1' })).pem;
 }
 
 describe('the file for a machine without a line', () => {
@@ -150,11 +150,11 @@ describe('the file for a machine without a line', () => {
   it('is made for a host name only, and never for the name of the Central agent', async () => {
     const { pem } = await makeRequest(key, 'branch-1');
     for (const name of ['branch 1', '-', 'a'.repeat(300)])
-      await expect(offlineEnrollment.issue({ csr: pem, name, id: undefined }, ADMIN, {})).rejects.toMatchObject({
+      await expect(offlineEnrollment.issue({ csr: pem, name, id: undefined }, ADMIN)).rejects.toMatchObject({
         code: 'issue_name_missing',
       });
     await expect(
-      offlineEnrollment.issue({ csr: pem, name: 'Central-Agent', id: undefined }, ADMIN, {}),
+      offlineEnrollment.issue({ csr: pem, name: 'Central-Agent', id: undefined }, ADMIN),
     ).rejects.toMatchObject({
       code: 'enrollment_name_reserved',
     });

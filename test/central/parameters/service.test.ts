@@ -134,8 +134,8 @@ describe('a change', () => {
   test('moves the listeners first and is kept then, so that a crash in between leaves the old values', async () => {
     const service = await load();
     const report = await service.change(
-      { values: { 'websocket.secure.port': 9151 }, comment: 'new firewall', ticket: 'T-1' },
-      ANNA,
+      { values: { 'websocket.secure.port': 9151 } },
+      { ...ANNA, comment: 'new firewall', ticket: 'T-1' },
     );
     expect(steps).toEqual(['apply', 'save']);
     expect(report).toMatchObject({

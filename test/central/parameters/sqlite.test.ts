@@ -47,8 +47,8 @@ test('a change outlives a restart, with its audit entry', async () => {
   const path = folder();
   const first = await start(path);
   await first.parameters.change(
-    { values: { 'agents.max': 500, 'websocket.trustedProxies': ['10.0.0.0/8'] }, comment: 'pilot' },
-    ANNA,
+    { values: { 'agents.max': 500, 'websocket.trustedProxies': ['10.0.0.0/8'] } },
+    { ...ANNA, comment: 'pilot' },
   );
   await first.stop();
   const second = await start(path);

@@ -142,7 +142,7 @@ describe('generations', () => {
 
     const { publicKey } = await makeKeyPair();
     const early = await authority.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 });
-    await authority.promote(next.id, CENTRAL, { comment: 'switch' });
+    await authority.promote(next.id, { ...CENTRAL, comment: 'switch' });
     const late = await authority.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 });
     expect([authority.chainOf(early).map(thumbprintOf)[1], authority.chainOf(late).map(thumbprintOf)[1]]).toEqual([
       first,
@@ -520,7 +520,7 @@ describe("an authority of the bank's own", () => {
       (await service(store, authority, 'imported').service.import({ name: 'r', bytes }, { dryRun: true }, CENTRAL))
         .cutOff,
     ).toEqual([]);
-    expect(await importing.import({ name: 'r', bytes }, { force: true, ticket: 'T-1' }, CENTRAL)).toMatchObject({
+    expect(await importing.import({ name: 'r', bytes }, { force: true }, { ...CENTRAL, ticket: 'T-1' })).toMatchObject({
       cutOff: [{ id: 'knows-ours' }, { id: 'old' }],
     });
     expect(authority.current().id).toBe(bankRoot);

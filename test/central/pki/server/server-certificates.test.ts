@@ -129,7 +129,7 @@ describe('a request for another authority', () => {
         subjectAlternativeNames: ['10.9.8.7'],
         distinguishedName: 'CN=central.test, O=Bank, C=CH',
       });
-      const csr = await certificates.request({ kind, ticket: 'T-7' }, ADMIN);
+      const csr = await certificates.request(kind, { ...ADMIN, ticket: 'T-7' });
       const text = openssl('req', '-in', bank.folder.write('central.csr', csr), '-noout', '-text', '-verify');
       expect(text).toMatch(/Subject: CN = central\.test, O = Bank, C = CH/);
       expect(text).toContain('DNS:central.test, IP Address:10.9.8.7');
@@ -158,7 +158,7 @@ describe('a request for another authority', () => {
   test('the answer of a Windows authority comes as PKCS#7', async () => {
     const bank = makeBank();
     const { certificates, shown } = await setUp();
-    const answer = bank.sign(await certificates.request({ kind: 'ec' }, ADMIN));
+    const answer = bank.sign(await certificates.request('ec', ADMIN));
     const file = bank.folder.path('answer.p7b');
     openssl(
       'crl2pkcs7',
@@ -182,8 +182,8 @@ describe('a request for another authority', () => {
       code: 'certificate_not_requested',
       message: expect.stringContaining('there is none'),
     });
-    const old = bank.sign(await certificates.request({ kind: 'ec' }, ADMIN));
-    await certificates.request({ kind: 'ec' }, ADMIN);
+    const old = bank.sign(await certificates.request('ec', ADMIN));
+    await certificates.request('ec', ADMIN);
     expect((await open()).slots.request?.csr).toBe(certificates.slots().request?.csr);
     await expect(certificates.install({ name: 'a', bytes: Buffer.from(old + all) }, {}, ADMIN)).rejects.toMatchObject({
       code: 'certificate_not_requested',
@@ -470,7 +470,7 @@ describe('what agents trust', () => {
       pinOf(new X509Certificate(bank.root.certificate).publicKey.export({ type: 'spki', format: 'der' })),
     );
     await certificates.generate({ stage: true }, ADMIN);
-    await certificates.discard({}, ADMIN);
+    await certificates.discard(ADMIN);
     expect(certificates.slots().staged).toBeUndefined();
   });
 });
@@ -481,7 +481,7 @@ describe('a swap to be confirmed', () => {
   const over = (connectedAt: number): Actor => ({ ...ADMIN, via: { listener: 'https', connectedAt } });
 
   test('asks agents to come back, and stays only once enough of them came back over it', async () => {
-    const { certificates, changes, online, asked, pass, shown } = await setUp();
+    const { certificates, changes, online, asked, pass, shown, store } = await setUp();
     const start = Date.now();
     online.push(agent('a', start - 1000), agent('b', start - 1000));
     const report = await certificates.generate(terms, ADMIN);
@@ -497,8 +497,9 @@ describe('a swap to be confirmed', () => {
     await expect(changes.confirm(idOf(changes), {}, ADMIN)).rejects.toMatchObject({
       code: 'confirm_over_new_connection',
     });
-    await changes.confirm(idOf(changes), {}, over(Date.now() + 1e6));
+    await changes.confirm(idOf(changes), {}, { ...over(Date.now() + 1e6), ticket: 'T-3' });
     expect(changes.pending('server-certificate')).toBeNull();
+    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'changes.confirm', ticket: 'T-3' });
     await pass(120_000);
     expect((await shown()).thumbprint).toBe(report.certificate.thumbprint);
   });
@@ -570,9 +571,9 @@ test('restoring needs one to go back to; taking what is in use is reported', asy
 test('no audit entry and no report carries a private key or a password', async () => {
   const bank = makeBank();
   const { certificates, store } = await setUp();
-  await certificates.request({ kind: 'ec' }, ADMIN);
+  await certificates.request('ec', ADMIN);
   const bytes = Buffer.from(pem(bank));
-  await certificates.import({ name: 'a', bytes, password: 'geheimes Wort' }, { comment: 'why' }, ADMIN);
+  await certificates.import({ name: 'a', bytes, password: 'geheimes Wort' }, {}, { ...ADMIN, comment: 'why' });
   const keys = [...store.keyMaterial.entries]
     .filter(([name]) => name.endsWith('.key'))
     .flatMap(([, value]) => value.split('\n').filter((line) => line.length > 40 && !line.startsWith('-')));
