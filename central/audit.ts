@@ -1,6 +1,13 @@
 // Creates the audit entry of an act, and lists what each action means. The store keeps and chains the entries.
 import type { AuditEntry } from './store/audit-store.ts';
 
+interface AuditedAction {
+  /** What was done; of a refusal, what was refused. */
+  readonly text: string;
+  /** `refusal`: Central refused what somebody tried (central/auth/refusal-audit.ts). */
+  readonly by?: 'central' | 'agent' | 'refusal';
+}
+
 /**
  * Every action of the audit log, and what was done. An administrator's act is called as its command: noun and verb. The
  * others are marked with who does them: Central on its own, or an agent.
@@ -11,9 +18,19 @@ export const AUDIT_ACTIONS = {
   'agents.enroll': { by: 'agent', text: 'enrolled with a token' },
   'agents.recover': { by: 'agent', text: 'replaced its lost key with a recovery code' },
   'agents.recovery-code.create': { text: 'created a recovery code, which replaces an earlier one' },
+  'agents.recovery-code.refuse': { by: 'refusal', text: 'a recovery code that was wrong, used or expired' },
+  'agents.refuse': {
+    by: 'refusal',
+    text: 'an agent with an unknown, revoked or wrong key, a certificate that does not allow it, or an id or name of another agent',
+  },
   'agents.revoke': { text: 'revoked an agent and its certificates' },
   'api-tokens.create': { text: 'created an API token; Central creates the first one' },
   'api-tokens.delete': { text: 'deleted an API token' },
+  'api-tokens.forbid': { by: 'refusal', text: 'a request beyond the role of its API token (403)' },
+  'api-tokens.refuse': {
+    by: 'refusal',
+    text: 'a request without an API token, or with one that was wrong, deleted or expired (401)',
+  },
   'ca.create': { by: 'central', text: 'created the authority at the first start' },
   'ca.delete-key': { text: 'deleted the key of a retired or prepared authority' },
   'ca.export': { text: 'exported an authority with its key' },
@@ -37,6 +54,10 @@ export const AUDIT_ACTIONS = {
   'enrollment-requests.reject': { text: 'rejected an enrollment request' },
   'enrollment-tokens.create': { text: 'created an enrollment token; Central creates those of its own agent' },
   'enrollment-tokens.delete': { text: 'deleted an enrollment token' },
+  'enrollment-tokens.refuse': {
+    by: 'refusal',
+    text: 'an enrollment token that was wrong, used, expired, or sent unencrypted',
+  },
   'enrollment-tokens.withdraw': {
     by: 'central',
     text: 'withdrew an enrollment token that was sent unencrypted, or that a cut first start did not show',
@@ -58,7 +79,7 @@ export const AUDIT_ACTIONS = {
   'signing-key.create': { by: 'central', text: 'created the signing key at the first start' },
   'store.backup': { text: 'made a backup of the store' },
   'store.restore': { text: 'replaced the store with a backup' },
-} as const satisfies Readonly<Record<string, { readonly text: string; readonly by?: 'central' | 'agent' }>>;
+} as const satisfies Readonly<Record<string, AuditedAction>>;
 export type AuditAction = keyof typeof AUDIT_ACTIONS;
 
 /** Who acts, over which connection, and why. */
@@ -95,18 +116,34 @@ export function auditEntry(
   };
 }
 
+const DONE_BY = {
+  administrator: 'an administrator',
+  agent: 'an agent',
+  central: 'Central',
+  refusal: 'refused by Central',
+} as const;
+
 /** The whole of docs/AUDIT.md. */
 export function auditMarkdown(): string {
-  const rows = Object.entries<{ readonly text: string; readonly by?: 'central' | 'agent' }>(AUDIT_ACTIONS).map(
-    ([action, { by, text }]) =>
-      `| \`${action}\` | ${by === undefined ? 'an administrator' : by === 'agent' ? 'an agent' : 'Central'} | ${text} |`,
+  const rows = Object.entries<AuditedAction>(AUDIT_ACTIONS).map(
+    ([action, { by, text }]) => `| \`${action}\` | ${DONE_BY[by ?? 'administrator']} | ${text} |`,
   );
   return `${[
     '# Audit log',
     '',
-    'The store keeps an entry for each act that changes something: when, who (the name of the API token, `central` for what Central does',
-    'on its own), from which address, the action, its details as JSON, comment and ticket. Entries are never changed or deleted. Each one',
-    'contains the hash of the one before, so that a changed or missing entry shows. Details hold no secrets.',
+    'The store keeps an entry for each act that changes something or hands out a secret: when, who (the name of the API token, `central`',
+    'for what Central does on its own), from which address, the action, its details as JSON, comment and ticket. Entries are never changed',
+    'or deleted. Each one contains the hash of the one before, so that a changed or missing entry shows. Details hold no secrets.',
+    '',
+    'An act and its entry are one transaction: an act whose entry cannot be written does not happen. This includes the answers that hold a',
+    'secret (`ca.export`, `store.backup`, and what creates tokens and recovery codes): the entry is written before the secret is handed out.',
+    '',
+    'Refusals are entries as well: wrong tokens and codes, requests beyond a role, agents with a wrong key. Their actor is the name of the',
+    'API token if there is a valid one, else `unauthenticated`; the details have the error code, the count and when it began. Strangers must',
+    'not fill the log: the same refusal of one address block (IPv4 address, IPv6 /64) or API token is one entry after 5 seconds, then one',
+    'an hour with the count. Each action has at most 10 such entries an hour; all further sources share one. While the disk reserve',
+    'of the store is reached, acts and their entries go on, and refusals are counted in memory until there is room again',
+    '(`queuegate_audit_refusals_waiting`).',
     '',
     'The action of an administrator is called as the command of `queuegate`: `ca.rotation.switch` is `queuegate ca rotation switch`.',
     '',

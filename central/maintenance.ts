@@ -26,6 +26,7 @@ interface MaintenanceOptions {
   /** Stores that restores replaced. */
   readonly backups: { pruneReplaced(): Promise<void> };
   readonly incidents: { flush(now: number): Promise<void> };
+  readonly refusals: { readonly waiting: number };
   readonly auditVerification: { run(): Promise<void> };
   readonly log: Logger;
   /** By which messages and records grow old (central/aging-clock.ts). */
@@ -144,6 +145,7 @@ export class Maintenance {
       queuegate_dead_letters: deadLetters,
       queuegate_commits_total: commits,
     } = metrics.instruments;
+    metrics.instruments.queuegate_audit_refusals_waiting.set(this.#options.refusals.waiting);
     const stats = await store.stats();
     waiting.set(stats.waitingCalls);
     events.set(stats.events);

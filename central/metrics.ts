@@ -102,6 +102,11 @@ export const METRICS = {
     labels: ['secret'],
     help: 'Wrong secrets that were sent to Central, by kind (api-token, recovery-code, enrollment-token); incidents show from where.',
   },
+  queuegate_audit_refusals_waiting: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Refusals that are counted and have no entry in the audit log yet: each source has one entry an hour, and none is written while the disk reserve is reached.',
+  },
   queuegate_certificate_expiry_seconds: {
     kind: 'gauge',
     labels: ['kind', 'slot'],

@@ -4,7 +4,7 @@
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type TSchema } from 'typebox';
 import type { Socket } from 'node:net';
-import { DetailedError } from '../../shared/errors.ts';
+import { DetailedError, isCoded } from '../../shared/errors.ts';
 import { preferredType } from '../../shared/http/accept.ts';
 import type { Actor } from '../audit.ts';
 import { normalAddress } from '../auth/address-rules.ts';
@@ -76,7 +76,7 @@ export interface Access {
 /** `app` is the listener's own: its connections are timed here, for confirmations that must come over a new one. */
 export function createAccess(
   app: FastifyInstance,
-  { apiTokens, now, isLocal }: Pick<AdminServices, 'apiTokens' | 'now' | 'isLocal'>,
+  { apiTokens, refusals, now, isLocal }: Pick<AdminServices, 'apiTokens' | 'refusals' | 'now' | 'isLocal'>,
 ): Access {
   const connectedAt = new WeakMap<Socket, number>();
   const callerOf = new WeakMap<FastifyRequest, Caller>();
@@ -90,6 +90,27 @@ export function createAccess(
     else termsOf.set(request, termsFrom(terms(request.query)));
   }
 
+  function placeOf({ raw: { socket } }: FastifyRequest): string {
+    return isLocal?.(socket) === true ? 'local socket' : normalAddress(socket.remoteAddress);
+  }
+
+  async function callerWith(role: Role, request: FastifyRequest): Promise<Caller> {
+    try {
+      const caller = await apiTokens.authenticate(
+        request.headers.authorization,
+        normalAddress(request.raw.socket.remoteAddress),
+      );
+      assertRole(caller, role);
+      return caller;
+    } catch (error) {
+      if (isCoded(error)) {
+        const route = `${request.method} ${request.routeOptions.url ?? ''}`;
+        refusals.record(error, { address: placeOf(request), route });
+      }
+      throw error;
+    }
+  }
+
   return {
     guard(scope) {
       scope.addHook('onRoute', ({ config, method, url }) => {
@@ -100,11 +121,7 @@ export function createAccess(
         const { role } = request.routeOptions.config;
         if (role === undefined) return;
         if (role === 'anyone') return validateQuery(request);
-        const caller = await apiTokens.authenticate(
-          request.headers.authorization,
-          normalAddress(request.raw.socket.remoteAddress),
-        );
-        assertRole(caller, role);
+        const caller = await callerWith(role, request);
         bounds.enter(caller.tokenId, reply);
         bounds.expectBody(caller.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
         callerOf.set(request, caller);
@@ -124,8 +141,7 @@ export function createAccess(
       const since = connectedAt.get(socket);
       const local = isLocal?.(socket) === true;
       const { comment, ticket } = termsOf.get(request) ?? {};
-      const from = local ? 'local socket' : normalAddress(socket.remoteAddress);
-      const actor = { who: caller.name, from, comment, ticket };
+      const actor = { who: caller.name, from: placeOf(request), comment, ticket };
       return since === undefined
         ? actor
         : {

@@ -4,6 +4,7 @@ import type { AgingClock } from '../aging-clock.ts';
 import type { AgentDirectory } from '../agents/lookup.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { ApiTokens } from '../auth/api-tokens.ts';
+import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { Changes } from '../change/changes.ts';
 import type { AuditVerification } from '../composition/audit-verification.ts';
 import type { Approvals } from '../enrollment/approvals.ts';
@@ -33,6 +34,7 @@ import type { Store } from '../store/store.ts';
 
 export interface AdminServices {
   readonly apiTokens: ApiTokens;
+  readonly refusals: Pick<RefusalAudit, 'record'>;
   readonly enrollmentTokens: EnrollmentTokens;
   readonly parameters: Pick<ParameterService, 'change' | 'describe' | 'values' | 'version'>;
   /** Changes that wait for a confirmation. */

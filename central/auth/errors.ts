@@ -9,7 +9,7 @@ export const AUTH_ERRORS = {
   },
   too_many_attempts: {
     status: 429,
-    text: 'Wrong secret; too many answers to wrong secrets from {block} are already delayed.',
+    text: 'Wrong {secret}; too many answers to wrong secrets from {block} are already delayed.',
     hint: 'Wait a few seconds, then send the right token, code or proof, which is never delayed. "queuegate incidents list" shows who guesses.',
   },
   forbidden: {

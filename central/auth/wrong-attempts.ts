@@ -8,6 +8,13 @@ import { authFault } from './errors.ts';
 export const SECRET_KINDS = ['api-token', 'recovery-code', 'enrollment-token'] as const;
 export type SecretKind = (typeof SECRET_KINDS)[number];
 
+/** As an error names them. */
+export const SECRET_WORDS = {
+  'api-token': 'API token',
+  'recovery-code': 'recovery code',
+  'enrollment-token': 'enrollment token',
+} as const satisfies Record<SecretKind, string>;
+
 export interface WrongAttempt {
   readonly secret: SecretKind;
   readonly address: string;
@@ -90,7 +97,7 @@ export function createWrongAttempts({ now, wait, onWrong }: WrongAttemptsOptions
       const level = Math.max(block.wrong, Math.floor(site.wrong / SITE_WEIGHT)) - FREE_ATTEMPTS;
       if (level <= 0) return;
       if (block.delayed >= MAX_DELAYED_OF_BLOCK || site.delayed >= MAX_DELAYED_OF_SITE || delayed >= MAX_DELAYED)
-        throw authFault('too_many_attempts', { block: name });
+        throw authFault('too_many_attempts', { secret: SECRET_WORDS[attempt.secret], block: name });
       for (const counted of [block, site]) counted.delayed += 1;
       delayed += 1;
       try {

@@ -41,6 +41,7 @@ interface LifecycleParts {
   readonly parameters: ParameterService;
   readonly changes: Changes;
   readonly incidents: Incidents;
+  readonly refusals: { flush(): Promise<void> };
   readonly auditVerification: { run(): Promise<void> };
   readonly firstStart: () => Promise<FirstStart | undefined>;
   readonly sessions: Sessions;
@@ -109,6 +110,7 @@ export class Lifecycle {
     localSocket.cut();
     await apps.stop();
     await incidents.flush(now());
+    await this.#parts.refusals.flush();
     await this.#parts.auditVerification
       .run()
       .catch((error: unknown) => log.error({ error: textOf(error) }, 'the audit log could not be verified'));

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
 import { AddressSet, transportRefusal } from '../auth/address-rules.ts';
+import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { CentralConfig } from '../config.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
@@ -31,6 +32,7 @@ interface ListenersNeeds {
   readonly handshakeFailures: OpenedSessions['handshakeFailures'];
   readonly enrollment: EnrollmentPort;
   readonly revocations: Revocations;
+  readonly refusals: Pick<RefusalAudit, 'record'>;
   readonly descriptors: Descriptors;
   readonly log: Logger;
 }
@@ -49,8 +51,19 @@ export interface OpenedListeners {
 }
 
 export async function openListeners(needs: ListenersNeeds): Promise<OpenedListeners> {
-  const { config, pki, parameters, sessions, handshake, handshakeFailures, enrollment, revocations, descriptors, log } =
-    needs;
+  const {
+    config,
+    pki,
+    parameters,
+    sessions,
+    handshake,
+    handshakeFailures,
+    enrollment,
+    revocations,
+    refusals,
+    descriptors,
+    log,
+  } = needs;
   const values = (): ParameterValues => parameters.values();
   let proxies = new AddressSet(values()['websocket.trustedProxies']);
   const onUnexpected: OnUnexpected = (error, url, requestId) =>
@@ -74,6 +87,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     descriptors,
     onFailure: (listener, fault, address) => {
       handshakeFailures.record(listener, fault, address);
+      refusals.record(fault, { listener, address });
       log.debug({ listener, cause: fault.code, address }, 'a handshake failed');
     },
     onUnexpected,

@@ -3,6 +3,7 @@ import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import type { Incidents } from '../agents/incidents.ts';
 import { isLoopback, transportRefusal } from '../auth/address-rules.ts';
+import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { OnlineAgent, OnlineAgents } from '../change/agents.ts';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
@@ -26,6 +27,7 @@ interface SessionsNeeds {
   readonly pki: Pick<Pki, 'authority' | 'revocationLists' | 'sign'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly incidents: Incidents;
+  readonly refusals: Pick<RefusalAudit, 'record'>;
   readonly hub: Pick<EventHub, 'notify'>;
   readonly events: Events<CentralEvents>;
   readonly metrics: Metrics;
@@ -98,7 +100,7 @@ function createSessions(needs: SessionsNeeds) {
 }
 
 function createHandshake(
-  { config, store, pki, parameters, incidents, metrics, descriptors, log, now }: SessionsNeeds,
+  { config, store, pki, parameters, incidents, refusals, metrics, descriptors, log, now }: SessionsNeeds,
   sessions: Sessions,
   failures: HandshakeFailures,
 ): Handshake {
@@ -128,6 +130,7 @@ function createHandshake(
     onRefused: (reason, { listener, address }) => {
       metrics.instruments.queuegate_refusals_total.inc({ code: reason.code });
       failures.record(listener, reason, address);
+      refusals.record(reason, { listener, address });
     },
   });
 }

@@ -15,6 +15,8 @@ export interface AuditEntry {
 
 export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;
+  /** An entry about what strangers were refused, which must not use up the reserve. Errors: store_reserve. */
+  appendRefusals(entry: AuditEntry): Promise<void>;
   /** Newest first; `hash` chains each entry to the one before it (SHA-256 over the hash before and the entry). */
   list(page: { readonly limit: number; readonly before?: number }): Promise<StoredAuditEntry[]>;
   /**

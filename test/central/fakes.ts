@@ -44,6 +44,9 @@ export function memoryStore(): MemoryStore {
     async append(entry: AuditEntry) {
       entries.push(entry);
     },
+    async appendRefusals(entry: AuditEntry) {
+      entries.push(entry);
+    },
     find: async () => ({ entries: [], next: null }),
     head: async () => null,
     check: async (last: AuditHead) => ({ faults: [], last, count: 0, found: false }),

@@ -60,6 +60,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     space: { check: async () => (await note('space'), over.isLow === true) },
     backups: { pruneReplaced: () => note('replaced') },
     incidents: { flush: () => note('incidents') },
+    refusals: { waiting: 0 },
     auditVerification: { run: () => note('audit') },
     log: { info() {}, error: (_facts: object, text: string) => void errors.push(text) } as never,
     aging: { now: () => Date.now(), record: () => note('clock') },

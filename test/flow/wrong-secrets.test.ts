@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MAX_DELAYED_OF_BLOCK } from '../../central/auth/wrong-attempts.ts';
 import { CentralProcess, Cleanup, until } from './processes.ts';
-import { enrollKey, newKey } from './raw-agent.ts';
+import { enrollKey, newKey, RawAgent } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
@@ -78,6 +78,36 @@ it('wrong enrollment tokens and proofs are slowed down and recorded; a machine w
   expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(50);
   expect(new Set(statuses)).toEqual(new Set([401, 429]));
   expect((await recorded('wrong_enrollment_tokens'))[0]).toMatchObject({ address: '127.0.0.1' });
+});
+
+it('what was refused is in the audit log: wrong tokens, roles, recovery codes and keys, none of them with its secret', async () => {
+  const { token } = (await central.rest('POST', '/api-tokens', { name: 'monitoring', role: 'viewer' })).body;
+  await fetch(`http://127.0.0.1:${central.ports.http}/api/v1/agents/x`, {
+    method: 'DELETE',
+    headers: { authorization: `Bearer ${String(token)}` },
+  });
+  const wrong = wrongToken('qg');
+  await fetch(`http://127.0.0.1:${central.ports.http}/api/v1/status`, {
+    headers: { authorization: `Bearer ${wrong}` },
+  });
+  await fetch(`http://127.0.0.1:${central.ports.ws}/enroll`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ csr: await goodCsr(), name: 'branch-1', pin: null, proof: '0'.repeat(64) }),
+  });
+  const stranger = await RawAgent.ws(cleanup, central);
+  await stranger.refused({ id: 'branch-1', key: newKey(), name: 'branch-1' });
+  const found = await until(async () => {
+    const { body } = await central.rest('GET', '/audit?action=*.refuse&action=*.forbid');
+    const entries = body.items as { action: string; actor: string; address: string; detail: { count: number } }[];
+    return new Set(entries.map(({ action }) => action)).size === 5 ? entries : undefined;
+  }, 30_000);
+  expect(found.every(({ address, detail }) => address === '127.0.0.1' && detail.count > 0)).toBe(true);
+  expect(found.filter(({ actor }) => actor === 'monitoring').map(({ action }) => action)).toEqual([
+    'api-tokens.forbid',
+  ]);
+  const text = JSON.stringify(found);
+  for (const secret of [wrong, String(token)]) expect(text).not.toContain(secret.slice(-43));
 });
 
 /** One that can be read: only then its proof is looked at. */

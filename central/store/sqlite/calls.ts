@@ -186,6 +186,7 @@ function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
 function auditCalls(writer: Writer, reader: Reader): AuditStore {
   return {
     append: (entry) => writer.call('appendAudit', [entry]),
+    appendRefusals: (entry) => writer.call('appendRefusals', [entry]),
     list: (page) => reader.call('listAudit', [page.before ?? Number.MAX_SAFE_INTEGER, page.limit]),
     find: ({ order, after, limit, filter }) => reader.call('findAudit', [order, after, limit, filter]),
     head: () => reader.call('auditHead', []),

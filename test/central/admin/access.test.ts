@@ -98,6 +98,20 @@ describe('access', () => {
     expect((await rest.request('DELETE', `/api-tokens/${viewer?.id}`)).status).toBe(204);
     expect((await rest.request('GET', '/status', { as: 'viewer' })).status).toBe(401);
   });
+
+  test('every refusal is counted for the audit log, with its route, and nothing that was let in', async () => {
+    const rest = await startRest();
+    await rest.request('GET', '/status', { as: null });
+    await rest.request('DELETE', '/agents/a1', { as: null, headers: { authorization: 'Bearer x' } });
+    await rest.request('POST', '/api-tokens', { as: 'viewer', body: { name: 'x', role: 'administrator' } });
+    await rest.request('GET', '/status', { as: 'viewer' });
+    await rest.request('GET', '/health/live', { as: null });
+    expect(rest.refused).toEqual([
+      { code: 'unauthenticated', address: '127.0.0.1', route: 'GET /api/v1/status' },
+      { code: 'unauthenticated', address: '127.0.0.1', route: 'DELETE /api/v1/agents/:agent' },
+      { code: 'forbidden', address: '127.0.0.1', route: 'POST /api/v1/api-tokens' },
+    ]);
+  });
 });
 
 describe('an API token', () => {

@@ -37,6 +37,8 @@ export interface Rest {
   readonly deadLetters: DeadLetter[];
   readonly unexpected: unknown[];
   readonly status: { report: StatusReport };
+  /** What was recorded of refusals. */
+  readonly refused: { code: string; address: string; route?: string }[];
   /** Makes the next sending fail. */
   readonly fail: { sending: Error | null };
   readonly events: Events;
@@ -169,6 +171,7 @@ export async function startRest(
   const sent: { agentId: string; messages: readonly Message[] }[] = [];
   const deadLetters: DeadLetter[] = [];
   const unexpected: unknown[] = [];
+  const refused: Rest['refused'] = [];
   const fail: { sending: Error | null } = { sending: null };
   const events = new Events();
   const backups = new Backups();
@@ -224,6 +227,7 @@ export async function startRest(
   };
   const services: AdminServices = {
     apiTokens,
+    refusals: { record: (fault, place) => void refused.push({ code: fault.code, ...place }) },
     enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, now }),
     parameters,
     changes,
@@ -320,6 +324,7 @@ export async function startRest(
     deadLetters,
     unexpected,
     status,
+    refused,
     fail,
     events,
     backups,

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import {
   AttemptRecords,
-  FIRST_RECORD_MS,
   MAX_RECORDS_PER_INTERVAL,
   MOST_RECORDS,
   RECORD_INTERVAL_MS,
   type AttemptIncident,
 } from '../../../central/auth/attempt-records.ts';
+import { FIRST_RECORD_MS } from '../../../central/auth/counted-records.ts';
 import { createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { CENTRAL } from '../../../central/audit.ts';
 import {

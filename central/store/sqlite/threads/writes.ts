@@ -34,6 +34,8 @@ interface WritesOptions {
 /** Estimates of the rows and indexes of a command, and of an agent with its first certificates, besides their texts. */
 const COMMAND_COST = 512;
 const AGENT_COST = 32 * 1024;
+/** An audit entry about refusals, with the page that it may need. */
+const REFUSALS_COST = 4 * 1024;
 
 export type Writes = ReturnType<typeof createWrites>;
 
@@ -99,6 +101,10 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     recoverAgent(entry: AuditEntry, ...call: Parameters<typeof enrollments.recoverAgent>) {
       quotas.takeEnrollment(call[0].agentId, call[0].now);
       return audited(audit, enrollments, 'recoverAgent')(entry, ...call);
+    },
+    appendRefusals(entry: AuditEntry): void {
+      space.take(REFUSALS_COST);
+      audit.appendAudit(entry);
     },
     submitEnrollmentRequest(...call: Parameters<typeof enrollments.submitEnrollmentRequest>) {
       space.take(AGENT_COST);

@@ -1,0 +1,82 @@
+// Every answer of REST that holds a secret, against a running Central: the audit entry is there before the answer, and
+// without the entry there is no secret.
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { pino } from 'pino';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeRequest } from '../../../../agent/identity/csr.ts';
+import { startCentral } from '../../../../central/central.ts';
+import type { RunningCentral } from '../../../../central/composition/lifecycle.ts';
+import { loadCentralConfig } from '../../../../central/config.ts';
+import { Cleanup } from '../../../flow/processes.ts';
+import { newKey } from '../../../flow/raw-agent.ts';
+
+const cleanup = new Cleanup();
+let folder: string;
+let central: RunningCentral;
+let token: string;
+
+beforeAll(async () => {
+  folder = await cleanup.folder();
+  const ports = ['websocket-port', 'websocket-secure-port', 'https-port', 'http-port'];
+  const argv = ['--data-folder', folder, '--profiles-folder', folder, '--central-name', 'central.test'];
+  central = await startCentral(
+    await loadCentralConfig({
+      argv: [...argv, ...ports.flatMap((port) => [`--${port}`, '0'])],
+      environment: {},
+      workingFolder: folder,
+    }),
+    { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
+    null,
+  );
+  token = central.firstStart?.administratorToken ?? '';
+  const key = newKey();
+  const { pem } = await makeRequest(
+    { privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint },
+    'branch-1',
+  );
+  await send('/agents', { csr: pem, name: 'branch-1' });
+});
+afterAll(async () => {
+  await central.stop();
+  await cleanup.run();
+});
+
+async function send(path: string, body: unknown): Promise<Response> {
+  return await fetch(`http://127.0.0.1:${central.port('http')}/api/v1${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+}
+
+/** Route, body, action, and what only an answer with the secret has. */
+const SECRETS = [
+  ['/api-tokens', { name: 'x', role: 'viewer' }, 'api-tokens.create', 'qg_'],
+  ['/enrollment-tokens', {}, 'enrollment-tokens.create', 'qge_'],
+  ['/agents/branch-1/recovery-code', {}, 'agents.recovery-code.create', '"code":"'],
+  ['/ca/export', { password: 'a long password' }, 'ca.export', '"content":"'],
+  ['/store/backup', { password: 'a long password' }, 'store.backup', 'qgbackup'],
+] as const;
+
+test.each(SECRETS)(
+  'POST %s hands its secret out with an audit entry, and not without one',
+  async (path, body, action, mark) => {
+    const database = new DatabaseSync(join(folder, 'central.db'));
+    database.exec("CREATE TRIGGER no_entry BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no entry'); END");
+    const refused = await send(path, body);
+    const text = await refused.text();
+    database.exec('DROP TRIGGER no_entry');
+    expect(refused.status).toBe(500);
+    expect(text.toLowerCase()).not.toMatch(new RegExp(`"token":|"content":|"code":"(?!store_defect)|^qgbackup`));
+
+    const made = await send(path, body);
+    expect(made.ok).toBe(true);
+    expect((await made.text()).toLowerCase()).toContain(mark);
+    expect(database.prepare('SELECT action, who FROM audit ORDER BY number DESC LIMIT 1').get()).toMatchObject({
+      action,
+      who: 'first administrator',
+    });
+    database.close();
+  },
+);

@@ -1,0 +1,178 @@
+// Acts and their audit entries where the disk has no room: an act whose entry cannot be written does not happen, and
+// below the reserve the acts of administrators go on while entries about refusals wait.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { storeFault } from '../../../../central/store/errors.ts';
+import type { AuditEntry } from '../../../../central/store/audit-store.ts';
+import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
+import { createWrites, type Writes } from '../../../../central/store/sqlite/threads/writes.ts';
+import { openDatabase } from '../../../../shared/sqlite/database.ts';
+import { transactionExecutor } from '../../../../shared/sqlite/transaction.ts';
+import { auditEntry, DAY, enrollmentToken, NOW } from '../samples.ts';
+
+const agent = (id: string) => ({
+  id,
+  name: id,
+  publicKey: `key of ${id}`,
+  keyThumbprint: `thumbprint of ${id}`,
+  now: NOW,
+});
+const request = (key: string) => ({
+  keyThumbprint: `thumbprint of ${key}`,
+  name: key,
+  id: null,
+  csr: `request of ${key}`,
+  address: '192.0.2.7',
+  block: '192.0.2.7',
+  site: '192.0',
+  transport: 'wss' as const,
+});
+const apiToken = (id: string) => ({
+  id,
+  name: id,
+  role: 'administrator' as const,
+  hash: `hash of ${id}`,
+  createdAt: NOW,
+  createdBy: 'admin',
+  expiresAt: null,
+});
+const recoveryCode = { hash: 'hash', createdAt: NOW, createdBy: 'admin', expiresAt: NOW + DAY };
+const certificate = {
+  thumbprint: 'c1',
+  agentId: 'a1',
+  serial: '01',
+  issuer: 'ca',
+  keyThumbprint: 'thumbprint of a1',
+  notBefore: NOW,
+  notAfter: NOW + DAY,
+  issuedAt: NOW,
+};
+
+/** Every call that brings an audit entry. */
+const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => unknown>> = {
+  acceptClock: (writes, entry) => writes.acceptClock(NOW, entry),
+  acceptEnrollment: (writes, entry) => writes.acceptEnrollment(entry, 'request of p1', agent('p1'), 'admin'),
+  addApiToken: (writes, entry) => writes.addApiToken(entry, apiToken('new')),
+  addEnrollmentToken: (writes, entry) => writes.addEnrollmentToken(entry, enrollmentToken('new')),
+  admitAgent: (writes, entry) => writes.admitAgent(entry, agent('offline'), 'admin'),
+  appendAudit: (writes, entry) => writes.appendAudit(entry),
+  appendRefusals: (writes, entry) => writes.appendRefusals(entry),
+  putKeyMaterial: (writes, entry) =>
+    writes.putKeyMaterial([{ subject: 'ca', version: 0, entries: [{ name: 'ca.key', value: 'k' }] }], entry),
+  putRecoveryCode: (writes, entry) => writes.putRecoveryCode(entry, 'a1', recoveryCode),
+  recordIssued: (writes, entry) => writes.recordIssued(entry, certificate),
+  recoverAgent: (writes, entry) =>
+    writes.recoverAgent(entry, { ...agent('a2'), agentId: 'a2', keyThumbprint: 'other', hash: 'hash', reason: 'lost' }),
+  registerAgent: (writes, entry) => writes.registerAgent(entry, agent('new'), 'machine'),
+  rejectEnrollment: (writes, entry) => writes.rejectEnrollment(entry, 'thumbprint of p1', 'admin', null, NOW),
+  removeAgent: (writes, entry) => writes.removeAgent(entry, 'a1'),
+  removeApiToken: (writes, entry) => writes.removeApiToken(entry, 't1'),
+  removeEnrollmentToken: (writes, entry) => writes.removeEnrollmentToken(entry, 'machine'),
+  revokeAgent: (writes, entry) => writes.revokeAgent(entry, 'a1', 'keyCompromise', NOW, 'lost'),
+  saveParameters: (writes, entry) =>
+    writes.saveParameters({
+      expectedVersion: 0,
+      rows: [{ name: 'a', value: '1', changedBy: 'admin', changedAt: NOW }],
+      pending: null,
+      audit: entry,
+    }),
+};
+
+/** What strangers can cause, and agents that come new, must not use up the reserve. */
+const AT_REST_BELOW_RESERVE = ['appendRefusals', 'registerAgent'];
+
+function open() {
+  const folder = mkdtempSync(join(tmpdir(), 'acts-'));
+  const database = openDatabase({
+    path: join(folder, 'central.db'),
+    applicationId: APPLICATION_ID,
+    migrations: MIGRATIONS,
+    cacheKiB: 1024,
+    checkpointPages: 1000,
+  });
+  onTestFinished(() => {
+    database.close();
+    rmSync(folder, { recursive: true });
+  });
+  const reserve = { isReached: false };
+  const writes = createWrites(database, {
+    deduplicationMs: DAY,
+    space: {
+      report: () => ({ state: 'unwatched', freeBytes: null, availableBytes: null, reserveBytes: 0 }),
+      setReserve: () => undefined,
+      take() {
+        if (reserve.isReached) throw storeFault('store_reserve', { available: 1, reserve: 2 });
+      },
+    },
+    now: () => NOW,
+    namesOfCentral: [],
+    holdLog: () => undefined,
+  });
+  const execute = transactionExecutor(database);
+  const entry = auditEntry('test.act');
+  for (const id of ['a1', 'a2']) writes.admitAgent(entry, agent(id), 'test');
+  for (const id of ['t1', 't2']) writes.addApiToken(entry, apiToken(id));
+  writes.addEnrollmentToken(entry, enrollmentToken('machine'));
+  writes.putRecoveryCode(entry, 'a2', recoveryCode);
+  const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+  writes.submitEnrollmentRequest(request('p1'), bounds, NOW);
+  return { database, writes, execute, reserve };
+}
+
+/** Every row of every table. */
+function contents(database: DatabaseSync): Readonly<Record<string, unknown>> {
+  const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+  return Object.fromEntries(
+    tables.map(({ name }) => [String(name), database.prepare(`SELECT * FROM "${String(name)}"`).all()]),
+  );
+}
+
+const entries = (database: DatabaseSync): number =>
+  Number(database.prepare('SELECT count(*) AS n FROM audit').get()?.['n']);
+
+describe('an act and its audit entry', () => {
+  test.each(Object.entries(AUDITED))('%s does not happen when its entry does not fit on the disk', (_, act) => {
+    const { database, writes, execute } = open();
+    const before = contents(database);
+    const pages = Number(database.prepare('PRAGMA page_count').get()?.['page_count']);
+    database.exec(`PRAGMA max_page_count = ${pages + 20}`);
+    const tooLarge = auditEntry('test.act', { detail: JSON.stringify('x'.repeat(1024 * 1024)) });
+    expect(() => execute([() => act(writes, tooLarge)])).toThrow('full');
+    expect(contents(database)).toEqual(before);
+
+    database.exec(`PRAGMA max_page_count = ${pages + 10_000}`);
+    expect(execute([() => act(writes, tooLarge)])).toMatchObject([{ ok: true }]);
+    expect(entries(database)).toBe((before['audit'] as unknown[]).length + 1);
+  });
+
+  test.each(Object.entries(AUDITED).filter(([name]) => !AT_REST_BELOW_RESERVE.includes(name)))(
+    '%s happens below the disk reserve, with its entry',
+    (_, act) => {
+      const { database, writes, execute, reserve } = open();
+      const before = entries(database);
+      reserve.isReached = true;
+      expect(execute([() => act(writes, auditEntry('test.act'))])).toMatchObject([{ ok: true }]);
+      expect(entries(database)).toBe(before + 1);
+    },
+  );
+
+  test.each(AT_REST_BELOW_RESERVE)('%s does not happen below the disk reserve', (name) => {
+    const { database, writes, execute, reserve } = open();
+    const before = contents(database);
+    reserve.isReached = true;
+    expect(execute([() => AUDITED[name]?.(writes, auditEntry('test.act'))])).toMatchObject([
+      { ok: false, error: { code: 'store_reserve' } },
+    ]);
+    expect(contents(database)).toEqual(before);
+  });
+
+  test('every call of the store that brings an entry is in these tests', () => {
+    const { writes } = open();
+    const audited = Object.entries(writes).filter(([, call]) => /entry|audit/.test(String(call)));
+    expect(audited.map(([name]) => name).filter((name) => !Object.hasOwn(AUDITED, name))).toEqual([]);
+    expect(Object.keys(writes)).toEqual(expect.arrayContaining(Object.keys(AUDITED)));
+  });
+});
