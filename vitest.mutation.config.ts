@@ -14,8 +14,8 @@ export default defineConfig({
       'test/central/change/*.test.ts',
       'test/agent/connection/*.test.ts',
     ],
-    // Measures CPU time, which the recording of coverage multiplies.
-    exclude: ['**/bait.test.ts'],
+    // Measure CPU time, which the recording of coverage multiplies.
+    exclude: ['**/bait.test.ts', '**/json-text-linear.test.ts'],
     testTimeout: 30_000,
   },
 });

@@ -277,7 +277,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'shared/keystore/errors.ts',
       'shared/sqlite/errors.ts',
       'shared/truststore/errors.ts',
-      'shared/wire/enrollment.ts',
       'shared/wire/messages.ts',
     ],
   },
@@ -417,10 +416,5 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'shared/truststore/prepare.ts',
       'shared/truststore/write.ts',
     ],
-  },
-  {
-    by: 'test/shared/wire/heartbeat-paused.test.ts',
-    why: 'Heartbeats while paused.',
-    files: ['shared/wire/heartbeat.ts'],
   },
 ];

@@ -52,6 +52,28 @@ describe('frames on their way out', () => {
     expect(namesOf(socket)).toEqual(['c', 'm1', 'm2']);
   });
 
+  test('messages that the operating system has taken hold nothing back: the next is sent behind any control frame', () => {
+    const socket = new SlowSocket();
+    const outgoing = new Outgoing(socket);
+    outgoing.send('m1', 'messages');
+    socket.take();
+    outgoing.send('c'.padEnd(1024 * 1024, '.'), 'control');
+    outgoing.send('m2', 'messages');
+    expect(namesOf(socket)).toEqual(['m1', 'c', 'm2']);
+  });
+
+  test('a message never overtakes one that waits, also when the socket has room again', () => {
+    const socket = new SlowSocket();
+    const outgoing = new Outgoing(socket);
+    outgoing.send('c'.padEnd(1024 * 1024, '.'), 'control');
+    outgoing.send('m1', 'messages');
+    outgoing.send('m2', 'messages');
+    socket.take();
+    outgoing.send('m3', 'messages');
+    for (let i = 0; i < 3; i += 1) socket.take();
+    expect(namesOf(socket)).toEqual(['c', 'm1', 'm2', 'm3']);
+  });
+
   test('says when the operating system has a frame of messages, also of one that waited', () => {
     const socket = new SlowSocket();
     const outgoing = new Outgoing(socket);

@@ -15,15 +15,28 @@ class End extends EventEmitter {
   other: End | undefined;
   bufferedAmount = 0;
   cut = false;
+  pings = 0;
+  /** While true the operating system takes nothing. */
+  isSlow = false;
+  readonly #untaken: (() => void)[] = [];
   closed: { readonly code: number; readonly reason: string } | undefined;
   readonly sent: string[] = [];
 
   send(text: string, written?: () => void): void {
     this.sent.push(text);
     this.other?.emit('message', Buffer.from(text), false);
-    written?.();
+    if (!this.isSlow) written?.();
+    else if (written !== undefined) this.#untaken.push(written);
   }
-  ping(): void {}
+  /** The operating system takes everything. */
+  take(): void {
+    this.isSlow = false;
+    this.bufferedAmount = 0;
+    for (const written of this.#untaken.splice(0)) written();
+  }
+  ping(): void {
+    this.pings += 1;
+  }
   close(code: number, reason: string): void {
     this.closed = { code, reason };
   }
@@ -71,7 +84,7 @@ function side<Frame extends AgentFrame | CentralFrame>(
       peer.close(1008, codeOf(error), false);
     },
     onLost: (reason) => {
-      happened.push(`lost ${reason.code}`);
+      happened.push(`lost ${reason.code} after ${String(reason.parameters['seconds'])} s`);
       peer.close(reason.close, reason.code, true);
     },
     onError: (error) => void happened.push(error.message),
@@ -90,6 +103,9 @@ function line(options: { readonly hasChecksums?: boolean } = {}) {
 
 const message = (id: string): string =>
   JSON.stringify({ specversion: '1.0', id, source: '/s', type: 't', time: '2026-11-22T10:00:00Z' });
+
+const typesIn = ({ sent }: End): string[] => sent.map((text) => (JSON.parse(text) as { type: string }).type);
+const unlimited = { isPaused: false, take: () => undefined, admit: () => true, sending: () => () => undefined };
 
 afterEach(() => {
   vi.useRealTimers();
@@ -124,6 +140,7 @@ describe('two peers', () => {
     agent.peer.notify();
     await settled();
     expect(central.inbox.stored).toEqual([]);
+    expect(typesIn(agent.end)).not.toContain('messages');
     central.peer.hold(false);
     await settled();
     expect(central.inbox.stored).toEqual(['e1']);
@@ -139,6 +156,110 @@ describe('a peer', () => {
     central.end.emit('message', Buffer.from('{"type":"of tomorrow"}'), false);
     expect([central.happened, agent.happened]).toEqual([['trusted'], ['renew-now']]);
     for (const { peer } of [central, agent]) peer.close(1000, 'over', true);
+  });
+
+  test('passes over a frame of an unknown type where frames carry a checksum, too', () => {
+    const { end, happened } = side<AgentFrame>(decodeFromAgent, { hasChecksums: true });
+    end.emit('message', Buffer.from('{"type":"of tomorrow"}'), false);
+    expect(happened).toEqual([]);
+    end.terminate();
+  });
+
+  test('sends control frames before the messages that wait for the socket', async () => {
+    const sendings: string[] = [];
+    const { peer, end, outbox } = side<AgentFrame>(decodeFromAgent, {
+      budget: {
+        ...unlimited,
+        sending: () => {
+          sendings.push('begun');
+          return () => void sendings.push('written');
+        },
+      },
+    });
+    end.isSlow = true;
+    end.bufferedAmount = 1024 * 1024;
+    outbox.entries = [entry(1, message('c1'))];
+    peer.start(null);
+    await settled();
+    outbox.entries.push(entry(2, message('c2')));
+    peer.notify();
+    await settled();
+    peer.send({ type: 'renew-now', spreadSeconds: 1 });
+    expect(typesIn(end)).toEqual(['begin', 'messages', 'renew-now']);
+    // Control frames cost the budget nothing.
+    expect(sendings).toEqual(['begun', 'begun']);
+    end.take();
+    expect(typesIn(end)).toEqual(['begin', 'messages', 'renew-now', 'messages']);
+    expect(sendings).toEqual(['begun', 'begun', 'written', 'written']);
+    end.terminate();
+  });
+
+  test('fails when its log does', async () => {
+    const { peer, outbox, happened } = side<AgentFrame>(decodeFromAgent);
+    outbox.resume = () => Promise.reject(new Error('disk'));
+    peer.start(null);
+    await settled();
+    expect(happened).toEqual(['failed Error: disk']);
+    expect(peer.isOpen).toBe(false);
+  });
+
+  test.each([
+    ['it is closed', ({ peer }: Side<AgentFrame>) => peer.close(1000, 'over', false)],
+    ['the connection is gone', ({ end }: Side<AgentFrame>) => void end.emit('close', 1006, Buffer.alloc(0))],
+  ])('when %s, leaves its logs alone, pings no more, and forgets what waited', async (_, over) => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'performance'] });
+    const one = side<AgentFrame>(decodeFromAgent);
+    const { peer, end, outbox, inbox, happened } = one;
+    end.isSlow = true;
+    end.bufferedAmount = 1024 * 1024;
+    outbox.entries = [entry(1, message('c1'))];
+    peer.start(null);
+    await settled();
+    outbox.entries.push(entry(2, message('c2')));
+    peer.notify();
+    inbox.hold = true;
+    end.emit('message', Buffer.from(encode({ type: 'begin', incarnation: 'i', next: 1, missing: null })), false);
+    await settled();
+    for (const [i, id] of ['e1', 'e2'].entries())
+      end.emit('message', Buffer.from(encodeMessages(i + 1, [message(id)])), false);
+    await settled();
+    expect(typesIn(end)).toEqual(['begin', 'messages']);
+    over(one);
+    const [reads, pings] = [outbox.reads.length, end.pings];
+    inbox.hold = false;
+    inbox.release();
+    end.take();
+    await settled();
+    peer.notify();
+    peer.read(Buffer.from(encode({ type: 'trusted', thumbprints: [] })));
+    vi.advanceTimersByTime(1_900);
+    await settled();
+    expect(inbox.stored).toEqual(['e1']);
+    expect([typesIn(end), outbox.reads.length, end.pings]).toEqual([['begin', 'messages'], reads, pings]);
+    end.emit('close', 1000, Buffer.alloc(0));
+    expect(vi.getTimerCount()).toBe(0);
+    expect(happened).toHaveLength(1);
+    expect(happened[0]).toMatch(/^closed /);
+    expect(end.cut).toBe(false);
+  });
+
+  test('is not lost while its budget leaves the socket unread', () => {
+    vi.useFakeTimers();
+    const budget = { ...unlimited, isPaused: true };
+    const { end, happened } = side<AgentFrame>(decodeFromAgent, { budget });
+    vi.advanceTimersByTime(20_000);
+    expect(happened).toEqual([]);
+    budget.isPaused = false;
+    vi.advanceTimersByTime(4_000);
+    expect(happened[0]).toMatch(/^lost heartbeat_lost/);
+    expect(end.cut).toBe(true);
+  });
+
+  test('refuses a binary frame whatever it holds: no stream is open', () => {
+    const { end, happened } = side<AgentFrame>(decodeFromAgent);
+    end.emit('message', Buffer.from(encode({ type: 'trusted', thumbprints: [] })), true);
+    expect(happened).toEqual(['failed bad_frame']);
+    end.terminate();
   });
 
   test.each([
@@ -175,7 +296,7 @@ describe('a peer', () => {
     vi.advanceTimersByTime(2_400);
     expect(happened).toEqual([]);
     vi.advanceTimersByTime(500);
-    expect(happened).toEqual(['lost heartbeat_lost', 'closed 1006']);
+    expect(happened).toEqual(['lost heartbeat_lost after 3 s', 'closed 1006']);
     expect(end.cut).toBe(true);
   });
 
@@ -187,7 +308,7 @@ describe('a peer', () => {
       carrier.bytesRead += 1;
       vi.advanceTimersByTime(250);
     }
-    expect(happened).toEqual(['lost slow_peer', 'closed 1006']);
+    expect(happened).toEqual(['lost slow_peer after 4 s', 'closed 1006']);
   });
 
   test('says once that the connection is gone, and sends nothing from then on', () => {

@@ -34,18 +34,6 @@ function valueOf({ text, from, to }: Pick<JsonNode, 'text' | 'from' | 'to'>): un
   return JSON.parse(text.slice(from, to));
 }
 
-/** Milliseconds of the process's own time; the least of five. */
-function cpuMs(work: () => void): number {
-  return Math.min(
-    ...Array.from({ length: 5 }, () => {
-      const before = process.cpuUsage();
-      work();
-      const { user, system } = process.cpuUsage(before);
-      return (user + system) / 1000;
-    }),
-  );
-}
-
 describe('the scanner', () => {
   it('takes what JSON.parse takes, and nothing else', () => {
     fc.assert(
@@ -180,25 +168,6 @@ describe('the scanner', () => {
     const levels = 500_000;
     expect(scanValue(`{"a":${'['.repeat(levels)}${']'.repeat(levels)}}`).members).toMatchObject([{ levels }]);
     expect(scans('['.repeat(levels))).toBe(false);
-  });
-
-  it.each([
-    ['quotation marks', (size: number) => `[${'"",'.repeat(size / 3)}0]`],
-    ['escapes', (size: number) => `"${'\\\\'.repeat(size / 2)}"`],
-    ['a string without end', (size: number) => `"${'x'.repeat(size)}`],
-    ['brackets', (size: number) => '['.repeat(size)],
-    ['members', (size: number) => `{${Array.from({ length: size / 10 }, (_, i) => `"n${i}":0`).join(',')}}`],
-    ['members of the same name', (size: number) => `{${'"n":0,'.repeat(size / 6)}"n":0}`],
-    ['digits', (size: number) => '1'.repeat(size)],
-    ['blanks', (size: number) => ' '.repeat(size)],
-  ])('is linear over %s', (_, make) => {
-    const measure = (size: number): number => {
-      const text = make(size);
-      return cpuMs(() => void scans(text));
-    };
-    measure(200_000);
-    // A tick of the process's clock may be 4 ms: what is quadratic would take seconds.
-    expect(measure(4_000_000)).toBeLessThanOrEqual(2.5 * measure(2_000_000) + 40);
   });
 });
 

@@ -1,0 +1,167 @@
+// When a heartbeat pings, when it finds a peer dead or stalled, and which counters of a connection it reads.
+import type { Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  heartbeatPort,
+  startHeartbeat,
+  type HeartbeatEnd,
+  type HeartbeatPort,
+} from '../../../shared/wire/heartbeat.ts';
+
+const PERIOD_MS = 20_000;
+const STALLED_MS = 60_000;
+
+class Line implements HeartbeatPort {
+  read = 0;
+  written = 0;
+  waiting = 0;
+  pings = 0;
+  paused = false;
+  isPaused = (): boolean => this.paused;
+  ping = (): void => void (this.pings += 1);
+  bytesRead = (): number => this.read;
+  bytesWaiting = (): number => this.waiting;
+  bytesWritten = (): number => this.written;
+}
+
+describe('a heartbeat', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  /** Runs it over `line`; what `onEnd` was called with, and when. */
+  function started(line: Line): {
+    readonly ends: (HeartbeatEnd & { readonly atMs: number })[];
+    readonly stop: () => void;
+  } {
+    const ends: (HeartbeatEnd & { readonly atMs: number })[] = [];
+    const startedAt = performance.now();
+    const heartbeat = startHeartbeat(line, PERIOD_MS, STALLED_MS, (end) =>
+      ends.push({ ...end, atMs: performance.now() - startedAt }),
+    );
+    return { ends, stop: () => heartbeat.stop() };
+  }
+
+  it('ends a line that says nothing after two and a half periods, a quarter later at most, and once', () => {
+    const { ends } = started(new Line());
+    vi.advanceTimersByTime(2.5 * PERIOD_MS);
+    expect(ends).toEqual([]);
+    vi.advanceTimersByTime(20 * PERIOD_MS);
+    expect(ends).toHaveLength(1);
+    expect(ends[0]).toEqual({ reason: 'silent', seconds: 55, atMs: 2.75 * PERIOD_MS });
+  });
+
+  it('takes any byte for life, and pings once a period', () => {
+    const line = new Line();
+    const { ends, stop } = started(line);
+    for (let i = 0; i < 20; i += 1) {
+      line.read += 1;
+      vi.advanceTimersByTime(2 * PERIOD_MS);
+    }
+    expect(ends).toEqual([]);
+    expect(line.pings).toBeGreaterThanOrEqual(38);
+    expect(line.pings).toBeLessThanOrEqual(44);
+    stop();
+    vi.advanceTimersByTime(10 * PERIOD_MS);
+    expect(ends).toEqual([]);
+  });
+
+  it('ends a peer that lives and reads nothing, not one that reads slowly', () => {
+    const line = new Line();
+    const { ends } = started(line);
+    line.waiting = 1_000_000;
+    const step = (written: number): void => {
+      line.read += 1;
+      line.written += written;
+      vi.advanceTimersByTime(PERIOD_MS);
+    };
+    for (let i = 0; i < 10; i += 1) step(1);
+    expect(ends).toEqual([]);
+    for (let i = 0; i < 4; i += 1) step(0);
+    expect(ends).toMatchObject([{ reason: 'not-reading', seconds: 65 }]);
+  });
+
+  it('does not hurry a peer that has nothing to read, however long', () => {
+    const line = new Line();
+    const { ends, stop } = started(line);
+    for (let i = 0; i < 10; i += 1) {
+      line.read += 1;
+      vi.advanceTimersByTime(PERIOD_MS);
+    }
+    // From now on something waits: the time counts from here.
+    line.waiting = 1;
+    for (let i = 0; i < 3; i += 1) {
+      line.read += 1;
+      vi.advanceTimersByTime(PERIOD_MS);
+    }
+    expect(ends).toEqual([]);
+    stop();
+  });
+
+  it('pings at the end of each period, the first one too', () => {
+    const line = new Line();
+    const { stop } = started(line);
+    const pings: number[] = [];
+    for (let i = 0; i < 12; i += 1) {
+      line.read += 1;
+      vi.advanceTimersByTime(PERIOD_MS / 4);
+      pings.push(line.pings);
+    }
+    expect(pings).toEqual([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3]);
+    stop();
+  });
+
+  it('reads a line without a pause of its own', () => {
+    const line: HeartbeatPort = {
+      ping: () => undefined,
+      bytesRead: () => 0,
+      bytesWaiting: () => 0,
+      bytesWritten: () => 0,
+    };
+    const ends: HeartbeatEnd[] = [];
+    startHeartbeat(line, PERIOD_MS, STALLED_MS, (end) => ends.push(end));
+    vi.advanceTimersByTime(3 * PERIOD_MS);
+    expect(ends).toEqual([{ reason: 'silent', seconds: 55 }]);
+  });
+
+  it('finds no silent peer dead as long as this side leaves its socket unread, and does so once it is read again', () => {
+    const line = new Line();
+    const { ends } = started(line);
+    line.paused = true;
+    vi.advanceTimersByTime(20 * PERIOD_MS);
+    expect(ends).toEqual([]);
+    line.paused = false;
+    vi.advanceTimersByTime(2.25 * PERIOD_MS);
+    expect(ends).toEqual([]);
+    vi.advanceTimersByTime(PERIOD_MS);
+    expect(ends).toMatchObject([{ reason: 'silent' }]);
+  });
+});
+
+describe('the counters of a connection', () => {
+  let pings = 0;
+  const webSocket = { ping: () => void (pings += 1), bufferedAmount: 7 };
+  const port = (socket: object): HeartbeatPort => heartbeatPort(webSocket, socket as Socket);
+  const countersOf = (socket: object): readonly number[] => {
+    const of = port(socket);
+    return [of.bytesRead(), of.bytesWritten(), of.bytesWaiting()];
+  };
+  const outer = { bytesRead: 1, bytesWritten: 100, writableLength: 30 };
+  const tcp = { bytesRead: 50, bytesWritten: 60, writeQueueSize: 8 };
+
+  it('are those of TCP, also beneath TLS: what the operating system has not taken is not written', () => {
+    expect(countersOf({ ...outer, _handle: tcp })).toEqual([50, 52, 7]);
+    expect(countersOf({ ...outer, _handle: { bytesRead: 2, bytesWritten: 2, _parent: tcp } })).toEqual([50, 52, 7]);
+  });
+
+  it('are those of the socket where TCP shows none, or is gone', () => {
+    expect(countersOf(outer)).toEqual([1, 70, 7]);
+    expect(countersOf({ ...outer, _handle: null })).toEqual([1, 70, 7]);
+    for (const missing of ['bytesRead', 'bytesWritten', 'writeQueueSize'] as const)
+      expect(countersOf({ ...outer, _handle: { ...tcp, [missing]: undefined } }), missing).toEqual([1, 70, 7]);
+  });
+
+  it('come with the ping of its WebSocket', () => {
+    port(outer).ping();
+    expect(pings).toBe(1);
+  });
+});
