@@ -61,6 +61,17 @@ export interface DeadLetter {
   readonly json: string;
 }
 
+/** What became of appended items. */
+export interface CommittedEvents {
+  /** The last number on disk. */
+  readonly through: number;
+  readonly incarnation: string;
+  /** The cursor of the first event that was stored; those of the others follow without a gap. Null: none was. */
+  readonly firstCursor: number | null;
+  /** Indexes of the items that were stored as events; null: all. */
+  readonly stored: readonly number[] | null;
+}
+
 export interface InboxStore {
   /**
    * Records the sender's `begin`. A new incarnation resets the position; one that reports missing messages is recorded

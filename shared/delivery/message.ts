@@ -350,3 +350,8 @@ function excerpt({ text, from, to }: JsonNode): string {
   while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
   return bytes.toString('utf8', 0, end);
 }
+
+/** A copy of a text that is kept: a part of a long text (a frame, a request's body) keeps the whole of it in memory. */
+export function copyOfText(text: string): string {
+  return Buffer.from(text).toString();
+}

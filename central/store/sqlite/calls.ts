@@ -8,9 +8,10 @@ import type { AuditStore } from '../audit-store.ts';
 import type { CertificateStore } from '../certificate-store.ts';
 import type { EnrollmentStore } from '../enrollment-store.ts';
 import type { KeyMaterialStore } from '../key-material-store.ts';
-import type { InboxStore, OutboxStore } from '../message-store.ts';
+import type { OutboxStore } from '../message-store.ts';
 import type { ParameterStore } from '../parameter-store.ts';
-import type { RetentionLimits, Store } from '../store.ts';
+import type { EngineStore } from '../memory/committed.ts';
+import type { RetentionLimits } from '../store.ts';
 import type { TokenStore } from '../token-store.ts';
 import { EventReads } from './event-reads.ts';
 import type { Aging } from './retention.ts';
@@ -30,7 +31,7 @@ const LAZY = { lazy: true } as const;
 const FROM_THE_FIRST = { notAfter: Number.MIN_SAFE_INTEGER, thumbprint: '' };
 
 /** Everything but the store's own life (`snapshot`, `stop`). */
-export function storeCalls(writer: Writer, reader: Reader): Omit<Store, 'snapshot' | 'stop'> {
+export function storeCalls(writer: Writer, reader: Reader): EngineStore {
   return {
     agents: agentCalls(writer, reader),
     outbox: outboxCalls(writer, reader),
@@ -97,7 +98,7 @@ function outboxCalls(writer: Writer, reader: Reader): OutboxStore {
   };
 }
 
-function inboxCalls(writer: Writer, reader: Reader): InboxStore {
+function inboxCalls(writer: Writer, reader: Reader): EngineStore['inbox'] {
   const eventReads = new EventReads((after, filter, limit) => reader.call('readEvents', [after, filter, limit]));
   return {
     begin: (agentId, epoch, begin, now) => writer.call('beginInbox', [agentId, epoch, begin, now]),

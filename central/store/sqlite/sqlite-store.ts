@@ -3,6 +3,7 @@
 import type { CodedError } from '../../../shared/errors.ts';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';
+import { rememberCommitted } from '../memory/committed.ts';
 import type { Store } from '../store.ts';
 import { storeCalls, type Reader, type Writer } from './calls.ts';
 import { inFileThread } from './store-files.ts';
@@ -58,7 +59,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
       held.release();
     });
     return {
-      ...storeCalls(writer, reader),
+      ...(await rememberCommitted(storeCalls(writer, reader))),
       snapshot: (file) => snapshot(writer, options.folder, file),
       stop,
     };

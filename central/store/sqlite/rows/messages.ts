@@ -8,7 +8,7 @@ import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlit
 import type { Position, Range } from '../../../../shared/wire/messages.ts';
 import { storeFault } from '../../errors.ts';
 import type { NewIncident } from '../../agent-store.ts';
-import type { EventFilter, StoredEvent } from '../../message-store.ts';
+import type { CommittedEvents, EventFilter, StoredEvent } from '../../message-store.ts';
 import { agentKeys } from './agents.ts';
 import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
@@ -86,10 +86,12 @@ function eventWrites(database: DatabaseSync, { inbox, incidents, deadLetters }: 
         incidents.recordIncident(logRestarted(agentId, 'up', begin.incarnation, begin.missing, now));
     },
 
-    appendEvents(agentId: string, epoch: number, first: number, packed: PackedItems, now: number): number {
+    appendEvents(agentId: string, epoch: number, first: number, packed: PackedItems, now: number): CommittedEvents {
       const items = unpackItems(packed);
       const { incarnation, through, fresh, reused } = inbox.accept(keys.ofSession(agentId, epoch), first, items, now);
       let origin: number | undefined;
+      let firstCursor: number | null = null;
+      const stored: number[] = [];
       const givenUp = new GivenUp(agentId, now);
       for (const [index, item] of items.entries()) {
         if (item.kind === 'message') {
@@ -97,11 +99,13 @@ function eventWrites(database: DatabaseSync, { inbox, incidents, deadLetters }: 
           if (fresh[index] !== true) continue;
           origin ??= originOf(agentId, incarnation);
           const { type, source, json } = item.message;
-          addEvent.run(nextCursor(), origin, first + index, now, type, source, json);
+          const { lastInsertRowid } = addEvent.run(nextCursor(), origin, first + index, now, type, source, json);
+          firstCursor ??= Number(lastInsertRowid);
+          stored.push(index);
         } else givenUp.add(first + index, item);
       }
       deadLetters.recordDeadLetters(givenUp.letters());
-      return through;
+      return { through, incarnation, firstCursor, stored: stored.length === items.length ? null : stored };
     },
   };
 }

@@ -1,0 +1,111 @@
+// What a command and its answer cost the store: a Central of this process, an agent by hand over wss, REST beside them.
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { startCentral } from '../../../central/central.ts';
+import type { RunningCentral } from '../../../central/composition/lifecycle.ts';
+import { loadCentralConfig } from '../../../central/config.ts';
+import { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
+import { Cleanup, type CentralProcess } from '../../flow/processes.ts';
+import { enrollKey, newKey, RawAgent, type Frame } from '../../flow/raw-agent.ts';
+
+const cleanup = new Cleanup();
+let central: RunningCentral;
+let agent: RawAgent;
+let agentId: string;
+
+beforeAll(async () => {
+  const folder = await cleanup.folder();
+  const ports = ['websocket-port', 'websocket-secure-port', 'https-port', 'http-port'];
+  const argv = ['--data-folder', folder, '--profiles-folder', folder, '--advertised-names', 'localhost'];
+  central = await startCentral(
+    await loadCentralConfig({
+      argv: [...argv, ...ports.flatMap((port) => [`--${port}`, '0'])],
+      environment: {},
+      workingFolder: folder,
+    }),
+    { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
+    null,
+  );
+  const seen = {
+    ports: { wss: central.port('wss') },
+    rest: async (method: string, path: string) => ({ body: await (await send(method, path)).text() }),
+    enrollment: async () => {
+      const { commandLine } = (await (await send('POST', '/enrollment-tokens', {})).json()) as { commandLine: string };
+      return commandLine.split(' ').slice(1);
+    },
+  } as unknown as CentralProcess;
+  const key = newKey();
+  agentId = await enrollKey(seen, key, 'branch');
+  agent = await RawAgent.wss(cleanup, seen);
+  await agent.welcomed({ id: agentId, key, name: 'branch' });
+  await agent.frame('begin');
+  agent.send({ type: 'begin', incarnation: 'i'.repeat(22), next: 1, missing: null });
+  let number = 0;
+  agent.webSocket.on('message', (data: Buffer) => {
+    const frame = JSON.parse(data.toString()) as Frame;
+    if (frame.type !== 'messages') return;
+    const items = frame['items'] as { id: string }[];
+    agent.send({ type: 'ack', through: Number(frame['first']) + items.length - 1 });
+    const answers = items.map(({ id }) => ({ specversion: '1.0', id: `to ${id}`, source: '/branch', type: 'answer' }));
+    agent.send({ type: 'messages', first: number + 1, items: answers });
+    number += items.length;
+  });
+});
+afterEach(() => void vi.restoreAllMocks());
+afterAll(async () => {
+  await central.stop();
+  await cleanup.run();
+});
+
+async function send(method: string, path: string, body?: unknown): Promise<Response> {
+  return await fetch(`http://127.0.0.1:${central.port('http')}/api/v1${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${central.firstStart?.administratorToken}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
+interface Page {
+  readonly next: number;
+  readonly items: readonly { readonly event: { readonly id: string } }[];
+}
+
+async function events(after: string, waitSeconds: number): Promise<Page> {
+  return (await (await send('GET', `/events?after=${after}&waitSeconds=${waitSeconds}`)).json()) as Page;
+}
+
+/** Sends a command and waits for its answer; the new cursor. */
+async function roundTrip(after: number, id: string): Promise<number> {
+  const answered = events(String(after), 30);
+  const sent = await send('POST', `/agents/${agentId}/commands`, { id, type: 'question', data: 1 });
+  expect(sent.status).toBe(202);
+  const { items, next } = await answered;
+  expect(items.map(({ event }) => event.id)).toEqual([`to ${id}`]);
+  return next;
+}
+
+describe('a command and its answer', () => {
+  it('read the store once: what was just committed is still in memory', async () => {
+    let after = (await events('newest', 0)).next;
+    for (let warm = 1; warm <= 3; warm += 1) after = await roundTrip(after, `warm ${warm}`);
+
+    const called = new Map<string, number>();
+    // oxlint-disable-next-line typescript/unbound-method -- called with the host that it belongs to
+    const { call } = WorkerHost.prototype;
+    vi.spyOn(WorkerHost.prototype, 'call').mockImplementation(function (this: WorkerHost<never>, method, ...rest) {
+      called.set(method, (called.get(method) ?? 0) + 1);
+      return call.call(this, method, ...rest) as never;
+    });
+    const trips = 5;
+    for (let trip = 1; trip <= trips; trip += 1) after = await roundTrip(after, `trip ${trip}`);
+    const reads = ['getApiToken', 'lastCursor', 'prunedThrough', 'readEvents', 'readCommands', 'getAgent'];
+    expect(reads.filter((name) => called.has(name))).toEqual([]);
+    // The agent that the request names. This may become less, never more.
+    expect(called.get('findAgentsByReference')).toBe(trips);
+    const writes = ['appendCommands', 'acknowledgeCommands', 'appendEvents'];
+    expect(writes.map((name) => called.get(name))).toEqual([trips, trips, trips]);
+  });
+});
