@@ -1,7 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Receiver } from '../../../shared/delivery/receiver.ts';
 import { storeFault } from '../../../central/store/errors.ts';
-import { scanBatch } from '../../../shared/wire/json-text.ts';
+import { MESSAGES_FRAME_OVERHEAD } from '../../../shared/wire/codec.ts';
+import { scanBatch, type JsonNode } from '../../../shared/wire/json-text.ts';
 import { LIMITS, type SessionLimits } from '../../../shared/wire/messages.ts';
 import { HeldInbox, settled } from './session-logs.ts';
 
@@ -9,11 +10,13 @@ function start(limits: SessionLimits = LIMITS) {
   const inbox = new HeldInbox();
   const acks: number[] = [];
   const asked: string[] = [];
+  const committed: number[] = [];
   const failures: unknown[] = [];
   const receiver = new Receiver({
     inbox,
     frames: {
-      send(text) {
+      send(text, priority) {
+        expect(priority).toBe('control');
         const frame = JSON.parse(text) as { type: string; through: number };
         if (frame.type === 'ack') acks.push(frame.through);
         else asked.push(frame.type);
@@ -21,6 +24,7 @@ function start(limits: SessionLimits = LIMITS) {
     },
     limits,
     onFailure: (error) => failures.push(error),
+    onCommitted: (count) => committed.push(count),
   });
   const send = (first: number, count: number): void => {
     const items = Array.from({ length: count }, (_, i) => ({
@@ -33,7 +37,17 @@ function start(limits: SessionLimits = LIMITS) {
     receiver.messages({ type: 'messages', first, items: scanBatch(text, count).items }, Buffer.byteLength(text));
   };
   const begin = (next: number): void => receiver.begin({ type: 'begin', incarnation: 'i1', next, missing: null });
-  return { inbox, acks, asked, failures, receiver, send, begin };
+  return { inbox, acks, asked, committed, failures, receiver, send, begin };
+}
+
+afterEach(() => void vi.useRealTimers());
+
+/** So many messages of one size. */
+function large(count: number, bytes: number): readonly JsonNode[] {
+  const event = (id: number, data: string): string =>
+    `{"specversion":"1.0","id":"m${id}","source":"/s","type":"t","data":"${data}"}`;
+  const texts = Array.from({ length: count }, (_, i) => event(i, 'x'.repeat(bytes - event(i, '').length)));
+  return scanBatch(`[${texts.join(',')}]`, count).items;
 }
 
 describe('Receiver', () => {
@@ -137,6 +151,94 @@ describe('Receiver', () => {
     expect(acks).toEqual([1, 1_001, 2_001, 2_998]);
   });
 
+  it('appends half a mebibyte at once, and counts each append', async () => {
+    const { inbox, acks, committed, failures, receiver, begin } = start();
+    begin(1);
+    await settled();
+    const appended: number[] = [];
+    const append = inbox.append.bind(inbox);
+    inbox.append = (first, items) => {
+      appended.push(items.length);
+      return append(first, items);
+    };
+    receiver.hold(true);
+    const items = large(5, 256 * 1024);
+    receiver.messages({ type: 'messages', first: 1, items }, 5 * 256 * 1024);
+    receiver.hold(false);
+    await settled();
+    expect(failures).toEqual([]);
+    expect([appended, committed, acks]).toEqual([
+      [2, 2, 1],
+      [2, 2, 1],
+      [2, 4, 5],
+    ]);
+  });
+
+  it('counts what waits as its sender does: the items, up to the whole window and not beyond', async () => {
+    const { inbox, failures, receiver, begin } = start({ ...LIMITS, windowBytes: 1_000 });
+    inbox.hold = true;
+    begin(1);
+    await settled();
+    const items = large(4, 250);
+    for (const [i, item] of items.entries())
+      receiver.messages({ type: 'messages', first: i + 1, items: [item] }, 250 + MESSAGES_FRAME_OVERHEAD);
+    // The window is full to the byte. A sender may send one message with what is left of it, however large.
+    receiver.messages({ type: 'messages', first: 5, items: [items[0]!] }, 10_000);
+    expect(failures).toEqual([]);
+    receiver.messages({ type: 'messages', first: 6, items: [] }, 2);
+    expect(failures).toMatchObject([
+      { code: 'bad_frame', parameters: { found: expect.stringContaining('1000 bytes') } },
+    ]);
+  });
+
+  it('frees the window as appends are committed', async () => {
+    const { failures, receiver, begin, acks } = start({ ...LIMITS, windowBytes: 1_000 });
+    begin(1);
+    const items = large(1, 900);
+    for (let number = 1; number <= 5; number += 1) {
+      receiver.messages({ type: 'messages', first: number, items }, 900 + MESSAGES_FRAME_OVERHEAD);
+      await settled();
+    }
+    expect([acks, failures]).toEqual([[1, 2, 3, 4, 5], []]);
+  });
+
+  it('ends the session when its log cannot begin or append, once, and takes nothing more', async () => {
+    const unbegun = start();
+    unbegun.inbox.begin = () => Promise.reject(new Error('disk'));
+    unbegun.begin(1);
+    await settled();
+    expect(unbegun.failures).toMatchObject([{ message: 'disk' }]);
+    const { inbox, acks, asked, failures, receiver, send, begin } = start();
+    begin(1);
+    await settled();
+    inbox.refuseWith.push(new Error('disk'));
+    send(1, 1);
+    await settled();
+    expect(failures).toMatchObject([{ message: 'disk' }]);
+    send(7, 1);
+    begin(1);
+    receiver.hold(true);
+    await settled();
+    expect([failures.length, acks, asked, inbox.stored]).toEqual([1, [], [], []]);
+  });
+
+  it('asks a store that has refused for the day again after a minute', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const { inbox, asked, receiver, send, begin } = start();
+    begin(1);
+    await settled();
+    inbox.refuseWith.push(storeFault('events_per_day', { id: 'a', most: 1 }));
+    send(1, 1);
+    await settled();
+    vi.advanceTimersByTime(59_999);
+    receiver.hold(false);
+    expect(asked).toEqual(['pause']);
+    vi.advanceTimersByTime(1);
+    receiver.hold(false);
+    await settled();
+    expect([asked, inbox.stored]).toEqual([['pause', 'resume'], ['m1']]);
+  });
+
   it('lets a bad item fail alone: it takes its number and the others are stored', async () => {
     const { inbox, acks, receiver, begin } = start();
     begin(1);
@@ -209,14 +311,17 @@ describe('Receiver', () => {
   });
 
   it('sends nothing after it was stopped', async () => {
-    const { inbox, acks, receiver, send, begin } = start();
+    const { inbox, acks, failures, receiver, send, begin } = start();
     inbox.hold = true;
     begin(1);
     await settled();
     send(1, 1);
+    send(2, 1);
     receiver.stop();
     inbox.release();
     await settled();
-    expect(acks).toEqual([]);
+    receiver.hold(true);
+    send(3, 1);
+    expect([acks, inbox.stored, failures]).toEqual([[], ['m1'], []]);
   });
 });

@@ -40,6 +40,32 @@ describe('the checksum of a frame', () => {
     );
   });
 
+  it('is refused with both sums, and with the size of the frame', () => {
+    const frame = withChecksum('{"type":"ack","through":9}').replace('9', '8');
+    const [found, expected] = [
+      withChecksum('{"type":"ack","through":9}'),
+      withChecksum('{"type":"ack","through":8}'),
+    ].map((text) => text.slice(-10, -2));
+    expect(() => hasChecksum(Buffer.from(frame))).toThrow(
+      expect.objectContaining({
+        parameters: {
+          found: `a frame of ${frame.length} bytes has the checksum "${found}", and its bytes give ${expected}`,
+        },
+      }),
+    );
+    expect(() => requireChecksum('messages', false)).toThrow(
+      expect.objectContaining({
+        parameters: { found: 'messages came without a checksum on an unencrypted connection' },
+      }),
+    );
+  });
+
+  it('is not there where it would be all of the frame, or ends before it', () => {
+    expect(hasChecksum(Buffer.from(',"crc32":"00000000"}'))).toBe(false);
+    expect(hasChecksum(Buffer.from('{,"crc32":"00000000"'))).toBe(false);
+    expect(hasChecksum(Buffer.from('"}'))).toBe(false);
+  });
+
   it('is read in any bytes', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => !hasChecksum(Buffer.from(bytes))));
     fc.assert(

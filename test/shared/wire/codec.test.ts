@@ -28,9 +28,11 @@ describe('a frame of messages', () => {
     expect(() => decodeFromAgent('{"type":"messages","first":1,"items":{}}')).toThrow(badFrame('/items is'));
     expect(() => decodeFromAgent('{"type":"messages","first":1.5,"items":[]}')).toThrow(badFrame('/first is 1.5'));
     expect(() => decodeFromAgent('{"type":"messages","first":"1","items":[]}')).toThrow(badFrame('/first is'));
+    expect(() => decodeFromAgent('{"type":"messages","first":true,"items":[]}')).toThrow(badFrame('/first is'));
     expect(() => decodeFromAgent('{"type":"messages","first":1,"items":[1,2,3]}', 2)).toThrow(
       badFrame('/items is an array of 3'),
     );
+    expect(decodeFromAgent('{"type":"messages","first":1,"items":[1,2,3]}', 3)).toMatchObject({ first: 1 });
   });
 });
 
@@ -71,6 +73,8 @@ describe('any frame', () => {
   });
 
   it('is named with its type and the place where it is wrong', () => {
+    const crowded = Array.from({ length: 300 }, (_, i) => `"n${i}":0`).join(',');
+    expect(() => decodeFromAgent(`{"type":"ack",${crowded}}`)).toThrow(badFrame('ack: the frame has more than'));
     expect(() => decodeFromAgent('{"type":"ack"}')).toThrow(badFrame('ack: the object has no member "through"'));
     expect(() => decodeFromAgent('{"type":"ack","through":-1}')).toThrow(badFrame('ack: /through is -1'));
     expect(() => decodeFromAgent('{"type":"messages","first":1,"items":[1,2,3]}', 2)).toThrow(

@@ -34,6 +34,8 @@ describe('a heartbeat', () => {
     readonly stop: () => void;
   } {
     const ends: (HeartbeatEnd & { readonly atMs: number })[] = [];
+    // Not at the origin of the clock.
+    vi.advanceTimersByTime(PERIOD_MS);
     const startedAt = performance.now();
     const heartbeat = startHeartbeat(line, PERIOD_MS, STALLED_MS, (end) =>
       ends.push({ ...end, atMs: performance.now() - startedAt }),

@@ -47,7 +47,26 @@ describe('validate', () => {
     expect(validate(schema, 'abc')).toBeUndefined();
     expect(validate(schema, 'a')).toContain('2 to 4 characters');
     expect(validate(schema, 'ABC')).toContain('a string that fits');
-    expect(validate(schema, 3)).toContain('a string');
+    expect(validate(schema, 3)).toBe('the value is 3; allowed: a string');
+    expect(validate({ type: 'string', maxLength: 4 }, 3)).toBe('the value is 3; allowed: a string');
+    // A character beyond the first plane is one character of a pattern.
+    expect(validate({ type: 'string', maxLength: 4, pattern: '^.$' }, '😀')).toBeUndefined();
+  });
+
+  it('takes one of the words of an enumeration, and nothing else', () => {
+    const schema = { enum: ['ws', 'wss'] } as const;
+    expect(['ws', 'wss'].map((value) => validate(schema, value))).toEqual([undefined, undefined]);
+    expect(validate(schema, 'http')).toBe('the value is "http"; allowed: one of ws, wss');
+    for (const value of ['', 'WS', 0, null, ['ws']]) expect(validate(schema, value)).toContain('allowed: one of');
+  });
+
+  it('takes true and false, null, or any value where the schema says so', () => {
+    expect([true, false].map((value) => validate({ type: 'boolean' }, value))).toEqual([undefined, undefined]);
+    for (const value of ['true', 1, null])
+      expect(validate({ type: 'boolean' }, value)).toContain('allowed: true or false');
+    for (const value of [undefined, 0, false, '']) expect(validate({ type: 'null' }, value)).toContain('allowed: null');
+    for (const schema of [{}, { description: 'anything' }])
+      for (const value of [null, 1, 'x', [], {}]) expect(validate(schema, value)).toBeUndefined();
   });
 
   it('takes one of several forms, and refuses a name of Object.prototype as a member', () => {
@@ -62,9 +81,10 @@ describe('validate', () => {
 
   it('refuses unknown members only where the schema is closed, so that a newer peer may say more', () => {
     expect(validate({ type: 'object', required: [], properties: {} }, { more: 1 })).toBeUndefined();
-    expect(validate({ type: 'object', required: [], properties: {}, additionalProperties: false }, { more: 1 })).toBe(
-      '/more is not known here',
-    );
+    const closed = { type: 'object', required: [], properties: { one: {} }, additionalProperties: false } as const;
+    expect(validate(closed, { one: 1 })).toBeUndefined();
+    expect(validate(closed, { one: 1, more: 1 })).toBe('/more is not known here');
+    expect(validate(closed, { ['x'.repeat(100)]: 1 })).toBe(`/${'x'.repeat(64)} is not known here`);
   });
 
   it('refuses a hello whose name is not a host name', () => {

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { makeRecoveryCode, readRecoveryCode, recoveryKey, recoveryProof } from '../../../shared/wire/recovery.ts';
 
@@ -29,6 +30,11 @@ describe('a recovery code', () => {
     const key = recoveryKey('7KQ2MX0D9A4TPVE63HJ1');
     const request = { name: 'branch', id: 'pc', pin: 'sha256:00', csrDer: Buffer.from('request') };
     const mac = recoveryProof(key, request);
+    expect(mac).toBe(
+      createHmac('sha256', key)
+        .update('["queuegate.v1 recover","branch","pc","sha256:00","cmVxdWVzdA=="]')
+        .digest('hex'),
+    );
     expect(recoveryProof(key, { ...request })).toBe(mac);
     for (const changed of [
       { name: 'other' },
