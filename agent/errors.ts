@@ -336,6 +336,10 @@ export const AGENT_ERRORS = {
     text: 'Accept is "{found}"; allowed: {allowed}.',
     hint: 'Send Accept: application/json or text/event-stream, or no Accept.',
   },
+  inbox_full: {
+    text: 'The inbox is full: {messages} commands with {bytes} bytes are not acknowledged; allowed: {maxMessages} commands and {maxBytes} bytes. The consumer "{consumer}" has not acknowledged {waiting} of them.',
+    hint: 'Start the program of the consumer "{consumer}" ("queue-agent consumers list" shows its token file); it has to acknowledge its commands. {hint}',
+  },
   local_content_type: {
     status: 415,
     text: 'The content type of the body is "{found}"; allowed: {allowed}.',

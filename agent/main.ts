@@ -10,13 +10,14 @@ import { freshFolder } from '../shared/sqlite/fresh-folder.ts';
 import { openLog } from '../shared/terminal/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { openAgentStore, type AgentStore } from './store/store.ts';
-import { Routing } from './store/routing.ts';
+import { DEFAULT_CONSUMER, Routing } from './store/routing.ts';
 import { FIXED_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
+import { agentFault } from './errors.ts';
 import { agentName, targetName } from './target.ts';
 import { ConsumerReport } from './connection/consumer-report.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
-import type { LocalApiPorts } from './local-api/types.ts';
+import type { LocalApiPorts, Problem } from './local-api/types.ts';
 import { openLocalApi, type LocalApi } from './local-api/listeners.ts';
 import {
   identityFile,
@@ -208,6 +209,7 @@ function localApiPorts({ store, log, now }: Ground, link: CentralLink): LocalApi
       releases: null,
       accounts: null,
     }),
+    problems: () => inboxProblems(store.inbox),
     notReady: async () => ((await store.outbox.isFull()) ? ['outbox_full'] : []),
     incidents: (page) => store.incidents(page),
     deadLetters: (page) => store.deadLetters(page),
@@ -217,6 +219,24 @@ function localApiPorts({ store, log, now }: Ground, link: CentralLink): LocalApi
     onUnexpected: (error, requestId) =>
       log.error({ error: textOf(error), ...(requestId === undefined ? {} : { request: requestId }) }, 'local API'),
   };
+}
+
+function inboxProblems(inbox: AgentStore['inbox']): Problem[] {
+  const full = inbox.fullness();
+  if (full === null) return [];
+  const { since, messages, bytes, bounds, consumer, waiting } = full;
+  const { code, message, hint } = agentFault('inbox_full', {
+    messages,
+    bytes,
+    ...bounds,
+    consumer,
+    waiting,
+    hint:
+      consumer === DEFAULT_CONSUMER
+        ? 'If it needs more room, raise inbox.maxMessages and inbox.maxBytes in agent.conf.'
+        : `If it is not used any more, remove its keys "consumer.${consumer}.*" from agent.conf: its commands then go to the consumer "${DEFAULT_CONSUMER}", which has to acknowledge them.`,
+  });
+  return [{ code, detail: message, hint, startedAt: new Date(since).toISOString() }];
 }
 
 /** Expires and prunes messages, also while the agent is not connected. */

@@ -31,6 +31,10 @@ export const PROBLEM_ERRORS = {
     text: '{count} agents have reached their quota of events for today: {agents}.',
     hint: 'The agents keep their events and send them after {until}. Find out what sends so many, or raise the parameter agents.eventsPerDay.',
   },
+  agent_inboxes_full: {
+    text: 'The inbox of {count} agents is full, so that they accept no commands: {agents}.',
+    hint: 'Start the program of that consumer on the host of the agent: it has to acknowledge its commands. "queuegate agents show NAME" lists the consumers of an agent, "queue-agent status" on its host names the cause.',
+  },
   clock_stepped: {
     text: 'The clock of this host shows {foundAt}, but {expectedAt} was expected: nothing is pruned and nothing expires.',
     hint: 'Correct the clock; Central goes on by itself then. If it is right, run "queuegate maintenance accept-clock".',

@@ -96,7 +96,8 @@ assigned to \`default\`.
 - A command that expires before it is acknowledged becomes a dead letter.
 - The agent reports the position of each consumer to Central ([PROTOCOL.md](PROTOCOL.md#consumers)).
 - All consumers share the inbox (\`inbox.maxMessages\`, \`inbox.maxBytes\`). When it is full, Central sends no more
-  commands, and no consumer gets new ones: remove a consumer that no longer runs. \`queue-agent consumers list\` shows
+  commands, and no consumer gets new ones; the status names the consumer that fills it
+  ([\`inbox_full\`](ERRORS.md#inbox_full)). Remove a consumer that no longer runs. \`queue-agent consumers list\` shows
   how many commands wait for each.
 
 ## Conventions

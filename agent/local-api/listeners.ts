@@ -7,7 +7,7 @@ import { HAS_UNIX_SOCKETS, openLocalSocket, type LocalSocket } from '../../share
 import { agentFault } from '../errors.ts';
 import { removeOwnerKey, writeOwnerKey, type LocalApiAddresses } from './file.ts';
 import type { ConsumerTokens } from './tokens.ts';
-import type { LocalApiPorts } from './types.ts';
+import type { LocalApiPorts, Problem } from './types.ts';
 import { LocalShares, WrongTokens } from './connections.ts';
 import { createLocalServer, type ListenerKind } from './server.ts';
 
@@ -29,13 +29,6 @@ interface LocalApiNeeds {
 }
 
 /** Something that does not work and does not end the daemon. */
-interface Problem {
-  readonly code: string;
-  readonly detail: string;
-  readonly hint: string;
-  readonly startedAt: string;
-}
-
 export interface LocalApi {
   addresses(): LocalApiAddresses;
   problems(): Problem[];
@@ -108,7 +101,7 @@ class Listeners implements LocalApi {
     const ofTokens = this.#needs.tokens
       .problems()
       .map(({ code, message, hint }) => ({ code, detail: message, hint, startedAt }));
-    return [...this.#problems.values(), ...ofTokens];
+    return [...this.#problems.values(), ...ofTokens, ...this.#needs.ports.problems()];
   }
 
   stop(): Promise<void> {

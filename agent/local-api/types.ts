@@ -34,6 +34,14 @@ interface Page {
   readonly before: number | null;
 }
 
+/** What is wrong right now, since when, and what to do about it. */
+export interface Problem {
+  readonly code: string;
+  readonly detail: string;
+  readonly hint: string;
+  readonly startedAt: string;
+}
+
 export interface LocalApiPorts {
   append(messages: readonly Message[]): Promise<Appended[]>;
   /** The oldest commands of a consumer behind `after` that it has not acknowledged. */
@@ -48,6 +56,8 @@ export interface LocalApiPorts {
   acknowledge(consumer: string, through: number): Promise<void>;
   consumers(): Promise<readonly ConsumerState[]>;
   status(): Promise<Readonly<Record<string, unknown>>>;
+  /** Of the daemon and the logs; the local API has its own beside them. */
+  problems(): readonly Problem[];
   /** Why programs cannot post events at present: error codes; none when they can. */
   notReady(): Promise<readonly string[]>;
   incidents(page: Page): Promise<readonly { key: number; at: number; kind: string; detail: string }[]>;

@@ -11,7 +11,7 @@ import type { Commands, CommandTotal, ConsumerTotal, NewCommand, TakenCommand } 
 import type { Disk } from './outbox.ts';
 import { CENTRAL } from './migrations.ts';
 import type { DeadLetterLog, IncidentLog } from './records.ts';
-import { Routing } from './routing.ts';
+import { DEFAULT_CONSUMER, Routing } from './routing.ts';
 
 interface InboxOptions {
   readonly disk: Disk;
@@ -31,6 +31,17 @@ interface InboxDepth extends CommandTotal {
 interface ConsumerDepth extends ConsumerTotal {
   readonly types: readonly string[];
   readonly oldestAt: number | null;
+}
+
+/** Why no command is accepted at present. */
+interface FullInbox {
+  readonly since: number;
+  readonly messages: number;
+  readonly bytes: number;
+  readonly bounds: OutboxBounds;
+  /** The consumer that fills it most, and how many commands it has not acknowledged. */
+  readonly consumer: string;
+  readonly waiting: number;
 }
 
 interface WaitingTaker {
@@ -59,6 +70,8 @@ export class Inbox {
   /** Appends in order; the first one is under way, or waits for room. */
   #appends: WaitingAppend[] = [];
   #appending = false;
+  /** Since when an append waits for room, and how many commands there were then. */
+  #full: { readonly since: number; readonly messages: number } | undefined;
   #stopped = false;
   readonly #takers = new Set<WaitingTaker>();
   readonly #listeners = new Set<() => void>();
@@ -207,11 +220,23 @@ export class Inbox {
     );
   }
 
+  /** Null: there is room, or nothing has come that needs it. */
+  fullness(): FullInbox | null {
+    if (this.#full === undefined) return null;
+    const { bounds } = this.#options;
+    const share = ({ messages, bytes }: ConsumerTotal): number =>
+      Math.max(messages / bounds.maxMessages, bytes / bounds.maxBytes);
+    const [slowest] = this.#totals.toSorted((one, other) => share(other) - share(one));
+    const { name, messages } = slowest ?? { ...NOTHING, name: DEFAULT_CONSUMER };
+    return { since: this.#full.since, ...sum(this.#totals), bounds, consumer: name, waiting: messages };
+  }
+
   /** How far the consumers are in Central's log (docs/PROTOCOL.md, consumers). */
   consumerPositions(): Promise<Omit<Consumers, 'type'>> {
     const { disk, log, commands } = this.#options;
     return disk.read(() => ({
       position: log.position(CENTRAL),
+      inboxFull: this.#full !== undefined,
       consumers: commands.totals().map(({ name, messages }) => ({
         name,
         types: [...this.#typesOf(name)],
@@ -231,11 +256,20 @@ export class Inbox {
   /** Starts the next append when there is room. One larger than the whole inbox has room in an empty one. */
   #admit(): void {
     const next = this.#appends[0];
-    if (next === undefined || this.#appending) return;
-    const { maxMessages, maxBytes } = this.#options.bounds;
+    if (this.#appending) return;
     const { messages, bytes } = sum(this.#totals);
+    if (next === undefined) {
+      // Whatever Central still has for it comes in the next session.
+      if (this.#full !== undefined && messages < this.#full.messages) this.#setFull(undefined);
+      return;
+    }
+    const { maxMessages, maxBytes } = this.#options.bounds;
     const fits = messages + next.messages <= maxMessages && bytes + next.bytes <= maxBytes;
-    if (!fits && messages > 0 && next.messages > 0) return;
+    if (!fits && messages > 0 && next.messages > 0) {
+      if (this.#full === undefined) this.#setFull({ since: this.#options.now(), messages });
+      return;
+    }
+    if (this.#full !== undefined) this.#setFull(undefined);
     this.#appending = true;
     this.#change(() => this.#store(next.first, next.items))
       .then(next.resolve, next.reject)
@@ -244,6 +278,11 @@ export class Inbox {
         this.#appending = false;
         this.#admit();
       });
+  }
+
+  #setFull(full: { readonly since: number; readonly messages: number } | undefined): void {
+    this.#full = full;
+    for (const listener of this.#listeners) listener();
   }
 
   #store(first: number, items: readonly Item[]): number {

@@ -39,7 +39,7 @@ export interface AdminServices {
   readonly parameters: Pick<ParameterService, 'change' | 'describe' | 'values' | 'version'>;
   /** Changes that wait for a confirmation. */
   readonly changes: Pick<Changes, 'confirm' | 'get' | 'list' | 'pendingChange' | 'rollBack'>;
-  readonly agents: Pick<AgentDirectory, 'find' | 'findId' | 'incidents' | 'list'>;
+  readonly agents: Pick<AgentDirectory, 'consumersOf' | 'find' | 'findId' | 'incidents' | 'list'>;
   readonly revocations: Pick<Revocations, 'remove' | 'revoke'>;
   readonly messages: Pick<Commands, 'append' | 'deadLetters'>;
   readonly inbox: Pick<InboxStore, 'lastCursor' | 'prunedThrough' | 'read'>;

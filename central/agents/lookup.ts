@@ -2,7 +2,14 @@
 // REST and the command line resolve all references here.
 import { CodedError, type ProblemDetails } from '../../shared/errors.ts';
 import { storeFault, STORE_ERRORS } from '../store/errors.ts';
-import type { AgentRecord, AgentStore, Incident, Keyed, NewestFirstPage } from '../store/agent-store.ts';
+import type {
+  AgentRecord,
+  AgentStore,
+  ConsumerReport,
+  Incident,
+  Keyed,
+  NewestFirstPage,
+} from '../store/agent-store.ts';
 
 /** How many matching agents an ambiguous reference lists. */
 const MAX_CANDIDATES = 10;
@@ -56,11 +63,13 @@ export async function findAgentId(
   return one.id;
 }
 
+type DirectoryStore = Pick<AgentStore, 'consumersOf' | 'findByReference' | 'hasLeftRecords' | 'incidents' | 'list'>;
+
 /** The registry of agents, as the administration reads it. */
 export class AgentDirectory {
-  readonly #agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords' | 'incidents' | 'list'>;
+  readonly #agents: DirectoryStore;
 
-  constructor(agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords' | 'incidents' | 'list'>) {
+  constructor(agents: DirectoryStore) {
     this.#agents = agents;
   }
 
@@ -72,6 +81,11 @@ export class AgentDirectory {
   /** The same, for a filter: a deleted agent is found by its whole id. Errors: agent_unknown, agent_ambiguous. */
   findId(reference: string): Promise<string> {
     return findAgentId(this.#agents, reference);
+  }
+
+  /** What the agent reported of its consumers, last; undefined: nothing yet. */
+  consumersOf(agentId: string): Promise<ConsumerReport | undefined> {
+    return this.#agents.consumersOf(agentId);
   }
 
   list(page: Parameters<AgentStore['list']>[0]): Promise<AgentRecord[]> {

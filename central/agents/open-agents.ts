@@ -56,7 +56,7 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       log,
       now,
     }),
-    consumerReports: new ConsumerReports({ agents, log, now }),
+    consumerReports: new ConsumerReports({ agents, sessionOf: (id) => sessions.of(id), log, now }),
     revocations: createRevocations({ agents, certificates, sessions, lists: pki.revocationLists, log, now }),
   };
 }

@@ -3,6 +3,7 @@ import type { LostLines } from '../../shared/terminal/log-output.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { StatusReport } from '../admin/services.ts';
 import type { AgingClock } from '../aging-clock.ts';
+import type { ConsumerReports } from '../agents/consumer-reports.ts';
 import type { NameReport } from '../agents/name-faults.ts';
 import type { QuotaReport } from '../agents/quota-report.ts';
 import type { CentralConfig } from '../config.ts';
@@ -34,6 +35,7 @@ interface StatusNeeds {
   readonly auditVerification: Pick<AuditVerification, 'problems'>;
   readonly names: Pick<NameReport, 'problems'>;
   readonly quotas: Pick<QuotaReport, 'problems'>;
+  readonly consumerReports: Pick<ConsumerReports, 'problems'>;
   readonly expiry: Pick<Expiry, 'problems'>;
   readonly descriptors: Pick<Descriptors, 'problems'>;
   readonly aging: Pick<AgingClock, 'problems'>;
@@ -52,6 +54,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     space,
     names,
     quotas,
+    consumerReports,
     expiry,
     descriptors,
     aging,
@@ -68,7 +71,9 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     problems: [...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
     advice: [
-      ...[auditVerification, space, aging, expiry, names, quotas, descriptors].flatMap((part) => part.problems()),
+      ...[auditVerification, space, aging, expiry, names, quotas, consumerReports, descriptors].flatMap((part) =>
+        part.problems(),
+      ),
       ...listeners.problems(['http']),
       ...localSocket.problems(),
       ...logProblems(needs.lostLines(), needs.now()),

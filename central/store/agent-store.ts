@@ -95,6 +95,8 @@ export interface ConsumerReport {
   readonly at: number;
   /** Null: the agent has no command of the present log. */
   readonly position: Position | null;
+  /** The agent accepted no more commands. */
+  readonly inboxFull: boolean;
   readonly consumers: Consumers['consumers'];
 }
 

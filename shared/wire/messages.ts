@@ -284,11 +284,13 @@ const TRUST_REFUSED = {
  */
 export const CONSUMERS = {
   type: 'object',
-  required: ['type', 'position', 'consumers'],
+  required: ['type', 'position', 'inboxFull', 'consumers'],
   properties: {
     type: { const: 'consumers' },
     /** The last command that the agent has on disk, as in its hello. */
     position: positionOrNull,
+    /** It accepts no further commands until some of these are acknowledged. */
+    inboxFull: { type: 'boolean' },
     consumers: {
       type: 'array',
       maxItems: 33,

@@ -2,7 +2,13 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { AgentCertificate } from '../../store/certificate-store.ts';
-import { AGENT_STATES, type AgentRecord, type Incident, type SessionRecord } from '../../store/agent-store.ts';
+import {
+  AGENT_STATES,
+  type AgentRecord,
+  type ConsumerReport,
+  type Incident,
+  type SessionRecord,
+} from '../../store/agent-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { notice } from '../../change/report.ts';
 import { sendReport, type Report } from '../changes/report.ts';
@@ -35,7 +41,8 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
   });
 
   app.get<{ Params: { agent: string } }>('/agents/:agent', VIEWER, async (request) => {
-    return agentJson(await agents.find(request.params.agent));
+    const agent = await agents.find(request.params.agent);
+    return { ...agentJson(agent), consumers: consumersJson(await agents.consumersOf(agent.id)) };
   });
 
   app.delete<{ Params: { agent: string } }>(
@@ -136,6 +143,25 @@ function certificateJson({ thumbprint, serial, issuer, notBefore, notAfter, revo
 
 function sessionJson({ session, version, transport, address, node, since, endedAt }: SessionRecord) {
   return { id: session, transport, address, version, node, startedAt: timeOf(since), endedAt: timeOf(endedAt) };
+}
+
+/** Numbers are those of the agent's commands (`logs.down`). */
+function consumersJson(report: ConsumerReport | undefined) {
+  if (report === undefined) return null;
+  const { at, position, inboxFull, consumers } = report;
+  return {
+    reportedAt: timeOf(at),
+    inboxFull,
+    items: consumers.map(({ name, types, waitingFrom, waitingCount }) => ({
+      name,
+      types,
+      acknowledged:
+        position === null
+          ? null
+          : { incarnation: position.incarnation, number: waitingFrom === null ? position.number : waitingFrom - 1 },
+      waitingCount,
+    })),
+  };
 }
 
 function incidentJson({ at, kind, agentId, address, detail, count, lastAt }: Incident) {

@@ -11,7 +11,11 @@ function start() {
   const report = new ConsumerReport({
     read: async () => {
       reads += 1;
-      return { position: null, consumers: [{ name: 'default', types: [], waitingFrom: null, waitingCount }] };
+      return {
+        position: null,
+        inboxFull: false,
+        consumers: [{ name: 'default', types: [], waitingFrom: null, waitingCount }],
+      };
     },
     log: { debug: () => undefined },
     after(_ms, run) {

@@ -68,6 +68,7 @@ export function fakePorts(change: Partial<LocalApiPorts> = {}): LocalApiPorts {
       releases: null,
       accounts: null,
     }),
+    problems: () => [],
     notReady: async () => [],
     incidents: async () => [],
     deadLetters: async () => [],

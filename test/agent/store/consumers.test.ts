@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Routing, type ConsumerTypes } from '../../../agent/store/routing.ts';
 import type { AgentStore } from '../../../agent/store/store.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
@@ -174,5 +175,38 @@ describe('consumers of the inbox', () => {
       { name: 'display', waitingFrom: 1, waitingCount: 2 },
     ]);
     expect(await take('display')).toEqual(['s1', 's2']);
+  });
+
+  it('are named when the inbox is full: the one that fills it most, from then on until there is room', async () => {
+    const listener = vi.fn<() => void>();
+    store.inbox.onChanged(listener);
+    const many = Array.from({ length: 60 }, (_, index) => command(`p${index}`, 'print'));
+    await store.inbox.append(1, [...many, ...Array.from({ length: 40 }, (_, index) => command(`s${index}`, 'show'))]);
+    expect([store.inbox.fullness(), (await store.inbox.consumerPositions()).inboxFull]).toEqual([null, false]);
+    clock.time += 5;
+    const before = listener.mock.calls.length;
+    const waits = store.inbox.append(101, [command('s40', 'show')]);
+    expect(store.inbox.fullness()).toMatchObject({
+      since: clock.time,
+      messages: 100,
+      bounds: { maxMessages: 100, maxBytes: 1_000_000 },
+      consumer: 'printer',
+      waiting: 60,
+    });
+    expect((await store.inbox.consumerPositions()).inboxFull).toBe(true);
+    // So that Central hears of it although nothing was stored.
+    expect(listener.mock.calls.length).toBe(before + 1);
+    await take('display', 1);
+    await store.inbox.acknowledge('display', (await cursors('display'))[0] ?? 0);
+    await waits;
+    expect(store.inbox.fullness()).toBeNull();
+    // A session that ends takes what waited with it; the inbox is full until somebody acknowledges.
+    const next = store.inbox.append(102, [command('s41', 'show')]);
+    await nextTurn();
+    await Promise.all([expect(next).rejects.toMatchObject({ code: 'session_over' }), store.inbox.position()]);
+    expect(store.inbox.fullness()).toMatchObject({ consumer: 'printer' });
+    await take('printer', 1);
+    await store.inbox.acknowledge('printer', (await cursors('printer'))[0] ?? 0);
+    expect(store.inbox.fullness()).toBeNull();
   });
 });

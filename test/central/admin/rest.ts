@@ -235,6 +235,7 @@ export async function startRest(
       find: (reference) => findAgent(registry, reference),
       findId: (reference) => findAgentId(registry, reference),
       list: async ({ after = '', limit }) => agents.filter(({ name }) => name > after).slice(0, limit),
+      consumersOf: async () => undefined,
       incidents: async () => incidents.map((incident, key) => ({ ...incident, key })),
     },
     revocations: {

@@ -69,6 +69,7 @@ export function agentContract(open: OpenEngine): void {
       epoch: of,
       at: NOW + waitingCount,
       position: { incarnation: 'A', number: 9, id: 'x' },
+      inboxFull: true,
       consumers: [{ name: 'default', types: ['t.*'], waitingFrom: 4, waitingCount }],
     });
     const last = report('a1', epoch, 2);

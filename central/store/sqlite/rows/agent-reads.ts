@@ -75,7 +75,7 @@ function consumerReads(database: DatabaseSync) {
       const row = find.get(agentId);
       if (row === undefined) return undefined;
       // Written by recordConsumers only.
-      const report = JSON.parse(text(row, 'report')) as Pick<ConsumerReport, 'position' | 'consumers'>;
+      const report = JSON.parse(text(row, 'report')) as Pick<ConsumerReport, 'position' | 'inboxFull' | 'consumers'>;
       return { agentId, epoch: integer(row, 'epoch'), at: integer(row, 'at'), ...report };
     },
   };

@@ -239,8 +239,8 @@ function consumerWrites(database: DatabaseSync) {
     ON CONFLICT DO UPDATE SET epoch = excluded.epoch, at = excluded.at, report = excluded.report`);
   return {
     recordConsumers(reports: readonly ConsumerReport[]): void {
-      for (const { agentId, epoch, at, position, consumers } of reports)
-        record.run(agentId, epoch, at, JSON.stringify({ position, consumers }));
+      for (const { agentId, epoch, at, position, inboxFull, consumers } of reports)
+        record.run(agentId, epoch, at, JSON.stringify({ position, inboxFull, consumers }));
     },
   };
 }
