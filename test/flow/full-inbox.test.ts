@@ -14,6 +14,11 @@ import {
   type AgentFolders,
 } from './processes.ts';
 
+interface Consumer {
+  readonly name: string;
+  readonly waitingCount: number;
+}
+
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
@@ -49,7 +54,8 @@ it('is named with the consumer that fills it, at the agent and at Central, until
 
   const atAgent = async () => (await agent.local('GET', '/api/v1/status')).body['problems'] as { code: string }[];
   const atCentral = async () => (await central.rest('GET', '/status')).body['problems'] as { code: string }[];
-  const consumers = async () => (await central.rest('GET', `/agents/${String(id)}`)).body['consumers'];
+  const shownAgent = async () =>
+    (await central.rest('GET', `/agents/${String(id)}`)).body as { inboxFull: boolean | null; consumers: Consumer[] };
   const [local] = await until(async () => {
     const found = (await atAgent()).filter(({ code }) => code === 'inbox_full');
     return found.length > 0 ? found : undefined;
@@ -64,14 +70,14 @@ it('is named with the consumer that fills it, at the agent and at Central, until
   });
   expect(remote).toMatchObject({ detail: expect.stringContaining('branch-1 (2 commands of the consumer printer)') });
   const reported = await until(async () => {
-    const found = (await consumers()) as { inboxFull: boolean; items: unknown[] } | null;
-    return found?.inboxFull === true ? found : undefined;
+    const { inboxFull, consumers } = await shownAgent();
+    return inboxFull === true ? consumers : undefined;
   });
-  const incarnation = expect.any(String) as unknown;
-  expect(reported.items).toEqual([
-    { name: 'default', types: [], acknowledged: { incarnation, number: 3 }, waitingCount: 0 },
-    { name: 'printer', types: ['print.*'], acknowledged: { incarnation, number: 0 }, waitingCount: 2 },
-    { name: 'display', types: ['show.*'], acknowledged: { incarnation, number: 1 }, waitingCount: 1 },
+  const [incarnation, reportedAt] = [expect.any(String), expect.stringMatching(/Z$/)] as unknown[];
+  expect(reported).toEqual([
+    { name: 'default', types: [], acknowledged: { incarnation, number: 3 }, waitingCount: 0, reportedAt },
+    { name: 'printer', types: ['print.*'], acknowledged: { incarnation, number: 0 }, waitingCount: 2, reportedAt },
+    { name: 'display', types: ['show.*'], acknowledged: { incarnation, number: 1 }, waitingCount: 1, reportedAt },
   ]);
   const shown = await central.cli('agents', 'show', 'branch-1');
   expect(shown.stdout).toMatch(/^consumers +as of .*; the inbox of the agent is full$/m);
@@ -82,7 +88,7 @@ it('is named with the consumer that fills it, at the agent and at Central, until
   await until(async () => ((await atCentral()).some(({ code }) => code === 'agent_inboxes_full') ? undefined : true));
   // The display's and those that had no room before.
   await until(async () => {
-    const { items } = (await consumers()) as { items: { name: string; waitingCount: number }[] };
-    return items.map(({ waitingCount }) => waitingCount).join() === '0,2,1' || undefined;
+    const { consumers } = await shownAgent();
+    return consumers.map(({ waitingCount }) => waitingCount).join() === '0,2,1' || undefined;
   });
 });

@@ -42,7 +42,7 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
 
   app.get<{ Params: { agent: string } }>('/agents/:agent', VIEWER, async (request) => {
     const agent = await agents.find(request.params.agent);
-    return { ...agentJson(agent), consumers: consumersJson(await agents.consumersOf(agent.id)) };
+    return { ...agentJson(agent), ...consumersJson(await agents.consumersOf(agent.id)) };
   });
 
   app.delete<{ Params: { agent: string } }>(
@@ -147,12 +147,11 @@ function sessionJson({ session, version, transport, address, node, since, endedA
 
 /** Numbers are those of the agent's commands (`logs.down`). */
 function consumersJson(report: ConsumerReport | undefined) {
-  if (report === undefined) return null;
+  if (report === undefined) return { inboxFull: null, consumers: null };
   const { at, position, inboxFull, consumers } = report;
   return {
-    reportedAt: timeOf(at),
     inboxFull,
-    items: consumers.map(({ name, types, waitingFrom, waitingCount }) => ({
+    consumers: consumers.map(({ name, types, waitingFrom, waitingCount }) => ({
       name,
       types,
       acknowledged:
@@ -160,6 +159,7 @@ function consumersJson(report: ConsumerReport | undefined) {
           ? null
           : { incarnation: position.incarnation, number: waitingFrom === null ? position.number : waitingFrom - 1 },
       waitingCount,
+      reportedAt: timeOf(at),
     })),
   };
 }

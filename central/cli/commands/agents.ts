@@ -79,7 +79,7 @@ export const agentCommands: readonly Command[] = [
             'commands waiting',
             `${shown(down['messageCount'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`,
           ],
-          ...consumerFacts(agent['consumers']),
+          ...consumerFacts(agent),
           ['events received', `${shown(up['number'])}${up['lastAt'] === null ? '' : `, last ${shown(up['lastAt'])}`}`],
         ]),
       );
@@ -202,13 +202,16 @@ async function readText(path: string): Promise<string> {
 }
 
 /** What the agent reported of the programs that take its commands; an acknowledged number is one of Central's log. */
-function consumerFacts(found: unknown): [string, string][] {
-  if (found === null) return [['consumers', 'not reported yet']];
-  const report = recordOf(found);
-  const full = report['inboxFull'] === true ? '; the inbox of the agent is full' : '';
+function consumerFacts(agent: unknown): [string, string][] {
+  const { consumers, inboxFull } = recordOf(agent);
+  if (consumers === null) return [['consumers', 'not reported yet']];
+  const rows = rowsOf(agent, 'consumers');
   return [
-    ['consumers', `as of ${shown(report['reportedAt'])}${full}`],
-    ...rowsOf(report, 'items').map(({ name, acknowledged, waitingCount }): [string, string] => {
+    [
+      'consumers',
+      `as of ${shown(rows[0]?.['reportedAt'])}${inboxFull === true ? '; the inbox of the agent is full' : ''}`,
+    ],
+    ...rows.map(({ name, acknowledged, waitingCount }): [string, string] => {
       const number = acknowledged === null ? 0 : recordOf(acknowledged)['number'];
       const through = number === 0 ? 'none' : `through ${shown(number)}`;
       return [`  ${shown(name)}`, `acknowledged: ${through}; ${shown(waitingCount)} not acknowledged`];
