@@ -120,25 +120,25 @@ export const AGENT_SCHEMA = [
     doc: 'Folder for the key, the message logs and the state; relative to the working folder. Default: data/agent, or data/NAME for a profile other than "default".',
   },
   {
-    name: 'local.api.port',
+    name: 'localApi.port',
     format: wholeNumber(0, 65_535),
     default: 8888,
     doc: 'Port of the local API on loopback; 0 takes any free port.',
   },
   {
-    name: 'local-api.socket',
+    name: 'localApi.socket',
     format: text(0, 4096),
     default: '',
     doc: 'Unix socket of the local API, at most 100 bytes; relative to the working folder. Default: local-api.sock in the data folder. Not on Windows.',
   },
   {
-    name: 'local-api.group',
+    name: 'localApi.group',
     format: text(0, 64),
     default: '',
     doc: 'Group of this host whose members may connect to the socket (mode 0660; they send the token); the socket must then be in a folder that they may enter. Default: only the account of the agent, without a token (mode 0600).',
   },
   {
-    name: 'local-api.consumers.folder',
+    name: 'localApi.consumers.folder',
     format: text(0, 4096),
     default: '',
     doc: 'Folder of the token files of the consumers; relative to the working folder. Default: consumers in the data folder. For a consumer with a group, its members must be able to enter it.',
@@ -179,10 +179,10 @@ type AgentSettingName = (typeof AGENT_SCHEMA)[number]['name'];
 /** What is fixed for the life of the process. Everything else is read again at each dial, and log.level at SIGHUP. */
 export const FIXED_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
   'data.folder',
-  'local.api.port',
-  'local-api.socket',
-  'local-api.group',
-  'local-api.consumers.folder',
+  'localApi.port',
+  'localApi.socket',
+  'localApi.group',
+  'localApi.consumers.folder',
   'outbox.maxMessages',
   'outbox.maxBytes',
   'inbox.maxMessages',
@@ -293,16 +293,16 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     renewWithFreshKey: values['agent.renewal.freshKey'],
     dataFolder,
     localApi: {
-      port: values['local.api.port'],
+      port: values['localApi.port'],
       socket:
-        values['local-api.socket'] === ''
+        values['localApi.socket'] === ''
           ? join(dataFolder, 'local-api.sock')
-          : resolve(workingFolder, values['local-api.socket']),
-      group: values['local-api.group'] || undefined,
+          : resolve(workingFolder, values['localApi.socket']),
+      group: values['localApi.group'] || undefined,
       consumersFolder:
-        values['local-api.consumers.folder'] === ''
+        values['localApi.consumers.folder'] === ''
           ? join(dataFolder, 'consumers')
-          : resolve(workingFolder, values['local-api.consumers.folder']),
+          : resolve(workingFolder, values['localApi.consumers.folder']),
     },
     consumers,
     logLevel: values['log.level'],

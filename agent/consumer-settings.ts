@@ -17,7 +17,9 @@ const MAX_TYPE_LENGTH = 128;
 const MAX_TYPES_LENGTH = 8_192;
 const MAX_NAME_LENGTH = 32;
 
-const KEY = /^consumer\.(.*)\.(types|group)$/s;
+/** `consumer.NAME.types` and `consumer.NAME.group`. */
+export const CONSUMER_KEYS = ['types', 'group'] as const;
+const KEY = new RegExp(`^consumer\\.(.*)\\.(${CONSUMER_KEYS.join('|')})$`, 's');
 const NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 /** Printable ASCII without comma and blank; `*` at the end only. */
 const TYPE = /^[!-)+\--~]*\*?$/;

@@ -262,12 +262,12 @@ export const AGENT_ERRORS = {
   local_port_taken: {
     retryable: true,
     text: 'Port {port} on {address} is in use by another process, so the local API does not listen there.',
-    hint: 'Stop that process, and the agent takes the port within seconds; or set local.api.port in agent.local.conf to a free port (0: any).',
+    hint: 'Stop that process, and the agent takes the port within seconds; or set localApi.port in agent.local.conf to a free port (0: any).',
   },
   local_port_refused: {
     retryable: true,
     text: 'The local API cannot listen on port {port}: {found}.',
-    hint: 'Set local.api.port in agent.local.conf to another port.',
+    hint: 'Set localApi.port in agent.local.conf to another port.',
   },
   local_group_unknown: {
     text: 'The group "{group}" ({setting}) does not exist on this host. Only the account of the agent may use {path}.',
@@ -303,7 +303,7 @@ export const AGENT_ERRORS = {
   },
   local_tokens_hidden: {
     text: 'The group "{group}" of the consumer "{consumer}" cannot read {path}: it may not enter the folder {folder}.',
-    hint: 'Set local-api.consumers.folder in agent.local.conf to a folder that the group may enter, such as /var/lib/queue-agent/consumers.',
+    hint: 'Set localApi.consumers.folder in agent.local.conf to a folder that the group may enter, such as /var/lib/queue-agent/consumers.',
   },
   ack_beyond_delivered: {
     status: 409,

@@ -77,7 +77,7 @@ export class CentralAgent {
       '# Written by Central at each start and when its ws port moves: changes here do not stay.',
       `central.host = 127.0.0.1:${wsPort()}`,
       `agent.name = ${name}`,
-      `local.api.port = ${localApiPort}`,
+      `localApi.port = ${localApiPort}`,
       'enrollment.file = ../enrollment.json',
       '',
     ];

@@ -127,13 +127,13 @@ export const CENTRAL_SCHEMA = [
     doc: 'Folder of the profiles on this host; relative to the working folder. If a truststore in one of them contains a root of this Central, it is updated during a rotation of the authority. Empty: none.',
   },
   {
-    name: 'key.encryption.file',
+    name: 'keyEncryption.file',
     format: text(0, 4096),
     default: '',
     doc: 'File with the key that encrypts the private keys in the store: 32 bytes, raw or as base64 or hex (openssl rand -base64 32); relative to the working folder. Empty: QUEUEGATE_KEY_ENCRYPTION_KEY, else the systemd credential queuegate-key, else key-encryption-key in the data folder, which is created if missing.',
   },
   {
-    name: 'key.encryption.previous.file',
+    name: 'keyEncryption.previousFile',
     format: text(0, 4096),
     default: '',
     doc: 'File with the previous key, set only for the start that changes the key: Central encrypts again with the new key what is encrypted with the previous one.',
@@ -257,11 +257,11 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     centralAgent: values['central.agent'],
     profilesFolder: values['profiles.folder'] === '' ? undefined : resolve(workingFolder, values['profiles.folder']),
     keySources: {
-      file: values['key.encryption.file'] === '' ? undefined : resolve(workingFolder, values['key.encryption.file']),
+      file: values['keyEncryption.file'] === '' ? undefined : resolve(workingFolder, values['keyEncryption.file']),
       previousFile:
-        values['key.encryption.previous.file'] === ''
+        values['keyEncryption.previousFile'] === ''
           ? undefined
-          : resolve(workingFolder, values['key.encryption.previous.file']),
+          : resolve(workingFolder, values['keyEncryption.previousFile']),
       environment: environment['QUEUEGATE_KEY_ENCRYPTION_KEY'] || undefined,
       credentialsFolder: environment['CREDENTIALS_DIRECTORY'] || undefined,
     },

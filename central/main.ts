@@ -17,6 +17,7 @@ import { VERSION } from '../shared/version.ts';
 import { startCentral } from './central.ts';
 import { AUDIT_HEAD_FILE } from './composition/audit-verification.ts';
 import type { FirstStart } from './composition/first-start.ts';
+import { centralHelp, readCommand } from './composition/command-line.ts';
 import { createAdministratorToken } from './composition/administrator-token.ts';
 import type { RunningCentral } from './composition/lifecycle.ts';
 import {
@@ -35,21 +36,12 @@ import { openStoreFiles } from './store/open-store.ts';
 /** Longer than an orderly stop takes; then the process exits in any case. What was acknowledged is on disk. */
 const STOP_WITHIN_MS = 15_000;
 
-const COMMANDS = ['start', 'create-administrator-token'] as const;
-
-/** The command and what follows it; without one: start. */
-function readCommand([first, ...rest]: readonly string[]): {
-  readonly command: (typeof COMMANDS)[number];
-  readonly argv: readonly string[];
-} {
-  const command = COMMANDS.find((name) => name === first);
-  return command === undefined
-    ? { command: 'start', argv: first === undefined ? [] : [first, ...rest] }
-    : { command, argv: rest };
-}
-
 async function main(): Promise<number> {
   const { command, argv } = readCommand(process.argv.slice(2));
+  if (command === 'help' || command === 'version') {
+    printOut(command === 'help' ? centralHelp() : `${VERSION}\n`);
+    return 0;
+  }
   const request = { argv, environment: { ...process.env } };
   const config = await loadCentralConfig(request);
   if (command === 'create-administrator-token') {

@@ -135,7 +135,7 @@ is part of them:
 | key | allowed | what it is |
 | --- | --- | --- |
 | \`consumer.NAME.types\` | 1 to 64 types separated by commas, each of 1 to 128 printable ASCII characters without blanks; \`*\` at the end matches any rest; each type once | The commands that it receives. If several types match a command, the longest one is used, and a type without \`*\` before the same text with \`*\`. |
-| \`consumer.NAME.group\` | the name of a group of this host | Group whose members may read its token file (mode 0640). Default: only the account of the agent. The folder of the file must be one that they may enter: \`local-api.consumers.folder\`. |
+| \`consumer.NAME.group\` | the name of a group of this host | Group whose members may read its token file (mode 0640). Default: only the account of the agent. The folder of the file must be one that they may enter: \`localApi.consumers.folder\`. |
 
 NAME has 1 to 32 lower-case letters, digits and dashes. There are at most 32 consumers, with at most 8,192 characters of
 types in total. A command that matches no type goes to the consumer \`default\`, which always exists.
@@ -146,7 +146,7 @@ refused at the start ([\`consumer_setting_bad\`](ERRORS.md#consumer_setting_bad)
 consumer.printer.types = com.example.printer.*, com.example.ticket.reprint
 consumer.printer.group = printing
 consumer.display.types = com.example.display.*
-local-api.consumers.folder = /var/lib/queue-agent/consumers
+localApi.consumers.folder = /var/lib/queue-agent/consumers
 \`\`\`
 
 [LOCAL-API.md](LOCAL-API.md) describes how programs use their consumer.

@@ -45,12 +45,12 @@ curl -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' http:
 
 ## Where it listens
 
-- A Unix socket (not on Windows): \`local-api.sock\` in the data folder, unless \`local-api.socket\` names another path.
+- A Unix socket (not on Windows): \`local-api.sock\` in the data folder, unless \`localApi.socket\` names another path.
   It has mode 0600: only the account of the agent may connect. This **owner** needs no token and uses the consumer
-  \`default\`; with a token it is the consumer of that token. With \`local-api.group\` the socket has mode 0660 and that
+  \`default\`; with a token it is the consumer of that token. With \`localApi.group\` the socket has mode 0660 and that
   group, and every request needs a token. Put the socket into a folder that the group may enter, such as
   \`/run/queue-agent\`. If the path is longer than 100 bytes, there is no socket, only the port.
-- Port \`local.api.port\` on 127.0.0.1. Every request needs a token. Requests from web pages are refused: those with an
+- Port \`localApi.port\` on 127.0.0.1. Every request needs a token. Requests from web pages are refused: those with an
   \`Origin\`, with a \`Sec-Fetch-Site\`, or with a \`Host\` other than \`127.0.0.1\`, \`localhost\` and \`[::1]\`.
 
 The agent also starts if another process uses the port or the path. The status then reports a problem
@@ -59,7 +59,7 @@ The agent also starts if another process uses the port or the path. The status t
 ## Tokens
 
 Each consumer has a token file. The file of \`default\` is \`local-api.json\` in the data folder (mode 0600). The file
-of the consumer NAME is \`NAME.json\` in \`local-api.consumers.folder\`, by default \`consumers\` in the data folder. It
+of the consumer NAME is \`NAME.json\` in \`localApi.consumers.folder\`, by default \`consumers\` in the data folder. It
 has mode 0600, or mode 0640 and the group of \`consumer.NAME.group\`, so that a program under another account can read
 it. \`queue-agent consumers list\` shows all consumers with their files.
 

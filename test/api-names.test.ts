@@ -3,12 +3,21 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fastify } from 'fastify';
 import { describe, expect, it } from 'vitest';
+import { COMMANDS as AGENT_COMMANDS } from '../agent/cli/commands.ts';
+import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
+import { CONSUMER_KEYS } from '../agent/consumer-settings.ts';
 import { adminRoutes } from '../central/admin/routes.ts';
 import type { AdminServices } from '../central/admin/services.ts';
 import type { Command } from '../central/cli/command.ts';
+import { CENTRAL_COMMANDS } from '../central/composition/command-line.ts';
+import { CENTRAL_PREFIX, CENTRAL_SCHEMA } from '../central/config.ts';
 import { createMetrics, METRICS } from '../central/metrics.ts';
 import { DEFINITIONS } from '../central/parameters/definitions.ts';
 import { ERROR_SUBJECTS } from '../docs/make.ts';
+import { settingsTable, type Schema } from '../shared/settings/settings.ts';
+import { TRUSTSTORE_COMMANDS } from '../shared/truststore/command.ts';
+import * as enrollment from '../shared/wire/enrollment.ts';
+import { FROM_AGENT, FROM_CENTRAL } from '../shared/wire/messages.ts';
 import {
   answerFaults,
   codeFaults,
@@ -19,6 +28,15 @@ import {
   routeFaults,
   schemaFaults,
 } from './api-rules.ts';
+import {
+  frameFaults,
+  GROUPS,
+  layerFaults,
+  PROGRAMS,
+  programFaults,
+  settingFaults,
+  wireFaults,
+} from './daemon-rules.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -115,6 +133,52 @@ describe('every name that users see keeps the rules', () => {
   });
 });
 
+/** What is wrong with the keys of a configuration, and with what follows from them. */
+function faultsOf(schema: Schema, prefix: string, groups: ReadonlySet<string>): string[] {
+  return [
+    ...schema.flatMap(({ name, alias, format }) =>
+      [name, ...(alias === undefined ? [] : [alias])].flatMap((key) => settingFaults(key, format.name, groups)),
+    ),
+    ...settingsTable(schema, prefix).flatMap(({ name, environment, flag }) =>
+      layerFaults(name, prefix, environment, flag),
+    ),
+  ];
+}
+
+describe('every name of both daemons keeps the rules', () => {
+  it('keys of agent.conf and central.conf, with their variables and flags', () => {
+    expect(faultsOf(AGENT_SCHEMA, AGENT_PREFIX, GROUPS.agent)).toEqual([]);
+    expect(CONSUMER_KEYS.flatMap((key) => settingFaults(`consumer.NAME.${key}`, 'text', GROUPS.agent))).toEqual([]);
+    expect(faultsOf(CENTRAL_SCHEMA, CENTRAL_PREFIX, GROUPS.central)).toEqual([]);
+  });
+
+  it('frames with their members, and the bodies of an enrollment', () => {
+    const frames = [...Object.entries(FROM_AGENT), ...Object.entries(FROM_CENTRAL)];
+    const types = frames.map(([type]) => type);
+    expect(frames.length).toBeGreaterThan(20);
+    expect(frames.flatMap(([type, schema]) => frameFaults(type, schema, types))).toEqual([]);
+    const bodies = Object.entries(enrollment).filter(([, value]) => typeof value === 'object' && 'properties' in value);
+    expect(bodies.length).toBeGreaterThan(5);
+    expect(bodies.flatMap(([name, schema]) => wireFaults(name, schema as object as Record<string, unknown>))).toEqual(
+      [],
+    );
+  });
+
+  it('commands and flags of queue-agent, queuegate-central and truststore', () => {
+    const found = {
+      'queue-agent': AGENT_COMMANDS.map(({ name, options }) => ({ name, options })),
+      'queuegate-central': Object.keys(CENTRAL_COMMANDS).map((name) => ({ name, options: {} })),
+      truststore: Object.entries(TRUSTSTORE_COMMANDS).map(([name, { options }]) => ({ name, options })),
+    } as const;
+    for (const program of ['queue-agent', 'queuegate-central', 'truststore'] as const) {
+      expect(found[program].map(({ name }) => name).toSorted()).toEqual([...PROGRAMS[program]].toSorted());
+      expect(found[program].flatMap(({ name, options }) => programFaults(program, name, Object.keys(options)))).toEqual(
+        [],
+      );
+    }
+  });
+});
+
 describe('a wrong name is found', () => {
   it.each([
     ['GET', '/api/v1/agent'],
@@ -169,5 +233,71 @@ describe('a wrong name is found', () => {
       metricFaults('queuegate_certificate_days_left', 'gauge'),
     ])
       expect(faults).not.toEqual([]);
+  });
+
+  it.each([
+    // As they were before: a group for one word, kebab-case, British spelling, no unit.
+    ['outbox.max.bytes', 'whole number 1-2'],
+    ['local-api.socket', 'text 0-64'],
+    ['enrolment.file', 'text 0-64'],
+    ['outbox.limit', 'whole number 1-2'],
+    ['log.level', 'one of Debug info'],
+    ['agent.renewal.FreshKey.', 'true or false'],
+  ])('in the key %s', (name, format) => {
+    expect(settingFaults(name, format, GROUPS.agent)).not.toEqual([]);
+  });
+
+  it.each([
+    ['key.encryption.previous.file', 'text 0-64'],
+    ['central.agents.max', 'whole number 1-2'],
+    ['node_name', 'text 0-64'],
+  ])('in the key %s of central.conf', (name, format) => {
+    expect(settingFaults(name, format, GROUPS.central)).not.toEqual([]);
+  });
+
+  it.each([
+    ['agent.freshKey', 'P_AGENT_FRESHKEY', '--agent-fresh-key'],
+    ['agent.freshKey', 'P_AGENT_FRESH_KEY', '--agent-freshKey'],
+    ['log.level', 'P_LOG.LEVEL', '--log-level'],
+  ])('in the layers of the key %s: %s, %s', (name, variable, flag) => {
+    expect(layerFaults(name, 'P_', variable, flag)).not.toEqual([]);
+  });
+
+  it.each(['renewal-refused', 'trustRefused', 'enrol', 'Trust'])('in the type of the frame %s', (type) => {
+    const schema = { type: 'object', required: ['type'], properties: { type: { const: type } } };
+    expect(frameFaults(type, schema, ['renew', 'trust', 'enrol', 'Trust'])).not.toEqual([]);
+  });
+
+  it.each([
+    { time: { type: 'string' } },
+    { certificates: { type: 'string' } },
+    { thumbprint: { type: 'array', items: {} } },
+    { retryAfter: { anyOf: [{ type: 'null' }, { type: 'integer' }] } },
+    { text: { type: 'string' } },
+    { sessionId: { type: 'object' } },
+    { boot_id: { type: 'string' } },
+    { logs: { type: 'object', properties: { maxAge: { type: 'integer' } } } },
+    { consumers: { type: 'array', items: { properties: { Name: { type: 'string' } } } } },
+    { transport: { enum: ['ws', 'WSS'] } },
+  ])('in the members of a frame: %j', (properties) => {
+    const all = { type: { const: 'ack' }, ...properties };
+    expect(frameFaults('ack', { required: Object.keys(all), properties: all }, ['ack'])).not.toEqual([]);
+  });
+
+  it.each([
+    ['queue-agent', 'rescue', []],
+    ['queue-agent', 'consumers remove', []],
+    ['queue-agent', 'enrol', []],
+    ['queue-agent', 'enroll', ['again']],
+    ['queue-agent', 'doctor', ['tokenFile']],
+    ['queue-agent', 'doctor', ['enrol']],
+    ['queuegate-central', 'run', []],
+    ['queuegate-central', 'create-admin-token', []],
+    ['queuegate-central', 'start', ['dryRun']],
+    ['truststore', 'remove', []],
+    ['truststore', 'convert', ['output-file']],
+    ['truststore', 'import', ['allow_leaf']],
+  ] as const)('in the command %s %s %j', (program, name, flags) => {
+    expect(programFaults(program, name, flags)).not.toEqual([]);
   });
 });

@@ -60,10 +60,14 @@ export const VERBS = new Set([
 export const ROOT_PATHS = new Set(['/metrics', '/crl.der', '/crl.pem']);
 const PREFIX = '/api/v1';
 
-const KEBAB = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
-const CAMEL = /^[a-z][a-zA-Z0-9]*$/;
+export const KEBAB = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
+export const CAMEL = /^[a-z][a-zA-Z0-9]*$/;
 const SNAKE = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/;
 const BRITISH = /enrol(?!l)|cancelled|authoris|synchronis|behaviour/i;
+
+export function isAmerican(name: string): boolean {
+  return !BRITISH.test(name);
+}
 
 export function routeFaults(method: string, url: string): string[] {
   if (ROOT_PATHS.has(url)) return method === 'GET' ? [] : [`${method} ${url}: outside ${PREFIX}`];

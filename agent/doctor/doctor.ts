@@ -305,7 +305,7 @@ function authorityFacts({ path }: TrustPath, target: Target, { truststore }: Lin
 
 async function greet(target: Target, ca: readonly string[], line: LineOptions, notes: Notes): Promise<Challenge> {
   const challenge = await readChallenge(target, ca, line);
-  const [ours, theirs] = [line.now(), new Date(challenge.time)];
+  const [ours, theirs] = [line.now(), new Date(challenge.sentAt)];
   const apart = Math.abs(ours.getTime() - theirs.getTime());
   notes.say(`Central "${challenge.centralName}" answers`);
   if (apart > SKEW_MS)

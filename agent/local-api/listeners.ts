@@ -36,8 +36,8 @@ export interface LocalApi {
 }
 
 const ADDRESS = '127.0.0.1';
-const GROUP_SETTING = 'local-api.group';
-const SOCKET_SETTING = 'local-api.socket in agent.local.conf';
+const GROUP_SETTING = 'localApi.group';
+const SOCKET_SETTING = 'localApi.socket in agent.local.conf';
 /** A port that is freed is taken within it, a socket whose name was removed made again. */
 const RETRY_MS = 2_000;
 const STOP_MS = 1_000;

@@ -18,11 +18,11 @@ export const PKI_ERRORS = {
   },
   key_encryption_key_missing: {
     text: 'The private keys in the store are encrypted with the key {expected}, which was not found.',
-    hint: 'Restore the file key-encryption-key in the data folder, or name the key (key.encryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). Nothing was changed.',
+    hint: 'Restore the file key-encryption-key in the data folder, or name the key (keyEncryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). Nothing was changed.',
   },
   key_encryption_key_wrong: {
     text: 'The private keys in the store are encrypted with the key {expected}; {origin} holds the key {found}.',
-    hint: 'Restore the key {expected}. To change the key, name the old one with key.encryption.previous.file beside the new one, once. Nothing was changed.',
+    hint: 'Restore the key {expected}. To change the key, name the old one with keyEncryption.previousFile beside the new one, once. Nothing was changed.',
   },
   distinguished_name_bad: {
     status: 422,

@@ -113,7 +113,7 @@ export class Handshake {
       type: 'challenge',
       nonce: randomBytes(24).toString('base64url'),
       centralName: this.#options.central,
-      time: new Date(this.#options.now()).toISOString(),
+      sentAt: new Date(this.#options.now()).toISOString(),
     };
     webSocket.send(listener === 'ws' ? withChecksum(encode(challenge)) : encode(challenge));
     return challenge;

@@ -1,5 +1,6 @@
 // Runs `queue-agent truststore` and `queuegate truststore`: manages trust stores on this machine without keytool and
 // KeyStore Explorer. A command never prompts, prints no stack trace and no password, and never damages the old file.
+import type { ParseArgsConfig } from 'node:util';
 import { isCoded, printable } from '../errors.ts';
 import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, aliasLine, printableLine } from '../keystore/material.ts';
 import { certificatesIn, checkFingerprints, partChain, purposeOf, readFingerprint } from './certificates.ts';
@@ -14,13 +15,46 @@ import { openFile } from './write.ts';
 
 export type { CommandIo } from './options.ts';
 
-const COMMANDS: Readonly<Record<string, (args: readonly string[], io: CommandIo) => Promise<void>>> = {
-  list,
-  import: importCertificates,
-  delete: deleteCertificate,
-  convert,
-  create,
-  'change-password': changeStorePassword,
+interface TruststoreCommand {
+  /** Its flags, as node:util parseArgs takes them. */
+  readonly options: NonNullable<ParseArgsConfig['options']>;
+  run(options: Options, io: CommandIo): Promise<void>;
+}
+
+export const TRUSTSTORE_COMMANDS: Readonly<Record<string, TruststoreCommand>> = {
+  list: { options: PASSWORD, run: list },
+  import: {
+    options: {
+      ...PASSWORD,
+      certificate: { type: 'string' },
+      alias: { type: 'string' },
+      fingerprint: { type: 'string', multiple: true },
+      type: { type: 'string' },
+      'allow-leaf': { type: 'boolean' },
+    },
+    run: importCertificates,
+  },
+  delete: {
+    options: {
+      ...PASSWORD,
+      alias: { type: 'string' },
+      fingerprint: { type: 'string' },
+      'private-key': { type: 'boolean' },
+    },
+    run: deleteCertificate,
+  },
+  convert: {
+    options: {
+      ...PASSWORD,
+      ...NEW_PASSWORD,
+      to: { type: 'string' },
+      type: { type: 'string' },
+      'leave-out': { type: 'boolean' },
+    },
+    run: convert,
+  },
+  create: { options: { ...PASSWORD, type: { type: 'string' } }, run: create },
+  'change-password': { options: { ...PASSWORD, ...NEW_PASSWORD }, run: changeStorePassword },
 };
 
 /** The help of one program. */
@@ -60,13 +94,13 @@ export async function truststoreCommand(args: readonly string[], io: CommandIo):
     return name === undefined ? 2 : 0;
   }
   try {
-    const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (run === undefined)
+    const command = Object.hasOwn(TRUSTSTORE_COMMANDS, name) ? TRUSTSTORE_COMMANDS[name] : undefined;
+    if (command === undefined)
       throw truststoreFault('truststore_usage', {
-        found: `There is no "truststore ${printableLine(name)}"; there are ${Object.keys(COMMANDS).join(', ')}.`,
+        found: `There is no "truststore ${printableLine(name)}"; there are ${Object.keys(TRUSTSTORE_COMMANDS).join(', ')}.`,
         program: io.program,
       });
-    await run(rest, io);
+    await command.run(new Options(rest, command.options, io), io);
     return 0;
   } catch (error) {
     io.stderr(`${printable(error)}\n`);
@@ -74,8 +108,7 @@ export async function truststoreCommand(args: readonly string[], io: CommandIo):
   }
 }
 
-async function list(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(args, PASSWORD, io);
+async function list(options: Options, io: CommandIo): Promise<void> {
   const { file, store } = await openFile(options.file, await options.password());
   io.stdout(`${file}: ${FORMAT_NAMES[store.format]}, ${counted(store.entries.length, 'entry', 'entries')}\n`);
   for (const entry of store.entries) io.stdout(`\n${describeEntry(entry)}`);
@@ -89,19 +122,7 @@ async function list(args: readonly string[], io: CommandIo): Promise<void> {
     warn(io, dateWarning(der, now));
 }
 
-async function importCertificates(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(
-    args,
-    {
-      ...PASSWORD,
-      certificate: { type: 'string' },
-      alias: { type: 'string' },
-      fingerprint: { type: 'string', multiple: true },
-      type: { type: 'string' },
-      'allow-leaf': { type: 'boolean' },
-    },
-    io,
-  );
+async function importCertificates(options: Options, io: CommandIo): Promise<void> {
   const { file } = options;
   const origin = options.needed('certificate', 'Which certificate? --certificate FILE is missing.');
   const order = {
@@ -136,12 +157,7 @@ async function importCertificates(args: readonly string[], io: CommandIo): Promi
   }
 }
 
-async function deleteCertificate(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(
-    args,
-    { ...PASSWORD, alias: { type: 'string' }, fingerprint: { type: 'string' }, 'private-key': { type: 'boolean' } },
-    io,
-  );
+async function deleteCertificate(options: Options, io: CommandIo): Promise<void> {
   const { file } = options;
   const fingerprint = options.text('fingerprint');
   // Aliases that cannot be typed (empty, of thousands of characters, with control characters) are named by their certificate.
@@ -160,18 +176,7 @@ async function deleteCertificate(args: readonly string[], io: CommandIo): Promis
     io.stderr(`warning: ${file} holds no trusted certificate any more: an agent that uses it makes no connection.\n`);
 }
 
-async function convert(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(
-    args,
-    {
-      ...PASSWORD,
-      ...NEW_PASSWORD,
-      to: { type: 'string' },
-      type: { type: 'string' },
-      'leave-out': { type: 'boolean' },
-    },
-    io,
-  );
+async function convert(options: Options, io: CommandIo): Promise<void> {
   const to = options.needed('to', 'Into which file? --to NEW_FILE is missing.');
   const { from, format, entries, lost } = await convertStore({
     from: options.file,
@@ -187,8 +192,7 @@ async function convert(args: readonly string[], io: CommandIo): Promise<void> {
   for (const note of lost) io.stdout(`  ${printableLine(note)}\n`);
 }
 
-async function create(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(args, { ...PASSWORD, type: { type: 'string' } }, io);
+async function create(options: Options, io: CommandIo): Promise<void> {
   const password = await options.password();
   const format = await createStore(options.file, options.type(), password);
   io.stdout(
@@ -197,8 +201,7 @@ async function create(args: readonly string[], io: CommandIo): Promise<void> {
   io.stdout(`next: ${io.program} truststore import ${options.file} --certificate FILE.cer\n`);
 }
 
-async function changeStorePassword(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(args, { ...PASSWORD, ...NEW_PASSWORD }, io);
+async function changeStorePassword(options: Options, io: CommandIo): Promise<void> {
   const password = await options.password();
   const newPassword = await options.newPassword();
   if (newPassword === undefined)

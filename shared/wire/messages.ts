@@ -87,12 +87,13 @@ const range = { type: 'object', required: ['from', 'through'], properties: { fro
 
 export const CHALLENGE = {
   type: 'object',
-  required: ['type', 'nonce', 'centralName', 'time'],
+  required: ['type', 'nonce', 'centralName', 'sentAt'],
   properties: {
     type: { const: 'challenge' },
     nonce,
     centralName: id,
-    time: { type: 'string', minLength: 20, maxLength: 40 },
+    /** By Central's clock, RFC 3339. */
+    sentAt: { type: 'string', minLength: 20, maxLength: 40 },
   },
 } as const;
 

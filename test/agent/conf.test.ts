@@ -214,7 +214,7 @@ describe('loadAgentConf', () => {
     );
     expect(text).toContain('agent.name: found "two words"; allowed: a host name');
     expect(text).toContain(
-      'local.api.port: found "65536"; allowed: a whole number from 0 to 65535 (environment variable QUEUE_AGENT_LOCAL_API_PORT)',
+      'localApi.port: found "65536"; allowed: a whole number from 0 to 65535 (environment variable QUEUE_AGENT_LOCAL_API_PORT)',
     );
     expect(text).toContain('central.host: found "https://central"');
     expect(text).toContain(

@@ -58,7 +58,7 @@ export class FalseLine {
       type: 'challenge',
       nonce: randomBytes(24).toString('base64url'),
       centralName: CENTRAL_NAME,
-      time: new Date().toISOString(),
+      sentAt: new Date().toISOString(),
     };
     this.send(challenge);
     const hello = (await this.frame('hello')) as Hello | undefined;

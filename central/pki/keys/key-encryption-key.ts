@@ -20,9 +20,9 @@ const READABLE_BY_OTHERS = 0o077;
 
 export interface KeySources {
   readonly dataFolder: string;
-  /** Setting `key.encryption.file`. */
+  /** Setting `keyEncryption.file`. */
   readonly file: string | undefined;
-  /** Setting `key.encryption.previous.file`: the key before, while it is being changed. */
+  /** Setting `keyEncryption.previousFile`: the key before, while it is being changed. */
   readonly previousFile: string | undefined;
   /** What KEY_VARIABLE holds. */
   readonly environment: string | undefined;

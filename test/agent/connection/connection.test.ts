@@ -92,7 +92,12 @@ async function falseCentral(answer: (socket: WebSocket, hello: Hello) => void): 
     socket.on('error', () => undefined);
     socket.once('message', (data: Buffer) => answer(socket, JSON.parse(data.toString()) as Hello));
     socket.send(
-      JSON.stringify({ type: 'challenge', nonce: 'c'.repeat(32), centralName: 'bank', time: new Date().toISOString() }),
+      JSON.stringify({
+        type: 'challenge',
+        nonce: 'c'.repeat(32),
+        centralName: 'bank',
+        sentAt: new Date().toISOString(),
+      }),
     );
   });
   server.listen(0, '127.0.0.1');

@@ -91,7 +91,7 @@ describe('the socket of the local API', () => {
   });
 
   it.runIf(isRoot)(
-    'with local-api.group has that group and mode 0660: members need the token, others cannot connect, commands of the owner need none',
+    'with localApi.group has that group and mode 0660: members need the token, others cannot connect, commands of the owner need none',
     async () => {
       const socket = join(await openFolder(), 'api.sock');
       const { token, dataFolder, api } = await openApi({ settings: { socket, group: GROUP.name } });
@@ -195,7 +195,7 @@ describe('a port that another process holds', () => {
           {
             code: 'local_port_taken',
             detail: expect.stringContaining(String(foreign.port)),
-            hint: expect.stringContaining('local.api.port'),
+            hint: expect.stringContaining('localApi.port'),
           },
         ],
       },

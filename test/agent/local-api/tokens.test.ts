@@ -186,7 +186,7 @@ describe('the token file of a consumer', () => {
     // The data folder is for the account of the agent alone.
     const { api } = await start({ consumers: [{ name: 'printer', group: GROUP.name }] });
     expect(api.problems()).toMatchObject([
-      { code: 'local_tokens_hidden', hint: expect.stringContaining('local-api.consumers.folder') },
+      { code: 'local_tokens_hidden', hint: expect.stringContaining('localApi.consumers.folder') },
     ]);
   });
 });

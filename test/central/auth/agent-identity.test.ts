@@ -16,7 +16,7 @@ const challenge: Challenge = {
   type: 'challenge',
   nonce: 'c'.repeat(32),
   centralName: 'bank',
-  time: '2026-11-22T10:00:00.000Z',
+  sentAt: '2026-11-22T10:00:00.000Z',
 };
 
 function keys() {

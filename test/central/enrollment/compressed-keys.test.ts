@@ -326,7 +326,7 @@ describe('one key is one key, however its point is written', () => {
       type: 'challenge',
       nonce: 'n'.repeat(22),
       centralName: 'central.test',
-      time: '2026-11-22T10:00:00.000Z',
+      sentAt: '2026-11-22T10:00:00.000Z',
     } as const;
     const seen = {
       listener: 'ws',

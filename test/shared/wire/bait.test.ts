@@ -11,7 +11,7 @@ const CHALLENGE = {
   type: 'challenge',
   nonce: 'n'.repeat(22),
   centralName: 'c',
-  time: '2026-11-22T10:00:00.000Z',
+  sentAt: '2026-11-22T10:00:00.000Z',
 } as const;
 const SEEN = {
   listener: 'ws',

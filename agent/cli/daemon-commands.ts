@@ -1,0 +1,175 @@
+// The commands about the daemon: runs it, and shows its state, its consumers and what keeps it from Central.
+import { watchForOrphaning } from '../../shared/orphan.ts';
+import { stopSignal } from '../../shared/signals.ts';
+import { escapeLine } from '../../shared/terminal/escape.ts';
+import { printError, printOut } from '../../shared/terminal/standard-streams.ts';
+import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
+import { expectNoArguments, UsageError, type AgentCommand, type Call } from './command.ts';
+import { enrollmentToken } from './enrollment-commands.ts';
+
+/** Longer than an orderly stop takes; after it the process ends, whatever hangs. */
+const STOP_WITHIN_MS = 10_000;
+/** For what is left after an orderly stop, such as the end of TLS on a line. */
+const HELD_MS = 2_000;
+
+export const DAEMON_COMMANDS = {
+  start: {
+    name: 'start',
+    usages: [{ words: '', help: 'Runs the daemon.' }],
+    options: {},
+    run: start,
+  },
+  status: {
+    name: 'status',
+    usages: [
+      { words: '[--json]', help: 'Shows the state of the running daemon. Exit status 0 if it is online, else 1.' },
+    ],
+    options: { json: { type: 'boolean' } },
+    run: status,
+  },
+  listConsumers: {
+    name: 'consumers list',
+    usages: [
+      {
+        words: '[--json]',
+        help: 'Lists the consumers of the running daemon: which commands each gets, how many wait for it, where its token is.',
+      },
+    ],
+    options: { json: { type: 'boolean' } },
+    run: listConsumers,
+  },
+  rotateToken: {
+    name: 'consumers rotate-token',
+    usages: [
+      {
+        words: '[CONSUMER] [--json]',
+        help: 'Creates a new token for a consumer ("default" without a name). The old token stays valid for 24 hours.',
+      },
+    ],
+    options: { json: { type: 'boolean' } },
+    run: rotateToken,
+  },
+  doctor: {
+    name: 'doctor',
+    usages: [
+      { words: '[--json]', help: '' },
+      {
+        words: '--enroll URL --pin sha256:... [--token-file FILE] [--json]',
+        help: 'Checks step by step what keeps this agent (or its enrollment) from Central, and prints how to fix it. It never takes over the session of a running daemon. Exit status 0 if no fault was found, 1 at the first fault.',
+      },
+    ],
+    options: {
+      json: { type: 'boolean' },
+      enroll: { type: 'string' },
+      pin: { type: 'string' },
+      token: { type: 'string' },
+      'token-file': { type: 'string' },
+    },
+    run: doctor,
+  },
+} as const satisfies Readonly<Record<string, AgentCommand>>;
+
+async function start(call: Call): Promise<number> {
+  expectNoArguments(call, 'start');
+  const { startAgent } = await import('../main.ts');
+  const agent = await startAgent(call.request);
+  const orphaned = new Promise<'signal'>((resolve) => {
+    watchForOrphaning(process.env, () => resolve('signal'));
+    // Only the Central agent has a parent on an IPC channel (central/central-agent.ts); it stops together with it.
+    process.once('disconnect', () => resolve('signal'));
+    process.channel?.unref();
+  });
+  const signal = Promise.race([stopSignal(() => agent.reload()), orphaned]);
+  const ended = await Promise.race([signal, agent.failed]);
+  const code = ended === 'signal' ? 0 : 1;
+  const force = setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+  await agent.stop();
+  clearTimeout(force);
+  // All is on disk: what still holds the process (a TLS probe of a silent host) has nothing to lose.
+  setTimeout(() => process.exit(code), HELD_MS).unref();
+  return code;
+}
+
+async function status(call: Call): Promise<number> {
+  const conf = await loadAgentConf(call.request);
+  const { askDaemon } = await import('../local-api/client.ts');
+  const answer = await askDaemon(conf.dataFolder);
+  if (answer.kind !== 'status') return noDaemon(answer, conf, call.request);
+  const found = answer.status;
+  if (call.flag('json')) {
+    printOut(`${JSON.stringify(found, null, 2)}\n`);
+  } else {
+    const { connection, problems } = found;
+    const lines = [
+      `${found.name} (queue-agent ${found.version}): ${connection.state} since ${connection.stateChangedAt}`,
+      ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),
+      ...(connection.stateReason === null
+        ? []
+        : [`  reason    ${connection.stateReason.detail}`, `  hint      ${connection.stateReason.hint}`]),
+      `  events    ${found.outbox.messageCount} wait for Central (${found.outbox.bytes} bytes)`,
+      `  commands  ${found.inbox.messageCount} wait for local programs (${found.inbox.bytes} bytes)`,
+      ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
+    ];
+    printOut(`${lines.map(escapeLine).join('\n')}\n`);
+  }
+  return found.connection.state === 'online' ? 0 : 1;
+}
+
+async function listConsumers(call: Call): Promise<number> {
+  expectNoArguments(call, 'consumers list');
+  const conf = await loadAgentConf(call.request);
+  const client = await import('../local-api/client.ts');
+  const answer = await client.listConsumers(conf.dataFolder);
+  if (answer.kind !== 'done') return noDaemon(answer, conf, call.request);
+  if (call.flag('json')) {
+    printOut(`${JSON.stringify(answer.found, null, 2)}\n`);
+    return 0;
+  }
+  const lines = answer.found.items.flatMap(({ name, types, tokenFile, waitingCount, oldestAt }) => [
+    `${name}: ${waitingCount} commands wait${oldestAt === null ? '' : `, the oldest since ${oldestAt}`}`,
+    `  types     ${types.length === 0 ? 'all that no other consumer gets' : types.join(', ')}`,
+    `  token     ${tokenFile}`,
+  ]);
+  printOut(`${lines.map(escapeLine).join('\n')}\n`);
+  return 0;
+}
+
+async function rotateToken(call: Call): Promise<number> {
+  const [consumer = 'default', ...more] = call.positionals;
+  if (more.length > 0) throw new UsageError(`consumers rotate-token does not take "${more[0]}"`);
+  const conf = await loadAgentConf(call.request);
+  const client = await import('../local-api/client.ts');
+  const answer = await client.rotateToken(conf.dataFolder, consumer);
+  if (answer.kind !== 'done') return noDaemon(answer, conf, call.request);
+  const { tokenFile, previousExpiresAt } = answer.found;
+  if (call.flag('json')) printOut(`${JSON.stringify(answer.found, null, 2)}\n`);
+  else
+    printOut(
+      `the new token is in ${escapeLine(tokenFile)}\nthe old token stays valid until ${escapeLine(previousExpiresAt)}; the next rotation revokes it at once\n`,
+    );
+  return 0;
+}
+
+async function doctor(call: Call): Promise<number> {
+  expectNoArguments(call, 'doctor');
+  const url = call.text('enroll');
+  const pin = call.text('pin');
+  if (url === undefined && (pin ?? call.text('token') ?? call.text('token-file')) !== undefined)
+    throw new UsageError('--pin, --token and --token-file belong to doctor --enroll URL');
+  const { doctorCommand } = await import('../doctor/command.ts');
+  const enrollment = url === undefined ? undefined : { url, pin, token: await enrollmentToken(call) };
+  return await doctorCommand({ request: call.request, enrollment, json: call.flag('json'), print: printOut });
+}
+
+function noDaemon(
+  answer: { readonly kind: 'never' } | { readonly kind: 'silent'; readonly where: string },
+  conf: AgentConf,
+  request: AgentConfRequest,
+): number {
+  const found =
+    answer.kind === 'never'
+      ? `no daemon has run with the data folder ${conf.dataFolder} yet`
+      : `the daemon of ${conf.dataFolder} does not answer at ${escapeLine(answer.where)}`;
+  printError(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
+  return 1;
+}
