@@ -24,7 +24,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/agent/connection/connection.test.ts',
     why: 'A connection against a false Central.',
-    files: ['agent/connection/control.ts', 'agent/connection/tls-probe.ts'],
+    files: ['agent/connection/tls-probe.ts'],
   },
   {
     by: 'test/agent/dial/proxy-connect.test.ts',

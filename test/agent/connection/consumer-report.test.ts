@@ -91,4 +91,21 @@ describe('the report of consumers', () => {
     expect(old).toEqual([]);
     expect(counts()).toEqual([0]);
   });
+
+  it('waits two seconds between two reports, and logs what its store could not read', async () => {
+    const waits: number[] = [];
+    const logged: object[] = [];
+    const report = new ConsumerReport({
+      read: () => Promise.reject(new Error('disk')),
+      log: { debug: (facts) => void logged.push(facts) },
+      after: (ms) => {
+        waits.push(ms);
+        return () => undefined;
+      },
+    });
+    report.onOnline(() => undefined);
+    report.changed();
+    await nextTurn();
+    expect([waits, logged]).toEqual([[2_000], [{ error: 'disk' }]]);
+  });
 });

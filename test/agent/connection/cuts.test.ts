@@ -38,6 +38,30 @@ describe('sessions that are cut', () => {
     expect(codes([[7_200_000], [7_200_000], [7_200_000]])).not.toContain('session_cut_regularly');
   });
 
+  it('may differ by two seconds, or by a tenth of the longest', () => {
+    expect(codes([[10_000], [12_000], [11_000]]).at(-1)).toBe('session_cut_regularly');
+    expect(codes([[10_000], [12_001], [11_000]]).at(-1)).toBe('closed');
+    expect(codes([[90_000], [100_000], [95_000]]).at(-1)).toBe('session_cut_regularly');
+    expect(codes([[89_999], [100_000], [95_000]]).at(-1)).toBe('closed');
+    expect(codes([[3_600_000], [3_600_000], [3_600_000]]).at(-1)).toBe('session_cut_regularly');
+    expect(codes([[3_600_001], [3_600_001], [3_600_001]]).at(-1)).toBe('closed');
+  });
+
+  it('count by the last three alone', () => {
+    expect(codes([[100_000], [10_000], [10_000], [10_000]])).toEqual([
+      'closed',
+      'closed',
+      'closed',
+      'session_cut_regularly',
+    ]);
+  });
+
+  it('within a second are named with one', () => {
+    const named = watchCuts();
+    const ends = [100, 100, 100].map((onlineMs) => named({ onlineMs, reason: cut, terminal: false, retryAfterMs: 0 }));
+    expect(ends.at(-1)?.reason).toMatchObject({ parameters: { seconds: 1, target: 'wss://central:9150' }, cause: cut });
+  });
+
   it('are named with their time and what to change', () => {
     const named = watchCuts();
     const end = { onlineMs: 10_020, reason: cut, terminal: false, retryAfterMs: 0 };

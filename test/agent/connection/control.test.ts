@@ -1,0 +1,59 @@
+// Which part of an agent a control frame of Central goes to, and that each part learns of every session.
+import { describe, expect, it } from 'vitest';
+import { createControl, NO_CONTROL, type ControlLine } from '../../../agent/connection/control.ts';
+import type { CentralControl } from '../../../shared/wire/messages.ts';
+
+const frames: Readonly<Record<string, CentralControl>> = {
+  renewed: { type: 'renewed', pem: 'p' },
+  'renew-refused': { type: 'renew-refused', code: 'c', detail: 'd', hint: 'h' },
+  'renew-now': { type: 'renew-now', spreadSeconds: 1 },
+  trust: { type: 'trust', pem: 'p', signature: 's' },
+};
+
+function recorded() {
+  const calls: unknown[][] = [];
+  const part = (name: string) => ({
+    onOnline: (...given: unknown[]) => void calls.push([name, 'online', ...given]),
+    onFrame: (frame: CentralControl) => void calls.push([name, frame.type]),
+    onOffline: () => void calls.push([name, 'offline']),
+  });
+  const control = createControl({ renewal: part('renewal'), trust: part('trust'), consumers: part('consumers') });
+  return { control, calls };
+}
+
+describe('the control of a connection', () => {
+  it('names in the hello what Central may ask for', () => {
+    expect(recorded().control.capabilities).toEqual(['renewal', 'trust', 'consumers']);
+    expect(NO_CONTROL.capabilities).toEqual([]);
+  });
+
+  it('gives a trust update to trust, and every other frame to the renewal', () => {
+    const { control, calls } = recorded();
+    for (const frame of Object.values(frames)) {
+      control.onFrame(frame);
+      NO_CONTROL.onFrame(frame);
+    }
+    expect(calls).toEqual([
+      ['renewal', 'renewed'],
+      ['renewal', 'renew-refused'],
+      ['renewal', 'renew-now'],
+      ['trust', 'trust'],
+    ]);
+  });
+
+  it('says to each part when a session begins, with what it needs, and when it ends', () => {
+    const { control, calls } = recorded();
+    const send = (): void => undefined;
+    const line = { key: { thumbprint: 't' } } as unknown as ControlLine;
+    control.onOnline(send, line);
+    control.onOffline();
+    expect(calls).toEqual([
+      ['renewal', 'online', send, line.key],
+      ['trust', 'online', send, line],
+      ['consumers', 'online', send],
+      ['renewal', 'offline'],
+      ['trust', 'offline'],
+      ['consumers', 'offline'],
+    ]);
+  });
+});
