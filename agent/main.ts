@@ -125,8 +125,8 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
 }
 
 /** Removes what a killed process left unfinished: keys, tokens, and the truststore, whose folder may hold files of others. */
-async function removeUnfinished({ dataFolder, truststore }: AgentConf): Promise<void> {
-  await removeUnfinishedFiles(dataFolder);
+async function removeUnfinished({ dataFolder, localApi, truststore }: AgentConf): Promise<void> {
+  for (const folder of [dataFolder, localApi.consumersFolder]) await removeUnfinishedFiles(folder);
   // Where there is none, connections say so.
   const path = await realpath(truststore.path).catch(() => truststore.path);
   await removeUnfinishedFiles(dirname(path), basename(path));

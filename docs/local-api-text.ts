@@ -88,6 +88,8 @@ assigned to \`default\`.
   of other consumers. A cursor beyond the last one that was delivered to the consumer is refused with 409
   [\`ack_beyond_delivered\`](ERRORS.md#ack_beyond_delivered), a cursor of another consumer with 400
   [\`cursor_unknown\`](ERRORS.md#cursor_unknown). A repeated acknowledgement is answered with 200.
+  After a power failure of the host, commands that were delivered in its last moment may count as not delivered: get
+  them again.
 - Cursors only increase. Several programs with one token are one consumer: each gets the same commands.
 - The consumer of a command is fixed when the agent stores it. A later change of the types does not move stored
   commands. When a consumer is removed, its unacknowledged commands are assigned to \`default\`: all unacknowledged

@@ -46,7 +46,7 @@ export interface LocalApiPorts {
   append(messages: readonly Message[]): Promise<Appended[]>;
   /** The oldest commands of a consumer behind `after` that it has not acknowledged. */
   take(consumer: string, max: number, after?: number): Promise<TakenCommand[]>;
-  /** Commands through this cursor are handed out; on disk when it resolves. */
+  /** Commands through this cursor are handed out; when it resolves, a kill cannot undo that. */
   deliver(consumer: string, through: number): Promise<void>;
   /** The last cursor that was stored for the consumer; 0: none. */
   lastCursor(consumer: string): number;

@@ -68,7 +68,7 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
   }
   const execute = transactionExecutor(database);
   const group = new GroupCommit({
-    execute: async (batch) => execute(batch),
+    execute: async (batch, durability) => execute(batch, durability),
     failure: (error) => storeFailure(error, folder),
     onFailure: options.onFailure,
     maxBatchCalls: MAX_BATCH_CALLS,

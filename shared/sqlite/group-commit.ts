@@ -13,11 +13,16 @@ export interface CallCost {
   readonly bytes?: number;
   /** May wait for company, since losing it costs nothing: it never forces a commit of its own before `lazyMs`. */
   readonly lazy?: boolean;
+  /** Has to survive the end of this process, not that of the host: a commit of such calls alone does not wait for the disk. */
+  readonly unsynced?: boolean;
 }
+
+/** Whether a commit waits for the disk. */
+export type Durability = 'synced' | 'unsynced';
 
 interface GroupCommitOptions {
   /** Runs the batch in one transaction. A rejection means that the commit failed or its result is unknown: the store must not continue. */
-  readonly execute: (batch: readonly Work[]) => Promise<readonly Outcome[]>;
+  readonly execute: (batch: readonly Work[], durability: Durability) => Promise<readonly Outcome[]>;
   /** Converts the rejection of `execute` into the error for all callers. */
   readonly failure: (error: unknown) => CodedError;
   /** Called once, when the store can write no more. */
@@ -33,6 +38,7 @@ interface Entry {
   readonly work: Work;
   readonly bytes: number;
   readonly lazy: boolean;
+  readonly unsynced: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -76,7 +82,14 @@ export class GroupCommit {
     return new Promise<T>((resolve, reject) => {
       const lazy = cost.lazy ?? false;
       // The executor returns what `work` returned: `value` is a T.
-      this.#queue.push({ work, bytes: cost.bytes ?? 0, lazy, resolve: resolve as (value: unknown) => void, reject });
+      this.#queue.push({
+        work,
+        bytes: cost.bytes ?? 0,
+        lazy,
+        unsynced: cost.unsynced ?? false,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+      });
       if (!lazy) this.#urgent += 1;
       this.#wake();
     });
@@ -114,8 +127,12 @@ export class GroupCommit {
     this.#turn = undefined;
     const batch = this.#nextBatch();
     this.#inFlight = batch.length;
+    const durability = batch.every(({ unsynced }) => unsynced) ? 'unsynced' : 'synced';
     try {
-      const outcomes = await this.#options.execute(batch.map((entry) => entry.work));
+      const outcomes = await this.#options.execute(
+        batch.map((entry) => entry.work),
+        durability,
+      );
       this.#inFlight = 0;
       for (const [index, entry] of batch.entries()) settle(entry, outcomes[index]);
     } catch (error) {

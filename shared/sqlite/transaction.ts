@@ -1,15 +1,18 @@
 // Runs a batch of calls in one transaction, each call with its own outcome.
 import type { DatabaseSync } from 'node:sqlite';
 import { isFatal } from './errors.ts';
-import type { Outcome, Work } from './group-commit.ts';
+import type { Durability, Outcome, Work } from './group-commit.ts';
 
 /**
  * Makes the executor of a group commit: runs a batch in one transaction. A call that throws is undone alone (its savepoint)
  * and the others go on; what is wrong with the store itself, and a COMMIT that fails, is thrown: then nothing is on disk
- * that was not before. Outcomes may be told only after it returned.
+ * that was not before. Outcomes may be told only after it returned. An unsynced commit is in the write-ahead log, which the system
+ * keeps when the process is killed; the next synced one brings both to the disk.
  */
-export function transactionExecutor(database: DatabaseSync): (batch: readonly Work[]) => Outcome[] {
-  return function execute(batch) {
+export function transactionExecutor(
+  database: DatabaseSync,
+): (batch: readonly Work[], durability?: Durability) => Outcome[] {
+  function execute(batch: readonly Work[]): Outcome[] {
     database.exec('BEGIN IMMEDIATE');
     try {
       const outcomes = batch.map((work) => runInSavepoint(database, work));
@@ -18,6 +21,15 @@ export function transactionExecutor(database: DatabaseSync): (batch: readonly Wo
     } catch (error) {
       rollBack(database);
       throw error;
+    }
+  }
+  return function executeAs(batch, durability = 'synced') {
+    if (durability === 'synced') return execute(batch);
+    database.exec('PRAGMA synchronous = NORMAL');
+    try {
+      return execute(batch);
+    } finally {
+      database.exec('PRAGMA synchronous = FULL');
     }
   };
 }

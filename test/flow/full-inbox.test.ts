@@ -1,6 +1,6 @@
 // An agent whose inbox is full, because one of its programs does not run: the agent, Central and the administrator's command line name
 // that program, and Central knows how far each program is.
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import {
@@ -46,8 +46,15 @@ it('is named with the consumer that fills it, at the agent and at Central, until
   );
   const enrolled = await runNode('agent/cli.ts', [...(await central.enrollment()), ...agentFlags(folders, 'branch-1')]);
   expect(enrolled).toMatchObject({ code: 0 });
+  // A kill left them behind; tokens and keys are in them.
+  const left = ['.agent-key.pem.0123456789ab.tmp', 'consumers/.printer.json.0123456789ab.tmp'];
+  await mkdir(join(folders.data, 'consumers'), { mode: 0o700 });
+  for (const name of left) await writeFile(join(folders.data, name), 'secret');
   const agent = AgentProcess.start(cleanup, folders, 'branch-1');
   const { id } = await central.online('branch-1');
+  const names = await readdir(folders.data, { recursive: true });
+  expect(names).toContain('consumers/printer.json');
+  expect(names.filter((name) => name.endsWith('.tmp'))).toEqual([]);
   const types = ['print.a', 'show.a', 'print.b', 'print.c', 'print.d'];
   for (const type of types)
     expect(await central.rest('POST', `/agents/${String(id)}/commands`, { type })).toMatchObject({ status: 202 });

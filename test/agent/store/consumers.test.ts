@@ -1,4 +1,5 @@
 // Two programs on one agent: each has its commands, its cursor and its acknowledgement.
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -97,6 +98,24 @@ describe('consumers of the inbox', () => {
       { name: 'printer', types: ['print*'], acknowledged: second, delivered: second, messages: 0, oldestAt: null },
       { name: 'display', acknowledged: 0, delivered: shown, messages: 1, oldestAt: clock.time },
     ]);
+  });
+
+  it('can acknowledge after a kill -9 what was delivered right before it, and nothing beyond', async () => {
+    const killed = mkdtempSync(join(tmpdir(), 'agent-'));
+    const script = join(import.meta.dirname, 'deliver-and-die.ts');
+    expect(spawnSync(process.execPath, [script, killed], { encoding: 'utf8' })).toMatchObject({
+      signal: 'SIGKILL',
+      stderr: '',
+    });
+    const reopened = openAt(killed);
+    const [first, second] = await reopened.inbox.take('default', 2);
+    await expect(reopened.inbox.acknowledge('default', second?.cursor ?? 0)).rejects.toMatchObject({
+      code: 'ack_beyond_delivered',
+    });
+    await reopened.inbox.acknowledge('default', first?.cursor ?? 0);
+    expect(idsOf(await reopened.inbox.take('default', 2))).toEqual(['two']);
+    await reopened.stop();
+    rmSync(killed, { recursive: true });
   });
 
   it('wait for their own commands only', async () => {

@@ -2,13 +2,14 @@ import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promis
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { CodedError } from '../../../shared/errors.ts';
 import { storeFailure } from '../../../shared/sqlite/errors.ts';
-import { GroupCommit, type Outcome, type Work } from '../../../shared/sqlite/group-commit.ts';
+import { GroupCommit, type Durability, type Outcome, type Work } from '../../../shared/sqlite/group-commit.ts';
 
 const refusal = (): CodedError => new CodedError('refused', { text: 'refused', hint: 'test' }, {});
 
 /** An executor whose commits end when the test says so. */
 class Disk {
   readonly batches: number[] = [];
+  readonly durabilities: string[] = [];
   failNext: Error | undefined;
   #release: (() => void) | undefined;
   #held = false;
@@ -22,8 +23,9 @@ class Disk {
     this.#release?.();
   }
 
-  readonly execute = async (batch: readonly Work[]): Promise<Outcome[]> => {
+  readonly execute = async (batch: readonly Work[], durability: Durability): Promise<Outcome[]> => {
     this.batches.push(batch.length);
+    this.durabilities.push(durability);
     const outcomes = batch.map((work): Outcome => {
       try {
         return { ok: true, value: work() };
@@ -81,6 +83,16 @@ describe('GroupCommit', () => {
     expect(answered).toBe(false);
     disk.release();
     await call;
+  });
+
+  it('does not wait for the disk only where all calls of a batch may do without', async () => {
+    const disk = new Disk();
+    const { group } = open(disk);
+    await group.run(() => 1, { unsynced: true });
+    await Promise.all([group.run(() => 2, { unsynced: true }), group.run(() => 3, { unsynced: true })]);
+    await Promise.all([group.run(() => 4, { unsynced: true }), group.run(() => 5)]);
+    await Promise.all([group.run(() => 6, { lazy: true }), group.run(() => 7, { unsynced: true })]);
+    expect(disk.durabilities).toEqual(['unsynced', 'unsynced', 'synced', 'synced']);
   });
 
   it('bounds a batch in calls and in bytes; a larger call is a batch of its own', async () => {

@@ -53,6 +53,22 @@ describe('transactionExecutor', () => {
     expect(rows()).toEqual([]);
   });
 
+  it('waits for the disk again after a batch that did not, also one that failed', () => {
+    const execute = transactionExecutor(database);
+    const synchronous = (): unknown => database.prepare('PRAGMA synchronous').get()?.['synchronous'];
+    database.exec('PRAGMA synchronous = FULL');
+    const [FULL, seen] = [synchronous(), [] as unknown[]];
+    execute([insert(1), () => seen.push(synchronous())], 'unsynced');
+    execute([() => seen.push(synchronous())]);
+    expect([rows(), synchronous(), seen[1]]).toEqual([[1], FULL, FULL]);
+    expect(seen[0]).not.toBe(FULL);
+    database.exec('PRAGMA max_page_count = 8');
+    expect(() => execute([insert(2, 'x'.repeat(100_000))], 'unsynced')).toThrow(
+      expect.objectContaining({ errcode: 13 }),
+    );
+    expect(synchronous()).toBe(FULL);
+  });
+
   it('throws when the COMMIT fails', () => {
     database.exec(
       'PRAGMA foreign_keys = ON; CREATE TABLE child (parent INTEGER REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED) STRICT',
