@@ -143,21 +143,30 @@ function socketRoute(app: FastifyInstance, options: AgentSocketOptions, originOf
       const { socket } = request.raw;
       const shown = socket instanceof TLSSocket ? peerCertificate(socket) : undefined;
       const fault = shown === undefined ? undefined : await options.checkClientCertificate(shown);
-      return fault === undefined ? undefined : refuse(fault);
+      if (fault !== undefined) return refuse(fault);
+      // Until the challenge: one write, and one packet, for the 101 and what follows it.
+      socket.cork();
+      return undefined;
     },
     handler: (_request, reply) => reply.code(426).send(),
     wsHandler: (webSocket, request) => {
+      const { socket: connection } = request.raw;
       forgetRequest(webSocket, request);
-      const acceptedAt = connections.acceptedAt(request.raw.socket);
+      const acceptedAt = connections.acceptedAt(connection);
       // From here the handshake's own timer bounds the time to the welcome.
-      connections.upgraded(request.raw.socket);
-      return options.handshake.run({
-        webSocket,
-        connection: request.raw.socket,
-        listener,
-        origin: originOfRequest(request),
-        acceptedAt,
-      });
+      connections.upgraded(connection);
+      try {
+        // Sends the challenge before it waits for anything.
+        return options.handshake.run({
+          webSocket,
+          connection,
+          listener,
+          origin: originOfRequest(request),
+          acceptedAt,
+        });
+      } finally {
+        connection.uncork();
+      }
     },
   });
 }

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
+import type { ResumedLog } from '../../shared/delivery/log-interfaces.ts';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { encode } from '../../shared/wire/codec.ts';
 import type { AgentControl, Hello, SessionLimits, Welcome } from '../../shared/wire/messages.ts';
@@ -150,8 +151,12 @@ export class Sessions {
     if (this.#state !== 'open' || proven.webSocket.readyState !== proven.webSocket.OPEN)
       return await this.#abandon(proven, claimed);
     const facts = sessionFacts(proven, session, claimed.epoch, this.#options.now());
+    const { connection } = proven;
+    // One write, and one packet: the welcome and the begin that follows it within this step.
+    connection.cork();
+    process.nextTick(() => connection.uncork());
     this.#sendWelcome(proven, facts, claimed.up, settings);
-    this.#open(proven, facts, settings);
+    this.#open(proven, facts, claimed.down, settings);
   }
 
   /** Ends the session that the claim replaced; throws a refusal when the claim itself is outdated already. */
@@ -197,7 +202,12 @@ export class Sessions {
     );
   }
 
-  #open({ hello, webSocket, connection }: ProvenConnection, facts: SessionFacts, settings: SessionSettings): void {
+  #open(
+    { hello, webSocket, connection }: ProvenConnection,
+    facts: SessionFacts,
+    down: ResumedLog,
+    settings: SessionSettings,
+  ): void {
     const { log, now, node, control, onEvents, onOpened } = this.#options;
     // What these closures name lives as long as the session: the number and not the record.
     const { agentId, sessionId, epoch, transport, address } = facts;
@@ -206,7 +216,7 @@ export class Sessions {
       budgets: this.#budgets,
       socket: webSocket,
       connection,
-      ...sessionLogs(this.#options.store, agentId, epoch, now, this.#options.aging),
+      ...sessionLogs(this.#options.store, { agentId, epoch, down }, now, this.#options.aging),
       limits: settings.limits,
       heartbeatMs: settings.heartbeatSeconds * 1000,
       slowPeerMs: settings.slowPeerSeconds * 1000,
@@ -292,6 +302,7 @@ export class Sessions {
         transport: origin.scheme,
         address: origin.address,
         node: this.#options.node,
+        down: hello.logs.down,
         now: this.#options.now(),
       });
     } catch (error) {
@@ -378,17 +389,16 @@ function sessionFacts(
   };
 }
 
-/** Both logs of one agent, as one epoch may write them. */
+/** Both logs of one agent, as one epoch may write them. `down`: decided with the claim. */
 function sessionLogs(
   { outbox, inbox }: SessionsOptions['store'],
-  agentId: string,
-  epoch: number,
+  { agentId, epoch, down }: { readonly agentId: string; readonly epoch: number; readonly down: ResumedLog },
   now: () => number,
   aging: { now(): number },
 ): Pick<SessionOptions, 'outbox' | 'inbox'> {
   return {
     outbox: {
-      resume: (peer) => outbox.resume(agentId, epoch, peer, now()),
+      resume: async () => down,
       read: (after, maxItems, maxBytes) => outbox.read(agentId, after, maxItems, maxBytes),
       acknowledge: (through) => outbox.acknowledge(agentId, epoch, through),
       expire: () => outbox.expire(aging.now()),

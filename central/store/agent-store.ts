@@ -1,6 +1,6 @@
 // The part of the store's interface for agents: registration, lookup, sessions, revocation and incidents.
 // The rules of store.ts apply.
-import type { LogDepth } from '../../shared/delivery/log-interfaces.ts';
+import type { LogDepth, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
 import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { AuditEntry } from './audit-store.ts';
 import type { AgentCertificate, Revocation, RevocationReason } from './certificate-store.ts';
@@ -76,13 +76,18 @@ export interface SessionClaim {
   readonly transport: 'ws' | 'wss';
   readonly address: string;
   readonly node: string;
+  /** Where the agent says it is in its commands. */
+  readonly down: Position | null;
   readonly now: number;
 }
 
+/** Everything is decided in the transaction that raised the epoch. */
 export interface ClaimedSession {
   readonly epoch: number;
-  /** Where Central is in the agent's events, read in the same transaction that raised the epoch. */
+  /** Where Central is in the agent's events. */
   readonly up: Position | null;
+  /** How its commands go on (shared/delivery/ordered-log.ts). */
+  readonly down: ResumedLog;
   /** True when the next key became the current one. */
   readonly promoted: boolean;
 }
@@ -179,8 +184,8 @@ export interface AgentStore {
   /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
   remove(id: string, audit: AuditEntry): Promise<void>;
   /**
-   * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and
-   * reads the inbox position, all in one transaction. A claim with the next key makes it the current one and its
+   * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, reads
+   * the inbox position, and resumes the outbox from where the agent says it is, all in one transaction. A claim with the next key makes it the current one and its
    * certificate the newest; the certificates of the old key are revoked (superseded).
    * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken, agent_name_reserved.
    */

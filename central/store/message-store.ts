@@ -1,8 +1,8 @@
 // The part of the store's interface for messages: commands to agents (OutboxStore) and events from agents (InboxStore).
 // The rules of store.ts apply.
-import type { Appended, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
+import type { Appended, OutboxBounds, OutboxEntry } from '../../shared/delivery/log-interfaces.ts';
 import type { Item, Message } from '../../shared/delivery/message.ts';
-import type { Position, Range } from '../../shared/wire/messages.ts';
+import type { Range } from '../../shared/wire/messages.ts';
 import type { Keyed, NewestFirstPage } from './agent-store.ts';
 
 export interface OutboxStore {
@@ -14,13 +14,8 @@ export interface OutboxStore {
   /** Messages with a number greater than `after`, contiguous, at most so many and so many bytes (but at least one). */
   read(agentId: string, after: number, maxItems: number, maxBytes: number): Promise<OutboxEntry[]>;
   /**
-   * Compares the agent's position with the log and decides how to go on (shared/delivery/ordered-log.ts), in one
-   * transaction.
-   * Errors: stale_epoch.
-   */
-  resume(agentId: string, epoch: number, peer: Position | null, now: number): Promise<ResumedLog>;
-  /**
-   * Trims through this number. May wait for the next commit, since a lost trim is repaired by `resume`.
+   * Trims through this number. May wait for the next commit, since a lost trim is repaired by the next claim
+   * (AgentStore.claimSession).
    * Errors: stale_epoch.
    */
   acknowledge(agentId: string, epoch: number, through: number): Promise<void>;

@@ -31,6 +31,13 @@ export async function rememberCommitted(engine: EngineStore): Promise<Omit<Store
     tokens: tokensWith(engine.tokens, new KnownTokens()),
     agents: {
       ...agents,
+      async claimSession(claim) {
+        // Its commands may be numbered again.
+        commands.forget(claim.agentId);
+        const claimed = await agents.claimSession(claim);
+        commands.open(claim.agentId, claimed.epoch);
+        return claimed;
+      },
       async endSession(end) {
         // After it: what the session began before is answered by then.
         await agents.endSession(end).finally(() => commands.close(end.agentId, end.epoch));
@@ -82,12 +89,6 @@ function outboxWith(outbox: OutboxStore, commands: RecentCommands): OutboxStore 
       const entries = await outbox.read(agentId, after, maxItems, maxBytes);
       done(entries);
       return entries;
-    },
-    async resume(agentId, epoch, peer, now) {
-      commands.forget(agentId);
-      const resumed = await outbox.resume(agentId, epoch, peer, now);
-      commands.open(agentId, epoch);
-      return resumed;
     },
     async acknowledge(agentId, epoch, through) {
       commands.acknowledged(agentId, through);

@@ -92,7 +92,6 @@ function outboxCalls(writer: Writer, reader: Reader): OutboxStore {
       ),
     read: async (agentId, after, maxItems, maxBytes) =>
       unpackEntries(await reader.call('readCommands', [agentId, after, maxItems, maxBytes])),
-    resume: (agentId, epoch, peer, now) => writer.call('resumeOutbox', [agentId, epoch, peer, now]),
     acknowledge: (agentId, epoch, through) => writer.call('acknowledgeCommands', [agentId, epoch, through], LAZY),
     expire: (now) => expire(writer, now),
   };

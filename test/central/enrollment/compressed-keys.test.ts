@@ -240,6 +240,7 @@ async function renew(
     transport: 'wss',
     address: '10.0.0.7',
     node: 'n',
+    down: null,
     now: Date.now(),
   });
   let csrDer = Buffer.alloc(0);

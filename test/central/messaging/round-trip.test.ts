@@ -1,10 +1,14 @@
-// What a command and its answer cost the store: a Central of this process, an agent by hand over wss, REST beside them.
+// What a login, and a command with its answer, cost: calls of the store and packets. A Central of this process, an agent
+// by hand over wss, REST beside them.
+import { once } from 'node:events';
+import { connect, Socket } from 'node:net';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startCentral } from '../../../central/central.ts';
 import type { RunningCentral } from '../../../central/composition/lifecycle.ts';
 import { loadCentralConfig } from '../../../central/config.ts';
 import { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
+import { AGENT_PATH, SUBPROTOCOL } from '../../../shared/wire/messages.ts';
 import { Cleanup, type CentralProcess } from '../../flow/processes.ts';
 import { enrollKey, newKey, RawAgent, type Frame } from '../../flow/raw-agent.ts';
 
@@ -12,6 +16,8 @@ const cleanup = new Cleanup();
 let central: RunningCentral;
 let agent: RawAgent;
 let agentId: string;
+let enrolled: CentralProcess;
+const key = newKey();
 
 beforeAll(async () => {
   const folder = await cleanup.folder();
@@ -26,7 +32,7 @@ beforeAll(async () => {
     { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
     null,
   );
-  const seen = {
+  enrolled = {
     ports: { wss: central.port('wss') },
     rest: async (method: string, path: string) => ({ body: await (await send(method, path)).text() }),
     enrollment: async () => {
@@ -34,9 +40,8 @@ beforeAll(async () => {
       return commandLine.split(' ').slice(1);
     },
   } as unknown as CentralProcess;
-  const key = newKey();
-  agentId = await enrollKey(seen, key, 'branch');
-  agent = await RawAgent.wss(cleanup, seen);
+  agentId = await enrollKey(enrolled, key, 'branch');
+  agent = await RawAgent.wss(cleanup, enrolled);
   await agent.welcomed({ id: agentId, key, name: 'branch' });
   await agent.frame('begin');
   agent.send({ type: 'begin', incarnation: 'i'.repeat(22), next: 1, missing: null });
@@ -68,6 +73,22 @@ async function send(method: string, path: string, body?: unknown): Promise<Respo
   });
 }
 
+/** Counts the calls of the store's threads from now on. */
+function countCalls(): Map<string, number> {
+  const called = new Map<string, number>();
+  // oxlint-disable-next-line typescript/unbound-method -- called with the host that it belongs to
+  const { call } = WorkerHost.prototype;
+  vi.spyOn(WorkerHost.prototype, 'call').mockImplementation(function (this: WorkerHost<never>, method, ...rest) {
+    called.set(method, (called.get(method) ?? 0) + 1);
+    return call.call(this, method, ...rest) as never;
+  });
+  return called;
+}
+
+interface Piece {
+  readonly chunk: Buffer | string;
+}
+
 interface Page {
   readonly next: number;
   readonly items: readonly { readonly event: { readonly id: string } }[];
@@ -92,13 +113,7 @@ describe('a command and its answer', () => {
     let after = (await events('newest', 0)).next;
     for (let warm = 1; warm <= 3; warm += 1) after = await roundTrip(after, `warm ${warm}`);
 
-    const called = new Map<string, number>();
-    // oxlint-disable-next-line typescript/unbound-method -- called with the host that it belongs to
-    const { call } = WorkerHost.prototype;
-    vi.spyOn(WorkerHost.prototype, 'call').mockImplementation(function (this: WorkerHost<never>, method, ...rest) {
-      called.set(method, (called.get(method) ?? 0) + 1);
-      return call.call(this, method, ...rest) as never;
-    });
+    const called = countCalls();
     const trips = 5;
     for (let trip = 1; trip <= trips; trip += 1) after = await roundTrip(after, `trip ${trip}`);
     const reads = ['getApiToken', 'lastCursor', 'prunedThrough', 'readEvents', 'readCommands', 'getAgent'];
@@ -107,5 +122,40 @@ describe('a command and its answer', () => {
     expect(called.get('findAgentsByReference')).toBe(trips);
     const writes = ['appendCommands', 'acknowledgeCommands', 'appendEvents'];
     expect(writes.map((name) => called.get(name))).toEqual([trips, trips, trips]);
+  });
+});
+
+describe('a login', () => {
+  it('is one call of the writer, and answers the hello in one packet', async () => {
+    const again = await RawAgent.wss(cleanup, enrolled);
+    const together = new Promise<boolean>((resolve) => {
+      let isSamePacket = false;
+      again.webSocket.on('message', (data: Buffer) => {
+        const { type } = JSON.parse(data.toString()) as Frame;
+        if (type === 'welcome') {
+          isSamePacket = true;
+          // The frames of one packet come in one step.
+          process.nextTick(() => (isSamePacket = false));
+        } else if (type === 'begin') resolve(isSamePacket);
+      });
+    });
+    const called = countCalls();
+    await again.welcomed({ id: agentId, key, name: 'branch' });
+    expect(await together).toBe(true);
+    const logIn = ['getAgent', 'claimSession', 'resumeOutbox', 'readCommands'];
+    expect(logIn.map((name) => called.get(name) ?? 0)).toEqual([1, 1, 0, 1]);
+  });
+
+  it('gets the challenge in one write with the 101', async () => {
+    // What Node.js calls when a socket has several pieces to write.
+    const written = vi.spyOn(Socket.prototype as unknown as { _writev: (pieces: readonly Piece[]) => void }, '_writev');
+    const socket = connect(central.port('ws') ?? 0, '127.0.0.1');
+    cleanup.add(() => socket.destroy());
+    const headers = ['Host: x', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13'];
+    headers.push(`Sec-WebSocket-Key: ${'A'.repeat(22)}==`, `Sec-WebSocket-Protocol: ${SUBPROTOCOL}`);
+    socket.write(`GET ${AGENT_PATH} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`);
+    await once(socket, 'data');
+    const texts = written.mock.calls.map(([pieces]) => pieces.map(({ chunk }) => chunk.toString()).join(''));
+    expect(texts).toContainEqual(expect.stringMatching(/^HTTP\/1\.1 101 [^]*"type":"challenge"/));
   });
 });

@@ -43,11 +43,15 @@ function setUp(epochs: readonly number[]) {
   const ended: { epoch: number; reason: string }[] = [];
   const store = {
     agents: {
-      claimSession: async () => ({ epoch: grants.shift() ?? 0, up: null, promoted: false }),
+      claimSession: async () => ({
+        epoch: grants.shift() ?? 0,
+        up: null,
+        down: { incarnation: 'c', next: 1, missing: null },
+        promoted: false,
+      }),
       endSession: async (end: { epoch: number; reason: string }) => void ended.push(end),
     },
     outbox: {
-      resume: async () => ({ incarnation: 'c', next: 1, missing: null }),
       read: async () => [],
       acknowledge: async () => undefined,
       expire: async () => 0,
@@ -90,6 +94,8 @@ function setUp(epochs: readonly number[]) {
       bytesRead: 0,
       bytesWritten: 0,
       writableLength: 0,
+      cork: () => undefined,
+      uncork: () => undefined,
     }) as unknown as Socket;
     const proven: ProvenConnection = {
       hello,

@@ -107,18 +107,13 @@ export function messageContract(open: OpenEngine): void {
   });
 
   it('resumes where the agent is, and acknowledges what it has', async () => {
-    const epoch = await online(store, 'a1');
+    await online(store, 'a1');
     await store.outbox.append('a1', [message('c1'), message('c2'), message('c3')], ROOM, NOW);
-    const begun = await store.outbox.resume('a1', epoch, null, NOW);
+    const { down: begun } = await store.agents.claimSession(claimOf('a1'));
     expect(begun).toMatchObject({ next: 1, missing: null });
-    expect(
-      await store.outbox.resume(
-        'a1',
-        epoch,
-        { incarnation: begun.incarnation, number: 2, id: positionId('c1', 'c2') },
-        NOW,
-      ),
-    ).toEqual({ incarnation: begun.incarnation, next: 3, missing: null });
+    const position = { incarnation: begun.incarnation, number: 2, id: positionId('c1', 'c2') };
+    const { epoch, down } = await store.agents.claimSession(claimOf('a1', { down: position }));
+    expect(down).toEqual({ incarnation: begun.incarnation, next: 3, missing: null });
     expect(await store.agents.get('a1')).toMatchObject({ outbox: { messages: 1 } });
     await expect(store.outbox.acknowledge('a1', epoch, 4)).rejects.toMatchObject({
       code: 'log_violation',
@@ -127,21 +122,21 @@ export function messageContract(open: OpenEngine): void {
   });
 
   it('restarts when the agent went back in time, tells the range, and records it once', async () => {
-    const epoch = await online(store, 'a1');
+    await online(store, 'a1');
     await store.outbox.append(
       'a1',
       ['c1', 'c2', 'c3'].map((id) => message(id)),
       ROOM,
       NOW,
     );
-    const { incarnation } = await store.outbox.resume('a1', epoch, null, NOW);
+    const { epoch, down: first } = await store.agents.claimSession(claimOf('a1'));
+    const { incarnation } = first;
     await store.outbox.acknowledge('a1', epoch, 2);
-    const begun = await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: positionId('c1') }, NOW + 1);
+    const down = { incarnation, number: 1, id: positionId('c1') };
+    const { down: begun } = await store.agents.claimSession(claimOf('a1', { down, now: NOW + 1 }));
     expect(begun).toMatchObject({ next: 1, missing: { from: 2, through: 2 } });
     expect(begun.incarnation).not.toBe(incarnation);
-    expect(await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: positionId('c1') }, NOW + 2)).toEqual(
-      begun,
-    );
+    expect((await store.agents.claimSession(claimOf('a1', { down, now: NOW + 2 }))).down).toEqual(begun);
     expect(await store.outbox.read('a1', 0, 9, 1_000_000)).toMatchObject([{ number: 1, id: 'c3' }]);
     const incidents = await store.agents.incidents({ limit: 9 });
     expect(incidents).toMatchObject([{ at: NOW + 1, kind: 'log_restarted', agentId: 'a1' }]);

@@ -54,6 +54,7 @@ export function claimOf(id: string, changes: Partial<SessionClaim> = {}): Sessio
     transport: 'wss',
     address: '192.0.2.7',
     node: 'central-1',
+    down: null,
     now: NOW,
     ...changes,
   };

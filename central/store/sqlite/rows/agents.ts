@@ -154,7 +154,7 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL WHERE key = ?`);
 
   return {
-    claimSession(session: SessionClaim): ClaimedSession {
+    claimSession(session: Omit<SessionClaim, 'down'>): Omit<ClaimedSession, 'down'> {
       const { agentId, name, now, transport, address } = session;
       const row = find(agentId);
       const promoted = textOrNull(row, 'next_key_thumbprint') === session.keyThumbprint;

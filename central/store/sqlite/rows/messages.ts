@@ -41,8 +41,9 @@ function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters 
       return packAppended(outbox.append(keys.of(agentId), unpackMessages(packed), bounds, now));
     },
 
-    resumeOutbox(agentId: string, epoch: number, peer: Position | null, now: number): ResumedLog {
-      const { incarnation, next, missing, restarted } = outbox.resume(keys.ofSession(agentId, epoch), peer);
+    /** Decides how the commands of an agent go on that says it is there, and records what is missing. */
+    resumeOutbox(agentId: string, epoch: number, position: Position | null, now: number): ResumedLog {
+      const { incarnation, next, missing, restarted } = outbox.resume(keys.ofSession(agentId, epoch), position);
       if (restarted && missing !== null)
         incidents.recordIncident(logRestarted(agentId, 'down', incarnation, missing, now));
       return { incarnation, next, missing };

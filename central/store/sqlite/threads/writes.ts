@@ -4,6 +4,7 @@ import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { agentWrites } from '../rows/agents.ts';
 import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../../space/bounds.ts';
+import type { ClaimedSession, SessionClaim } from '../../agent-store.ts';
 import type { AuditEntry } from '../../audit-store.ts';
 import { audited, auditWrites } from '../rows/audit.ts';
 import { certificateWrites } from '../rows/certificates.ts';
@@ -75,6 +76,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
     ...clockWrites(database, audit),
     holdLog: options.holdLog,
+    claimSession: sessionClaims(agents, messages),
 
     // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is
     // there, free space, or are bounded.
@@ -116,6 +118,14 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       space.setReserve(next.reserveBytes);
     },
     space: (): StoreSpace => space.report(),
+  };
+}
+
+/** A session with both its logs. */
+function sessionClaims(agents: ReturnType<typeof agentWrites>, messages: ReturnType<typeof messageWrites>) {
+  return ({ down, ...claim }: SessionClaim): ClaimedSession => {
+    const claimed = agents.claimSession(claim);
+    return { ...claimed, down: messages.resumeOutbox(claim.agentId, claimed.epoch, down, claim.now) };
   };
 }
 

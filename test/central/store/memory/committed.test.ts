@@ -135,10 +135,10 @@ describe('over the real engine, every answer is the one of the database', () => 
         case 0: {
           if (next(2) === 0) break;
           if (next(2) === 0) await store.agents.endSession({ agentId: id, epoch: log.epoch, now, reason: 'test' });
-          log.epoch = (await store.agents.claimSession(claimOf(id))).epoch;
           // An agent that has forgotten everything: the log is numbered again once something was acknowledged.
-          const resumed = await store.outbox.resume(id, log.epoch, null, now);
-          log.known = resumed.next - 1;
+          const { epoch, down } = await store.agents.claimSession(claimOf(id));
+          log.epoch = epoch;
+          log.known = down.next - 1;
           break;
         }
         case 1:
@@ -202,8 +202,7 @@ describe('over the real engine, every answer is the one of the database', () => 
   });
 
   it('of the commands of an agent that another one replaced under the same id', async () => {
-    const epoch = await online(store, 'a');
-    await store.outbox.resume('a', epoch, null, NOW);
+    await online(store, 'a');
     expect(await store.outbox.read('a', 0, 9, 9_999)).toEqual([]);
     await store.outbox.append('a', [message('c1')], ROOM, NOW);
     await store.agents.remove('a', ACT);
@@ -242,9 +241,9 @@ function byHand() {
   };
   const part = (...names: string[]) => Object.fromEntries(names.map((name) => [name, called(name)]));
   const engine = {
-    agents: part('endSession', 'remove'),
+    agents: part('claimSession', 'endSession', 'remove'),
     outbox: Object.fromEntries(
-      ['append', 'read', 'resume', 'acknowledge', 'expire'].map((name) => [name, called(`commands.${name}`)]),
+      ['append', 'read', 'acknowledge', 'expire'].map((name) => [name, called(`commands.${name}`)]),
     ),
     inbox: { ...part('append', 'read', 'prunedThrough'), lastCursor: async () => 7 },
     tokens: part('getApiToken', 'removeApiToken'),
@@ -296,10 +295,9 @@ describe('while calls are on their way', () => {
 
   it('an empty read that an append has overtaken does not say that the log ends there', async () => {
     const { engine, answer, calls } = byHand();
-    const { outbox } = await rememberCommitted(engine);
-    const resumed = outbox.resume('a', 1, null, NOW);
-    await answer('commands.resume', {});
-    await resumed;
+    const { agents, outbox } = await rememberCommitted(engine);
+    void agents.claimSession(claimOf('a'));
+    await answer('claimSession', { epoch: 1 });
     const reading = outbox.read('a', 0, 9, 999);
     const appending = outbox.append('a', [message('c1')], ROOM, NOW);
     await answer('commands.append', [{ outcome: 'stored', number: 1 }]);
@@ -312,23 +310,23 @@ describe('while calls are on their way', () => {
 
   it('a read that began before the log was numbered again says nothing of the new one', async () => {
     const { engine, answer, calls } = byHand();
-    const { outbox } = await rememberCommitted(engine);
-    void outbox.resume('a', 1, null, NOW);
-    await answer('commands.resume', {});
+    const { agents, outbox } = await rememberCommitted(engine);
+    void agents.claimSession(claimOf('a'));
+    await answer('claimSession', { epoch: 1 });
     const reading = outbox.read('a', 9, 9, 999);
-    void outbox.resume('a', 2, null, NOW);
+    void agents.claimSession(claimOf('a'));
     await answer('commands.read', []);
     await reading;
-    await answer('commands.resume', {});
+    await answer('claimSession', { epoch: 2 });
     void outbox.read('a', 9, 9, 999);
     expect(calls('commands.read')).toBe(1);
   });
 
   it('a command that expired is read from the store as soon as it may be something else there', async () => {
     const { engine, answer, calls } = byHand();
-    const { outbox } = await rememberCommitted(engine);
-    void outbox.resume('a', 1, null, NOW);
-    await answer('commands.resume', {});
+    const { agents, outbox } = await rememberCommitted(engine);
+    void agents.claimSession(claimOf('a'));
+    await answer('claimSession', { epoch: 1 });
     void outbox.read('a', 0, 9, 999);
     await answer('commands.read', []);
     void outbox.append('a', [message('c1', { expiresAt: NOW + 5 })], ROOM, NOW);
