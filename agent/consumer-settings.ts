@@ -78,7 +78,7 @@ function typesOf(name: string, { where, text }: Found): string[] {
       setting: `consumer.${name}.types`,
       where,
       found: bad === undefined ? `${types.length} types` : JSON.stringify(bad.slice(0, 64)),
-      allowed: `1 to ${MAX_TYPES} types divided by commas, each of 1 to ${MAX_TYPE_LENGTH} printable ASCII characters without blanks; * at the end stands for any rest`,
+      allowed: `1 to ${MAX_TYPES} types separated by commas, each of 1 to ${MAX_TYPE_LENGTH} printable ASCII characters without blanks; * at the end stands for any rest`,
     });
   return types;
 }

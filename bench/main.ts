@@ -44,7 +44,7 @@ const only = values.only?.split(',');
 const wanted = (cell: string): boolean => only === undefined || only.includes(cell);
 const profileFolder = values.profile === undefined ? undefined : resolve(values.profile);
 
-// Whatever a peer leaves lies in one folder, which goes when the bench ends, however it ends. Its processes go with it (bench/guard.ts).
+// All that a peer leaves is in one folder, which goes when the bench ends, however it ends. Its processes go with it (bench/guard.ts).
 const folder = mkdtempSync(join(tmpdir(), 'queuegate-bench-'));
 for (const name of ['TMPDIR', 'TEMP']) process.env[name] = folder;
 process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -142,7 +142,7 @@ try {
 
 console.log(markdown(report()));
 say('done');
-// What a peer loses or brings late on a loaded machine stands in the report; it is no fault of ours.
+// What a peer loses or brings late on a loaded machine is in the report; it is not our fault.
 const wrong = checks.filter(({ peer, expected, found }) => peer === OURS && expected !== found);
 if (wrong.length > 0) {
   console.error(`${wrong.length} counts are wrong: something acknowledged is missing, or there twice.`);

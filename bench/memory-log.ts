@@ -20,7 +20,7 @@ export class MemoryOutbox implements OutboxPort {
     this.#onAcknowledged = onAcknowledged;
   }
 
-  /** On: there is always a next message. Off: what was read is the last. The sender has to be told (notify). */
+  /** On: there is always a next message. Off: what was read is the last. The sender must be notified. */
   flow(on: boolean): void {
     this.#flowing = on;
     if (!on) this.#last = Math.max(this.#last, this.#read);

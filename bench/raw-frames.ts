@@ -1,4 +1,4 @@
-// The frames of the raw peer: the product's, told apart and counted by their length, so that neither side parses JSON.
+// The frames of the raw peer: the product's, distinguished and counted by their length, so that neither side parses JSON.
 import { MESSAGE_BYTES } from './sample.ts';
 
 const ITEMS = '"items":[';
@@ -8,7 +8,7 @@ export function isMessages(text: string): boolean {
   return text.startsWith(FIRST);
 }
 
-/** The number of the last item: each has MESSAGE_BYTES, and a comma stands between two. */
+/** The number of the last item: each has MESSAGE_BYTES, and a comma separates two. */
 export function throughOf(text: string): number {
   const first = Number(text.slice(FIRST.length, text.indexOf(',', FIRST.length)));
   const begin = text.indexOf(ITEMS) + ITEMS.length;

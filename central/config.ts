@@ -64,7 +64,7 @@ const address: SettingFormat<string> = {
 
 const hostNames: SettingFormat<readonly string[]> = {
   name: 'host names or addresses',
-  allowed: 'host names or addresses divided by commas, without ports; at most 64',
+  allowed: 'host names or addresses separated by commas, without ports; at most 64',
   parse(found) {
     const items = found
       .split(',')

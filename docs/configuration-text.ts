@@ -85,7 +85,7 @@ certificates and 16 MiB (PKCS#12: 2 MiB).
 \`queue-agent truststore\`; neither is a setting.
 `;
 
-export const AGENT_RELOADING = `### When a change counts
+export const AGENT_RELOADING = `### When a change takes effect
 
 The running agent reads its configuration again before each connection. It notices a change of the files that the
 connection depends on within a second or two, also while it waits for its next attempt or has stopped connecting.

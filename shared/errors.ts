@@ -11,7 +11,7 @@ export interface ErrorDefinition {
   readonly status?: number;
   /** WebSocket close code: 4400-4499 terminal, 4500-4599 to be retried. */
   readonly close?: number;
-  /** The same act may succeed later without anybody fixing anything; else told by status 503 or a close code of 4500-4599. */
+  /** The same act may succeed later without a repair. Absent: true for status 503 and the close codes 4500-4599. */
   readonly retryable?: boolean | undefined;
 }
 

@@ -67,7 +67,7 @@ const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8
   .filter((name) => name.endsWith('.ts'))
   .map((name) => `test/${name}`);
 
-/** All that `pattern` finds, with the document it stands in. */
+/** All that `pattern` finds, with the document it is in. */
 function findings(
   pattern: RegExp,
   files: readonly string[] = documents,
@@ -328,7 +328,7 @@ describe('PROTOCOL.md', () => {
       example('welcome') as Welcome,
     ];
     const [signedHello, signedWelcome, signingKey] = Array.from(
-      section(text, '## What is signed').matchAll(/```text\n(.*)\n```/g),
+      section(text, '## Signatures').matchAll(/```text\n(.*)\n```/g),
       ([, shown]) => shown ?? '',
     );
     expect(signedHello).toBe(helloTranscript(challenge, hello));
@@ -416,10 +416,10 @@ describe('REST.md', () => {
     await adminRoutes(app, { metrics: createMetrics() } as unknown as AdminServices);
     await app.ready();
     await app.close();
-    const told = Array.from(
+    const documented = Array.from(
       read('docs/REST.md').matchAll(/^### `([A-Z]+ \S+)`\n+Role: ([a-z]+)/gm),
       ([, route, role]) => `${route} ${role}`,
     );
-    expect(told.toSorted()).toEqual(registered.toSorted());
+    expect(documented.toSorted()).toEqual(registered.toSorted());
   });
 });

@@ -36,7 +36,7 @@ const imports: Import[] = sources.flatMap((file) => {
   });
 });
 
-/** Central's parts, upper first: a part may import what stands above it, never what stands below. Types are free to go up. */
+/** Central's parts, upper first: a part may import what is above it, never what is below. Types are free to go up. */
 const CENTRAL_ORDER = [
   'heap',
   'config',
@@ -321,4 +321,37 @@ describe('the layout', () => {
     const unreached = [...listed].filter(([file, by]) => !reached.get(by)?.has(file));
     expect(unreached, 'the test that test/covered.ts names does not import or start these').toEqual([]);
   });
+
+  // Words of an old dialect, and what to write instead.
+  it.each([
+    [/\bmend(?:s|ed|ing)?\b/i, 'repair, or hint'],
+    [/\bmisfits?\b/i, 'validate, invalid'],
+    [/\banew\b/i, 'again'],
+    [/\bwhoever\b/i, 'the one that'],
+    [/\bnobody\b/i, 'no one, nothing, no agent'],
+    [/\b(?:is|are|was|were|be|been|being) told\b/i, 'gets, is informed, is notified, is reported'],
+    [/(?<!\bthere )\b(?:is|are|was|were) no (?!longer\b|more than\b|less than\b|one\b)[a-z]/i, 'is not a'],
+    [/\bat the door\b|\bcome to nothing\b|\bwhat a person sees\b/i, 'plain words'],
+  ])('has no %s; write: %s', (word, _instead) => {
+    const own = 'test/layout.test.ts';
+    const found = texts().flatMap(([file, text]) =>
+      file === own
+        ? []
+        : text.split('\n').flatMap((line, i) => (word.test(line) ? [`${file}:${i + 1} ${line.trim()}`] : [])),
+    );
+    expect(found).toEqual([]);
+  });
 });
+
+/** All text of the repository that people write and read, without recorded files. */
+function texts(): [file: string, text: string][] {
+  const folders = ['central', 'agent', 'shared', 'test', 'bench', 'docs', 'profiles', '.ci'];
+  const inFolders = folders.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
+  );
+  const found = [...inFolders, 'README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].filter(
+    (file) =>
+      !/node_modules|^test\/fixtures/.test(file) && (/\.(?:ts|cjs|md|conf)$/.test(file) || file.startsWith('.ci/')),
+  );
+  return found.map((file) => [file, readFileSync(join(root, file), 'utf8')]);
+}

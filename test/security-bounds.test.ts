@@ -38,7 +38,7 @@ const PEER_OF_ROLE: Readonly<Record<string, (typeof PEERS)[number]>> = {
 /** The rows of the tables under the heading, by the number of their columns. */
 function rows(columns: number): string[][] {
   const text = read('docs/SECURITY.md');
-  const begin = text.indexOf('\n## Who can make Central spend how much\n');
+  const begin = text.indexOf('\n## Limits per peer\n');
   const part = text.slice(begin, text.indexOf('\n## ', begin + 4));
   const cells = part
     .split('\n')
@@ -98,30 +98,30 @@ describe('what each peer can call', () => {
     expect(calls.length).toBeGreaterThan(40);
     for (const [role, peer] of Object.entries(PEER_OF_ROLE)) {
       const there = calls.filter((one) => one.role === role).map(({ call }) => call);
-      const told = callable(peer).filter((call) => /^[A-Z]+ \/(?:api|metrics|crl)/.test(call));
-      expect([peer, told.toSorted()]).toEqual([peer, there.toSorted()]);
+      const documented = callable(peer).filter((call) => /^[A-Z]+ \/(?:api|metrics|crl)/.test(call));
+      expect([peer, documented.toSorted()]).toEqual([peer, there.toSorted()]);
     }
   });
 
   it('has every route on the ports of agents', async () => {
     const calls = await agentPortCalls();
     expect(calls).toContain('GET /agent');
-    const told = callable('unauthenticated address');
-    expect(calls.filter((call) => !told.includes(call))).toEqual([]);
+    const documented = callable('unauthenticated address');
+    expect(calls.filter((call) => !documented.includes(call))).toEqual([]);
   });
 
   it('has every frame of an agent', () => {
-    const told = callable('enrolled agent');
-    expect(told.toSorted()).toEqual(Object.keys(FROM_AGENT).toSorted());
+    const documented = callable('enrolled agent');
+    expect(documented.toSorted()).toEqual(Object.keys(FROM_AGENT).toSorted());
   });
 
   it('has every route of the local API', () => {
-    const told = callable('local account');
+    const documented = callable('local account');
     const routes = ROUTES.flatMap(({ path, GET, POST }) => [
       ...(GET === undefined ? [] : [`GET ${path}`]),
       ...(POST === undefined ? [] : [`POST ${path}`]),
     ]);
-    expect(told.filter((call) => / \/api\//.test(call)).toSorted()).toEqual(
+    expect(documented.filter((call) => / \/api\//.test(call)).toSorted()).toEqual(
       [...routes, `GET ${CHALLENGE_PATH}`].toSorted(),
     );
   });

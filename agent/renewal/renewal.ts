@@ -65,7 +65,7 @@ const RECONNECT_SPREAD_MS = 5_000;
 /** When to renew a certificate with these dates: the same at each look, and after each restart. */
 export function renewalTime(certificate: Pick<X509Certificate, 'raw'>): number {
   const { from, to } = validityOf(certificate);
-  // A certificate that nobody can verify is renewed at once.
+  // A certificate that no one can verify is renewed at once.
   if (hasUnreadableDate(certificate)) return 0;
   const draw = createHash('sha256').update(certificate.raw).digest().readUInt32BE(0) / 2 ** 32;
   return from.getTime() + (to.getTime() - from.getTime()) * (EARLIEST + (LATEST - EARLIEST) * draw);

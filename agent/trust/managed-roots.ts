@@ -12,10 +12,10 @@ const MAX_FILE_BYTES = 64 * 1024;
 
 const RECORD = {
   type: 'object',
-  required: ['given'],
+  required: ['thumbprints'],
   properties: {
     /** SHA-256 of the certificates, lower-case hex. */
-    given: {
+    thumbprints: {
       type: 'array',
       maxItems: 256,
       items: { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' },
@@ -43,13 +43,13 @@ export async function loadManagedRoots(folder: string): Promise<string[]> {
   const found = validate(RECORD, value);
   if (found !== undefined) throw agentFault('trust_record_damaged', { file, found });
   // `validate` has just shown it.
-  return [...(value as Static<typeof RECORD>).given];
+  return [...(value as Static<typeof RECORD>).thumbprints];
 }
 
-export async function saveManagedRoots(folder: string, given: Iterable<string>): Promise<void> {
+export async function saveManagedRoots(folder: string, thumbprints: Iterable<string>): Promise<void> {
   await replaceFile(
     join(folder, TRUST_FILE),
-    Buffer.from(`${JSON.stringify({ given: [...new Set(given)] })}\n`),
+    Buffer.from(`${JSON.stringify({ thumbprints: [...new Set(thumbprints)] })}\n`),
     0o600,
   );
 }

@@ -8,7 +8,7 @@ import type { Outcome, Series } from '../result.ts';
 import { Line } from './line.ts';
 
 const SETTLE_MS = 2_000;
-/** The watcher stands behind the crowd: not among those that come and go. */
+/** The watcher comes after the crowd: not among those that connect and leave. */
 const WATCH_EXTRA_MS = 500;
 
 interface Crowded {

@@ -79,7 +79,7 @@ export class MqttLoad implements LoadDriver {
   #received = 0;
   #answering = false;
   #producer: Publisher | undefined;
-  #told = 0;
+  #reported = 0;
 
   async open(target: Target, from: number, count: number): Promise<Dialled> {
     const startedAt = performance.now();
@@ -133,8 +133,8 @@ export class MqttLoad implements LoadDriver {
     producer.flow(on);
     if (on) return 0;
     await untilTrue(() => producer.drained, DRAIN_MS, 'draining');
-    const produced = producer.acknowledged - this.#told;
-    this.#told = producer.acknowledged;
+    const produced = producer.acknowledged - this.#reported;
+    this.#reported = producer.acknowledged;
     return produced;
   }
 

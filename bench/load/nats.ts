@@ -183,12 +183,12 @@ export class NatsLoad implements LoadDriver {
     publisher.flow(on);
     if (on) return 0;
     await untilTrue(() => publisher.drained, DRAIN_MS, 'draining');
-    const produced = publisher.acknowledged - this.#told;
-    this.#told = Math.max(before, publisher.acknowledged);
+    const produced = publisher.acknowledged - this.#reported;
+    this.#reported = Math.max(before, publisher.acknowledged);
     return produced;
   }
 
-  #told = 0;
+  #reported = 0;
 
   async roundTrips(target: Target, count: number): Promise<number[]> {
     const line = await connectNats(target);

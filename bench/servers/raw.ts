@@ -1,5 +1,5 @@
 // The limit: `ws` over TLS and nothing else. Acknowledges frames without reading them, echoes, sends frames; stores nothing,
-// unless it is told to sync before it echoes.
+// unless it is started with the option to sync before it echoes.
 import { fsyncSync, openSync, writeSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -101,7 +101,7 @@ serveCalls({
     for (const [index, socket] of [...lines.keys()].entries()) {
       const { outbox, sender } = lineOf(socket, index);
       outbox.flow(on);
-      // The first time it starts; afterwards it is told that there is more.
+      // The first call starts it; later calls notify it of more.
       await sender.start(null);
       sender.notify();
       sent += outbox.last;

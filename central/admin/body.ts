@@ -41,7 +41,7 @@ export function keepMessageText(scope: FastifyInstance): void {
     ['application/json', ...CLOUDEVENTS_TYPES],
     { parseAs: 'buffer' },
     async (request: FastifyRequest, body: Buffer) => {
-      // The binary mode of the HTTP binding (section 3.1): the event stands in the headers, which are not read.
+      // The binary mode of the HTTP binding (section 3.1): the event is in the headers, which are not read.
       if (request.headers['ce-specversion'] !== undefined)
         throw httpFault('content_type_unsupported', { found: 'of a CloudEvent in binary mode' });
       return bodyText(body);

@@ -1,4 +1,4 @@
-// Subscribes the parts of Central to each other's events. There is no other place that does.
+// Subscribes the parts of Central to each other's events. No other file does that.
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
 import type { ConsumerReports } from '../agents/consumer-reports.ts';

@@ -142,8 +142,8 @@ export function crossFaults(values: ParameterValues, changed: ReadonlySet<Parame
     for (const other of PORTS.slice(i + 1)) {
       // Port 0 (a node's own configuration) is any free port: two of them never meet.
       if (values[one] !== values[other] || values[one] === 0) continue;
-      const [told, against] = changed.has(other) ? [other, one] : [one, other];
-      if (changed.has(told)) faults.push(faultOf(told, values[told], `a port other than that of ${against}`));
+      const [named, against] = changed.has(other) ? [other, one] : [one, other];
+      if (changed.has(named)) faults.push(faultOf(named, values[named], `a port other than that of ${against}`));
     }
   }
   for (const { larger, factor, smaller } of AT_LEAST) {

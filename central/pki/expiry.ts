@@ -263,7 +263,7 @@ export class Expiry {
         'trust',
         thumbprintOf(certificate).slice(0, 16),
         certificate,
-        'stands between a root and what Central shows or signs',
+        'is between a root and what Central shows or signs',
       );
     return [...found.values()];
   }

@@ -24,7 +24,7 @@ export interface OutboxEntry {
   readonly expiresAt: number | null;
 }
 
-/** How a sender goes on after its peer told its position; what goes into the `begin` frame. */
+/** How a sender resumes from the position of its peer; what goes into the `begin` frame. */
 export interface ResumedLog {
   readonly incarnation: string;
   readonly next: number;

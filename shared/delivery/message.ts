@@ -32,7 +32,7 @@ export type Item =
   | { readonly kind: 'message'; readonly message: Message }
   /** The sender gave this message up (it expired); the reason is in its dead letters. */
   | { readonly kind: 'tombstone'; readonly id: string; readonly source: string; readonly reason: string }
-  /** No valid message: goes to the receiver's dead letters. `id` and `source` are what can be told of it, or made up. */
+  /** No valid message: goes to the receiver's dead letters. `id` and `source` are what could be read of it, or made up. */
   | {
       readonly kind: 'rejected';
       readonly id: string;

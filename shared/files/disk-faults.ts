@@ -14,7 +14,7 @@ const CODES: Readonly<Record<string, keyof typeof DISK_ERRORS>> = {
   ENFILE: 'too_many_open_files',
 };
 
-/** The cause lies with the disk or the process, not with the file. Undefined: another one. */
+/** The cause is the disk or the process, not the file. Undefined: another one. */
 export function diskFaultOf(file: string, error: unknown): CodedError | undefined {
   const code = CODES[systemCode(error) ?? ''];
   if (code === undefined) return undefined;

@@ -189,7 +189,7 @@ function faultOfStructure(error: unknown, file: string, authentic: boolean): Cod
 }
 
 /**
- * The digest alone cannot tell a wrong password from a changed file. What can be told: certificates prove themselves. If one
+ * The digest alone cannot tell a wrong password from a changed file. But certificates prove themselves. If one
  * is unreadable or a root's own signature fails, the file was changed; if all are sound, the password is by far the likelier.
  */
 function faultOfDigest(entries: readonly StoreEntry[], source: StoreSource): CodedError {

@@ -64,7 +64,7 @@ export interface Store {
 /** What a reader of one format is given. */
 export interface StoreSource {
   readonly bytes: Buffer;
-  /** The name to be told in messages. */
+  /** The name that messages have. */
   readonly file: string;
   /** Unknown: `changeit` and the empty one are tried. */
   readonly password?: string | undefined;

@@ -124,7 +124,7 @@ function readBlock(block: Block, file: string, soundness: ReturnType<typeof soun
   return { block: { ...block, alias: block.alias ?? trusted?.alias }, der, fault: undefined };
 }
 
-/** `bytes` (a bundle, or nothing) with `entries` behind it; everything that stood there stays. UTF-8. */
+/** `bytes` (a bundle, or nothing) with `entries` behind it; everything that was there stays. UTF-8. */
 export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buffer {
   const { text } = pemText(bytes);
   const gap = text === '' || text.endsWith('\n') ? '' : '\n';

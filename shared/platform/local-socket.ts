@@ -131,7 +131,7 @@ export async function findLocalSocket(path: string, { ifMissing, namedFolder }: 
 }
 
 async function openUnixSocket(server: Server, path: string, groupId: number | undefined): Promise<LocalSocket> {
-  // bind(2) makes the name with the mode of the umask, and a umask is of the whole process. So it is bound in a folder that nobody else may
+  // bind(2) makes the name with the mode of the umask, and a umask is of the whole process. So it is bound in a folder that no other account may
   // enter, gets its mode, and then its name: a socket is found by its inode, wherever that is named.
   const folder = await privateFolder(dirname(path));
   const unnamed = join(folder, 's');

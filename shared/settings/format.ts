@@ -66,21 +66,21 @@ export function text(minimum: number, maximum: number): SettingFormat<string> {
 /** RFC 1123, in small letters. Empty is allowed: the reader has its own default. */
 export const hostName: SettingFormat<string> = {
   name: 'host name',
-  allowed: 'a host name: letters, digits and dashes in parts of at most 63, divided by dots',
+  allowed: 'a host name: letters, digits and dashes in parts of at most 63, separated by dots',
   parse: (found) => (found === '' || HOST_NAME.test(found.trim()) ? found.trim().toLowerCase() : undefined),
 };
 
 /** Hosts in the order in which they are to be tried. */
 export const hostPorts: SettingFormat<readonly HostPort[]> = {
   name: 'hosts with ports',
-  allowed: `host names or addresses divided by commas, each with :port if needed, IPv6 in brackets, no "https://"; at most ${MAX_LIST}`,
+  allowed: `host names or addresses separated by commas, each with :port if needed, IPv6 in brackets, no "https://"; at most ${MAX_LIST}`,
   parse: (found) => listOf(found, hostPort),
 };
 
-/** Names divided by commas. */
+/** Names separated by commas. */
 export const nameList: SettingFormat<readonly string[]> = {
   name: 'names',
-  allowed: `names divided by commas, each of 1 to 64 letters, digits, dots, dashes and underscores; at most ${MAX_LIST}`,
+  allowed: `names separated by commas, each of 1 to 64 letters, digits, dots, dashes and underscores; at most ${MAX_LIST}`,
   parse: (found) => listOf(found, (item) => (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(item) ? item : undefined)),
 };
 

@@ -5,7 +5,7 @@ interface JvmTruststore {
   readonly path: string | undefined;
   readonly password: string | undefined;
   readonly type: string | undefined;
-  /** The argument behind the path is no option: the path has a blank and no quotes. */
+  /** The argument behind the path is not an option: the path has a blank and no quotes. */
   readonly cutAtBlank: boolean;
 }
 

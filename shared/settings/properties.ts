@@ -28,7 +28,7 @@ interface Property {
   readonly value: string;
   /** Where the key begins, counted from 1. */
   readonly line: number;
-  /** A backslash stands alone before a letter: Java drops it, or makes a control character of both. */
+  /** A single backslash is before a letter: Java drops it, or makes a control character of both. */
   readonly loneBackslash?: true;
 }
 

@@ -1,4 +1,4 @@
-// Builds and verifies what the two sides sign (docs/PROTOCOL.md, "What is signed"): ECDSA P-256 with SHA-256, DER, base64.
+// Builds and verifies what the two sides sign (docs/PROTOCOL.md, "Signatures"): ECDSA P-256 with SHA-256, DER, base64.
 // A transcript is the JSON text of an array of strings: no two different conversations have the same one.
 import { createHash, sign, verify, type KeyObject } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';

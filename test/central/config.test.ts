@@ -97,7 +97,7 @@ test('two listeners of one node on one port are refused; 0 may stand twice', asy
   expect((await load({ argv: ['--https-port', '0', '--http-port', '0'] })).overrides).toHaveLength(2);
 });
 
-test('variables of the command line are no settings', async () => {
+test('variables of the command line are not settings', async () => {
   expect(
     (await load({ environment: { QUEUEGATE_URL: 'x', QUEUEGATE_TOKEN: 'y', QUEUEGATE_CA_FILE: 'z' } })).overrides,
   ).toEqual([]);

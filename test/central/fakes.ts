@@ -1,4 +1,4 @@
-// In-memory stand-ins for the narrow ports of Central's store, for tests of what stands above it.
+// In-memory stand-ins for the narrow ports of Central's store, for tests of the parts that use it.
 // They keep the errors and the atomicity of central/store/store.ts, and nothing of its durability.
 import { Changes } from '../../central/change/changes.ts';
 import { createHash } from 'node:crypto';
@@ -167,7 +167,7 @@ export class MemoryCertificates implements CertificateStore {
     const { agentId: id } = certificate;
     this.agents.set(id, this.agents.get(id) ?? { id, name: id, transport: null, trusted: null, offlineSince: null });
   }
-  /** Of renewals this keeps what it is told, and finds nothing twice. */
+  /** Of renewals this keeps what was recorded, and finds nothing twice. */
   async recordRenewal({ certificate, chain }: NewRenewal): Promise<RenewalOutcome> {
     this.#keep(certificate);
     return { outcome: 'issued', chain };

@@ -188,7 +188,7 @@ describe('events and incidents of an agent', () => {
       ['incidents', 'list'],
       ['dead-letters', 'list'],
     ]) {
-      expect(await central.cli(...line, '--agent', 'nobody')).toMatchObject({
+      expect(await central.cli(...line, '--agent', 'no-such')).toMatchObject({
         code: 5,
         stdout: '',
         stderr: expect.stringContaining('(agent_unknown)'),

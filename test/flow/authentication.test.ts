@@ -149,7 +149,7 @@ describe('two connections of one key', () => {
     await older.welcomed(agent);
     const newer = await RawAgent.ws(cleanup, central);
     expect(await newer.welcomed(agent)).toMatchObject({ epoch: 2 });
-    // The older one writes although it was told to go: nothing of it may arrive.
+    // The older one writes although it was refused: nothing of it may arrive.
     older.send({ type: 'begin', incarnation: 'old', next: 1, missing: null });
     older.send({ type: 'messages', first: 1, items: [{ specversion: '1.0', id: 'stale', source: '/s', type: 't' }] });
     expect(await older.frame('refuse')).toMatchObject({ code: 'superseded' });

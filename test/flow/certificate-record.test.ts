@@ -44,7 +44,7 @@ describe('an agent of which Central knows no certificate', () => {
       certificate: { revocation: null },
       renewal: null,
     });
-    // Nobody is left that comes by its key alone.
+    // No agent is left that connects with its key alone.
     expect(await central.change({ 'agents.authentication': 'certificate' })).toMatchObject({ status: 200 });
   }, 150_000);
 });

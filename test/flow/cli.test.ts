@@ -177,7 +177,7 @@ describe('queuegate agents, messages and events', () => {
     expect(shown).toContain(items[0].id);
     expect(shown).toMatch(/^connection +wss from /m);
     expect(await queuegate('agents', 'show', items[0].id)).toBe(shown);
-    expect(faultOf(await central.cli('agents', 'show', 'nobody'), 'queuegate agents list')).toBe('agent_unknown');
+    expect(faultOf(await central.cli('agents', 'show', 'no-such'), 'queuegate agents list')).toBe('agent_unknown');
     expect(await queuegate('incidents', 'list')).toBe('No incidents.\n');
   });
 

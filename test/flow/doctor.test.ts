@@ -1,4 +1,4 @@
-// The doctor against what it was made for: each cause provoked by a real peer, found at the right step, told with its hint.
+// The doctor against what it was made for: each cause provoked by a real peer, found at the right step, reported with its hint.
 import { randomUUID } from 'node:crypto';
 import { createServer as createHttpServer } from 'node:http';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -478,7 +478,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
       code: 'tls_not_yet_valid',
       text: expect.stringContaining('one of them is wrong'),
     });
-    // The question for the time is no failed handshake.
+    // The question for the time is not a failed handshake.
     expect(await plainOnTls()).toEqual(before);
   });
 

@@ -80,7 +80,7 @@ describe('asking without a token', SLOW, () => {
     AgentProcess.start(cleanup, folders, 'branch-1');
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
     expect((await fetchMetrics()).match(/^queuegate_enrollment_requests\{state="pending"\} (\d+)$/m)?.[1]).toBe('0');
-    // Accepted once: nobody is there to accept again.
+    // Accepted once: nothing is left to accept again.
     expect((await central.cli('enrollment-requests', 'accept', key)).stderr).toContain('(enrollment_request_unknown)');
   });
 

@@ -92,7 +92,7 @@ describe('enrollment by files', SLOW, () => {
     expect(body.items).toMatchObject([{ slot: null, agent: { name: 'branch-1' } }]);
     await office.stop();
 
-    // Nobody listens at that address now.
+    // Nothing listens at that address now.
     const installed = await agent(
       'certificate install',
       folders,

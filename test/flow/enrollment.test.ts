@@ -37,7 +37,7 @@ interface Line {
   readonly pin: string;
 }
 
-/** A fresh token, with what stands beside it in the line that Central prints. */
+/** A fresh token, with what is beside it in the line that Central prints. */
 async function newLine(order: Readonly<Record<string, unknown>> = {}, from = central): Promise<Line> {
   const { body } = await from.rest('POST', '/enrollment-tokens', order);
   return { url: `https://localhost:${from.ports.wss}`, token: body.token, pin: body.pin };
@@ -259,7 +259,7 @@ describe('the agent sends its token to no one but the Central of the pin', () =>
     );
   });
 
-  it('says so when something answers that is no Central, and when the port is of the other kind', async () => {
+  it('says so when something answers that is not Central, and when the port is of the other kind', async () => {
     const line = await newLine();
     const echo = createServer((socket) => socket.on('error', () => undefined).pipe(socket));
     const port = await portOf(echo);

@@ -52,7 +52,7 @@ async function recorded(listener: string, cause: string, act: () => unknown): Pr
 }
 
 /** What every entry tells: from where, and what to do. */
-const TOLD = {
+const REPORTED = {
   address: expect.stringMatching(/^(127\.0\.0\.1|::1)$/) as unknown,
   detail: expect.stringMatching(/\S/) as unknown,
   hint: expect.stringMatching(/\S/) as unknown,
@@ -79,20 +79,20 @@ describe('TLS that fails', () => {
         'peer_unknown_authority',
         async () => await client('-CAfile', stranger.root.certificate, '-verify_return_error'),
       ),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
   });
 
   it.skipIf(lacksPeer('openssl'))('openssl with TLS 1.1, and with a cipher of old', async () => {
     expect(
       await recorded('wss', 'peer_old_protocol', async () => await client('-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0')),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
     expect(
       await recorded(
         'wss',
         'peer_no_common_cipher',
         async () => await client('-tls1_2', '-cipher', 'AES128-SHA@SECLEVEL=0'),
       ),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
   });
 
   it('an agent whose truststore does not hold the root', async () => {
@@ -122,7 +122,7 @@ describe('TLS that fails', () => {
         'peer_left_in_tls',
         async () => await say(central.ports.wss, '\u0016\u0003\u0001\u0002\u0000\u0001\u0000'),
       ),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
     const silent = connect(central.ports.wss, '127.0.0.1');
     cleanup.add(() => void silent.destroy());
     silent.on('error', () => undefined);
@@ -136,26 +136,26 @@ describe('the wrong protocol', () => {
   it('plain on the TLS port, and TLS on the ws port', async () => {
     expect(
       await recorded('wss', 'plain_on_tls', async () => await fetch(`http://127.0.0.1:${central.ports.wss}/`)),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
     expect(
       await recorded(
         'ws',
         'tls_on_plain',
         async () => await fetch(`https://127.0.0.1:${central.ports.ws}/`).catch(() => undefined),
       ),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
     expect(
       await recorded('https', 'plain_on_tls', async () => await fetch(`http://127.0.0.1:${central.ports.https}/`)),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
   });
 
   it('no HTTP, and HTTP that is not an agent', async () => {
     expect(
       await recorded('ws', 'not_http', async () => await say(central.ports.ws, 'EHLO branch\r\n\r\n')),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
     expect(
       await recorded('ws', 'upgrade_required', async () => await fetch(`http://127.0.0.1:${central.ports.ws}/agent`)),
-    ).toMatchObject(TOLD);
+    ).toMatchObject(REPORTED);
   });
 });
 
@@ -163,9 +163,9 @@ describe('an agent that is not let in', () => {
   it('is recorded with the code of its refusal', async () => {
     const failure = await recorded('ws', 'agent_unknown', async () => {
       const agent = await RawAgent.ws(cleanup, central);
-      await agent.refused({ id: 'nobody', key: newKey(), name: 'nobody' });
+      await agent.refused({ id: 'no-such', key: newKey(), name: 'no-such' });
     });
-    expect(failure.detail).toContain('No agent with the id nobody');
+    expect(failure.detail).toContain('No agent with the id no-such');
   });
 
   it('is recorded when its token is unknown', async () => {
@@ -183,7 +183,7 @@ describe('an agent that is not let in', () => {
   });
 });
 
-it('an agent that enrolls and comes in, the doctor, a port check and a finished request are no failures', async () => {
+it('an agent that enrolls and comes in, the doctor, a port check and a finished request are not failures', async () => {
   const total = async (): Promise<number> =>
     ((await central.rest('GET', '/handshake-failures')).body.items as Failure[]).reduce(
       (sum, { count }) => sum + count,
@@ -196,7 +196,7 @@ it('an agent that enrolls and comes in, the doctor, a port check and a finished 
   await say(central.ports.ws, '');
   await say(central.ports.wss, '');
   await fetch(`http://127.0.0.1:${central.ports.ws}/`);
-  // One that is cut at the deadline: whatever began before it and was not settled would be told by now.
+  // One that is cut at the deadline: what began before it and was not settled would be reported by now.
   const silent = connect(central.ports.ws, '127.0.0.1').on('error', () => undefined);
   await once(silent, 'close');
   expect(await total()).toBe(before + 1);

@@ -73,7 +73,7 @@ async function local(
 const textOf = (id: string, data: string): string =>
   `{ "type":"t", "id" : "${id}","source":"/s","data":${data} ,"specversion":"1.0","time":"2026-11-22T10:00:00Z"}`;
 
-/** What of an answer stands between the text and the end of its list, until the text is there. */
+/** What of an answer is between the text and the end of its list, until the text is there. */
 async function answered(ask: () => Promise<RawAnswer>, text: string): Promise<string> {
   let last = '';
   return await until(

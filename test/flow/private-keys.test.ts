@@ -21,7 +21,7 @@ afterEach(() => cleanup.run());
 
 const PASSWORD = 'a password for the test';
 
-/** Everything that is searched: where it lies, and what it is. */
+/** Everything that is searched: where it is, and what it is. */
 type Places = Map<string, Buffer>;
 
 /** The one file of an agent in which its key may be. */
@@ -92,7 +92,7 @@ function keepFiles(folder: string, when: string, places: Places): void {
     places.set(`${basename(folder)}/${relative(folder, file)} (${when})`, readFileSync(file));
 }
 
-/** The keys of a Central that stands still, opened with its key-encryption key, and the entries of its audit log. */
+/** The keys of a stopped Central, opened with its key-encryption key, and the entries of its audit log. */
 async function openStore(folder: string): Promise<{ secrets: Secret[]; audit: Buffer }> {
   const store = await openSqliteStore({ folder, deduplicationMs: 0, onFailure: (error) => console.error(error) });
   try {
@@ -395,7 +395,7 @@ describe('private keys', () => {
       isKeyFile(place) ? [] : foundIn(bytes, secrets).map((what) => `${place}: ${what}`),
     );
     expect(found).toEqual([]);
-    // In its file each agent has its own key, and nobody else's.
+    // In its file each agent has its own key, and no other one.
     for (const [i, file] of keyFiles.entries()) {
       const others = secrets.filter(({ name }) => name !== `agent ${i}`);
       expect([

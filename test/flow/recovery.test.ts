@@ -1,4 +1,4 @@
-// An agent that is cut off becomes itself again with a recovery code, and nobody else does. Real processes, and peers of the test's
+// An agent that is cut off gets its identity back with a recovery code, and no other machine does. Real processes, and peers of the test's
 // own in the line.
 import { once } from 'node:events';
 import { copyFile, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -196,7 +196,7 @@ describe('an agent that is cut off', SLOW, () => {
     const code = await codeFor('plain-3', '--lifetime', '1h');
     await central.change({ 'agents.enrollment': 'closed' });
     try {
-      // As somebody types it who was told it over the telephone.
+      // As somebody types it who heard it over the telephone.
       const typed = code.toLowerCase().replaceAll('-', ' ').replaceAll('0', 'o').replaceAll('1', 'l');
       const ended = await recover(folders, 'plain-3', typed, ...plain());
       expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
@@ -320,10 +320,10 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
     await guesses;
   });
 
-  it('a stranger who stands in the line with a certificate of his own: Central refuses the pin that the agent saw', async () => {
+  it('a man in the middle with a certificate of his own: Central refuses the pin that the agent saw', async () => {
     const folders = await enrolled('branch-10');
     const before = await central.agent('branch-10');
-    // His certificate stands for localhost; he decrypts, and passes on what he reads.
+    // His certificate is for localhost; he decrypts, and passes on what he reads.
     const site = await cleanup.folder();
     const [key, cert] = [join(site, 'key.pem'), join(site, 'cert.pem')];
     expect(

@@ -183,7 +183,7 @@ describe('an agent that is revoked', () => {
   it('needs an administrator, a reason that there is, and an agent that there is', async () => {
     const { id } = await running('spared');
     expect((await central.rest('POST', `/agents/${id}/revoke`, { reason: 'superseded' })).status).toBe(400);
-    expect((await central.rest('POST', '/agents/nobody/revoke', {})).body.type).toBe(
+    expect((await central.rest('POST', '/agents/no-such/revoke', {})).body.type).toBe(
       'urn:queuegate:error:agent_unknown',
     );
     const { body } = await central.rest('POST', '/api-tokens', { name: 'operator', role: 'operator' });
@@ -242,7 +242,7 @@ describe.skipIf(lacksPeer('openssl'))('the revocation list', () => {
 });
 
 describe('an expired certificate', () => {
-  it("of a stranger gets in by nothing, whatever the grace: at the client certificate it is a stranger's, and its key is no one's", async () => {
+  it("of a stranger is refused, whatever the grace period: at the client certificate it is a stranger's, and its key belongs to no agent", async () => {
     await central.change({ 'websocket.secure.clientAuth': 'optional', 'agents.certificate.graceDays': 3650 });
     cleanup.add(() => central.change({ 'websocket.secure.clientAuth': 'none', 'agents.certificate.graceDays': 30 }));
     const [stranger, mine] = [newKey(), newKey()];

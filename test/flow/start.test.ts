@@ -356,7 +356,7 @@ describe('the log', () => {
 });
 
 describe('a port that this node sets itself, by flag or environment', () => {
-  it('stands beside the parameter in REST, with where it was set', async () => {
+  it('is beside the parameter in REST, with where it was set', async () => {
     const [http, plain, moved] = await freePorts(3);
     const central = await CentralProcess.startOnParameters(
       cleanup,

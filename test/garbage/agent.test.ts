@@ -36,7 +36,7 @@ import { NO_CONTROL } from '../../agent/connection/control.ts';
 const cleanup = new Cleanup();
 let key: AgentKey;
 let certificate: string;
-/** Each stands for one connection after the other; they stand side by side. */
+/** Each serves one connection after the other; they run side by side. */
 let lanes: FalseCentral[];
 
 beforeAll(async () => {
@@ -98,7 +98,7 @@ async function play(central: FalseCentral, part: Part): ReturnType<typeof dial> 
 }
 
 /** What an agent makes of garbage: an end with a code, in words with their hint, and to be tried again. */
-function told({ reason, terminal }: ConnectionEnd) {
+function outcomeOf({ reason, terminal }: ConnectionEnd) {
   return {
     code: reason.code,
     terminal,
@@ -151,7 +151,7 @@ describe.each(STAGES)('a false Central, %s', (stage) => {
         central,
         from(stage, (line) => line.send(value)),
       );
-      expect(told(end)).toEqual(clearly('bad_frame'));
+      expect(outcomeOf(end)).toEqual(clearly('bad_frame'));
       expect(end.reason.message).toContain(`${type}: `);
       expect(end.reason.message).toContain(String(place.split('/').at(1)));
     });
@@ -160,7 +160,7 @@ describe.each(STAGES)('a false Central, %s', (stage) => {
   it('with what is not a frame at all, and with binary: the same', async () => {
     await inLanes([...NO_FRAMES, Buffer.from([1, 2, 3])], lanes, async (bytes, central) => {
       expect(
-        told(
+        outcomeOf(
           await play(
             central,
             from(stage, (line) => line.webSocket.send(bytes)),
@@ -179,7 +179,7 @@ describe.each(STAGES)('a false Central, %s', (stage) => {
           line.webSocket.close(1001);
         }),
       );
-      expect(told(end)).toEqual(clearly('bad_frame', 'log_violation', 'closed', 'refused', 'unproven_central'));
+      expect(outcomeOf(end)).toEqual(clearly('bad_frame', 'log_violation', 'closed', 'refused', 'unproven_central'));
       expect(stage === 'before the welcome' ? end.stored : []).toEqual([]);
       // A Central may ask for a day of patience, or two with the spread; not for more.
       expect(end.retryAfterMs).toBeLessThanOrEqual(2 * 86_400_000);
@@ -199,7 +199,7 @@ describe.each(STAGES)('a false Central, %s', (stage) => {
     ];
     await inLanes(none, lanes, async (bytes, central) => {
       expect(
-        told(
+        outcomeOf(
           await play(
             central,
             from(stage, (line) => void carrierOf(line.webSocket).write(bytes)),
@@ -209,7 +209,7 @@ describe.each(STAGES)('a false Central, %s', (stage) => {
     });
     await inLanes(samples(fc.uint8Array({ minLength: 1, maxLength: 300 }), 60), lanes, async (bytes, central) => {
       expect(
-        told(
+        outcomeOf(
           await play(
             central,
             from(stage, (line) => void carrierOf(line.webSocket).end(bytes)),
@@ -234,14 +234,14 @@ describe('what answers the dial of an agent', () => {
     ['a page that breaks off', 'HTTP/1.1 500 Oops\r\nContent-Length: 500\r\n\r\nhalf'],
     ['a status that is none', 'HTTP/1.1 999999 ?\r\n\r\n'],
     ['nothing but an end', ''],
-  ])('%s: it is no Central, and is dialled again', async (_, bytes) => {
+  ])('%s: it is not Central, and is dialed again', async (_, bytes) => {
     const server = createServer((socket) => socket.on('error', () => undefined).once('data', () => socket.end(bytes)));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const [central] = lanes;
     if (central === undefined) throw new Error('no lane');
     const end = await dial(central, (server.address() as AddressInfo).port);
     server.close();
-    expect(told(end)).toEqual(clearly('no_central', 'central_unreachable'));
+    expect(outcomeOf(end)).toEqual(clearly('no_central', 'central_unreachable'));
   });
 });
 
@@ -319,10 +319,10 @@ describe('the daemon', () => {
       () => `${ends.join()}:\n${agent.process.stdout}`,
     );
     expect(ends).toEqual(wrong.map(([code]) => code));
-    const told = logOf(agent.process)
+    const logged = logOf(agent.process)
       .filter((line) => Number(line['level']) === 40)
       .map((line) => line['code']);
-    expect(told).toEqual(expect.arrayContaining(['bad_frame', 'log_violation']));
+    expect(logged).toEqual(expect.arrayContaining(['bad_frame', 'log_violation']));
 
     const events: unknown[] = [];
     central.rest = async (line) => {

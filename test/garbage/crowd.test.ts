@@ -17,7 +17,7 @@ let stranger: HelloOrder;
 
 /** From TCP to welcome. */
 const WELCOME_SECONDS = 4;
-/** From it follows how many may be at the door at once: 100, and half of them from one address. */
+/** From it follows how many may wait for their welcome at once: 100, and half of them from one address. */
 const AGENTS_MAX = 200;
 const MAX_PENDING_HANDSHAKES = 50;
 const SLOW_PEER_SECONDS = 5;
@@ -80,7 +80,7 @@ describe('a thousand half-open handshakes', () => {
     await Promise.all(standing.map(({ gone }) => gone));
     const codes = await Promise.all(closes);
     const count = (code: number): number => codes.filter((each) => each === code).length;
-    // Either it waited at the door for its time, or the door was full; 'newcomer' may have stood in one of the places.
+    // Either it waited for its deadline, or all places were taken; 'newcomer' may have had one of the places.
     expect([...new Set(codes)].toSorted((a, b) => a - b)).toEqual([4503, 4504]);
     expect(count(4504)).toBeGreaterThanOrEqual(MAX_PENDING_HANDSHAKES - 1);
     expect(count(4503)).toBeGreaterThan(0);
@@ -157,7 +157,7 @@ describe('a peer that reads nothing', () => {
         return endOf(since);
       },
       40_000,
-      () => 'the session still stands',
+      () => 'the session is still open',
     );
     return most;
   }
@@ -194,7 +194,7 @@ describe('a peer that reads nothing', () => {
     };
     carrier.on('drain', flood);
     flood();
-    // ws ends it at so many pongs that nobody takes; without that bound the heap of this Central would end instead.
+    // ws ends it at so many unread pongs; without that bound the heap of this Central would end instead.
     expect(await growthUntilEnd(since)).toBeLessThan(MAX_HELD_BYTES);
     carrier.off('drain', flood);
     agent.webSocket.terminate();

@@ -52,7 +52,7 @@ export class FalseLine {
     }
   }
 
-  /** Challenge, hello, welcome: from here the agent believes what it is told. */
+  /** Challenge, hello, welcome: from here the agent believes what this Central says. */
   async welcome(change: Partial<Welcome> = {}): Promise<void> {
     const challenge: Challenge = {
       type: 'challenge',

@@ -1,4 +1,4 @@
-// Garbage inside the WebSocket, at Central: frames that are none, JSON that is no frame, and every frame of the schemas with one
+// Garbage inside the WebSocket, at Central: what is not a frame, JSON that is not a frame, and every frame of the schemas with one
 // member wrong, before and after the welcome. An honest agent works all the while.
 import { randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
@@ -118,14 +118,14 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
     ['of control in fragments', 1002, { opcode: 9, last: false }],
     ['with half a close code', 1002, { opcode: 8, payload: Buffer.from([3]) }],
     ['with a close code that is none', 1002, { opcode: 8, payload: Buffer.from([0, 1]) }],
-    ['with a close reason that is no UTF-8', 1007, { opcode: 8, payload: Buffer.from([3, 232, 0xff, 0xfe]) }],
-    ['with text that is no UTF-8', 1007, { payload: Buffer.from([0x7b, 0xff, 0xed, 0xa0, 0x80, 0x7d]) }],
+    ['with a close reason that is not UTF-8', 1007, { opcode: 8, payload: Buffer.from([3, 232, 0xff, 0xfe]) }],
+    ['with text that is not UTF-8', 1007, { payload: Buffer.from([0x7b, 0xff, 0xed, 0xa0, 0x80, 0x7d]) }],
     ['that claim 2 MiB', 1009, { claims: 2n * 1024n * 1024n }],
     ['that claim 2^62 bytes', 1009, { claims: 1n << 62n }],
     ['that claim 2^64 - 1 bytes', 1009, { claims: (1n << 64n) - 1n }],
   ];
 
-  it('each is ended with the close code of RFC 6455: 1002, 1007 for what is no UTF-8, 1009 for what is too large', async () => {
+  it('each is ended with the close code of RFC 6455: 1002, 1007 for what is not UTF-8, 1009 for what is too large', async () => {
     const cases = WRONG.flatMap(([what, close, frame]) =>
       (['ws', 'wss'] as const).map((transport) => ({ what, close, transport, bytes: rawFrame(frame) })),
     );
@@ -201,7 +201,7 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
   });
 });
 
-/** JSON texts that are no frame of anybody. */
+/** JSON texts that are not a frame of either side. */
 const NO_FRAMES: readonly (readonly [string, string])[] = [
   ['nothing', ''],
   ['no JSON', '{"type":"hello"'],
@@ -329,10 +329,10 @@ describe('frames of the schemas', () => {
     await inLanes(samples(fc.array(sound, { minLength: 1, maxLength: 6 }), 80), strangers, async (frames, as) => {
       const agent = await at('after the welcome', { as });
       for (const { value } of frames) agent.send(value as object);
-      // A session that stands answers; one that does not was told why.
+      // An open session answers; a closed one got the reason.
       await Promise.race([answers(agent).catch(() => undefined), agent.close()]);
-      expect(['it stands', '4510 refuse']).toContain(
-        agent.closed === undefined ? 'it stands' : `${agent.closed.code} ${agent.frames.at(-1)?.type}`,
+      expect(['it is open', '4510 refuse']).toContain(
+        agent.closed === undefined ? 'it is open' : `${agent.closed.code} ${agent.frames.at(-1)?.type}`,
       );
       agent.webSocket.terminate();
     });
@@ -390,7 +390,7 @@ describe('frames of the schemas', () => {
     expect(['bad_frame', 'log_violation']).toContain(agent.frames.at(-1)?.['code']);
   });
 
-  it('frames that come together with the hello are no way around the welcome', async () => {
+  it('frames that come together with the hello do not get past the welcome', async () => {
     const agent = await at('before the welcome');
     const carrier = carrierOf(agent.webSocket);
     carrier.cork();

@@ -1,4 +1,4 @@
-// What the garbage tests share: their seed, sockets that say anything, frames that are no frames, and the honest agent beside them
+// What the garbage tests share: their seed, sockets that say anything, what is not a frame, and the honest agent beside them
 // whom nothing of it may disturb. What is sent is each test's own.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
@@ -87,7 +87,7 @@ export async function knock(
     const text = (): string => Buffer.concat(said).toString('latin1');
     const timer = setTimeout(() => {
       socket.destroy();
-      reject(new Error(`the connection still stands; it said ${JSON.stringify(text())}`));
+      reject(new Error(`the connection is still open; it said ${JSON.stringify(text())}`));
     }, KNOCK_MS);
     socket.on('error', () => undefined);
     socket.on('data', (chunk: Buffer) => {
@@ -209,7 +209,7 @@ async function resourcesOf({ child }: Running): Promise<Resources> {
   return { rssBytes: Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) * 1024, fds: fds.length };
 }
 
-/** Lines of a pino log; other lines are no lines of it. */
+/** Lines of a pino log; other lines are left out. */
 export function logOf(process_: Running): Record<string, unknown>[] {
   return process_.stdout
     .split('\n')
@@ -221,7 +221,7 @@ export function logOf(process_: Running): Record<string, unknown>[] {
 /** pino's number for an error. What peers send is never one. */
 const LEVEL_ERROR = 50;
 
-/** Nothing that nobody foresaw: no error in the log, nothing on stderr, no stack anywhere. */
+/** Nothing unforeseen: no error in the log, nothing on stderr, no stack anywhere. */
 export function assertCleanLog(process_: Running): void {
   deepEqual(
     logOf(process_).filter((line) => Number(line['level']) >= LEVEL_ERROR || 'stack' in line),
@@ -263,7 +263,7 @@ export class Bystander {
     const up = Producer.events(agent, 'up', { pauseMs: 40 });
     const down = Producer.commands(central, id, 'down', { pauseMs: 40 });
     const consumer = new Consumer(agent);
-    // Warm: what every Central grows by when it begins to work is no growth by garbage.
+    // Warm: what every Central grows by when it begins to work is not growth by garbage.
     await Promise.all([up.further(200), down.further(200)]);
     return new Bystander(central, agent, id, {
       up,

@@ -308,7 +308,7 @@ describe('where agents connect', () => {
         request('POST', '/enroll', ['Content-Type: application/json', `Content-Length: ${body.length}`]),
         body,
       ]);
-      // Without what proves it, it is an asking, which this Central takes from nobody.
+      // Without what proves it, it is a request without a token, which this Central accepts from no one.
       const sent = JSON.parse(body.toString()) as object;
       const asks =
         ['token', 'tokenId', 'proof', 'pin'].every((member) => !(member in sent)) &&

@@ -34,7 +34,7 @@ let members: FleetMember[];
 let attacker: FleetMember;
 let ca: string;
 
-/** An address of loopback for each, so that what one address may do is told apart from the others. */
+/** An address of loopback for each, so that the limits of one address do not apply to the others. */
 async function enrolled(name: string, address: string): Promise<FleetMember> {
   const key = newKey();
   return {

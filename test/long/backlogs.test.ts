@@ -1,4 +1,4 @@
-// Six hundred agents come back at once, each with a backlog: Central takes it as fast as it can and no faster, and whoever has only
+// Six hundred agents come back at once, each with a backlog: Central takes it as fast as it can and no faster, and an agent that has only
 // one small event does not wait behind it.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backlogFrames, enrollMany, LoadAgent, residentBytes } from '../flow/backlogs.ts';

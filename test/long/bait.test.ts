@@ -49,7 +49,7 @@ vi.mock('../../central/admin/checked.ts', async (original) => {
     };
   return { ...module, bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
 });
-// What is measured is CPU time: nobody waits for the answer to a wrong secret (test/central/auth/wrong-attempts.test.ts).
+// What is measured is CPU time: no request waits for the answer to a wrong secret (test/central/auth/wrong-attempts.test.ts).
 vi.mock('../../central/auth/attempt-records.ts', async (original) => ({
   ...(await original<object>()),
   openWrongAttempts: () => ({ slow: async () => undefined }),

@@ -50,8 +50,8 @@ async function queuegate(central: CentralProcess, ...line: string[]): Promise<st
   return stdout;
 }
 
-/** Waits until the rotation stands so. */
-async function stands(
+/** Waits until the rotation has come so far. */
+async function reaches(
   central: CentralProcess,
   test: (stand: { trust: { acknowledgedCount: number } }) => boolean,
 ): Promise<void> {
@@ -68,7 +68,7 @@ async function stands(
 }
 
 const trusted = (central: CentralProcess): Promise<void> =>
-  stands(central, ({ trust }) => trust.acknowledgedCount === AGENTS);
+  reaches(central, ({ trust }) => trust.acknowledgedCount === AGENTS);
 
 /** All have a certificate of the authority that signs now, and stand online. */
 async function renewedUnder(central: CentralProcess, issuer: string): Promise<void> {
@@ -191,7 +191,7 @@ it(
     // And one more comes by the line that Central prints.
     await onlineAgent(cleanup, central, 'late');
     await queuegate(central, 'ca', 'rotation', 'retire');
-    await stands(central, ({ trust }) => trust.acknowledgedCount === AGENTS + 1);
+    await reaches(central, ({ trust }) => trust.acknowledgedCount === AGENTS + 1);
     for (const { up, down } of members) await Promise.all([up.further(4), down.further(4)]);
 
     // Everybody is there, as the same processes; what was accepted is there, once and in order; and nothing was recorded but the revoked agents' knocking.

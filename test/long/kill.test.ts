@@ -14,9 +14,9 @@ it(
   { timeout: 120_000 + options.kills * 6_000 },
   async () => {
     console.info(`QUEUEGATE_SEED=${options.seed} QUEUEGATE_KILLS=${options.kills}`);
-    const { faults, told, recorded, figures } = await killScenario(cleanup, options);
+    const { faults, story, recorded, figures } = await killScenario(cleanup, options);
     console.info(JSON.stringify(figures));
-    expect(faults, told).toEqual([]);
+    expect(faults, story).toEqual([]);
     expect(recorded).toEqual([]);
     expect(figures.sessions).toBeGreaterThan(options.kills / 2);
   },

@@ -171,7 +171,7 @@ describe('an agent that was offline when its certificate expired', () => {
       expect(renewed.id).toBe(before.id);
       await back.stop();
 
-      // Too late once more; this time with the hint that it was told.
+      // Too late once more; this time with the hint that it received.
       await delay(Date.parse(renewed.certificate.notAfter) - Date.now() + 100);
       await central.change({ 'agents.certificate.graceDays': 0 });
       const cut = AgentProcess.start(cleanup, agent.folders, 'late');

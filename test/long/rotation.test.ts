@@ -465,15 +465,15 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'rollback');
     // Refused until the agent has a certificate of the one that signs again: the other one's, which may just be on its way, would be
     // worth nothing.
-    let told = '';
+    let printed = '';
     await until(
       async () => {
         const { code, stderr } = await central.cli('ca', 'rotation', 'rollback');
-        told = stderr;
+        printed = stderr;
         return code === 0 || undefined;
       },
       60_000,
-      () => told,
+      () => printed,
     );
     expect(await stand(central)).toMatchObject({ phase: 'prepared' });
     await rotate(central, 'rollback');

@@ -10,7 +10,7 @@ import { lacksPeer } from '../flow/false-hosts.ts';
 import { CentralProcess, Cleanup, ROOT, run } from '../flow/processes.ts';
 import { explainedIn, faultsOf, staleIn, suitesOf, uncheckedIn, type Finding } from '../tls/findings.ts';
 
-/** What is asked of each port: all but the simulation of browsers, which judges nothing. */
+/** What is asked of each port: all but the simulation of browsers, which decides nothing. */
 const CHECKS = [
   '--protocols',
   '--std',
@@ -21,7 +21,7 @@ const CHECKS = [
   '--vulnerable',
   '--each-cipher',
 ];
-/** A suite of TLS 1.2 that is no AEAD, one without forward secrecy, and one of neither; for keys of both kinds. */
+/** A suite of TLS 1.2 that is not an AEAD, one without forward secrecy, and one of neither; for keys of both kinds. */
 const BAD_SUITES = [
   'ECDHE-ECDSA-AES128-SHA256',
   'ECDHE-RSA-AES128-SHA256',

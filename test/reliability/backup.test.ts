@@ -71,7 +71,7 @@ describe('queuegate store backup and queuegate store restore', () => {
 
     const restored = await site.central.cli('store', 'restore', file, '--yes', ...flags);
     expect([restored.code, restored.stderr]).toEqual([0, '']);
-    // The same process with another start: a consumer from before is ahead, and told so.
+    // The same process with another start: a consumer from before is ahead, and gets an error.
     expect((await site.central.rest('GET', '/status')).body.startedAt).not.toBe(running.startedAt);
     expect(site.central.process.child.pid).toBe(pid);
     expect(site.central.process.running).toBe(true);
@@ -184,7 +184,7 @@ describe('queuegate store backup and queuegate store restore', () => {
   }, 120_000);
 });
 
-/** Of a sound store, whose authority nobody can read. */
+/** Of a sound store, whose authority cannot be read. */
 async function backupThatCannotStart(): Promise<Buffer> {
   const folder = await cleanup.folder();
   const store = await openSqliteStore({ folder, deduplicationMs: 1, onFailure: (error) => console.error(error) });

@@ -51,7 +51,7 @@ class Program {
     while (!this.#isStopped) if (!(await this.#step())) await delay(20);
   }
 
-  /** False: nobody answered, or there was nothing. */
+  /** False: no answer, or there was nothing. */
   async #step(): Promise<boolean> {
     const text = await readFile(this.#file, 'utf8').catch(() => '{}');
     const { url, token } = JSON.parse(text) as { url?: string | null; token?: string };

@@ -1,5 +1,5 @@
 // A damaged store is said clearly, with file, finding and hint, before anything is served from it; and nothing is written to the
-// damaged file, so that whoever repairs it has what the disk left. For Central and for the agent, ended in order and killed (the
+// damaged file, so that a repair has what the disk left. For Central and for the agent, ended in order and killed (the
 // write-ahead log then holds what is not yet in the file).
 import { hash } from 'node:crypto';
 import { cp, lstat, readFile, truncate, writeFile } from 'node:fs/promises';
@@ -33,13 +33,13 @@ interface Folders {
   readonly agent: AgentFolders;
 }
 const made: Partial<Record<How, Folders>> = {};
-/** What lies in them of the killed: events at Central, commands that no program has taken at the agent. */
+/** What is in them of the killed: events at Central, commands that no program has taken at the agent. */
 const events: string[] = [];
 const commands: string[] = [];
 
 async function copy(folder: string, into: Cleanup): Promise<string> {
   const target = await into.folder();
-  // A socket of a process that was killed is no data.
+  // A socket of a process that was killed is not data.
   await cp(folder, target, { recursive: true, filter: async (source) => !(await lstat(source)).isSocket() });
   return target;
 }

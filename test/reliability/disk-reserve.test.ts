@@ -120,7 +120,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
       return found.some((problem) => problem.code === 'store_reserve') ? found : undefined;
     });
     expect(problems).toHaveLength(1);
-    // Whoever comes meets a store that takes nothing new; the honest agent accepts from its producers all the same.
+    // New sessions meet a store that takes nothing new; the honest agent still accepts from its producers.
     await up.further(50);
     await until(() => down.refusals.length > 0 || undefined);
     expect(down.refusals[0]).toEqual({ status: 503, type: 'urn:queuegate:error:store_reserve', retryAfter: '60' });
@@ -206,7 +206,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
         kind: 'message',
         message: message(`${number}-${i}`, { json: JSON.stringify({ text: 'x'.repeat(i % 2 === 0 ? 10 : 1_000) }) }),
       }));
-    // Forty at once: nobody looks at the disk in between. What is refused is sent again, as an agent does.
+    // Forty at once: no one looks at the disk in between. What is refused is sent again, as an agent does.
     let taken = 0;
     let refused: unknown;
     for (let before = -1; taken > before;) {

@@ -1,5 +1,5 @@
-// A peer that stands still costs only itself: one agent of twenty is stopped, and one whose programs take nothing. The others go
-// on, nothing waits on a path that they share, and nothing that was accepted for the one that stood still is lost.
+// A frozen peer costs only itself: one agent of twenty is stopped, and one whose programs take nothing. The others go
+// on, nothing waits on a path that they share, and nothing that was accepted for the frozen one is lost.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentProcess, CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import {
@@ -66,7 +66,7 @@ beforeAll(async () => {
 });
 afterAll(() => cleanup.run());
 
-describe('a peer that stands still', () => {
+describe('a frozen peer', () => {
   it('as one frozen agent of twenty under load: the nineteen go on, nothing waits on shared paths, its producer is refused, and after it thaws everything accepted arrives in order', async () => {
     const started: { name: string; agent: AgentProcess }[] = [];
     for (let i = 0; i < AGENTS; i += 1)
@@ -110,7 +110,7 @@ describe('a peer that stands still', () => {
     expect(await metric(central, 'queuegate_store_waiting')).toBeLessThanOrEqual(WAITING_OF_THE_OTHERS);
     expect(await metric(central, 'queuegate_sessions')).toBeGreaterThanOrEqual(AGENTS - 1);
 
-    // The others are done in full while it is still frozen, and then nobody waits for anything.
+    // The others are done in full while it is still frozen, and then nothing waits.
     await stopLoad(others);
     for (const other of others) await nothingLost(other);
     await until(
@@ -147,7 +147,7 @@ describe('a peer that stands still', () => {
     });
     await down.stop();
 
-    // What the agent has not acknowledged lies at Central, and everything lies in one of the two.
+    // What the agent has not acknowledged is at Central, and everything is in one of the two.
     const inbox = Number((await agent.local('GET', '/api/v1/status')).body.inbox.messageCount);
     expect(inbox).toBeGreaterThan(0);
     expect(inbox).toBeLessThanOrEqual(50);

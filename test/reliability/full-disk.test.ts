@@ -92,7 +92,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     expect({ code, signal }).toEqual({ code: 1, signal: null });
     expect(said).toContain(`Free space on the disk of ${disk} and start again`);
     expect(said).toContain('Central stopped');
-    // Its producer finds nobody there any more; what was accepted counts.
+    // Its producer no longer reaches it; what was accepted counts.
     await down.stop().catch(() => undefined);
 
     // Without room it says so again and leaves everything as it is.
@@ -169,7 +169,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     const agent = AgentProcess.start(cleanup, folders, 'a1');
     const id = String((await central.online('a1'))['id']);
     const up = Producer.events(agent, 'up', { data: DATA, pauseMs: 20 });
-    // Nobody takes them: they gather on the agent's disk.
+    // No program takes them: they gather on the agent's disk.
     const down = Producer.commands(central, id, 'down', { data: DATA });
     await Promise.all([up.further(100), down.further(100)]);
 

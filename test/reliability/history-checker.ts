@@ -3,7 +3,7 @@
 import type { Deed } from './history.ts';
 
 export type FaultKind =
-  /** Acknowledged and never delivered to one who follows the log; or a number of the log that nobody ever got. */
+  /** Acknowledged and never delivered to one who follows the log; or a number of the log that no one ever got. */
   | 'loss'
   /** The same (source, id) at two places of the receiver's log. */
   | 'duplicate'
@@ -11,7 +11,7 @@ export type FaultKind =
   | 'disorder'
   /** An acknowledgement for what was not there afterwards. */
   | 'early-ack'
-  /** Delivered, though nobody had offered it. */
+  /** Delivered, though no producer had offered it. */
   | 'stranger';
 
 export interface Fault {
@@ -69,7 +69,7 @@ class LogChecker {
   readonly #report: Report;
   /** Producer and place in its order, by message. */
   readonly #offers = new Map<string, { readonly producer: string; readonly place: number }>();
-  /** The number that was acknowledged first, by message; null: never told. */
+  /** The number that was acknowledged first, by message; null: never reported. */
   readonly #acknowledged = new Map<string, number | null>();
   readonly #byNumber = new Map<number, string>();
   readonly #byCursor = new Map<number, string>();
@@ -81,13 +81,13 @@ class LogChecker {
     this.#report = report;
   }
 
-  /** Messages that somebody was told are on disk. */
+  /** Messages whose producer got an acknowledgement. */
   get acknowledged(): Iterable<string> {
     return this.#acknowledged.keys();
   }
 
   offered({ message, producer }: Of<'offered'>): void {
-    // A second offer is the same message: its first one says where it stands in the producer's order.
+    // A second offer is the same message: its first one says where it is in the producer's order.
     if (!this.#offers.has(message)) this.#offers.set(message, { producer, place: this.#offers.size });
   }
 
@@ -108,14 +108,14 @@ class LogChecker {
 
   received({ message, cursor, number }: Of<'received'>): void {
     if (!this.#offers.has(message))
-      this.#report('stranger', this.#log, message, `was delivered at cursor ${cursor}, and nobody had offered it`);
+      this.#report('stranger', this.#log, message, `was delivered at cursor ${cursor}, and no producer had offered it`);
     const there = this.#byCursor.get(cursor);
     if (there !== undefined && there !== message) {
       this.#report(
         'early-ack',
         this.#log,
         message,
-        `stands at cursor ${cursor}, where a consumer had already been given ${there}`,
+        `is at cursor ${cursor}, where a consumer had already received ${there}`,
       );
       return;
     }
@@ -123,20 +123,20 @@ class LogChecker {
     const place = this.#places.get(message);
     if (place === undefined) this.#places.set(message, { cursor, number });
     else if (place.cursor !== cursor)
-      this.#report('duplicate', this.#log, message, `stands at cursor ${place.cursor} and at cursor ${cursor}`);
+      this.#report('duplicate', this.#log, message, `is at cursor ${place.cursor} and at cursor ${cursor}`);
     if (number !== null) this.#take(message, number);
   }
 
-  /** In the order of the cursors: numbers without gaps where they are told, and each producer's own order. */
+  /** In the order of the cursors: numbers without gaps where they are known, and each producer's own order. */
   checkOrder(): void {
     const entries = Array.from(this.#places, ([message, { cursor, number }]) => ({
       message,
       cursor,
-      told: number,
+      reported: number,
       number: number ?? this.#acknowledged.get(message) ?? null,
     })).toSorted((a, b) => a.cursor - b.cursor);
     const lastOf = new Map<string, number>();
-    let [highest, told] = [0, 0];
+    let [highest, reported] = [0, 0];
     for (const entry of entries) {
       if (entry.number !== null) {
         if (entry.number <= highest)
@@ -144,19 +144,19 @@ class LogChecker {
             'disorder',
             this.#log,
             entry.message,
-            `has number ${entry.number} and stands behind number ${highest}`,
+            `has number ${entry.number} and is behind number ${highest}`,
           );
         highest = Math.max(highest, entry.number);
       }
-      if (entry.told !== null) {
-        if (entry.told > told + 1)
+      if (entry.reported !== null) {
+        if (entry.reported > reported + 1)
           this.#report(
             'loss',
             this.#log,
-            this.#byNumber.get(told + 1) ?? entry.message,
-            `numbers ${told + 1} to ${entry.told - 1} are missing before cursor ${entry.cursor}`,
+            this.#byNumber.get(reported + 1) ?? entry.message,
+            `numbers ${reported + 1} to ${entry.reported - 1} are missing before cursor ${entry.cursor}`,
           );
-        told = Math.max(told, entry.told);
+        reported = Math.max(reported, entry.reported);
       }
       const offer = this.#offers.get(entry.message);
       if (offer === undefined) continue;
@@ -166,7 +166,7 @@ class LogChecker {
           'disorder',
           this.#log,
           entry.message,
-          `stands at cursor ${entry.cursor}, behind what ${offer.producer} offered later`,
+          `is at cursor ${entry.cursor}, behind what ${offer.producer} offered later`,
         );
       lastOf.set(offer.producer, Math.max(last, offer.place));
     }

@@ -166,7 +166,7 @@ export const BREACHES: readonly Breach[] = [
     },
   },
   {
-    name: 'a number of the log that nobody was told of is skipped',
+    name: 'a number of the log is skipped without a report',
     kind: 'loss',
     commit(history, place) {
       // The first of a log: others stand behind it.
@@ -184,7 +184,7 @@ export const BREACHES: readonly Breach[] = [
     },
   },
   {
-    name: 'a message stands twice in the log',
+    name: 'a message is twice in the log',
     kind: 'duplicate',
     commit(history, place) {
       const twice = pick(receivedIn(history), place);
@@ -244,7 +244,7 @@ export const BREACHES: readonly Breach[] = [
     },
   },
   {
-    name: 'what was acknowledged to a producer is stored anew',
+    name: 'what was acknowledged to a producer is stored again',
     kind: 'early-ack',
     commit(history, place) {
       const gone = pick(acceptedIn(history), place);
@@ -293,7 +293,7 @@ export const BREACHES: readonly Breach[] = [
     },
   },
   {
-    name: 'a message is delivered that nobody offered',
+    name: 'a message is delivered that no producer offered',
     kind: 'stranger',
     commit(history, place) {
       const model = pick(receivedIn(history), place);

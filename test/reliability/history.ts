@@ -3,7 +3,7 @@
 
 /**
  * One deed. A `log` is one direction of one agent ("up branch-1"); a `message` is its (source, id) in one text.
- * Positions: `number` is what the sender's side told (its number in the log), `cursor` what the receiver's side told.
+ * Positions: `number` is the position in the sender's log, `cursor` the one in the receiver's.
  */
 export type Deed =
   /** A producer is about to ask for it. Again for the same message when an answer did not come. */
@@ -19,7 +19,7 @@ export type Deed =
     }
   /** A consumer will read this log to its end; what it never receives is lost. */
   | { readonly deed: 'follows'; readonly consumer: string; readonly log: string }
-  /** A consumer was given it. Again at the same cursor until its acknowledgement was seen. `number` is null where it is not told. */
+  /** A consumer was given it. Again at the same cursor until its acknowledgement was seen. `number` is null where it is not known. */
   | {
       readonly deed: 'received';
       readonly consumer: string;
@@ -30,7 +30,7 @@ export type Deed =
     }
   /** The consumer's acknowledgement through this cursor was answered (for a reader of cursors: it keeps the cursor). */
   | { readonly deed: 'settled'; readonly consumer: string; readonly through: number }
-  /** A process was killed. Says nothing about any log; it stands in the story of a fault. */
+  /** A process was killed. Says nothing about any log; it is in the story of a fault. */
   | { readonly deed: 'killed'; readonly process: string };
 
 export class History {
@@ -60,7 +60,7 @@ export function messageName(source: string, id: string): string {
   return `${source.length}:${source} ${id}`;
 }
 
-/** What happened to one message, and the kills in between, one deed a line: for whoever has to find out why. */
+/** What happened to one message, and the kills in between, one deed a line, to find out why. */
 export function storyOf(deeds: readonly Deed[], message: string): string {
   const about = deeds
     .map((deed, at) => ({ deed, at }))
@@ -72,7 +72,7 @@ export function storyOf(deeds: readonly Deed[], message: string): string {
       continue;
     const text = JSON.stringify(deed);
     const before = lines.at(-1);
-    // A producer that finds nobody offers again and again.
+    // A producer that reaches no one offers again and again.
     if (before?.text === text) before.times += 1;
     else lines.push({ text, at, times: 1 });
   }

@@ -119,7 +119,7 @@ class Site {
     return (await this.central.rest('GET', '/incidents')).body.items;
   }
 
-  /** Whoever has one root only verifies what Central shows: each root of the bundle, before a switch the old one. */
+  /** A client that has one root only verifies what Central shows: each root of the bundle, before a switch the old one. */
   async shownToEachRoot(): Promise<void> {
     const pem = String((await this.central.rest('GET', '/ca/trust-bundle.pem')).body);
     const roots = pem.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? [];

@@ -15,9 +15,9 @@ describe('kill -9 at random instants while both directions are loaded', () => {
     'loses nothing that was acknowledged, doubles nothing, and keeps the order',
     async () => {
       console.info(`QUEUEGATE_SEED=${options.seed} QUEUEGATE_KILLS=${options.kills}`);
-      const { faults, told, recorded, figures } = await killScenario(cleanup, options);
+      const { faults, story, recorded, figures } = await killScenario(cleanup, options);
       console.info(JSON.stringify(figures));
-      expect(faults, told).toEqual([]);
+      expect(faults, story).toEqual([]);
       expect(recorded).toEqual([]);
       // The load was there when the kills came.
       expect(figures.messagesUp).toBeGreaterThan(options.kills * 10);

@@ -1,5 +1,5 @@
 // The scenario of kill -9: a Central and several agents as processes, both directions loaded, one process after the other killed at
-// instants that a seed decides. Afterwards everything comes to rest, and the checker judges what all programs wrote down.
+// instants that a seed decides. Afterwards everything comes to rest, and the checker checks what all programs recorded.
 import { readFile, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -30,7 +30,7 @@ export interface KillOptions {
 export interface KillOutcome {
   readonly faults: readonly Fault[];
   /** How many of each kind, and the first with its story; for people. */
-  readonly told: string;
+  readonly story: string;
   /** What Central and agents recorded: nothing but kills happened, so there must be nothing. */
   readonly recorded: readonly unknown[];
   readonly figures: {
@@ -78,7 +78,7 @@ class Victim {
     cleanup.add(() => this.#running.stop());
   }
 
-  /** Nobody but the scenario may end it. */
+  /** Only the scenario may end it. */
   assertRunning(): void {
     const { running, stdout, stderr } = this.#running;
     if (!running) throw new Error(`${this.name} ended by itself:\n${stdout}\n${stderr}`);
@@ -177,7 +177,7 @@ export async function killScenario(cleanup: Cleanup, options: KillOptions): Prom
   const { body } = (await request(door, 'GET', '/api/v1/agents')) ?? {};
   return {
     faults,
-    told: tell(faults, history),
+    story: tell(faults, history),
     recorded: await recorded(door, branches),
     figures: {
       seed,

@@ -1,5 +1,5 @@
 // A line of the tests' own between agents and Central: TCP, understanding nothing of what it carries. It can stall, lose, cut,
-// delay and trickle, in both directions or in one. What it is told holds for the lines that stand and, unless said otherwise,
+// delay and trickle, in both directions or in one. An order holds for the open lines and, unless said otherwise,
 // for those that come.
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -184,7 +184,7 @@ export class LineProxy {
     });
   }
 
-  /** Cuts every line that stands, with whatever is on its way (a reset to both ends). */
+  /** Cuts every open line, with whatever is on its way (a reset to both ends). */
   cut(): void {
     for (const { client, server } of this.#lines) {
       client.resetAndDestroy();

@@ -215,7 +215,7 @@ describe.concurrent('a bad line', () => {
       await until(
         () => centralLog(since).find((line) => line['agent'] === id && line['msg'] === 'agent offline'),
         30_000,
-        () => 'the session still stands',
+        () => 'the session is still open',
       ),
     ).toMatchObject({ reason: 'slow_peer' });
     clearInterval(pings);

@@ -12,7 +12,7 @@ import { readTrace, toldTooEarly, type Promised } from './trace-reader.ts';
 import { canTrace, missing, Tracer } from './tracer.ts';
 import { enrolledFolders } from './traffic.ts';
 
-/** The harness starts the programs of the tree that it lies in. */
+/** The harness starts the programs of the tree that it is in. */
 type Harness = typeof processes;
 
 /** Whole pages of the log, bytes as bytes, with what each descriptor stands for. */
@@ -61,12 +61,12 @@ async function traceCentral({ CentralProcess }: Harness): Promise<string[]> {
       items: [{ specversion: '1.0', id: `event-${n}`, source: '/raw', type: 'tick' }],
     });
     await until(() => agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === n) || undefined);
-    promises.push({ written: `event-${n}`, told: `{"type":"ack","through":${n},"crc32":` });
+    promises.push({ written: `event-${n}`, reported: `{"type":"ack","through":${n},"crc32":` });
     expect((await central.rest('POST', `/agents/${id}/commands`, { id: `command-${n}`, type: 'tick' })).status).toBe(
       202,
     );
-    // To whoever it is told first: the producer with its 202, or the agent with the message itself.
-    promises.push({ written: `command-${n}`, told: `"command-${n}"` });
+    // The first of both counts: the producer's 202, or the message itself at the agent.
+    promises.push({ written: `command-${n}`, reported: `"command-${n}"` });
   }
   await tracer.detach();
   return toldTooEarly(readTrace(await tracer.text()), promises);
@@ -86,18 +86,18 @@ async function traceAgent({ CentralProcess, AgentProcess }: Harness): Promise<st
   const promises: Promised[] = [];
   for (const n of numbers) {
     expect((await agent.local('POST', '/api/v1/events', { id: `event-${n}`, type: 'tick' })).status).toBe(202);
-    promises.push({ written: `event-${n}`, told: `"event-${n}"` });
+    promises.push({ written: `event-${n}`, reported: `"event-${n}"` });
     await central.rest('POST', `/agents/${String(id)}/commands`, { id: `command-${n}`, type: 'tick' });
     await until(async () =>
       (await central.rest('GET', `/agents/${String(id)}`)).body.logs.down.messageCount === 0 ? true : undefined,
     );
-    promises.push({ written: `command-${n}`, told: `{"type":"ack","through":${n},"crc32":` });
+    promises.push({ written: `command-${n}`, reported: `{"type":"ack","through":${n},"crc32":` });
   }
   await tracer.detach();
   return toldTooEarly(readTrace(await tracer.text()), promises);
 }
 
-const early = (what: string): unknown => expect.stringMatching(new RegExp(`told before ${what}-\\d was synced`));
+const early = (what: string): unknown => expect.stringMatching(new RegExp(`reported before ${what}-\\d was synced`));
 
 describe.skipIf(missing('strace and the right to trace', canTrace()))('what is on disk', () => {
   it('at Central: every acknowledgement and every 202 leaves behind a sync of the log that holds its message', async () => {
@@ -121,31 +121,31 @@ describe('the reading of a trace', () => {
     `7 ${text.replaceAll(/"([^"]*)"/g, (_, plain: string) => `"${Array.from(Buffer.from(plain), (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}"`)}`;
   const write = line('pwrite64(21</d/central.db-wal>, "..m1..", 4096, 0) = 4096');
   const sync = line('fdatasync(21</d/central.db-wal>) = 0');
-  const told = line('write(25<socket:[9]>, "ack 1", 5) = 5');
-  const promise = [{ written: 'm1', told: 'ack 1' }];
+  const reported = line('write(25<socket:[9]>, "ack 1", 5) = 5');
+  const promise = [{ written: 'm1', reported: 'ack 1' }];
 
   it.each([
-    ['a sync between write and word', [write, sync, told], []],
+    ['a sync between write and word', [write, sync, reported], []],
     [
       'a sync that another thread begins and ends in between',
-      [write, '8 fdatasync(21</d/central.db-wal> <unfinished ...>', '8 <... fdatasync resumed>) = 0', told],
+      [write, '8 fdatasync(21</d/central.db-wal> <unfinished ...>', '8 <... fdatasync resumed>) = 0', reported],
       [],
     ],
-    ['no sync', [write, told], ['ack 1: told before m1 was synced']],
-    ['a sync before the write', [sync, write, told], ['ack 1: told before m1 was synced']],
+    ['no sync', [write, reported], ['ack 1: reported before m1 was synced']],
+    ['a sync before the write', [sync, write, reported], ['ack 1: reported before m1 was synced']],
     [
       'a sync that ends behind the word',
-      [write, '8 fdatasync(21</d/central.db-wal> <unfinished ...>', told, '8 <... fdatasync resumed>) = 0'],
-      ['ack 1: told before m1 was synced'],
+      [write, '8 fdatasync(21</d/central.db-wal> <unfinished ...>', reported, '8 <... fdatasync resumed>) = 0'],
+      ['ack 1: reported before m1 was synced'],
     ],
     [
       'a sync of another file',
-      [write, line('fdatasync(22</d/other.db-wal-old>) = 0'), told],
-      ['ack 1: told before m1 was synced'],
+      [write, line('fdatasync(22</d/other.db-wal-old>) = 0'), reported],
+      ['ack 1: reported before m1 was synced'],
     ],
-    ['a word before the write', [told, write, sync], ['ack 1: told before m1 was written']],
-    ['no word', [write, sync], ['ack 1: never told']],
-  ])('judges %s', (_, lines, found) => {
+    ['a word before the write', [reported, write, sync], ['ack 1: reported before m1 was written']],
+    ['no word', [write, sync], ['ack 1: never reported']],
+  ])('checks %s', (_, lines, found) => {
     expect(toldTooEarly(readTrace(lines.join('\n')), promise)).toEqual(found);
   });
 });

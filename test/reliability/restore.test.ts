@@ -43,7 +43,7 @@ describe("Central's data folder from yesterday", () => {
     await bringBack();
     await site.startCentral();
 
-    // Before the agent is back: a consumer from before is ahead of everything, and told so.
+    // Before the agent is back: a consumer from before is ahead of everything, and gets an error.
     expect(await site.central.rest('GET', `/events?after=${page.next}`)).toMatchObject({
       status: 410,
       body: { type: 'urn:queuegate:error:cursor_ahead' },

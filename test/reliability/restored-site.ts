@@ -56,7 +56,7 @@ export class Site {
     await this.agent.process.printed(/queue agent started/);
   }
 
-  /** Waits for its session. A Central that ended told it to come back later: a change of its configuration makes it dial at once. */
+  /** Waits for its session. A Central that ended asked it to reconnect later: a change of its configuration makes it dial at once. */
   async online(): Promise<void> {
     await until(async () => {
       if ((await this.central.agent(NAME))?.['state'] === 'online') return true;

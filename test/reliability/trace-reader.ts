@@ -1,4 +1,4 @@
-// Reads what strace wrote down (-f -y -xx) and finds what was told to a peer before it was on disk. Order in the trace is order
+// Reads what strace wrote down (-f -y -xx) and finds what a peer got before it was on disk. Order in the trace is order
 // in time wherever one call follows from another: strace lets a thread go on only after it has written its line.
 
 interface Call {
@@ -49,10 +49,10 @@ export interface Promised {
   /** Stands in the log with the message and nowhere else. */
   readonly written: string;
   /** The first text with these words on a socket is the promise. */
-  readonly told: string;
+  readonly reported: string;
 }
 
-/** One line for each promise that was told without a sync of the log behind the write of its message, or that was never seen. */
+/** One line for each promise that was sent without a sync of the log behind the write of its message, or that was never seen. */
 export function toldTooEarly(calls: readonly Call[], promises: readonly Promised[]): string[] {
   const logWrites = calls.filter(({ name, target }) => name === 'pwrite64' && target.endsWith('.db-wal'));
   const syncs = calls.filter(
@@ -61,17 +61,17 @@ export function toldTooEarly(calls: readonly Call[], promises: readonly Promised
   const sent = calls
     .filter(({ target }) => target.startsWith('socket:') || target.startsWith('TCP'))
     .map(({ begun, data }) => ({ begun, text: data + unmasked(data) }));
-  return promises.flatMap(({ written, told }) => {
-    const promise = sent.find(({ text }) => text.includes(told));
-    if (promise === undefined) return [`${told}: never told`];
+  return promises.flatMap(({ written, reported }) => {
+    const promise = sent.find(({ text }) => text.includes(reported));
+    if (promise === undefined) return [`${reported}: never reported`];
     const write = logWrites.findLast(({ data, begun }) => data.includes(written) && begun < promise.begun);
-    if (write === undefined) return [`${told}: told before ${written} was written`];
+    if (write === undefined) return [`${reported}: reported before ${written} was written`];
     const synced = syncs.some(({ begun, ended }) => begun > write.ended && ended < promise.begun);
-    return synced ? [] : [`${told}: told before ${written} was synced`];
+    return synced ? [] : [`${reported}: reported before ${written} was synced`];
   });
 }
 
-/** The strings of a call, without what stands between them. */
+/** The strings of a call, without what is between them. */
 function stringsOf(rest: string): string {
   return Array.from(rest.matchAll(/"((?:\\x[0-9a-f]{2})*)"/g), ([, hex = '']) => bytesOf(hex)).join('');
 }
@@ -80,7 +80,7 @@ function bytesOf(text: string): string {
   return text.replaceAll(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** What the frames of a WebSocket client say (RFC 6455 section 5.3: they are masked). Empty when this is no such frame. */
+/** What the frames of a WebSocket client say (RFC 6455 section 5.3: they are masked). Empty when this is not such a frame. */
 function unmasked(data: string): string {
   const bytes = Buffer.from(data, 'latin1');
   let text = '';

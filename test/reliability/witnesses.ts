@@ -18,7 +18,7 @@ export interface Reply {
 
 /** Longer than any long poll below: what has not answered by then never will. */
 const REQUEST_MS = 20_000;
-/** Between tries while nobody answers. */
+/** Between tries while no one answers. */
 const RETRY_MS = 25;
 
 /** One request; undefined when no answer came. */
@@ -35,7 +35,7 @@ export async function request(door: Door, method: string, path: string, body?: u
     });
     return { status: answer.status, body: await answer.json() };
   } catch {
-    // Refused, cut or timed out: for a program it is all the same, nobody knows what became of the request.
+    // Refused, cut or timed out: for a program they are the same: the outcome of the request is unknown.
     return undefined;
   }
 }
@@ -71,14 +71,14 @@ export class Producer {
   #next = 0;
   #recent: Offer[] = [];
   accepted = 0;
-  /** Requests that nobody answered. */
+  /** Requests without an answer. */
   unanswered = 0;
 
   constructor(options: ProducerOptions) {
     this.#options = options;
     this.#source = `/programs/${options.name}`;
     this.#done = this.#run();
-    // Whoever stops it hears of it.
+    // The caller of stop learns of it.
     this.#done.catch(() => undefined);
   }
 
@@ -128,8 +128,8 @@ export class Producer {
         offers.map(({ json }) => json),
       );
       if (reply?.status === 202) {
-        const told = reply.body.items as { id: string; outcome: 'stored' | 'duplicate'; number: number | null }[];
-        for (const { id, outcome, number } of told)
+        const answered = reply.body.items as { id: string; outcome: 'stored' | 'duplicate'; number: number | null }[];
+        for (const { id, outcome, number } of answered)
           this.#write({ deed: 'accepted', message: this.#options.history.nameOf(this.#source, id), outcome, number });
         this.accepted += batch.length;
         return;

@@ -1,4 +1,4 @@
-// The judge of testssl's findings: what it lets pass, and what not.
+// The check of testssl's findings: what it accepts, and what not.
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { explainedIn, faultsOf, staleIn, suitesOf, type Finding } from './findings.ts';

@@ -1,5 +1,5 @@
 // Checks what testssl found: what is worse than LOW has to be, with its reason, in the table of docs/SECURITY.md, and
-// what stands there has to be found still. It runs nothing.
+// what is listed there must still be found. It runs nothing.
 
 /** As testssl writes them with --jsonfile. */
 export interface Finding {
@@ -9,7 +9,7 @@ export interface Finding {
   readonly finding: string;
 }
 
-/** One row of the table: why a finding stands. */
+/** One row of the table: why a finding is accepted. */
 export interface Explained {
   readonly id: string;
   readonly finding: string;
@@ -73,10 +73,10 @@ const PROTOCOLS: Readonly<Record<string, RegExp>> = {
 const GOOD_SUITE =
   /^TLS_(AES_(128_GCM_SHA256|256_GCM_SHA384)|CHACHA20_POLY1305_SHA256|ECDHE_(ECDSA|RSA)_WITH_(AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256))$/;
 
-/** The rows of the table under "## What testssl finds" that name a finding: | `id` | finding | why it is accepted |. */
+/** The rows of the table under "## Findings of testssl" that name a finding: | `id` | finding | why it is accepted |. */
 export function explainedIn(markdown: string): Explained[] {
   const section = markdown.split(/^## /m).find((part) => part.startsWith('What testssl finds\n'));
-  if (section === undefined) throw new Error('there is no section "What testssl finds"');
+  if (section === undefined) throw new Error('there is no section "Findings of testssl"');
   return Array.from(
     section.matchAll(/^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$/gm),
     ([, id = '', finding = '', reason = '']) => ({ id, finding: finding.trim(), reason: reason.trim() }),

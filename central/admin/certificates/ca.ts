@@ -82,7 +82,7 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
   });
 }
 
-/** Member by member: the private key stands beside them. */
+/** Member by member: the private key is beside them. */
 function generationJson(generation: Pick<Generation, 'id' | 'chain' | 'origin'>) {
   const { id, chain, origin } = generation;
   const [certificate] = chain;

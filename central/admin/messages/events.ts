@@ -84,7 +84,7 @@ export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics 
 
     const [ended, gone] = [new AbortController(), new AbortController()];
     const timer = setTimeout(() => ended.abort(), waitSeconds * 1000);
-    // `close` before the answer is written: the client is gone, nobody waits any more.
+    // `close` before the answer is written: the client is gone, and no one waits any longer.
     reply.raw.once('close', () => {
       ended.abort();
       gone.abort();

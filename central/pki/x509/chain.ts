@@ -104,7 +104,7 @@ export function chainFaults(
     const name = `"${subjectLine(certificate)}"`;
     const weak = keyFault(certificate.publicKey);
     if (weak !== undefined) faults.push({ fault: 'key_weak', text: `${name} is too weak: ${weak}` });
-    // Nobody checks the signature of a root: it is trusted because it is known.
+    // The signature of a root is not checked: it is trusted because it is known.
     const algorithm = certificate.signatureAlgorithm ?? 'an unknown algorithm';
     if (!isSelfSigned(certificate) && !/sha-?(224|256|384|512)|RSASSA-PSS/i.test(algorithm))
       faults.push({ fault: 'signature_weak', text: `${name} is signed with ${algorithm}; allowed is SHA-2` });

@@ -260,7 +260,7 @@ describe('an agent that dials', () => {
     expect(received).toBe(0);
   });
 
-  it('names a port that does not speak TLS, one that does, and something that is no Central', async () => {
+  it('names a port that does not speak TLS, one that does, and something that is not Central', async () => {
     const plain = createServer((_request, response) => response.writeHead(404).end('nothing here'));
     plain.listen(0, '127.0.0.1');
     await once(plain, 'listening');

@@ -73,7 +73,7 @@ describe('the report of consumers', () => {
     await tick();
     expect(counts()).toEqual([0, 100]);
     expect(timers.size).toBe(0);
-    // After a quiet time a change is told at once.
+    // After a quiet time a change is reported at once.
     set(7);
     await nextTurn();
     expect(counts()).toEqual([0, 100, 7]);

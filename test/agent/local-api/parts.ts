@@ -125,7 +125,7 @@ export class Line {
   constructor(to: number | string, sent = '') {
     this.socket = typeof to === 'number' ? connect(to, '127.0.0.1') : connect(to);
     this.socket.on('data', (chunk: Buffer) => (this.received += chunk.toString()));
-    // Whoever is thrown out sees a reset at times.
+    // A client that is thrown out sometimes sees a reset.
     this.socket.on('error', () => undefined);
     this.closed = new Promise((resolve) => this.socket.once('close', () => resolve()));
     if (sent !== '') this.socket.write(sent);

@@ -51,7 +51,7 @@ async function start(change: Partial<LocalApiPorts> = {}, given: Given = {}) {
 }
 
 describe('the local API', () => {
-  it('refuses a missing and a wrong token, and says where the right one lies', async () => {
+  it('refuses a missing and a wrong token, and says where the right one is', async () => {
     const { call, token, posted } = await start();
     for (const authorization of [
       '',
@@ -106,7 +106,7 @@ describe('the local API', () => {
     expect(posted).toEqual([]);
   });
 
-  it('refuses what is no JSON, an empty batch, a body that is too large, an unknown path and a bad query', async () => {
+  it('refuses what is not JSON, an empty batch, a body that is too large, an unknown path and a bad query', async () => {
     const { call } = await start();
     expect(await call('POST', '/api/v1/events', 'hello')).toMatchObject({ status: 400 });
     expect(await call('POST', '/api/v1/events', '[]')).toMatchObject({ status: 400 });

@@ -90,7 +90,7 @@ describe('a token', () => {
       /^HTTP\/1\.1 200 [^]*"cursor":5,"deliveredCursor":7,"waitingCount":2/,
     );
     expect((await ask(port, 'GET /api/v1/consumers/display', printer)).text).toMatch(/ 403 [^]*local_owner_only/);
-    expect((await ask(socket, 'GET /api/v1/consumers/nobody')).text).toMatch(/ 404 [^]*local_consumer_unknown/);
+    expect((await ask(socket, 'GET /api/v1/consumers/no-such')).text).toMatch(/ 404 [^]*local_consumer_unknown/);
     expect((await ask(port, 'POST /api/v1/consumers/printer/rotate-token', printer)).status).toBe(403);
   });
 
@@ -105,7 +105,7 @@ describe('a token', () => {
     expect(after).not.toBe(before);
     for (const one of [before, after, token, await tokenOf('display')])
       expect((await ask(port, 'GET /api/v1/status', bearer(one))).status).toBe(200);
-    await expect(rotateToken(dataFolder, 'nobody')).rejects.toMatchObject({ code: 'local_call_refused' });
+    await expect(rotateToken(dataFolder, 'no-such')).rejects.toMatchObject({ code: 'local_call_refused' });
     expect(await listConsumers(dataFolder)).toMatchObject({
       kind: 'done',
       found: { items: [{ name: 'default' }, { name: 'printer' }, { name: 'display' }] },
@@ -159,7 +159,7 @@ describe('the token file of a consumer', () => {
     expect(own.token).not.toBe(token);
   });
 
-  it.runIf(isRoot)('with a group can be read by its members, and by nobody else', async () => {
+  it.runIf(isRoot)('with a group can be read by its members, and by no other account', async () => {
     const consumersFolder = join(await temporaryFolder(), 'tokens');
     await chmod(join(consumersFolder, '..'), 0o755);
     await mkdir(consumersFolder, { mode: 0o711 });

@@ -77,9 +77,9 @@ async function issue(
 function agent(more: { freshKey?: boolean; trusted?: string[]; onNow?: () => void } = {}) {
   const timers: { at: number; run: () => void }[] = [];
   const sent: AgentControl[] = [];
-  const told: { level: string; facts: Record<string, unknown>; text: string }[] = [];
+  const logged: { level: string; facts: Record<string, unknown>; text: string }[] = [];
   const note = (level: string) => (facts: object, text: string) =>
-    void told.push({ level, facts: facts as Record<string, unknown>, text });
+    void logged.push({ level, facts: facts as Record<string, unknown>, text });
   const keys: AgentKey[] = [];
   let [cameBack, written] = [0, 0];
   const renewal = new Renewal({
@@ -105,7 +105,7 @@ function agent(more: { freshKey?: boolean; trusted?: string[]; onNow?: () => voi
   return {
     renewal,
     sent,
-    told,
+    logged,
     keys,
     timers,
     settled,
@@ -150,7 +150,7 @@ const certificateNow = async (): Promise<X509Certificate> =>
   new X509Certificate((await loadCredentials(folder))?.identity.certificate ?? '');
 
 describe('the time of a renewal', () => {
-  it('lies between 45 and 55 per cent of the life, and is the same at each look', async () => {
+  it('is between 45 and 55 percent of the lifetime, and is the same at each look', async () => {
     const times = await Promise.all(Array.from({ length: 40 }, async () => new X509Certificate(await issue(first))));
     const shares = times.map((one) => {
       const { from, to } = validityOf(one);
@@ -225,7 +225,7 @@ describe('a renewal', () => {
       undefined,
     ]);
     expect((await readdir(folder)).toSorted()).toEqual(['agent-key.pem', 'identity.json']);
-    expect(one.told.filter(({ level }) => level === 'warn')).toEqual([]);
+    expect(one.logged.filter(({ level }) => level === 'warn')).toEqual([]);
     // The answer, and the first welcome.
     expect(one.written()).toBe(2);
   });
@@ -249,7 +249,7 @@ describe('a renewal', () => {
     await one.online();
     const { publicKey } = await one.asked();
     await one.pass(30_000);
-    expect(one.told.map(({ facts }) => facts['code'])).toEqual(['no_answer']);
+    expect(one.logged.map(({ facts }) => facts['code'])).toEqual(['no_answer']);
     await one.pass(90_000);
     expect(one.sent).toHaveLength(2);
     const another = agent({ freshKey: false });
@@ -284,7 +284,7 @@ describe('a renewal', () => {
     }
     expect(waits.slice(0, 4)).toEqual([1.25, 2.5, 5, 10]);
     expect(waits.at(-1)).toBe(450);
-    expect(one.told.filter(({ level }) => level === 'warn').map(({ text }) => text)).toEqual([
+    expect(one.logged.filter(({ level }) => level === 'warn').map(({ text }) => text)).toEqual([
       'Central refused to renew the certificate: No. Wait.',
     ]);
   });
@@ -316,7 +316,7 @@ describe('a renewal', () => {
       const one = agent();
       await one.online();
       await one.hears({ type: 'renewed', pem: await answer(await one.asked()) });
-      expect(one.told.at(-1), found).toMatchObject({
+      expect(one.logged.at(-1), found).toMatchObject({
         level: 'warn',
         facts: { code: 'renewal_unfit' },
         text: expect.stringContaining(found),
@@ -332,7 +332,7 @@ describe('a renewal', () => {
 });
 
 describe('a power cut', () => {
-  /** What Central takes at each step, and what lies on disk then. */
+  /** What Central takes at each step, and what is on disk then. */
   it('at any step leaves a key that Central takes, and the next start goes on from there', async () => {
     const steps: { name: string; folder: string; taken: string[] }[] = [];
     const cut = async (name: string, ...taken: AgentKey[]): Promise<void> => {
@@ -343,7 +343,7 @@ describe('a power cut', () => {
     await cut('before anything', first);
     const next = await loadOrCreateNextKey(folder);
     await cut('the fresh key is on disk', first);
-    await cut('Central has the request, and nobody has the answer', first, next);
+    await cut('Central has the request, and no one has the answer', first, next);
     const identity = (await loadCredentials(folder))?.identity;
     if (identity === undefined) throw new Error('no identity');
     const certificate = await issue(next);

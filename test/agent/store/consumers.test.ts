@@ -68,7 +68,7 @@ describe('consumers of the inbox', () => {
     expect(await waiting()).toEqual({ default: 1, printer: 2, display: 0 });
     expect(await take('printer')).toEqual(['p1', 'p2']);
     expect(await store.inbox.depth()).toMatchObject({ messages: 3 });
-    await expect(store.inbox.take('nobody', 1)).rejects.toMatchObject({ code: 'local_consumer_unknown' });
+    await expect(store.inbox.take('no-such', 1)).rejects.toMatchObject({ code: 'local_consumer_unknown' });
   });
 
   it('cannot acknowledge beyond what was delivered to them, nor the command of another one; after a restart they can what was delivered before', async () => {

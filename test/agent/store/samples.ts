@@ -4,7 +4,7 @@ import type { Item, Message } from '../../../shared/delivery/message.ts';
 
 export const DAY = 86_400_000;
 
-/** A clock that stands until it is set. */
+/** A clock that moves only when it is set. */
 export class Clock {
   time = 1_790_000_000_000;
   readonly now = (): number => this.time;

@@ -140,7 +140,7 @@ describe('an agent that learns what to trust', () => {
     shown.now = [old.certificate];
     expect(await given(next)).toMatchObject({ type: 'trust-refused', code: 'trust_would_cut_off' });
     expect(await there()).toContain(old.thumbprint);
-    // The connection that stands is older than what Central shows.
+    // The open connection is older than what Central shows.
     shown.now = [next.certificate];
     expect(await given(next)).toEqual(trusted(next));
     expect(await there()).not.toContain(old.thumbprint);
@@ -170,7 +170,7 @@ describe('an agent that learns what to trust', () => {
     ).toMatchObject({ code: 'trust_unreadable' });
     writeFileSync(folder.path('trust.json'), '{"given":7}');
     expect(await given(next)).toMatchObject({ code: 'trust_record_damaged' });
-    writeFileSync(folder.path('trust.json'), '{"given":[]}');
+    writeFileSync(folder.path('trust.json'), '{"thumbprints":[]}');
     expect(await given(next)).toEqual(trusted(next));
   });
 
@@ -182,7 +182,7 @@ describe('an agent that learns what to trust', () => {
     const umask = process.umask(0);
     const open = setUp({ secure: false });
     await open.given(open.root()).finally(() => process.umask(umask));
-    // Whoever may write to the folder says whom the agent trusts.
+    // An account that may write to the folder decides whom the agent trusts.
     expect([statSync(dirname(open.truststore)).mode & 0o777, statSync(open.truststore).mode & 0o777]).toEqual([
       0o755, 0o644,
     ]);
@@ -193,7 +193,7 @@ describe('an agent that learns what to trust', () => {
     expect(await secure.given(secure.root())).toMatchObject({ code: 'truststore_type_unknown' });
   });
 
-  it('of several frames at once follows the newest, and answers no session but the one that stands', async () => {
+  it('of several frames at once follows the newest, and answers only the open session', async () => {
     const { root, byHand, control, answers, send, there } = setUp();
     const [hand, one, two, three] = [root(), root(), root(), root()];
     await byHand(hand);

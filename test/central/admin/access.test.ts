@@ -161,7 +161,7 @@ describe('every error is a problem document', () => {
     ['a path outside the API', 'GET', '/api/v2/x', {}, 404, 'not_found'],
     ['another method', 'PUT', '/parameters', { body: {} }, 405, 'method_not_allowed'],
     ['another method of a path with an id', 'POST', '/agents/a', { body: {} }, 405, 'method_not_allowed'],
-    ['a body that is no JSON', 'PATCH', '/parameters', { body: '{"agents.max":' }, 400, 'json_unparseable'],
+    ['a body that is not JSON', 'PATCH', '/parameters', { body: '{"agents.max":' }, 400, 'json_unparseable'],
     ['an empty body', 'PATCH', '/parameters', { body: '' }, 400, 'request_invalid'],
     ['a member named __proto__', 'PATCH', '/parameters', { body: '{"__proto__":{}}' }, 400, 'json_unparseable'],
     [
@@ -184,7 +184,7 @@ describe('every error is a problem document', () => {
     ['terms in the body', 'PATCH', '/parameters', { body: { dryRun: true } }, 422, 'parameters_invalid'],
     ['a query that does not fit', 'GET', '/events?after=x', {}, 400, 'request_invalid'],
     ['an unknown query parameter', 'GET', '/agents?sort=name', {}, 400, 'request_invalid'],
-    ['an unknown agent', 'GET', '/agents/nobody', {}, 404, 'agent_unknown'],
+    ['an unknown agent', 'GET', '/agents/no-such', {}, 404, 'agent_unknown'],
     ['an unknown parameter', 'GET', '/parameters/websocket.prot', {}, 404, 'parameter_unknown'],
     ['an unknown group', 'GET', '/parameters?group=x', {}, 400, 'request_invalid'],
     ['a trailing slash', 'GET', '/agents/', {}, 404, 'not_found'],
@@ -192,7 +192,7 @@ describe('every error is a problem document', () => {
     ['a query parameter of a route without any', 'GET', '/status?foo=1', {}, 400, 'request_invalid'],
     ['a body of a route without one', 'DELETE', '/agents/a', { body: { force: true } }, 400, 'request_invalid'],
     [
-      'an If-Match that is no ETag',
+      'an If-Match that is not an ETag',
       'PATCH',
       '/parameters',
       { body: {}, headers: { 'if-match': 'x' } },

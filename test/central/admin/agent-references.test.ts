@@ -59,7 +59,7 @@ describe.each(ROUTES.map(([method, path, body]) => [`${method} ${path('AGENT')}`
 
     test('says 404 for a word that fits none, and 409 with the candidates for one that fits several', async () => {
       const rest = await withAgents();
-      for (const word of ['nobody', FULL.slice(0, 7), `${FULL}0`, '%2e%2e', 'a%2Fb']) {
+      for (const word of ['no-such', FULL.slice(0, 7), `${FULL}0`, '%2e%2e', 'a%2Fb']) {
         const response = await ask(rest, word);
         expect([word, response.status, await response.json()]).toMatchObject([
           word,

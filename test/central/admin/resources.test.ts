@@ -335,7 +335,7 @@ describe('messages', () => {
 });
 
 describe('a reader whose next events were pruned', () => {
-  test('is told so with the cursor from which to continue; one that begins is not', async () => {
+  test('gets the cursor from which to continue; one that begins does not', async () => {
     const rest = await startRest();
     for (let i = 1; i <= 5; i += 1) rest.events.push('a', { id: String(i), source: '/s', type: 't' });
     rest.events.pruned = 3;
@@ -506,7 +506,7 @@ describe('status, health, certificate authority and metrics', () => {
     });
   });
 
-  test('status never carries the private key that stands beside the certificate', async () => {
+  test('status never carries the private key that is beside the certificate', async () => {
     const rest = await startRest();
     const credentials = {
       subject: 'CN=a',

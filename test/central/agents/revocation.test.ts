@@ -37,7 +37,7 @@ function setUp(unknown = false) {
 }
 
 describe('an agent that is revoked or removed', () => {
-  it('is revoked in the store, loses its session, stands in the audit log with who, why and on which ticket, and on the list', async () => {
+  it('is revoked in the store, loses its session, is in the audit log with who, why and on which ticket, and on the list', async () => {
     const { revocations, acts, entries } = setUp();
     await revocations.revoke('a', 'keyCompromise', { ...ACTOR, comment: 'stolen laptop', ticket: 'T-1' });
     expect(acts).toEqual(['store', 'session a 7 keyCompromise', 'touch', 'list']);

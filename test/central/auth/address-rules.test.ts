@@ -146,7 +146,7 @@ describe('originOf', () => {
       address: 'unknown (behind 10.2.2.2)',
       scheme: 'ws',
     });
-    // Nobody but a named proxy announces anything.
+    // Only a named proxy announces anything.
     expect(originOf('192.0.2.1', 'ws', headers, proxies, '192.0.2.9').address).toBe('192.0.2.1');
     // Between the two proxies the line is open although the last one is here.
     const both = new AddressSet(['10.0.0.0/8', '127.0.0.1']);

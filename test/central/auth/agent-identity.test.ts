@@ -205,7 +205,7 @@ describe('validateCertificate', () => {
     expect(refusalOf(() => validate(agent({ certificate: null })))).toBe('authentication_kind');
   });
 
-  it('judges each key by its own certificate', () => {
+  it('validates each key by its own certificate', () => {
     const renewing = agent({
       certificate: certificate('old', DAY),
       next: { publicKey: 'p', keyThumbprint: 'n', certificate: certificate('new', 90 * DAY) },

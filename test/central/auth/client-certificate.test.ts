@@ -1,4 +1,4 @@
-// The client certificate that an agent shows in TLS, judged by our own code: whose it is, who signed it, and when it ends.
+// The client certificate that an agent shows in TLS, validated by our own code: whose it is, who signed it, and when it ends.
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { X509Certificate } from 'node:crypto';
 import { validateClientCertificate, type ClientTerms } from '../../../central/auth/client-certificate.ts';
@@ -29,7 +29,7 @@ async function issue(authority: Authority | undefined): Promise<X509Certificate>
 }
 
 /** The code of the refusal and what was found; undefined when it is taken. */
-function judged(
+function faultOf(
   shown: X509Certificate | undefined,
   terms: Partial<ClientTerms> = {},
   mode: 'none' | 'optional' | 'required' = 'optional',
@@ -52,20 +52,20 @@ function judged(
 
 describe('a client certificate', () => {
   it('is taken when it is of this Central, for the key of the hello, and in date', () => {
-    expect(judged(certificate)).toBeUndefined();
-    expect(judged(certificate, { now: START - DAY })).toContain('is valid from');
-    expect(judged(certificate, { publicKey: Buffer.from('other') })).toContain('another key');
+    expect(faultOf(certificate)).toBeUndefined();
+    expect(faultOf(certificate, { now: START - DAY })).toContain('is valid from');
+    expect(faultOf(certificate, { publicKey: Buffer.from('other') })).toContain('another key');
   });
 
-  it("may be the agent's own that has expired, which the record has judged; another expired one may not", () => {
-    expect(judged(certificate, { now: START + 11 * DAY })).toBeUndefined();
-    expect(judged(certificate, { now: START + 11 * DAY, own: null })).toMatch(/^certificate_foreign: .*it expired on/);
+  it("may be the agent's own that has expired, which the record has validated; another expired one may not", () => {
+    expect(faultOf(certificate, { now: START + 11 * DAY })).toBeUndefined();
+    expect(faultOf(certificate, { now: START + 11 * DAY, own: null })).toMatch(/^certificate_foreign: .*it expired on/);
   });
 
   it("of a stranger is a stranger's before anybody looks at its dates, even under the thumbprint of the record", async () => {
     const foreign = await issue(strangers);
     for (const now of [START + DAY, START + 11 * DAY])
-      expect(judged(foreign, { now })).toMatch(/^certificate_foreign: .*not issued by this Central/);
+      expect(faultOf(foreign, { now })).toMatch(/^certificate_foreign: .*not issued by this Central/);
     if (ours === undefined) throw new Error('no authority');
     const own = {
       ...issuedCertificate(foreign, ours, 'a1', START),
@@ -73,12 +73,12 @@ describe('a client certificate', () => {
       installedAt: null,
       revoked: null,
     };
-    expect(judged(foreign, { own, now: START + 11 * DAY })).toContain('not issued by this Central');
+    expect(faultOf(foreign, { own, now: START + 11 * DAY })).toContain('not issued by this Central');
   });
 
   it('is asked for where it is required, and looked at nowhere where it is not asked for', () => {
-    expect(judged(undefined, {}, 'required')).toContain('certificate_required');
-    expect(judged(undefined)).toBeUndefined();
-    expect(judged(certificate, { publicKey: Buffer.from('other') }, 'none')).toBeUndefined();
+    expect(faultOf(undefined, {}, 'required')).toContain('certificate_required');
+    expect(faultOf(undefined)).toBeUndefined();
+    expect(faultOf(certificate, { publicKey: Buffer.from('other') }, 'none')).toBeUndefined();
   });
 });

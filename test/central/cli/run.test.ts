@@ -187,7 +187,7 @@ describe('agents, messages, events and tokens', () => {
     expect((await queuegate('agents', 'list')).out).toMatch(/^NAME +STATE.*\nBranch-7 +enrolled/);
     for (const word of ['thumb', 'branch-7'])
       expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +thumb$/m);
-    expect(await queuegate('agents', 'show', 'nobody')).toMatchObject({
+    expect(await queuegate('agents', 'show', 'no-such')).toMatchObject({
       status: 5,
       error: expect.stringContaining('agent_unknown'),
     });
@@ -225,7 +225,7 @@ describe('agents, messages, events and tokens', () => {
         '  - one.bank.example  0123456789ab',
         '  - two  01234567ffff',
       ]);
-      expect(await queuegate(...line, 'nobody'), line.join(' ')).toMatchObject({
+      expect(await queuegate(...line, 'no-such'), line.join(' ')).toMatchObject({
         status: 5,
         out: '',
         error: expect.stringContaining('(agent_unknown)'),

@@ -142,7 +142,7 @@ describe('the file for a machine without a line', () => {
     });
     const early = readCertificateFile(text, key, days(-1));
     expect('faults' in early && early.faults.every((fault) => fault.startsWith('not_yet_valid: '))).toBe(true);
-    // An earlier root that has ended is in nobody's way.
+    // An earlier root that has ended blocks nothing.
     const old = bank.issue('old', { days: 1, by: bank.root });
     expect(readCertificateFile(text + old.certificate, key, days(2))).not.toHaveProperty('faults');
   });

@@ -17,7 +17,7 @@ interface Rig {
   readonly certificate: CertificatePort<string> & { onStage: () => Promise<void>; onAdopt: () => Promise<void> };
 }
 
-/** Four listeners on free ports; each says its name to whoever connects. */
+/** Four listeners on free ports; each says its name to every client. */
 async function start(
   change: Partial<ParameterValues> = {},
   bindAddresses: readonly string[] = [],
@@ -72,7 +72,7 @@ async function start(
   return { listeners, now, shown, applied, certificate };
 }
 
-/** Connects; resolves with what the listener says. Rejects when nobody listens. */
+/** Connects; resolves with what the listener says. Rejects when nothing listens. */
 async function say(port: number, host = '127.0.0.1'): Promise<{ name: string; socket: Socket }> {
   const socket = connect(port, host);
   onTestFinished(() => void socket.destroy());
@@ -96,7 +96,7 @@ async function occupy(port: number, host = '127.0.0.1'): Promise<Server> {
   return server;
 }
 
-/** As it was: each listener where `values` say, and nobody was told of anything. */
+/** As it was: each listener where `values` say, and no one was notified. */
 async function expectUnchanged({ listeners, now, applied }: Rig): Promise<void> {
   expect(listeners.listening().map(({ listener, port }) => [listener, port])).toEqual([
     ['ws', now['websocket.port']],
@@ -359,7 +359,7 @@ describe('a change that fails halfway leaves everything as it was', () => {
     await refusedAt(https);
   });
 
-  /** Plain could neither move nor go back: somebody took its port in the moment in which it was nobody's. */
+  /** Plain could neither move nor go back: another process took its port while it was free. */
   async function stolen(): Promise<Rig & { thief: Server }> {
     const rig = await start({ 'websocket.secure.enabled': false }, ['elsewhere.test']);
     const { listeners, now } = rig;

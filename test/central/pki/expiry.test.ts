@@ -169,7 +169,7 @@ test('warns at 60, 30, 14, 7 and 1 days and at the end, none twice, also after a
   }
 });
 
-test('a Central that stood still says only the step it has come to', async () => {
+test('a Central that was stopped says only the latest step', async () => {
   const { lines, open, pass } = await setUp();
   pass(355);
   await open().warn();

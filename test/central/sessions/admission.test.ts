@@ -54,7 +54,7 @@ describe('handshakes', () => {
     expect(onSessionsFull).toHaveBeenCalledOnce();
   });
 
-  it('are no more at once than there are file descriptors for them', () => {
+  it('are at most as many at once as there are file descriptors for them', () => {
     const few = admission(10_000, 0, { handshakes: () => 3 });
     for (let i = 0; i < 3; i += 1) (few.enter(`192.0.2.${i}`, () => expect.unreachable()) as Admitted).works();
     expect((few.enter('192.0.2.9', () => undefined) as CodedError).code).toBe('busy');

@@ -11,7 +11,7 @@ describe('CloneWatch', () => {
       hellos += 1;
     }
     expect(found).toBe(true);
-    // The first hello of each boot is no turn.
+    // The first hello of each boot does not count as a turn.
     expect(hellos).toBe(CLONE_TURNS + 1 + 2);
   });
 

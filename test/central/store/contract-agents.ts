@@ -78,7 +78,7 @@ export function agentContract(open: OpenEngine): void {
       last,
       report('a1', epoch - 1, 3),
       report('a2', 5, 1),
-      report('nobody', 1, 1),
+      report('no-such', 1, 1),
     ]);
     expect(await store.agents.consumersOf('a1')).toEqual(last);
     expect(await store.agents.consumersOf('a2')).toBeUndefined();
@@ -324,7 +324,7 @@ export function agentContract(open: OpenEngine): void {
     for (const word of [
       '0123456',
       'shor',
-      'nobody',
+      'no-such',
       '',
       '%23456789',
       '_1234567',

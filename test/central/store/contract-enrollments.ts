@@ -213,7 +213,7 @@ export function enrollmentContract(open: OpenEngine): void {
       certificate: 'its certificate',
       lastRequestedAt: NOW + 9,
     });
-    // Removed since: it has to be accepted anew.
+    // Removed since: it has to be accepted again.
     await store.agents.remove('aa', ACT);
     expect(await submit('aa')).toMatchObject({ state: 'pending', certificate: null });
   });

@@ -69,7 +69,7 @@ export function messageContract(open: OpenEngine): void {
     const outcomes = await Promise.allSettled([
       store.outbox.append('a1', [message('c1'), message('c2')], bounds, NOW),
       store.outbox.append('a1', [message('c3'), message('c4')], bounds, NOW),
-      store.outbox.append('nobody', [message('x')], bounds, NOW),
+      store.outbox.append('no-such', [message('x')], bounds, NOW),
       store.outbox.append('a1', [message('c5')], bounds, NOW),
     ]);
     expect(outcomes).toMatchObject([
@@ -276,7 +276,7 @@ export function messageContract(open: OpenEngine): void {
     expect(await eventIds(store, 1, { agentId: 'a1', type: 't1' })).toEqual(['e4']);
     expect(await eventIds(store, 0, { type: 't1' })).toEqual(['e1', 'e3', 'e4']);
     expect(await eventIds(store, 0, { source: '/s2' })).toEqual(['e3']);
-    expect(await eventIds(store, 0, { agentId: 'nobody' })).toEqual([]);
+    expect(await eventIds(store, 0, { agentId: 'no-such' })).toEqual([]);
   });
 
   it('prunes what has outlived its retention, never gives a cursor twice, and forgets what was seen', async () => {

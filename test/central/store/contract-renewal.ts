@@ -49,7 +49,7 @@ export function renewalContract(open: OpenEngine): void {
       ({ thumbprint, revoked }) => `${thumbprint} ${revoked.reason}`,
     );
 
-  it('shows with the agent the certificate that it is judged by', async () => {
+  it('shows with the agent the certificate that it is validated by', async () => {
     expect(await store.agents.get('a1')).toMatchObject({
       certificate: {
         thumbprint: 'c1',
@@ -221,9 +221,9 @@ export function renewalContract(open: OpenEngine): void {
     ).rejects.toMatchObject({ code: 'agent_revoked' });
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 10, reason: 'late' });
     expect((await store.agents.countByState()).revoked).toBe(1);
-    // Nobody waits for what a revoked agent trusts.
+    // Nothing waits for what a revoked agent trusts.
     expect(await store.certificates.trust({ limit: 9 })).toEqual([]);
-    // Nobody is warned of the end of what is good for nothing.
+    // There is no warning of the end of what is not valid anyway.
     expect([
       await store.certificates.soonest({ limit: 9 }),
       await store.certificates.countUntil(NOW + 99 * DAY),

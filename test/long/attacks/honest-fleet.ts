@@ -168,7 +168,7 @@ class HonestAgent {
     this.#socket?.send(JSON.stringify({ type: 'begin', incarnation: this.#incarnation, next, missing: null }));
     const items = Array.from({ length: this.sent - next + 1 }, (_, index) => this.#waiting.get(next + index));
     const at = performance.now();
-    // What waited for the login is no acknowledgement that took long.
+    // What waited for the login does not count as a slow acknowledgement.
     for (const item of items) if (item !== undefined) item.sentAt = at;
     if (items.length > 0)
       this.#socket?.send(`{"type":"messages","first":${next},"items":[${items.map((item) => item?.json).join(',')}]}`);

@@ -76,7 +76,7 @@ export const restoreHistories = fc.array(fc.oneof(...everyday, ...everyday, ...r
 });
 
 export interface Outcome {
-  /** What producers were told is on disk, in order. */
+  /** What producers got an acknowledgement for, in order. */
   readonly appended: string[];
   readonly received: string[];
   readonly expired: ReadonlySet<string>;
@@ -90,10 +90,10 @@ export interface Outcome {
 export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly Step[]): Outcome {
   const appended: string[] = [];
   const expired = new Set<string>();
-  /** What the sender's disk forgot in a restore before anybody else had it: nobody can tell that it is missing. */
+  /** What the sender's disk forgot in a restore before anybody else had it: no one can see that it is missing. */
   const forgotten = new Set<string>();
   /** What the incidents on the receiver's disk speak of; goes back in time with it. */
-  let told: ReadonlySet<string> = new Set();
+  let promised: ReadonlySet<string> = new Set();
   const snapshots = { sender: [takeSender()], receiver: [takeReceiver()] };
   let sent: number | undefined;
   let incidents = 0;
@@ -109,10 +109,10 @@ export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly St
 
   function takeReceiver(): () => void {
     const restore = receiver.snapshot();
-    const toldThen = told;
+    const promisedThen = promised;
     return () => {
       restore();
-      told = toldThen;
+      promised = promisedThen;
     };
   }
 
@@ -130,7 +130,7 @@ export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly St
     if (until === 'resumed') return;
     if (receiver.begin(log)) {
       incidents += 1;
-      told = new Set([...told, ...missing(log.next)]);
+      promised = new Set([...promised, ...missing(log.next)]);
     }
     if (until === 'begun') return;
     sent = log.next - 1;
@@ -173,7 +173,7 @@ export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly St
   const received = receiver.log();
   const there = new Set(received);
   const lostSilently = appended.filter(
-    (id) => !there.has(id) && !expired.has(id) && !forgotten.has(id) && !told.has(id),
+    (id) => !there.has(id) && !expired.has(id) && !forgotten.has(id) && !promised.has(id),
   );
   return { appended, received, expired, incidents, lostSilently };
 }
@@ -188,7 +188,7 @@ export function checkCrashes(outcome: Outcome): string[] {
   return found;
 }
 
-/** Whatever happens: nothing twice in the log, and no loss that nobody was told of. Returns what is wrong. */
+/** Whatever happens: nothing twice in the log, and no loss without a report. Returns what is wrong. */
 export function checkRestores(outcome: Outcome): string[] {
   const found: string[] = [];
   const there = new Set(outcome.received);

@@ -98,7 +98,7 @@ describe('PEM', () => {
     ['one line without anything between', `${BEGIN}${BASE64}${END}`],
     ['base64 in one line', `${BEGIN}\n${BASE64}\n${END}`],
     [
-      'blanks that nobody sees',
+      'invisible blanks',
       PEM.replaceAll(/(.{30})/g, '$1\u200b')
         .replaceAll('\u200b-', '-')
         .replace(/--\u200b?/g, '--'),

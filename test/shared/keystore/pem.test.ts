@@ -39,7 +39,7 @@ describe('readPem', () => {
   test.each([
     ['a certificate without END', EC.slice(0, 300), 'keystore_truncated'],
     ['END before its BEGIN is closed', EC.replace('END CERTIFICATE', 'END X'), 'keystore_damaged'],
-    ['letters that are no base64', EC.replace('MII', '*II'), 'keystore_damaged'],
+    ['letters that are not base64', EC.replace('MII', '*II'), 'keystore_damaged'],
     [
       'base64 that is not a certificate',
       pemOf('CERTIFICATE', Buffer.from('certainly not a certificate')),
@@ -75,7 +75,7 @@ describe('appendPem', () => {
     certificates: [fixture('root-ec.cer')],
   };
 
-  test('keeps every byte that stood there, and readPem finds the alias again', () => {
+  test('keeps every byte that was there, and readPem finds the alias again', () => {
     const old = `# Roots of K\u00f6ln\n${RSA.trimEnd()}`;
     const appended = appendPem(Buffer.from(old), [entry]);
     expect(appended.toString().startsWith(`${old}\n`)).toBe(true);

@@ -41,7 +41,7 @@ describe('openLocalSocket', () => {
       onTestFinished(() => void server.close());
       const listen = server.listen.bind(server) as (...args: unknown[]) => Server;
       vi.spyOn(server, 'listen').mockImplementation((...args: unknown[]) => {
-        // Until it has its mode, nobody else can reach it.
+        // Until it has its mode, no other account can reach it.
         folders.push(statSync(dirname(String(args[0]))).mode & 0o777);
         return listen(...args);
       });

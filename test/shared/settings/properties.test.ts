@@ -91,7 +91,7 @@ describe('parseProperties reads as java.util.Properties.load does', () => {
     expect(pairs(text)).toEqual(expected);
   });
 
-  test('takes bytes that are no UTF-8 as ISO-8859-1', () => {
+  test('takes bytes that are not UTF-8 as ISO-8859-1', () => {
     expect(parseProperties(Buffer.from('a=Köln\x80', 'latin1'), 'f').entries[0]?.value).toBe('Köln\x80');
   });
 });
@@ -106,14 +106,14 @@ test('keeps the line on which each key begins, and reports those that are set tw
   expect(duplicates).toEqual([{ key: 'a', lines: [3, 6] }]);
 });
 
-test('refuses a malformed \\u escape and names its line, without showing what stands there', () => {
+test('refuses a malformed \\u escape and names its line, without showing what is there', () => {
   expect(() => parse('a=1\npassword=\\users')).toThrow(
     'agent.conf line 2: found \\u without the four hexadecimal digits',
   );
   expect(() => parse('a=\\u00g0')).toThrow(expect.objectContaining({ code: 'properties_bad_escape' }));
 });
 
-test('refuses UTF-16 and other bytes that are no text', () => {
+test('refuses UTF-16 and other bytes that are not text', () => {
   expect(() => parse(Buffer.from('a=1', 'utf16le'))).toThrow(
     expect.objectContaining({ code: 'properties_not_text', hint: expect.stringContaining('UTF-8') }),
   );

@@ -307,9 +307,9 @@ describe('truststore convert', () => {
       path,
       `# our roots\n\nfriendlyName: Bank\n${fixture('root-ec.crt').toString()}friendlyName: BANK\n${fixture('root-rsa.crt').toString()}`,
     );
-    const told = await done('convert', path, '--to', join(folder, 't.jks'));
-    expect(told).toContain('the alias "BANK" is "bank-2" there');
-    expect(told).toContain('the text around the certificates is left out');
+    const printed = await done('convert', path, '--to', join(folder, 't.jks'));
+    expect(printed).toContain('the alias "BANK" is "bank-2" there');
+    expect(printed).toContain('the text around the certificates is left out');
     expect(await aliasesOf(join(folder, 't.jks'))).toEqual(['trusted bank', 'trusted bank-2']);
   });
 

@@ -33,7 +33,7 @@ async function command(...args: string[]) {
     secrets: secretsFrom(''),
     env: {},
   });
-  // An error without a code is one that nobody thought of.
+  // An error without a code is an unforeseen one.
   expect(/^error: /m.test(stderr)).toBe(/^ {2}\([a-z0-9_]+\)$/m.test(stderr));
   expect(stderr).not.toContain('This is a defect of this program');
   return { status, stdout, stderr };

@@ -1,4 +1,4 @@
-// Names in certificates: what is inside another name's quotes is no name of its own.
+// Names in certificates: what is inside another name's quotes is not a name of its own.
 import type { X509Certificate } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { openAuthority } from '../../../central/pki/authority/authority.ts';

@@ -88,7 +88,7 @@ test('reading needs a viewer, everything else an administrator', async () => {
   expect((await rest.request('DELETE', '/server-certificate/staged')).status).toBe(204);
 });
 
-test('no answer carries a private key, though it stands beside what is answered', async () => {
+test('no answer carries a private key, though it is beside what is answered', async () => {
   const { rest } = await start();
   const bodies: Readonly<Record<string, unknown>> = {
     '/ca/export': { password: 'x' },

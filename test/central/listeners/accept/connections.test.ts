@@ -88,7 +88,7 @@ async function untilClosed(socket: Socket | TLSSocket): Promise<{ text: string; 
   return { text, ms: performance.now() - from };
 }
 
-/** What it was told before it was cut at the deadline. */
+/** What it received before it was cut at the deadline. */
 async function cutAtDeadline(socket: Socket | TLSSocket): Promise<string> {
   const { text, ms } = await untilClosed(socket);
   // Timers may fire a little early by another clock.

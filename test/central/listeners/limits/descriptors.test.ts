@@ -43,7 +43,7 @@ describe('the file descriptors', () => {
     expect(warn.mock.calls[2]?.[0]).toMatchObject({ code: 'descriptors_full', openFiles: 256 });
   });
 
-  it('are no warning when they suffice', () => {
+  it('cause no warning when they suffice', () => {
     const warn = vi.fn<(facts: object, text: string) => void>();
     openDescriptors({ warn }, 10_000, { limit: 1_048_576, used: 47 });
     openDescriptors({ warn }, 10_000, { limit: Number.MAX_SAFE_INTEGER, used: 0 });

@@ -200,7 +200,7 @@ describe('responses that are not read', () => {
     expect(
       await textOf(
         dial(port).on('connect', function hello(this: Socket) {
-          this.write(get('/n/1', 'Authorization: Bearer it is judged behind this', 'Connection: close'));
+          this.write(get('/n/1', 'Authorization: Bearer it is validated behind this', 'Connection: close'));
         }),
       ),
     ).toMatch(/^HTTP\/1\.1 200 /);

@@ -217,7 +217,7 @@ describe('a rotation', () => {
     await trusts('late', first, next);
     expect(await rotation.rollBack({}, { ...CENTRAL, comment: 'no' })).toMatchObject({ phase: 'published' });
     expect(authority.current().id).toBe(first);
-    // Its certificate would be of an authority that nobody knows.
+    // Its certificate would be of an authority that no agent knows.
     await expect(rotation.rollBack({}, CENTRAL)).rejects.toMatchObject({
       code: 'would_cut_off_agents',
       parameters: { names: 'late' },

@@ -434,7 +434,7 @@ describe('what agents trust', () => {
     const report = await certificates.import(file, { force: true }, ADMIN);
     expect(report.cutOff.map(({ name }) => name)).toEqual(['b-ours', 'c-unknown']);
     expect((await shown()).thumbprint).toBe(report.certificate.thumbprint);
-    // The way back is judged by the same measure.
+    // The rollback is validated in the same way.
     await certificates.restore({}, ADMIN);
     expect((await shown()).thumbprint).toBe(first.thumbprint);
     await expect(certificates.restore({}, ADMIN)).rejects.toMatchObject({ code: 'would_cut_off_agents' });
@@ -577,7 +577,7 @@ test('no audit entry and no report carries a private key or a password', async (
   const keys = [...store.keyMaterial.entries]
     .filter(([name]) => name.endsWith('.key'))
     .flatMap(([, value]) => value.split('\n').filter((line) => line.length > 40 && !line.startsWith('-')));
-  const told = JSON.stringify(store.audit.entries);
+  const audited = JSON.stringify(store.audit.entries);
   expect(keys.length).toBeGreaterThan(3);
-  for (const secret of [...keys, 'geheimes Wort', 'PRIVATE KEY']) expect(told).not.toContain(secret);
+  for (const secret of [...keys, 'geheimes Wort', 'PRIVATE KEY']) expect(audited).not.toContain(secret);
 });

@@ -1,4 +1,4 @@
-// Who is told what to trust, when, and what is made of the answers; by a clock of the test's own.
+// Which agents get a trust update, when, and what their answers change; by a clock of the test's own.
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { TrustPublication, type TrustSession } from '../../../../central/pki/trust/publication.ts';
@@ -86,20 +86,20 @@ describe('what agents are to trust', () => {
     const { join, pass, bundle, publication, changes } = setUp();
     publication.start();
     const all = Array.from({ length: 120 }, (_, i) => join(`a${i}`));
-    const told = (): number => all.filter(({ sent }) => sent.length > 0).length;
+    const informed = (): number => all.filter(({ sent }) => sent.length > 0).length;
     await pass(100);
-    expect(told()).toBe(50);
+    expect(informed()).toBe(50);
     await pass(200);
-    expect(told()).toBe(120);
+    expect(informed()).toBe(120);
     for (const session of all) {
       publication.onFrame(session, { type: 'trusted', thumbprints: ['r1'] });
       session.sent.length = 0;
     }
     await pass(5_000);
-    expect(told()).toBe(0);
+    expect(informed()).toBe(0);
     bundle.roots = ['r1', 'r2'];
     await pass(2_000);
-    expect(told()).toBe(120);
+    expect(informed()).toBe(120);
     expect(changes()).toBe(1);
     publication.stop();
     bundle.roots = ['r3'];

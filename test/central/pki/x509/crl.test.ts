@@ -1,4 +1,4 @@
-// The revocation lists, read by openssl: what stands on them, who signed them, how long they are good; and when they are made.
+// The revocation lists, read by openssl: what is on them, who signed them, how long they are good; and when they are made.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -94,7 +94,7 @@ describe.skipIf(lacksPeer('openssl'))('a revocation list, to openssl', () => {
       );
     expect(verify(good)).toMatchObject({ code: 0, text: expect.stringContaining('OK') });
     expect(verify(stolen)).toMatchObject({ code: 2, text: expect.stringContaining('certificate revoked') });
-    // RFC 5280 section 5.3.1: nothing is said of a reason that nobody gave.
+    // RFC 5280 section 5.3.1: without a reason the list names none.
     expect(openssl('crl', '-in', list, '-noout', '-text').text).not.toContain('Reason Code');
   });
 

@@ -46,7 +46,7 @@ class Peer {
   }
 }
 
-/** Reads whoever may be read and commits `perTurn` bytes each turn, until all is committed; the most that was held, and what `each` says. */
+/** Reads every session that may be read and commits `perTurn` bytes each turn, until all is committed; the most that was held, and what `each` says. */
 function run(
   budget: ByteBudget,
   peers: readonly Peer[],
@@ -137,7 +137,7 @@ describe('fairness', () => {
     const other = new Peer(budget, FRAME);
     while (other.read(whole));
     expect(other.backlog).toBeGreaterThan(0);
-    // A second for each of those before it: nobody loses a grant before it could be used.
+    // A second for each of those before it: no session loses its turn before it could use it.
     for (let i = 0; i < 5 * 3; i += 1) budget.tick();
     while (other.read(whole));
     expect(other.backlog).toBe(0);

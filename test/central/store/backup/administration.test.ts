@@ -5,7 +5,7 @@ import { startRest, type Rest } from '../../admin/rest.ts';
 
 const PASSWORD = 'correct horse battery staple';
 
-/** A backup is no JSON: a request of its own. */
+/** A backup is not JSON: a request of its own. */
 async function restore(
   rest: Rest,
   headers: Record<string, string>,

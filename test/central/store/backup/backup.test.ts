@@ -233,7 +233,7 @@ describe('a backup and its restore', PATIENCE, () => {
 describe('a restore refuses, and touches nothing', PATIENCE, () => {
   it.each<readonly [string, () => Promise<Buffer>, string]>([
     [
-      'a file that is no database',
+      'a file that is not a database',
       async () => await sealed(Buffer.from('no database at all'.repeat(1000))),
       'backup_unsound',
     ],

@@ -111,7 +111,7 @@ describe('a backup', { timeout: 120_000 }, () => {
     ['another file', () => Buffer.from('SQLite format 3\0 and more of it')],
     ['a head without end', () => Buffer.concat([sealed.subarray(0, 8), Buffer.from([255, 255, 255, 255]), sealed])],
     [
-      'a head that is no JSON',
+      'a head that is not JSON',
       () => Buffer.concat([sealed.subarray(0, 8), Buffer.from([0, 0, 0, 4]), Buffer.from('oops')]),
     ],
     [
@@ -125,7 +125,7 @@ describe('a backup', { timeout: 120_000 }, () => {
     ['a head whose time is not one', () => withHead((head) => (head['created'] = 'yesterday'))],
     ['a head with a name that a terminal obeys', () => withHead((head) => (head['central'] = '\u001b]0;x\u0007'))],
     ['a head with another cipher', () => withHead((head) => (head['cipher'] = 'none'))],
-  ])('says that %s is no backup', async (_what, make) => {
+  ])('says that %s is not a backup', async (_what, make) => {
     await expect(open(make())).rejects.toMatchObject({ code: 'backup_unknown' });
   });
 

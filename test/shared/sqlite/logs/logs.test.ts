@@ -220,7 +220,7 @@ describe('OutboxLog', () => {
     const peer = { incarnation: 'the lost one', number: 7, id: 'm7' };
     expect(log.resume(PEER, peer)).toMatchObject({ next: 1, missing, restarted: true });
     expect(log.resume(PEER, peer)).toMatchObject({ missing, restarted: false });
-    // The peer has noted the new incarnation and holds nothing of it yet: what is missing is still told.
+    // The peer has noted the new incarnation and holds nothing of it yet: what is missing is still reported.
     expect(log.resume(PEER, null)).toMatchObject({ missing, restarted: false });
   });
 
@@ -232,7 +232,7 @@ describe('OutboxLog', () => {
     for (const [others, id] of [
       [['x', 'c'], positionId('a', 'b', { source: '/other', id: 'c' })],
       [['x', 'c'], positionId('a', 'b', 'c', 'y')],
-      // The last one is the same message at the same number; what stands before it is not.
+      // The last one is the same message at the same number; what is before it is not.
       [['x', 'c'], positionId('a', 'b', 'y', 'c')],
     ] as const) {
       const restored = open(OUTBOX, database.serialize());
