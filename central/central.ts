@@ -12,6 +12,7 @@ import { Changes } from './change/changes.ts';
 import type { CentralConfig } from './config.ts';
 import { openEnrollment } from './enrollment/open-enrollment.ts';
 import { Events, type CentralEvents } from './events.ts';
+import { openTokenRequests } from './composition/administrator-token.ts';
 import { openAudit } from './composition/audit-verification.ts';
 import { beginFirstStart } from './composition/first-start.ts';
 import { Lifecycle, type RunningCentral } from './composition/lifecycle.ts';
@@ -112,7 +113,7 @@ async function compose(
   });
   const parts = { ...core, ...online, ...agents, ...pkiServices, ...enrollment, ...opened, pki, space, parameters };
   const kept = { ...openAudit(base), inbox: store.inbox, backups: openBackups({ ...base, pki }) };
-  const services = { ...parts, ...kept, revocationLists: pki.revocationLists };
+  const services = { ...parts, ...kept, ...openTokenRequests(core), revocationLists: pki.revocationLists };
   const { promise: restore, resolve: applyRestore } = Promise.withResolvers<StagedRestore>();
   const status = openStatus({ ...services, lostLines, startedAt, restored });
   await openAdministration({ ...services, applyRestore, status });

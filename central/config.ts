@@ -41,6 +41,14 @@ export const CONFIG_ERRORS = {
     text: '{folder} does not hold the store of a Central.',
     hint: 'Name the data folder of Central as at its start: --data-folder FOLDER, QUEUEGATE_DATA_FOLDER or data.folder in central.conf.',
   },
+  administrator_token_refused: {
+    text: 'The Central that runs could not create the token: {found}',
+    hint: '{action}',
+  },
+  administrator_token_unanswered: {
+    text: 'The process {pid} uses {folder}, but did not create the token within {seconds} seconds.',
+    hint: 'If Central is starting, run this again when it is ready. Otherwise stop it, run this again, and start it.',
+  },
   override_ports_equal: {
     text: '{one} ({oneOrigin}) and {other} ({otherOrigin}) are both {port}.',
     hint: 'Set a different port for each listener of this node; 0 takes any free one.',

@@ -45,10 +45,9 @@ async function main(): Promise<number> {
   const request = { argv, environment: { ...process.env } };
   const config = await loadCentralConfig(request);
   if (command === 'create-administrator-token') {
-    const file = await createAdministratorToken(config);
-    printOut(
-      `A new administrator's token is in ${file} (mode 0600). Start Central; "queuegate" on this host uses it.\n`,
-    );
+    const { file, isRunning } = await createAdministratorToken(config);
+    const start = isRunning ? '' : 'Start Central; ';
+    printOut(`A new administrator's token is in ${file} (mode 0600). ${start}"queuegate" on this host uses it.\n`);
     return 0;
   }
   // The Central agent inherits the environment: it must see neither Central's settings nor secrets.

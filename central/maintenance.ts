@@ -28,6 +28,8 @@ interface MaintenanceOptions {
   readonly incidents: { flush(now: number): Promise<void> };
   readonly refusals: { readonly waiting: number };
   readonly auditVerification: { run(): Promise<void> };
+  /** `queuegate-central create-administrator-token` while Central runs. */
+  readonly tokenRequests: { check(): Promise<void> };
   readonly log: Logger;
   /** By which messages and records grow old (central/aging-clock.ts). */
   readonly aging: { now(): number; record(): Promise<void> };
@@ -42,6 +44,8 @@ const MEASURE_MS = 5_000;
 const CERTIFICATES_MS = 60_000;
 /** The store refuses new data on its own; this is how soon sessions and the status follow, also after space was freed. */
 const SPACE_MS = 2_000;
+/** Somebody waits for the answer. */
+const TOKEN_REQUESTS_MS = 1_000;
 /** How much of the end of the audit log could be cut off unnoticed. */
 const AUDIT_MS = 10_000;
 /** How late a count of an incident may be. */
@@ -77,6 +81,9 @@ export class Maintenance {
       this.#options.trust.measure(this.#options.metrics),
     );
     this.#every(SPACE_MS, 'measuring the disk space', () => this.#space());
+    this.#every(TOKEN_REQUESTS_MS, 'looking for a request for an administrator token', () =>
+      this.#options.tokenRequests.check(),
+    );
     this.#every(AUDIT_MS, 'verifying the audit log', () => this.#options.auditVerification.run());
     this.#every(INCIDENTS_MS, 'counting incidents', () => this.#options.incidents.flush(this.#options.now()));
     // A Central that runs for a minute each day still reports what expires, and how much space is left.

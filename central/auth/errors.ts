@@ -5,7 +5,7 @@ export const AUTH_ERRORS = {
   unauthenticated: {
     status: 401,
     text: 'The request has no valid API token: {found}.',
-    hint: 'Send "Authorization: Bearer qg_...". The first administrator\'s token is in the file administrator-token in the data folder of Central. If every token is lost, stop Central and run "queuegate-central create-administrator-token" on its host.',
+    hint: 'Send "Authorization: Bearer qg_...". The first administrator\'s token is in the file administrator-token in the data folder of Central. If every token is lost, run "queuegate-central create-administrator-token" on its host.',
   },
   too_many_attempts: {
     status: 429,

@@ -61,6 +61,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     backups: { pruneReplaced: () => note('replaced') },
     incidents: { flush: () => note('incidents') },
     refusals: { waiting: 0 },
+    tokenRequests: { check: () => note('token requests') },
     auditVerification: { run: () => note('audit') },
     log: { info() {}, error: (_facts: object, text: string) => void errors.push(text) } as never,
     aging: { now: () => Date.now(), record: () => note('clock') },

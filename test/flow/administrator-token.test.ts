@@ -7,15 +7,19 @@ import { CentralProcess, Cleanup, runNode } from './processes.ts';
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-it('a lost administrator token is replaced by a command on the host, which the hint of a 401 names', async () => {
+it('a lost administrator token is replaced by a command on the host, which the hint of a 401 names; Central may run', async () => {
   const folder = await cleanup.folder();
   const first = await CentralProcess.start(cleanup, folder);
   await rm(join(folder, 'administrator-token'));
   const refused = await fetch(`http://127.0.0.1:${first.ports.http}/api/v1/status`);
   expect(((await refused.json()) as { hint: string }).hint).toContain('queuegate-central create-administrator-token');
   const command = ['create-administrator-token', '--data-folder', folder];
-  const early = await runNode('central/main.ts', command);
-  expect([early.code, early.stderr]).toEqual([1, expect.stringContaining('in use by another process')]);
+  const running = await runNode('central/main.ts', command);
+  expect([running.code, running.stderr]).toEqual([0, '']);
+  expect(running.stdout).toContain(join(folder, 'administrator-token'));
+  expect(running.stdout).not.toMatch(/qg_[0-9a-f]{16}_/);
+  expect((await first.cli('status')).code).toBe(0);
+  expect((await first.cli('audit', 'list')).stdout).toContain('queuegate-central create-administrator-token');
   await first.stop();
 
   const made = await runNode('central/main.ts', command);
