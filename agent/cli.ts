@@ -3,7 +3,7 @@
 import { isCoded, textOf } from '../shared/errors.ts';
 import { escapeLine } from '../shared/terminal/escape.ts';
 import { PromptCanceled, SecretInput } from '../shared/terminal/secret-input.ts';
-import { endWithReader, printError } from '../shared/terminal/standard-streams.ts';
+import { endWithReader, printFault } from '../shared/terminal/standard-streams.ts';
 import { helpOf, UsageError } from './cli/command.ts';
 import { COMMANDS, runCommand } from './cli/commands.ts';
 
@@ -18,12 +18,12 @@ try {
   process.exitCode = await runCommand(process.argv.slice(2), process.env, new SecretInput());
 } catch (error) {
   if (error instanceof UsageError) {
-    printError(`error: ${escapeLine(error.message)}\n\n${helpOf(COMMANDS)}`);
+    printFault(`error: ${escapeLine(error.message)}\n\n${helpOf(COMMANDS)}`);
     process.exitCode = 2;
   } else if (error instanceof PromptCanceled) {
     process.exitCode = 130;
   } else {
-    printError(errorText(error));
+    printFault(errorText(error));
     process.exitCode = 1;
   }
 }

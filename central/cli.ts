@@ -6,6 +6,7 @@ import { canPrompt, SecretInput } from '../shared/terminal/secret-input.ts';
 import {
   endWithReader,
   printError,
+  printFault,
   printOut,
   printsToTerminal,
   printWithHeader,
@@ -20,7 +21,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   workingFolder: process.cwd(),
   out: (text, hasHeader) => (hasHeader ? printWithHeader : printOut)(`${text}\n`),
-  error: (text) => printError(`${text}\n`),
+  error: (text, isFault) => (isFault ? printFault : printError)(`${text}\n`),
   terminal: printsToTerminal(),
   columns: printsToTerminal() ? process.stdout.columns : undefined,
   secrets: new SecretInput(),

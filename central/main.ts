@@ -11,7 +11,7 @@ import { changedSettings } from '../shared/settings/settings.ts';
 import { stopSignal } from '../shared/signals.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
 import { openLog, type Log } from '../shared/terminal/log.ts';
-import { printError, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
+import { printFault, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
 import { shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral } from './central.ts';
@@ -72,7 +72,7 @@ async function main(): Promise<number> {
       continue;
     }
     setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
-    if (ended !== 'signal') printError(`${printable(ended)}\n`);
+    if (ended !== 'signal') printFault(`${printable(ended)}\n`);
     await central.stop();
     return ended === 'signal' ? 0 : 1;
   }
@@ -212,7 +212,7 @@ let exitCode = 1;
 try {
   exitCode = await main();
 } catch (error) {
-  printError(
+  printFault(
     `${isCoded(error) ? printable(error) : `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`}\n`,
   );
 }

@@ -2,7 +2,7 @@
 import { watchForOrphaning } from '../../shared/orphan.ts';
 import { stopSignal } from '../../shared/signals.ts';
 import { escapeLine } from '../../shared/terminal/escape.ts';
-import { printError, printOut } from '../../shared/terminal/standard-streams.ts';
+import { printFault, printOut } from '../../shared/terminal/standard-streams.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
 import { expectNoArguments, UsageError, type AgentCommand, type Call } from './command.ts';
 import { enrollmentToken } from './enrollment-commands.ts';
@@ -170,6 +170,6 @@ function noDaemon(
     answer.kind === 'never'
       ? `no daemon has run with the data folder ${conf.dataFolder} yet`
       : `the daemon of ${conf.dataFolder} does not answer at ${escapeLine(answer.where)}`;
-  printError(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
+  printFault(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
   return 1;
 }

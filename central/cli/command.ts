@@ -24,9 +24,22 @@ export interface Command {
   /** Further lines of its own help. */
   readonly help?: string;
   readonly options: Readonly<Record<string, CommandOption>>;
+  /** It asks before it acts (CommandCall.confirm): always, or with --force. */
+  readonly asks?: 'always' | 'forced';
   /** How many words may follow the options. */
   readonly words: { readonly least: number; readonly most: number };
   run(call: CommandCall): Promise<void>;
+}
+
+export interface Question {
+  /** What is done to what: `Delete the agent branch-7`. */
+  readonly act: string;
+  /** What follows from it, as one or two sentences. */
+  readonly effect: string;
+  /** Only this name is a yes, for what cannot be brought back. */
+  readonly name?: unknown;
+  /** Where it is done, if not at Central. */
+  readonly place?: string;
 }
 
 export interface CommandCall {
@@ -42,9 +55,9 @@ export interface CommandCall {
   secret(option: string, variable: string, question?: string): Promise<string | undefined>;
   /**
    * Asks before an act that cannot be undone: yes or no, or the name of what it is done to. Not with --yes, nor with --dry-run.
-   * Errors: usage (no terminal to ask on), not_confirmed.
+   * The question names the Central and the context. Errors: usage (no terminal to ask on), not_confirmed.
    */
-  confirm(question: string, name?: unknown): Promise<void>;
+  confirm(question: Question): Promise<void>;
   /** The id of the API token of this command; undefined: the token has another form. */
   ownTokenId(): Promise<string | undefined>;
   /** The value of an option as a whole number. Errors: usage. */

@@ -4,13 +4,14 @@ import { resolve } from 'node:path';
 import { isCoded, printable, textOf, titleOf } from '../../shared/errors.ts';
 import { PromptCanceled, type SecretInput } from '../../shared/terminal/secret-input.ts';
 import { escapeLine, escapeLines } from '../../shared/terminal/escape.ts';
+import { allowsColor } from '../../shared/terminal/standard-streams.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { createClient, RestError } from './client.ts';
 import { OUTPUT_FORMATS, type CommandCall, type OutputFormat } from './command.ts';
-import { chooseContext, readToken, targetOf } from './connection/target.ts';
+import { chooseContext, placeOf, readToken, targetOf } from './connection/target.ts';
 import { EXIT_CANCELED, EXIT_DONE, EXIT_REFUSED, exitOf } from './errors.ts';
 import { readLine, usage, type Line } from './line/program.ts';
-import { askFirst } from './line/question.ts';
+import { askFirst, askingClient, mustAsk } from './line/question.ts';
 import { recordOf, shown, table } from './print.ts';
 import { secondsOf, shareOf, wholeNumberOf } from './quantities.ts';
 
@@ -19,7 +20,8 @@ interface CliSurroundings {
   readonly workingFolder: string;
   /** `hasHeader`: the first line is the header of a table, and may be emphasized. */
   readonly out: (text: string, hasHeader?: boolean) => void;
-  readonly error: (text: string) => void;
+  /** `isFault`: it begins with "error:", which may be emphasized. */
+  readonly error: (text: string, isFault?: boolean) => void;
   readonly readStdin: () => Promise<string>;
   /** Is the standard output a terminal? */
   readonly terminal: boolean;
@@ -38,7 +40,7 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
   const surroundings = {
     ...given,
     out: (text: string, hasHeader?: boolean) => given.out(escapeLines(text), hasHeader),
-    error: (text: string) => given.error(escapeLines(text)),
+    error: (text: string, isFault?: boolean) => given.error(escapeLines(text), isFault),
   };
   try {
     const line = readLine(argv, surroundings);
@@ -48,9 +50,8 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
     return surroundings.signal.aborted ? EXIT_CANCELED : status;
   } catch (error) {
     if (surroundings.signal.aborted || error instanceof PromptCanceled) return EXIT_CANCELED;
-    surroundings.error(
-      wantsJson(argv, given.environment) ? JSON.stringify(documentOf(error), null, 2) : faultText(error),
-    );
+    if (wantsJson(argv, given.environment)) surroundings.error(JSON.stringify(documentOf(error), null, 2));
+    else surroundings.error(faultText(error), !argv.includes('--no-color'));
     return exitOf(error);
   }
 }
@@ -91,22 +92,22 @@ async function run(
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   const { environment, workingFolder, signal } = surroundings;
   const complain = (found: string): Error => usage(command, found);
-  const { client, token, withContext } = openConnection({ name: command.name, text, complain }, surroundings, {
+  const { client, token, place, context } = openConnection({ name: command.name, text, complain }, surroundings, {
     isVerbose: values['verbose'] === true,
   });
   const format = formatOf(values, environment, (found) => usage(command, found));
   let status = EXIT_DONE;
   let header = '';
-  const colors =
-    surroundings.terminal && !environment['NO_COLOR'] && environment['TERM'] !== 'dumb' && values['no-color'] !== false;
+  const colors = surroundings.terminal && allowsColor(environment) && values['no-color'] !== false;
   const quantity = (name: string, read: (text: string) => number | undefined, allowed: string): number | undefined => {
     const found = text(name);
     const value = found === undefined ? undefined : read(found);
     if (found !== undefined && value === undefined) throw complain(`--${name} is "${found}"; allowed is ${allowed}`);
     return value;
   };
+  let hasAsked = !mustAsk(command, values['force'] === true);
   const call: CommandCall = {
-    client,
+    client: askingClient(client, () => hasAsked),
     words,
     format,
     json: format === 'json' || format === 'ndjson',
@@ -119,13 +120,16 @@ async function run(
     text,
     flag: (name) => values[name] === true,
     async secret(option, variable, question) {
-      const named = question === undefined ? undefined : await withContext(question);
+      const name = question === undefined ? undefined : await context();
+      const named = name === undefined ? question : `${question} (context "${name}")`;
       return await readSecret(text(option), variable, named, surroundings);
     },
-    confirm: async (question, name) => {
-      if (values['yes'] === true || values['dry-run'] === true) return;
-      if (!surroundings.canPrompt) throw complain('--yes is required where there is no terminal to ask on');
-      await askFirst(surroundings.secrets, await withContext(question), name);
+    confirm: async (question) => {
+      if (values['yes'] !== true && values['dry-run'] !== true) {
+        if (!surroundings.canPrompt) throw complain('--yes is required where there is no terminal to ask on');
+        await askFirst(surroundings.secrets, question, question.place ?? (await place()));
+      }
+      hasAsked = true;
     },
     ownTokenId: async () => /^qg_([0-9a-f]+)_/.exec(await token())?.[1],
     number: (name) => quantity(name, wholeNumberOf, 'a whole number'),
@@ -160,8 +164,9 @@ function openConnection(
 ): {
   readonly client: CommandCall['client'];
   readonly token: () => Promise<string>;
-  /** Every question names the context: it may be another one than the administrator thinks. */
-  readonly withContext: (question: string) => Promise<string>;
+  /** Every question names Central and context: they may be others than the administrator thinks. */
+  readonly place: () => Promise<string>;
+  readonly context: () => Promise<string | undefined>;
 } {
   if (text('context') !== undefined && text('url') !== undefined && !name.startsWith('contexts '))
     throw complain('--context and --url exclude each other');
@@ -176,10 +181,8 @@ function openConnection(
   const token = async (): Promise<string> => await readToken(await request());
   return {
     token,
-    async withContext(question) {
-      const { context } = await request();
-      return context === undefined ? question : `[context ${context.name}] ${question}`;
-    },
+    place: async () => placeOf(await request()),
+    context: async () => (await request()).context?.name,
     client: createClient({
       connection: async () => await targetOf(await request()),
       token,

@@ -23,6 +23,11 @@ export const CONFIRM = {
   },
 } as const;
 
+/** Asks before an act with --force, and does nothing without. Errors: those of CommandCall.confirm. */
+export async function confirmForce(call: CommandCall, act: string, effect = 'Agents may be cut off.'): Promise<void> {
+  if (call.flag('force')) await call.confirm({ act, effect });
+}
+
 /** The terms that were typed, as query parameters. Options that a command does not have are absent. Errors: usage. */
 export function termsOf(call: CommandCall): Readonly<Record<string, string | number | boolean | undefined>> {
   const withinSeconds = call.seconds('confirm-within');

@@ -15,6 +15,22 @@ export function printError(text: string): void {
   process.stderr.write(escapeLines(text));
 }
 
+/** As `printError`, of a text that begins with "error:", which is red on a terminal. */
+export function printFault(text: string): void {
+  const isColored = isatty(2) && allowsColor(process.env);
+  process.stderr.write(isColored ? redError(escapeLines(text)) : escapeLines(text));
+}
+
+/** SGR, ECMA-48 section 8.3.117. */
+export function redError(text: string): string {
+  return text.replace(/^error:/, (word) => `\u001b[31m${word}\u001b[39m`);
+}
+
+/** https://no-color.org; a dumb terminal shows the codes. */
+export function allowsColor(environment: Readonly<Record<string, string | undefined>>): boolean {
+  return !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
+}
+
 /** Is the standard output a terminal? Else it may be a log, a pipe or a file that others read: no secret is written there. */
 export function printsToTerminal(): boolean {
   return isatty(1);

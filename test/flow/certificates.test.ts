@@ -53,7 +53,7 @@ describe("Central's certificate", () => {
     const before = await shownOn(central.ports.wss);
     expect(before).not.toBe(thumbprintOf(answer));
 
-    await queuegate(central, 'server-certificate', 'install', file, '--force', '--comment', 'pilot');
+    await queuegate(central, 'server-certificate', 'install', file, '--force', '--yes', '--comment', 'pilot');
     for (const port of [central.ports.wss, central.ports.https]) expect(await shownOn(port)).toBe(thumbprintOf(answer));
     expect(((await central.agent('branch-1')) as { session: { id: string } }).session.id).toBe(session.id);
     expect(await queuegate(central, 'server-certificate', 'show')).toMatch(
@@ -73,7 +73,7 @@ describe("Central's certificate", () => {
     const folder = await cleanup.folder();
     const first = await CentralProcess.start(cleanup, folder);
     const bank = makeBank(['localhost']);
-    await queuegate(first, 'server-certificate', 'import', bankFile(bank, 'central'), '--force');
+    await queuegate(first, 'server-certificate', 'import', bankFile(bank, 'central'), '--force', '--yes');
     const shown = await shownOn(first.ports.wss);
     await first.stop();
     const second = await CentralProcess.start(cleanup, folder);
@@ -95,6 +95,7 @@ describe("Central's certificate", () => {
       'import',
       bankFile(makeBank(['localhost']), 'stranger'),
       '--force',
+      '--yes',
       '--confirm-within',
       '5s',
     );

@@ -393,7 +393,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
           )
         ).join(''),
       );
-      const { code, stdout, stderr } = await elsewhere.cli('server-certificate', 'import', file, '--force');
+      const { code, stdout, stderr } = await elsewhere.cli('server-certificate', 'import', file, '--force', '--yes');
       expect({ code, said: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, said: '' });
       expect(lastOf(await examine(elsewhere.ports.wss))).toMatchObject(found);
     }

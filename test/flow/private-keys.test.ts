@@ -221,7 +221,10 @@ describe('private keys', () => {
     const above = bank.intermediate.certificate + bank.root.certificate;
     const password = bank.folder.write('password', PASSWORD);
     const answer = bank.folder.write('answer.pem', bank.sign(readFileSync(csr, 'utf8')) + above);
-    said('certificate install', await central.cli('server-certificate', 'install', answer, '--force', '--json'));
+    said(
+      'certificate install',
+      await central.cli('server-certificate', 'install', answer, '--force', '--yes', '--json'),
+    );
     const server = bank.issue('central');
     said(
       'certificate import',
@@ -230,6 +233,7 @@ describe('private keys', () => {
         'import',
         bank.folder.write('central.pem', server.key + server.certificate + above),
         '--force',
+        '--yes',
         '--json',
       ),
     );

@@ -199,7 +199,7 @@ describe.skipIf(lacksPeer('openssl'))('an RSA certificate of a bank, handed over
       'central.pem',
       bank.root.certificate + leaf.certificate + leaf.key + bank.intermediate.certificate,
     );
-    expect(await central.cli('server-certificate', 'import', file, '--force')).toMatchObject({ code: 0 });
+    expect(await central.cli('server-certificate', 'import', file, '--force', '--yes')).toMatchObject({ code: 0 });
     for (const port of PORTS) {
       const chain = await chainOf(port, bank.root.files.certificate);
       expect(chain.map(({ subject }) => /CN=(.*)$/m.exec(subject)?.[1])).toEqual([

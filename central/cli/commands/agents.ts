@@ -90,10 +90,15 @@ export const agentCommands: readonly Command[] = [
     usage: 'AGENT',
     summary: 'delete an agent with its messages; it must enroll again',
     options: { ...DRY_RUN, ...YES, ...REASON },
+    asks: 'always',
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
-      await call.confirm(`Delete the agent ${shown(agent['name'])} and its messages?`, agent['name']);
+      await call.confirm({
+        act: `Delete the agent ${shown(agent['name'])}`,
+        effect: 'Its messages are lost, and it must enroll again.',
+        name: agent['name'],
+      });
       const report = await call.client.request('DELETE', `/agents/${idIn(agent)}`, { query: termsOf(call) });
       if (call.flag('dry-run')) return call.answer(report, () => removalText(report, agent, 'deleted'));
       call.answer({ deleted: agent['id'] }, () => `Deleted ${shown(agent['name'])}.`);
@@ -110,10 +115,14 @@ export const agentCommands: readonly Command[] = [
       ...YES,
       ...REASON,
     },
+    asks: 'always',
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
-      await call.confirm(`Revoke the agent ${shown(agent['name'])}? It is refused until it gets a new key.`);
+      await call.confirm({
+        act: `Revoke the agent ${shown(agent['name'])}`,
+        effect: 'Its session ends, and it is refused until it gets a new key.',
+      });
       const reason = call.text('reason');
       const answer = await call.client.request('POST', `/agents/${idIn(agent)}/revoke`, {
         query: termsOf(call),

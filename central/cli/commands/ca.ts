@@ -5,7 +5,7 @@ import type { Command } from '../command.ts';
 import { KEYSTORE_PASSWORD, uploadOf, writeAnswer } from '../files.ts';
 import { LIST, readList } from '../list.ts';
 import { fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { cutOffText, DRY_RUN, FORCE, noticeText, REASON, termsOf, YES } from '../terms.ts';
+import { confirmForce, cutOffText, DRY_RUN, FORCE, noticeText, REASON, termsOf, YES } from '../terms.ts';
 
 export const caCommands: readonly Command[] = [
   {
@@ -96,10 +96,12 @@ export const caCommands: readonly Command[] = [
       ...YES,
       ...REASON,
     },
+    asks: 'forced',
     words: { least: 1, most: 1 },
     async run(call) {
-      const body = await uploadOf(call, call.words[0] ?? '', 'The authority');
-      if (call.flag('force')) await call.confirm('Sign with another authority, even if agents are cut off?');
+      const file = call.words[0] ?? '';
+      const body = await uploadOf(call, file, 'The authority');
+      await confirmForce(call, `Sign with the authority in ${file}`);
       const answer = recordOf(await call.client.request('POST', '/ca/import', { query: termsOf(call), body }));
       const authority = recordOf(answer['result']);
       const isDry = answer['dryRun'] === true;
@@ -118,10 +120,14 @@ export const caCommands: readonly Command[] = [
     usage: 'THUMBPRINT',
     summary: 'delete the key of a retired authority; it can never sign again',
     options: { ...YES, ...REASON },
+    asks: 'always',
     words: { least: 1, most: 1 },
     async run(call) {
       const thumbprint = (call.words[0] ?? '').replaceAll(':', '').toLowerCase();
-      await call.confirm(`Delete the key of the authority ${fingerprint(thumbprint)}? It can never sign again.`);
+      await call.confirm({
+        act: `Delete the key of the authority ${fingerprint(thumbprint)}`,
+        effect: 'It can never sign again.',
+      });
       await call.client.request('DELETE', `/ca/generations/${encodeURIComponent(thumbprint)}`, {
         query: termsOf(call),
       });

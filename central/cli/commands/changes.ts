@@ -3,7 +3,7 @@ import { cliFault } from '../errors.ts';
 import type { Command, CommandCall } from '../command.ts';
 import { LIST, readList } from '../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
-import { FORCE, REASON, termsOf } from '../terms.ts';
+import { confirmForce, FORCE, REASON, termsOf, YES } from '../terms.ts';
 
 const AT_MOST_ONE = { least: 0, most: 1 } as const;
 
@@ -59,11 +59,19 @@ export const changeCommands: readonly Command[] = [
     help: 'CHANGE may be left out while only one change is pending. A change of the administration must be confirmed over a new connection.',
     options: {
       force: { ...FORCE.force, doc: 'confirm even if fewer agents have reconnected than the change requires' },
+      ...YES,
       ...REASON,
     },
+    asks: 'forced',
     words: AT_MOST_ONE,
     async run(call) {
-      const answer = await call.client.request('POST', `/changes/${await changeOf(call)}/confirm`, {
+      const change = await changeOf(call);
+      await confirmForce(
+        call,
+        `Confirm the change ${decodeURIComponent(change)}`,
+        'Agents that have not come back stay cut off.',
+      );
+      const answer = await call.client.request('POST', `/changes/${change}/confirm`, {
         query: termsOf(call),
       });
       call.answer(answer, () => `Confirmed: ${shown(recordOf(answer)['subject'])}.`);

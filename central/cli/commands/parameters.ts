@@ -2,9 +2,20 @@
 import type { Command } from '../command.ts';
 import { LIST, readList } from '../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
-import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
+import {
+  CONFIRM,
+  confirmForce,
+  cutOffText,
+  DRY_RUN,
+  FORCE,
+  noticeText,
+  pendingText,
+  REASON,
+  termsOf,
+  YES,
+} from '../terms.ts';
 
-const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...CONFIRM, ...REASON } as const;
+const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...REASON } as const;
 
 export const parameterCommands: readonly Command[] = [
   {
@@ -70,6 +81,7 @@ export const parameterCommands: readonly Command[] = [
     summary: 'change parameters, several as one step',
     help: 'Lists are written with commas (a,b), an empty list or text as NAME=. With --confirm-within the change is rolled back\nautomatically unless "queuegate changes confirm" follows in time: the safe way to move a port that you depend on.',
     options: CHANGE_OPTIONS,
+    asks: 'forced',
     words: { least: 1, most: 100 },
     async run(call) {
       const types = new Map(
@@ -85,6 +97,7 @@ export const parameterCommands: readonly Command[] = [
         const name = word.slice(0, at);
         values[name] = valueOf(word.slice(at + 1), types.get(name));
       }
+      await confirmForce(call, `Set ${call.words.join(' ')}`);
       const answer = await call.client.request('PATCH', '/parameters', {
         query: termsOf(call),
         body: values,
@@ -97,9 +110,11 @@ export const parameterCommands: readonly Command[] = [
     usage: 'NAME... [options]',
     summary: 'restore defaults',
     options: CHANGE_OPTIONS,
+    asks: 'forced',
     words: { least: 1, most: 100 },
     async run(call) {
       const values = Object.fromEntries(call.words.map((name) => [name, null]));
+      await confirmForce(call, `Reset ${call.words.join(' ')}`);
       const answer = await call.client.request('PATCH', '/parameters', { query: termsOf(call), body: values });
       call.answer(answer, () => reportText(answer));
     },

@@ -2,7 +2,18 @@
 import type { Command, CommandCall } from '../command.ts';
 import { KEYSTORE_PASSWORD, uploadOf } from '../files.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf, YES } from '../terms.ts';
+import {
+  CONFIRM,
+  confirmForce,
+  cutOffText,
+  DRY_RUN,
+  FORCE,
+  noticeText,
+  pendingText,
+  REASON,
+  termsOf,
+  YES,
+} from '../terms.ts';
 
 const STEP = { ...DRY_RUN, ...FORCE, ...YES, ...REASON } as const;
 /** The text names no more of them. */
@@ -98,6 +109,7 @@ export const rotationCommands: readonly Command[] = [
     summary: 'sign with the prepared authority',
     help: 'With --confirm-within Central activates a certificate of the new authority first, and rolls back automatically unless agents reconnect\nover it and "queuegate changes confirm" follows in time, over HTTPS.',
     options: { ...STEP, ...CONFIRM },
+    asks: 'forced',
     words: NONE,
     run: (call) => step(call, 'switch'),
   },
@@ -106,6 +118,7 @@ export const rotationCommands: readonly Command[] = [
     usage: '[options]',
     summary: 'end the trust in the previous authority',
     options: STEP,
+    asks: 'forced',
     words: NONE,
     run: (call) => step(call, 'retire'),
   },
@@ -114,13 +127,14 @@ export const rotationCommands: readonly Command[] = [
     usage: '[options]',
     summary: 'roll back the latest step',
     options: STEP,
+    asks: 'forced',
     words: NONE,
     run: (call) => step(call, 'rollback'),
   },
 ];
 
 async function step(call: CommandCall, name: string, body?: Readonly<Record<string, unknown>>): Promise<void> {
-  if (call.flag('force')) await call.confirm(`Force the step "${name}", even if agents are cut off?`);
+  await confirmForce(call, `Force the step "${name}" of the rotation of the authority`);
   const answer = recordOf(await call.client.request('POST', `/ca/rotation/${name}`, { query: termsOf(call), body }));
   const isDry = answer['dryRun'] === true;
   call.answer(answer, () =>

@@ -2,11 +2,22 @@
 import type { Command, CommandCall } from '../command.ts';
 import { fileForRequest, KEYSTORE_PASSWORD, uploadOf, writeAnswer } from '../files.ts';
 import { fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf, YES } from '../terms.ts';
+import {
+  CONFIRM,
+  confirmForce,
+  cutOffText,
+  DRY_RUN,
+  FORCE,
+  noticeText,
+  pendingText,
+  REASON,
+  termsOf,
+  YES,
+} from '../terms.ts';
 
 const KEY_PASSWORD = 'QUEUEGATE_KEY_PASSWORD';
 
-const ACTIVATE = { ...DRY_RUN, ...FORCE, ...CONFIRM, ...REASON } as const;
+const ACTIVATE = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...REASON } as const;
 const SWAP = {
   ...ACTIVATE,
   stage: {
@@ -69,6 +80,7 @@ export const serverCertificateCommands: readonly Command[] = [
     summary: 'install the answer to the request; agents see it at once',
     help: `FILE is PEM or PKCS#7 (.p7b) with the certificate and its chain up to the root, in any order.\n${CONFIRM_HELP}`,
     options: SWAP,
+    asks: 'forced',
     words: { least: 1, most: 1 },
     async run(call) {
       await swap(call, 'install', await fileForRequest(call.words[0] ?? '', 'The certificate'));
@@ -86,6 +98,7 @@ export const serverCertificateCommands: readonly Command[] = [
       'password-file': { type: 'string', doc: `file with the password (or ${KEYSTORE_PASSWORD})` },
       'key-password-file': { type: 'string', doc: `file with the key's own password (or ${KEY_PASSWORD})` },
     },
+    asks: 'forced',
     words: { least: 1, most: 1 },
     async run(call) {
       const upload = await uploadOf(call, call.words[0] ?? '', 'The certificate');
@@ -99,6 +112,7 @@ export const serverCertificateCommands: readonly Command[] = [
     summary: "issue a new one with Central's own authority",
     help: CONFIRM_HELP,
     options: SWAP,
+    asks: 'forced',
     words: { least: 0, most: 0 },
     run: (call) => swap(call, 'issue'),
   },
@@ -108,6 +122,7 @@ export const serverCertificateCommands: readonly Command[] = [
     summary: 'activate the staged one, or the previous one',
     help: CONFIRM_HELP,
     options: { previous: { type: 'boolean', doc: 'return to the previous one' }, ...ACTIVATE },
+    asks: 'forced',
     words: { least: 0, most: 0 },
     run: (call) => swap(call, 'activate', { slot: call.flag('previous') ? 'previous' : 'staged' }),
   },
@@ -116,9 +131,13 @@ export const serverCertificateCommands: readonly Command[] = [
     usage: '',
     summary: 'delete the staged one',
     options: { ...YES, ...REASON },
+    asks: 'always',
     words: { least: 0, most: 0 },
     async run(call) {
-      await call.confirm('Delete the staged certificate?');
+      await call.confirm({
+        act: 'Delete the staged server certificate',
+        effect: 'It can no longer be activated, and its key is lost.',
+      });
       await call.client.request('DELETE', '/server-certificate/staged', {
         query: termsOf(call),
       });
@@ -128,6 +147,12 @@ export const serverCertificateCommands: readonly Command[] = [
 ];
 
 async function swap(call: CommandCall, verb: string, body?: Readonly<Record<string, unknown>>): Promise<void> {
+  const which = call.words[0] ?? (verb === 'activate' ? `the ${shown(body?.['slot'])} one` : 'a new one');
+  await confirmForce(
+    call,
+    `Force "server-certificate ${verb}" of ${which}`,
+    'Agents that do not trust it may be cut off.',
+  );
   const answer = recordOf(
     await call.client.request('POST', `/server-certificate/${verb}`, { query: termsOf(call), body }),
   );

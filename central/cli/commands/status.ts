@@ -1,7 +1,7 @@
 // The commands `status` and `maintenance accept-clock`.
 import type { Command } from '../command.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
-import { REASON, termsOf } from '../terms.ts';
+import { REASON, termsOf, YES } from '../terms.ts';
 
 export const statusCommands: readonly Command[] = [
   {
@@ -49,9 +49,14 @@ export const statusCommands: readonly Command[] = [
     usage: '',
     summary: "accept the clock of Central's host after it was set by more than a day",
     help: 'Until then nothing is pruned and nothing expires. Correct the clock first: what is older than its retention by the accepted clock is deleted.',
-    options: REASON,
+    options: { ...YES, ...REASON },
+    asks: 'always',
     words: { least: 0, most: 0 },
     async run(call) {
+      await call.confirm({
+        act: 'Accept the clock',
+        effect: 'What is older than its retention by this clock is deleted.',
+      });
       const answer = recordOf(await call.client.request('POST', '/maintenance/accept-clock', { query: termsOf(call) }));
       call.answer(answer, () =>
         answer['foundAt'] === null

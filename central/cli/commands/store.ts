@@ -94,6 +94,7 @@ export const storeCommands: readonly Command[] = [
     summary: 'replace the store with a backup; Central ends its sessions and starts again with it',
     help: 'The backup is checked as a whole before anything changes. The previous store stays in the data folder (central.db.before-restore-...).',
     options: { ...PASSWORD_FILE, ...YES, ...REASON },
+    asks: 'always',
     words: { least: 1, most: 1 },
     async run(call) {
       const file = resolve(call.workingFolder, call.words[0] ?? '');
@@ -108,10 +109,11 @@ export const storeCommands: readonly Command[] = [
       };
       const running = await startOf(call);
       const before = running?.startedAt;
-      await call.confirm(
-        'Replace the store of Central with this backup? What came since it was made is lost.',
-        running?.central ?? 'restore',
-      );
+      await call.confirm({
+        act: `Replace the store of ${running?.central ?? 'Central'} with the backup ${file}`,
+        effect: 'What came since it was made is lost, and Central starts again.',
+        name: running?.central ?? 'restore',
+      });
       const answer = recordOf(
         await call.client.upload('/store/restore', { query: termsOf(call), headers, content: createReadStream(file) }),
       );

@@ -73,14 +73,17 @@ export const tokenCommands: readonly Command[] = [
     usage: 'ID',
     summary: 'delete an API token; requests with it are refused at once',
     options: { ...YES, ...REASON },
+    asks: 'always',
     words: ONE,
     async run(call) {
       const id = call.words[0] ?? '';
-      await call.confirm(
-        (await call.ownTokenId()) === id
-          ? `Delete the API token ${id}? This command uses it: you lose your access with it.`
-          : `Delete the API token ${id}?`,
-      );
+      await call.confirm({
+        act: `Delete the API token ${id}`,
+        effect:
+          (await call.ownTokenId()) === id
+            ? 'This command uses it: you lose your access with it.'
+            : 'Requests with it are refused at once.',
+      });
       await call.client.request('DELETE', `/api-tokens/${encodeURIComponent(call.words[0] ?? '')}`, {
         query: termsOf(call),
       });
@@ -156,9 +159,13 @@ export const tokenCommands: readonly Command[] = [
     usage: 'ID',
     summary: 'delete an enrollment token; no machine can enroll with it',
     options: { ...YES, ...REASON },
+    asks: 'always',
     words: ONE,
     async run(call) {
-      await call.confirm(`Delete the enrollment token ${call.words[0]}?`);
+      await call.confirm({
+        act: `Delete the enrollment token ${call.words[0]}`,
+        effect: 'No machine can enroll with it any more.',
+      });
       await call.client.request('DELETE', `/enrollment-tokens/${encodeURIComponent(call.words[0] ?? '')}`, {
         query: termsOf(call),
       });

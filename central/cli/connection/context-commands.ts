@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command, CommandCall } from '../command.ts';
 import { facts } from '../print.ts';
+import { YES } from '../terms.ts';
 import { checkName, configFile, contextOf, readContexts, writeContexts, type Context } from './contexts.ts';
 import { checkUrl } from './target.ts';
 
@@ -107,12 +108,18 @@ export const contextCommands: readonly Command[] = [
     name: 'contexts delete',
     usage: 'NAME',
     summary: 'delete a context; its token file stays',
-    options: {},
+    options: YES,
+    asks: 'always',
     words: ONE,
     async run(call) {
       const all = await readContexts(call);
       const [name = ''] = call.words;
-      contextOf(all, name);
+      const { url } = contextOf(all, name);
+      await call.confirm({
+        act: `Delete the context "${name}" of ${url ?? 'the Central of this host'}`,
+        effect: 'Its token file stays.',
+        place: `this account (${configFile(call)})`,
+      });
       const contexts = new Map([...all.contexts].filter(([other]) => other !== name));
       await writeContexts(call, { current: all.current === name ? null : all.current, contexts });
       call.answer({ deleted: name }, () => `Deleted ${name}.`);

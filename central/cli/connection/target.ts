@@ -66,6 +66,23 @@ function settingOf(
   return text(option) ?? (context?.isNamed === true ? own : undefined) ?? (environment[variable] || own);
 }
 
+/** The Central of a line in a question: its address, or its socket on this host, and the context. */
+export function placeOf(request: TargetRequest): string {
+  const { environment, workingFolder, context } = request;
+  const url = settingOf(request, 'url', 'QUEUEGATE_URL', 'url');
+  const place =
+    url === undefined
+      ? `the Central of this host (${socketPath(environment, workingFolder)})`
+      : URL.canParse(url)
+        ? new URL(url).origin
+        : url;
+  return context === undefined ? place : `${place} (context "${context.name}")`;
+}
+
+function socketPath(environment: TargetRequest['environment'], workingFolder: string): string {
+  return resolve(workingFolder, environment['QUEUEGATE_DATA_FOLDER'] || DEFAULT_DATA_FOLDER, LOCAL_SOCKET);
+}
+
 /** Where Central is, and what to trust. Errors: url_invalid, token_over_plain_http, tls_weakened and those of files. */
 export async function targetOf(request: TargetRequest): Promise<Connection> {
   const { environment, workingFolder, context } = request;
@@ -89,7 +106,7 @@ export async function targetOf(request: TargetRequest): Promise<Connection> {
 /** The socket in Central's data folder. It belongs to Central's account, which is another one only where root names the folder. */
 function localTarget(environment: TargetRequest['environment'], workingFolder: string): Connection['target'] {
   const folder = environment['QUEUEGATE_DATA_FOLDER'] || undefined;
-  const path = resolve(workingFolder, folder ?? DEFAULT_DATA_FOLDER, LOCAL_SOCKET);
+  const path = socketPath(environment, workingFolder);
   const ifMissing =
     'Start Central. On its host, run this in its working folder or set QUEUEGATE_DATA_FOLDER; from elsewhere use --url https://HOST:8443 and --ca-file FILE.';
   return {

@@ -21,6 +21,12 @@ the ids of agents are shortened to 8 digits, or to as many as are needed to dist
 these short ids. On a terminal, tables are cut to its width. With \`-o json\` the output is the answer of REST, and an
 error is its problem document on the standard error.
 
+Commands that delete, revoke or restore something, and every act with \`--force\`, ask first. The question names what is
+done, what follows, the Central and the context: \`Revoke the agent branch-7 on https://central.bank.test:8443 (context
+"prod")? Its session ends, and it is refused until it gets a new key. [y/N]\`. Deleting an agent and restoring ask for
+the name. \`--yes\` answers; it does not imply \`--force\`. Without a terminal \`--yes\` is required, else the exit status
+is 2. A dry run does not ask.
+
 This page is generated from the commands in the code (\`npm run docs\`).
 
 ## Exit status

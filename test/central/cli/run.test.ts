@@ -149,7 +149,7 @@ describe('parameters', () => {
       status: 6,
       error: expect.stringContaining('would cut off 1 agent: branch-7'),
     });
-    expect((await queuegate(...off, '--force')).out).toContain('Cut off:');
+    expect((await queuegate(...off, '--force', '--yes')).out).toContain('Cut off:');
   });
 
   test('a change that awaits its confirmation is shown, and is confirmed or rolled back', async () => {

@@ -100,7 +100,7 @@ describe('contexts', () => {
       url: 'https://pilot.bank',
       readOnly: true,
     });
-    await made.queuegate('contexts', 'remove', 'pilot');
+    await made.queuegate('contexts', 'remove', 'pilot', '--yes');
     expect((await readContexts({ environment: made.environment, workingFolder: '/' })).current).toBe(null);
     expect((await made.queuegate('contexts', 'list', '-o', 'name')).out).toBe('prod');
   });
