@@ -110,6 +110,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['central/cli/line/document.ts'],
   },
   {
+    by: 'test/central/cli/questions.test.ts',
+    why: 'What asks before it acts.',
+    files: ['central/cli/line/question.ts'],
+  },
+  {
     by: 'test/central/cli/run.test.ts',
     why: 'Commands as an administrator runs them, against a REST server of the test.',
     files: [
