@@ -4,7 +4,7 @@
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord } from '../store/agent-store.ts';
 import type { Challenge, Hello } from '../../shared/wire/messages.ts';
-import { helloTranscript, readPublicKey, shownThumbprint, verifyTranscript } from '../../shared/wire/proof.ts';
+import { helloTranscript, readPublicKey, shownThumbprint, verifyTranscriptAside } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { Origin } from './address-rules.ts';
 
@@ -22,13 +22,14 @@ interface ProvenKey {
 
 /**
  * Steps that need no registry: the hello answers this challenge, is signed by the key it carries, and is bound to this
- * connection. Throws a refusal (shared/wire/refusals.ts).
+ * connection. Rejects with a refusal (shared/wire/refusals.ts). The signature is verified on the thread pool.
  */
-export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnection): ProvenKey {
+export async function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnection): Promise<ProvenKey> {
   const key = readPublicKey(hello.key);
   if (key === undefined) throw refusal('bad_signature', {});
   if (hello.challenge !== challenge.nonce) throw refusal('replayed_hello', {});
-  if (!verifyTranscript(helloTranscript(challenge, hello), hello.signature, key)) throw refusal('bad_signature', {});
+  if (!(await verifyTranscriptAside(helloTranscript(challenge, hello), hello.signature, key)))
+    throw refusal('bad_signature', {});
   if (hello.transport !== seen.origin.scheme)
     throw refusal('wrong_transport', { found: hello.transport, expected: seen.origin.scheme });
   if (hello.binding === null) {

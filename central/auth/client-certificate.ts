@@ -22,7 +22,7 @@ export interface ClientTerms {
    */
   readonly own: AgentCertificate | null;
   /** The certificates that sign, or once signed, for agents. */
-  readonly authorities: readonly X509Certificate[];
+  readonly authorities: () => readonly X509Certificate[];
   readonly now: number;
 }
 
@@ -46,7 +46,7 @@ export function validateClientCertificate(
 
 function faultOf(shown: X509Certificate, { publicKey, own, authorities, now }: ClientTerms): string | undefined {
   if (!spkiOf(shown.publicKey).equals(publicKey)) return 'it is for another key than the one the agent signs with';
-  if (!authorities.some((authority) => signedBy(shown, authority)))
+  if (!authorities().some((authority) => signedBy(shown, authority)))
     return `it is not issued by this Central, but by "${shown.issuer.replaceAll('\n', ', ')}"`;
   if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is not a client certificate';
   const { from, to } = validityOf(shown);

@@ -32,12 +32,15 @@ export class ParameterState {
   #snapshot: ParameterSnapshot;
   /** The installation's values. */
   #stored: ParameterValues;
+  /** What applies on this node: made once for all who read it. */
+  #values: ParameterValues;
 
   private constructor(options: ParameterStateOptions, snapshot: ParameterSnapshot) {
     this.#options = options;
     this.#overrides = new Map(options.overrides.map((override) => [override.name, override]));
     this.#snapshot = snapshot;
     this.#stored = this.#read(snapshot);
+    this.#values = this.effective(this.#stored);
   }
 
   /** Loads the values. A pending change is rolled back: the connections that could have confirmed it are gone. */
@@ -56,7 +59,7 @@ export class ParameterState {
 
   /** What applies on this node. */
   values(): ParameterValues {
-    return this.effective(this.#stored);
+    return this.#values;
   }
 
   /** What would apply on this node with these values of the installation. */
@@ -100,6 +103,7 @@ export class ParameterState {
   async save(change: Omit<Save, 'expectedVersion'>): Promise<void> {
     this.#snapshot = await this.#options.store.save({ ...change, expectedVersion: this.#snapshot.version });
     this.#stored = this.#read(this.#snapshot);
+    this.#values = this.effective(this.#stored);
   }
 
   /** The mark of a change of these rows, with the values from before it. */

@@ -20,6 +20,7 @@ import type { AgentRecord } from '../store/agent-store.ts';
 import type { Admission } from './admission.ts';
 import type { AgentRate } from './limits/agent-rate.ts';
 import type { Incidents } from '../agents/incidents.ts';
+import { Proofs } from './limits/proofs.ts';
 import { RefusalLines } from './refusal-lines.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -76,6 +77,7 @@ const MAX_HELLO_PIECES = 256;
 export class Handshake {
   readonly #options: HandshakeOptions;
   readonly #lines: RefusalLines;
+  readonly #proofs = new Proofs();
 
   constructor(options: HandshakeOptions) {
     this.#options = options;
@@ -187,7 +189,8 @@ export class Handshake {
     // Before the signature is verified, so that a storm costs little; the agent itself would be refused now too.
     if (logins.secondsUntilAllowed(hello.id) > 0) throw this.#tooOften(hello.id);
     const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
-    const key = proveHello(hello, challenge, { listener, origin, binding });
+    const key = await this.#proofs.run(() => proveHello(hello, challenge, { listener, origin, binding }));
+    if (webSocket.readyState !== webSocket.OPEN) return;
     const agent = validateRegistration(hello, key, await this.#options.agents.get(hello.id));
     const now = this.#options.now();
     const certificate = validateCertificate(agent, key, { ...this.#options.authentication(), now });
@@ -196,7 +199,7 @@ export class Handshake {
       validateClientCertificate(this.#options.clientAuth(), shown, {
         publicKey: shownKey(hello.key),
         own: certificate,
-        authorities: this.#options.authorities(),
+        authorities: this.#options.authorities,
         now,
       });
     }

@@ -84,6 +84,15 @@ export function verifyTranscript(transcript: string, signature: string, key: Key
   return verify('sha256', Buffer.from(transcript), key, Buffer.from(signature, 'base64'));
 }
 
+/** The same on the thread pool, for a side that verifies for many. */
+export function verifyTranscriptAside(transcript: string, signature: string, key: KeyObject): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    verify('sha256', Buffer.from(transcript), key, Buffer.from(signature, 'base64'), (error, isRight) =>
+      error === null ? resolve(isRight) : reject(error),
+    );
+  });
+}
+
 /** Reads a SubjectPublicKeyInfo (DER, base64) as an ECDSA P-256 key; undefined when it is something else. */
 export function readPublicKey(spki: string): KeyObject | undefined {
   return readP256(Buffer.from(spki, 'base64'));

@@ -65,21 +65,32 @@ function refusalOf(act: () => unknown): string | undefined {
   return undefined;
 }
 
+async function proofRefusal(act: () => Promise<unknown>): Promise<string | undefined> {
+  return await act().then(
+    () => undefined,
+    (error: unknown) => (error as { code: string }).code,
+  );
+}
+
 describe('proveHello', () => {
-  it('accepts a hello that is bound to its TLS connection, and one on plain without binding', () => {
-    expect(proveHello(hello(), challenge, secure).thumbprint).toMatch(/^[0-9a-f]{64}$/);
-    expect(proveHello(hello({ transport: 'ws', binding: null }), challenge, plain).thumbprint).toMatch(
+  it('accepts a hello that is bound to its TLS connection, and one on plain without binding', async () => {
+    expect((await proveHello(hello(), challenge, secure)).thumbprint).toMatch(/^[0-9a-f]{64}$/);
+    expect((await proveHello(hello({ transport: 'ws', binding: null }), challenge, plain)).thumbprint).toMatch(
       /^[0-9a-f]{64}$/,
     );
   });
 
-  it('refuses a wrong signature', () => {
-    expect(refusalOf(() => proveHello({ ...hello(), name: 'other' }, challenge, secure))).toBe('bad_signature');
-    expect(refusalOf(() => proveHello({ ...hello(), signature: 'AAAA' }, challenge, secure))).toBe('bad_signature');
-    expect(refusalOf(() => proveHello({ ...hello(), key: 'AAAA' }, challenge, secure))).toBe('bad_signature');
+  it('refuses a wrong signature', async () => {
+    expect(await proofRefusal(() => proveHello({ ...hello(), name: 'other' }, challenge, secure))).toBe(
+      'bad_signature',
+    );
+    expect(await proofRefusal(() => proveHello({ ...hello(), signature: 'AAAA' }, challenge, secure))).toBe(
+      'bad_signature',
+    );
+    expect(await proofRefusal(() => proveHello({ ...hello(), key: 'AAAA' }, challenge, secure))).toBe('bad_signature');
   });
 
-  it('covers every member of the hello with the signature', () => {
+  it('covers every member of the hello with the signature', async () => {
     const changes: Partial<Hello>[] = [
       { id: 'x' },
       { version: '9' },
@@ -90,39 +101,45 @@ describe('proveHello', () => {
       { logs: { down: { incarnation: 'i', number: 1, id: 'x' } } },
     ];
     for (const change of changes)
-      expect(refusalOf(() => proveHello({ ...hello(), ...change }, challenge, secure))).toBe('bad_signature');
+      expect(await proofRefusal(() => proveHello({ ...hello(), ...change }, challenge, secure))).toBe('bad_signature');
   });
 
-  it('refuses a replayed hello', () => {
-    expect(refusalOf(() => proveHello(hello(), { ...challenge, nonce: 'd'.repeat(32) }, secure))).toBe(
+  it('refuses a replayed hello', async () => {
+    expect(await proofRefusal(() => proveHello(hello(), { ...challenge, nonce: 'd'.repeat(32) }, secure))).toBe(
       'replayed_hello',
     );
   });
 
-  it('refuses a hello for another Central', () => {
-    expect(refusalOf(() => proveHello(hello(), { ...challenge, centralName: 'other' }, secure))).toBe('bad_signature');
+  it('refuses a hello for another Central', async () => {
+    expect(await proofRefusal(() => proveHello(hello(), { ...challenge, centralName: 'other' }, secure))).toBe(
+      'bad_signature',
+    );
   });
 
-  it('refuses a hello made for ws on the wss port, and one made for wss on the ws port', () => {
-    expect(refusalOf(() => proveHello(hello({ transport: 'ws', binding: null }), challenge, secure))).toBe(
+  it('refuses a hello made for ws on the wss port, and one made for wss on the ws port', async () => {
+    expect(await proofRefusal(() => proveHello(hello({ transport: 'ws', binding: null }), challenge, secure))).toBe(
       'wrong_transport',
     );
-    expect(refusalOf(() => proveHello(hello(), challenge, plain))).toBe('wrong_transport');
+    expect(await proofRefusal(() => proveHello(hello(), challenge, plain))).toBe('wrong_transport');
   });
 
-  it('refuses a hello without binding on the wss port, except from a trusted proxy', () => {
-    expect(refusalOf(() => proveHello(hello({ binding: null }), challenge, secure))).toBe('binding_required');
+  it('refuses a hello without binding on the wss port, except from a trusted proxy', async () => {
+    expect(await proofRefusal(() => proveHello(hello({ binding: null }), challenge, secure))).toBe('binding_required');
     const proxied: SeenConnection = {
       listener: 'ws',
       origin: { address: '198.51.100.4', peer: '198.51.100.4', proxied: true, scheme: 'wss' },
       binding: null,
     };
-    expect(refusalOf(() => proveHello(hello({ binding: null }), challenge, proxied))).toBeUndefined();
+    expect(await proofRefusal(() => proveHello(hello({ binding: null }), challenge, proxied))).toBeUndefined();
   });
 
-  it('refuses a hello bound to another TLS connection, which is what somebody in the line would pass on', () => {
-    expect(refusalOf(() => proveHello(hello(), challenge, { ...secure, binding: 'b3RoZXI' }))).toBe('binding_mismatch');
-    expect(refusalOf(() => proveHello(hello(), challenge, { ...secure, binding: null }))).toBe('binding_mismatch');
+  it('refuses a hello bound to another TLS connection, which is what somebody in the line would pass on', async () => {
+    expect(await proofRefusal(() => proveHello(hello(), challenge, { ...secure, binding: 'b3RoZXI' }))).toBe(
+      'binding_mismatch',
+    );
+    expect(await proofRefusal(() => proveHello(hello(), challenge, { ...secure, binding: null }))).toBe(
+      'binding_mismatch',
+    );
   });
 });
 

@@ -35,12 +35,13 @@ function faultOf(
   mode: 'none' | 'optional' | 'required' = 'optional',
 ): string | undefined {
   if (ours === undefined) throw new Error('no authority');
+  const { certificate: certificateOfOurs } = ours;
   const own = { ...issuedCertificate(certificate, ours, 'a1', START), installedAt: null, revoked: null };
   try {
     validateClientCertificate(mode, shown, {
       publicKey: spkiOf(keys.publicKey),
       own,
-      authorities: [ours.certificate],
+      authorities: () => [certificateOfOurs],
       now: START + DAY,
       ...terms,
     });

@@ -357,13 +357,17 @@ describe('one key is one key, however its point is written', () => {
         logs: { down: null },
       };
       expect(
-        proveHello({ ...hello, signature: signTranscript(helloTranscript(challenge, hello), key) }, challenge, seen),
+        await proveHello(
+          { ...hello, signature: signTranscript(helloTranscript(challenge, hello), key) },
+          challenge,
+          seen,
+        ),
       ).toEqual({ thumbprint: keyThumbprint(createPublicKey(key)) });
       expect(shownThumbprint(hello.key)).toBe(keyThumbprint(createPublicKey(key)));
       validateClientCertificate('required', certificate, {
         publicKey: canonicalP256(spkiIn(form, key)) ?? Buffer.alloc(0),
         own: null,
-        authorities: [authority.certificate],
+        authorities: () => [authority.certificate],
         now: Date.now(),
       });
     }

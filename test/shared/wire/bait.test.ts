@@ -19,11 +19,11 @@ const SEEN = {
   binding: null,
 } as const;
 
-function read(frame: AgentFrame | CentralFrame | null): void {
+async function read(frame: AgentFrame | CentralFrame | null): Promise<void> {
   if (frame?.type === 'hello') {
     readPublicKey(frame.key);
     shownThumbprint(frame.key);
-    proveHello({ ...frame, challenge: CHALLENGE.nonce }, CHALLENGE, SEEN);
+    await proveHello({ ...frame, challenge: CHALLENGE.nonce }, CHALLENGE, SEEN);
   }
   if (frame?.type === 'messages') for (const item of frame.items) readItem(item, LIMITS.maxMessageBytes);
 }
