@@ -107,10 +107,7 @@ export class SessionIntake {
 
   /** The same inbox behind the gate; committed bytes are released. */
   bound(inbox: InboxPort): InboxPort {
-    return {
-      begin: (begin) => inbox.begin(begin),
-      append: async (first, items) => await this.#append(inbox, first, items),
-    };
+    return new BoundInbox(this, inbox);
   }
 
   /** The session is over; what has not yet reached the writing thread is dropped. */
@@ -123,7 +120,8 @@ export class SessionIntake {
     this.#pass?.leave();
   }
 
-  async #append(inbox: InboxPort, first: number, items: readonly Item[]): Promise<number> {
+  /** Appends when the gate lets it pass. */
+  async append(inbox: InboxPort, first: number, items: readonly Item[]): Promise<number> {
     const last = first + items.length - 1;
     let bytes = 0;
     for (const frame of this.#uncommitted) if (frame.through <= last) bytes += frame.bytes;
@@ -154,5 +152,23 @@ export class SessionIntake {
     const dropped = Math.min(bytes, this.#partial);
     this.#partial -= dropped;
     this.#share?.dropped(dropped);
+  }
+}
+
+class BoundInbox implements InboxPort {
+  readonly #intake: SessionIntake;
+  readonly #inbox: InboxPort;
+
+  constructor(intake: SessionIntake, inbox: InboxPort) {
+    this.#intake = intake;
+    this.#inbox = inbox;
+  }
+
+  begin(begin: Parameters<InboxPort['begin']>[0]): Promise<void> {
+    return this.#inbox.begin(begin);
+  }
+
+  append(first: number, items: readonly Item[]): Promise<number> {
+    return this.#intake.append(this.#inbox, first, items);
   }
 }

@@ -5,7 +5,7 @@ import type { WebSocket } from 'ws';
 import type { Logger } from 'pino';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces.ts';
-import { Peer, type OtherFrame } from '../../shared/session/peer.ts';
+import { Peer, type OtherFrame, type PeerBudget } from '../../shared/session/peer.ts';
 import { decodeFromAgent } from '../../shared/wire/codec.ts';
 import type { AgentControl, AgentFrame, CentralControl, Position, SessionLimits } from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
@@ -107,14 +107,7 @@ export class Session {
       heartbeatMs,
       slowPeerMs,
       now,
-      budget: {
-        get isPaused(): boolean {
-          return intake.isPaused;
-        },
-        take: (data) => intake.frame(data),
-        admit: (frame, data) => this.#admit(frame, data),
-        sending: () => outflow.sending(),
-      },
+      budget: new SessionBudget(intake, outflow, (frame, data) => this.#admit(frame, data)),
       onCommitted: options.onEvents,
       onFrame: (frame) => this.#onFrame(frame),
       onFailure: (error) => this.fail(error),
@@ -225,5 +218,30 @@ export class Session {
     this.#reason ??= code === 1006 ? 'the line was cut' : `closed by the agent: ${code} ${text}`.trim();
     this.#leaveBudgets();
     this.#options.onEnd(this, this.#reason);
+  }
+}
+
+/** What the peer asks of the budgets. A class: a getter of its own would cost each session a kibibyte. */
+class SessionBudget implements PeerBudget<AgentFrame> {
+  readonly #intake: SessionIntake;
+  readonly #outflow: SessionOutflow;
+  readonly admit: PeerBudget<AgentFrame>['admit'];
+
+  constructor(intake: SessionIntake, outflow: SessionOutflow, admit: PeerBudget<AgentFrame>['admit']) {
+    this.#intake = intake;
+    this.#outflow = outflow;
+    this.admit = admit;
+  }
+
+  get isPaused(): boolean {
+    return this.#intake.isPaused;
+  }
+
+  take(data: Buffer): void {
+    this.#intake.frame(data);
+  }
+
+  sending(): () => void {
+    return this.#outflow.sending();
   }
 }

@@ -8,7 +8,7 @@ import { Receiver } from '../delivery/receiver.ts';
 import { Sender, type Priority } from '../delivery/sender.ts';
 import { hasChecksum, requireChecksum, withChecksum } from '../wire/checksum.ts';
 import { encode } from '../wire/codec.ts';
-import { heartbeatPort, startHeartbeat, type Heartbeat } from '../wire/heartbeat.ts';
+import { ConnectionPort, Heartbeat } from '../wire/heartbeat.ts';
 import type { AgentFrame, CentralFrame, Position, SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
 import { Outgoing } from './outgoing.ts';
@@ -20,7 +20,7 @@ type LogFrame = Extract<AgentFrame, { readonly type: 'begin' | 'messages' | 'ack
 export type OtherFrame<Frame> = Exclude<Frame, LogFrame>;
 
 /** What a side bounds beyond the protocol. Central does, across all sessions; an agent has one session. */
-interface PeerBudget<Frame> {
+export interface PeerBudget<Frame> {
   /** This side leaves the socket unread at present. */
   readonly isPaused: boolean;
   /** A whole frame has come. Calls `Peer.read` with it, now or in its turn. */
@@ -92,8 +92,8 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
     socket.on('close', (code: number, reason: Buffer) => this.#onClose(code, reason.toString()));
     socket.on('error', (error: Error) => options.onError(error));
-    this.#heartbeat = startHeartbeat(
-      { ...heartbeatPort(socket, carrier), ...(budget === undefined ? {} : { isPaused: () => budget.isPaused }) },
+    this.#heartbeat = new Heartbeat(
+      new ConnectionPort(socket, carrier, budget),
       options.heartbeatMs,
       options.slowPeerMs,
       ({ reason, seconds }) =>

@@ -26,22 +26,45 @@ interface TcpHandle {
   readonly writeQueueSize: number;
 }
 
-/** The port of a WebSocket over the socket (net or TLS) that carries it. */
-export function heartbeatPort(
-  webSocket: { ping(): void; readonly bufferedAmount: number },
-  socket: Socket,
-): HeartbeatPort {
-  return {
-    ping: () => webSocket.ping(),
-    bytesRead: () => tcpHandle(socket)?.bytesRead ?? socket.bytesRead,
-    bytesWaiting: () => webSocket.bufferedAmount,
-    bytesWritten: () => {
-      const handle = tcpHandle(socket);
-      return handle === undefined
-        ? socket.bytesWritten - socket.writableLength
-        : handle.bytesWritten - handle.writeQueueSize;
-    },
-  };
+interface PingingSocket {
+  ping(): void;
+  readonly bufferedAmount: number;
+}
+
+/** The port of a WebSocket over the socket (net or TLS) that carries it. `pausable`: the side that reads it. */
+export class ConnectionPort implements HeartbeatPort {
+  readonly #webSocket: PingingSocket;
+  readonly #socket: Socket;
+  readonly #pausable: { readonly isPaused: boolean } | undefined;
+
+  constructor(webSocket: PingingSocket, socket: Socket, pausable?: { readonly isPaused: boolean }) {
+    this.#webSocket = webSocket;
+    this.#socket = socket;
+    this.#pausable = pausable;
+  }
+
+  ping(): void {
+    this.#webSocket.ping();
+  }
+
+  bytesRead(): number {
+    return tcpHandle(this.#socket)?.bytesRead ?? this.#socket.bytesRead;
+  }
+
+  bytesWaiting(): number {
+    return this.#webSocket.bufferedAmount;
+  }
+
+  bytesWritten(): number {
+    const handle = tcpHandle(this.#socket);
+    return handle === undefined
+      ? this.#socket.bytesWritten - this.#socket.writableLength
+      : handle.bytesWritten - handle.writeQueueSize;
+  }
+
+  isPaused(): boolean {
+    return this.#pausable?.isPaused === true;
+  }
 }
 
 /**
@@ -69,54 +92,68 @@ export type HeartbeatEnd = { readonly reason: 'silent' | 'not-reading'; readonly
 /** Two lost pings and some delay are still life; a third is not. */
 const SILENCE_PERIODS = 2.5;
 
-export interface Heartbeat {
-  stop(): void;
-}
-
 /**
  * Starts at once. Calls `onEnd` once, and stops itself, when nothing was heard for 2.5 periods, or when bytes wait and none
  * could be written for `stalledMs`.
  */
-export function startHeartbeat(
-  port: HeartbeatPort,
-  periodMs: number,
-  stalledMs: number,
-  onEnd: (end: HeartbeatEnd) => void,
-): Heartbeat {
-  let read = port.bytesRead();
-  let heardAt = performance.now();
-  let written = port.bytesWritten();
-  let movedAt = heardAt;
-  let pingedAt = heardAt;
+export class Heartbeat {
+  readonly #port: HeartbeatPort;
+  readonly #periodMs: number;
+  readonly #stalledMs: number;
+  readonly #onEnd: (end: HeartbeatEnd) => void;
+  readonly #timer: NodeJS.Timeout;
+  #read: number;
+  #heardAt: number;
+  #written: number;
+  #movedAt: number;
+  #pingedAt: number;
 
-  // Four looks per period: the bound is kept to a quarter of a period, at the cost of two counters.
-  const timer = setInterval(() => {
-    const now = performance.now();
-    // A peer that died meanwhile is found within the usual time after the socket is read again.
-    if (port.bytesRead() !== read || port.isPaused?.() === true) {
-      read = port.bytesRead();
-      heardAt = now;
-    }
-    if (port.bytesWritten() !== written || port.bytesWaiting() === 0) {
-      written = port.bytesWritten();
-      movedAt = now;
-    }
-    if (now - heardAt > periodMs * SILENCE_PERIODS) return end('silent', now - heardAt);
-    if (now - movedAt > stalledMs) return end('not-reading', now - movedAt);
-    if (now - pingedAt >= periodMs * 0.9) {
-      pingedAt = now;
-      port.ping();
-    }
-  }, periodMs / 4);
-
-  function end(reason: HeartbeatEnd['reason'], ms: number): void {
-    clearInterval(timer);
-    onEnd({ reason, seconds: Math.round(ms / 1000) });
+  constructor(port: HeartbeatPort, periodMs: number, stalledMs: number, onEnd: (end: HeartbeatEnd) => void) {
+    this.#port = port;
+    this.#periodMs = periodMs;
+    this.#stalledMs = stalledMs;
+    this.#onEnd = onEnd;
+    this.#read = port.bytesRead();
+    this.#written = port.bytesWritten();
+    this.#heardAt = performance.now();
+    this.#movedAt = this.#heardAt;
+    this.#pingedAt = this.#heardAt;
+    // Four looks per period: the bound is kept to a quarter of a period, at the cost of two counters. Node.js keeps all
+    // timers of one duration in one list with one timer of the operating system.
+    this.#timer = setInterval(lookAt, periodMs / 4, this);
   }
 
-  return {
-    stop(): void {
-      clearInterval(timer);
-    },
-  };
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** What the timer calls. */
+  look(): void {
+    const port = this.#port;
+    const now = performance.now();
+    // A peer that died meanwhile is found within the usual time after the socket is read again.
+    if (port.bytesRead() !== this.#read || port.isPaused?.() === true) {
+      this.#read = port.bytesRead();
+      this.#heardAt = now;
+    }
+    if (port.bytesWritten() !== this.#written || port.bytesWaiting() === 0) {
+      this.#written = port.bytesWritten();
+      this.#movedAt = now;
+    }
+    if (now - this.#heardAt > this.#periodMs * SILENCE_PERIODS) return this.#end('silent', now - this.#heardAt);
+    if (now - this.#movedAt > this.#stalledMs) return this.#end('not-reading', now - this.#movedAt);
+    if (now - this.#pingedAt >= this.#periodMs * 0.9) {
+      this.#pingedAt = now;
+      port.ping();
+    }
+  }
+
+  #end(reason: HeartbeatEnd['reason'], ms: number): void {
+    this.stop();
+    this.#onEnd({ reason, seconds: Math.round(ms / 1000) });
+  }
+}
+
+function lookAt(heartbeat: Heartbeat): void {
+  heartbeat.look();
 }

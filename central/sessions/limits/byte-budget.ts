@@ -83,6 +83,50 @@ interface Member {
   idleTicks: number;
 }
 
+/** What a share does with the account of its session: made once for all of them. */
+interface Ledger {
+  received(member: Member, bytes: number): void;
+  completed(member: Member, bytes: number, besides: number): void;
+  dropped(member: Member, bytes: number): void;
+  released(member: Member, bytes: number): void;
+  close(member: Member): void;
+}
+
+/** A class: closures and a getter of its own would cost each session a kibibyte. */
+class Share implements BudgetShare {
+  readonly #ledger: Ledger;
+  readonly #member: Member;
+
+  constructor(ledger: Ledger, member: Member) {
+    this.#ledger = ledger;
+    this.#member = member;
+  }
+
+  get isPaused(): boolean {
+    return this.#member.state !== 'reading';
+  }
+
+  received(bytes: number): void {
+    this.#ledger.received(this.#member, bytes);
+  }
+
+  dropped(bytes: number): void {
+    this.#ledger.dropped(this.#member, bytes);
+  }
+
+  completed(bytes: number, besides = 0): void {
+    this.#ledger.completed(this.#member, bytes, besides);
+  }
+
+  released(bytes: number): void {
+    this.#ledger.released(this.#member, bytes);
+  }
+
+  close(): void {
+    this.#ledger.close(this.#member);
+  }
+}
+
 export class ByteBudget {
   readonly #totalBytes: number;
   readonly #littleLimit: number;
@@ -104,6 +148,18 @@ export class ByteBudget {
   #grants = 0;
   /** Granted, and not yet read. */
   #outstanding = 0;
+
+  readonly #ledger: Ledger = {
+    received: (member, bytes) => this.#received(member, bytes),
+    completed: (member, bytes, besides) => this.#completed(member, bytes, besides),
+    dropped: (member, bytes) => this.#released(member, Math.min(bytes, member.held - member.whole)),
+    released: (member, bytes) => {
+      const whole = Math.min(bytes, member.whole);
+      this.#count(member, member.whole - whole);
+      this.#released(member, whole);
+    },
+    close: (member) => this.#close(member),
+  };
 
   constructor(totalBytes: number) {
     this.#totalBytes = totalBytes;
@@ -143,20 +199,7 @@ export class ByteBudget {
     this.#members.add(member);
     this.#little.add(member);
     this.#serve();
-    return {
-      get isPaused(): boolean {
-        return member.state !== 'reading';
-      },
-      received: (bytes) => this.#received(member, bytes),
-      dropped: (bytes) => this.#released(member, Math.min(bytes, member.held - member.whole)),
-      completed: (bytes, besides = 0) => this.#completed(member, bytes, besides),
-      released: (bytes) => {
-        const whole = Math.min(bytes, member.whole);
-        this.#count(member, member.whole - whole);
-        this.#released(member, whole);
-      },
-      close: () => this.#close(member),
-    };
+    return new Share(this.#ledger, member);
   }
 
   /** Called a few times per second: a session that does not use its grant loses it, and is read without one. */

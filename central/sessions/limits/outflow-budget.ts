@@ -27,8 +27,47 @@ interface Member {
   open: boolean;
 }
 
+/** What a share does with the account of its session: made once for all of them. */
+interface Ledger {
+  reserve(member: Member, maxBytes: number): Promise<number>;
+  read(member: Member, bytes: number): void;
+  written(member: Member, bytes: number): void;
+  close(member: Member): void;
+}
+
+class Share implements OutflowShare {
+  readonly #ledger: Ledger;
+  readonly #member: Member = { held: 0, reserved: 0, asked: undefined, open: true };
+
+  constructor(ledger: Ledger) {
+    this.#ledger = ledger;
+  }
+
+  reserve(maxBytes: number): Promise<number> {
+    return this.#ledger.reserve(this.#member, maxBytes);
+  }
+
+  read(bytes: number): void {
+    this.#ledger.read(this.#member, bytes);
+  }
+
+  written(bytes: number): void {
+    this.#ledger.written(this.#member, bytes);
+  }
+
+  close(): void {
+    this.#ledger.close(this.#member);
+  }
+}
+
 export class OutflowBudget {
   readonly #totalBytes: number;
+  readonly #ledger: Ledger = {
+    reserve: (member, maxBytes) => this.#reserve(member, maxBytes),
+    read: (member, bytes) => this.#read(member, bytes),
+    written: (member, bytes) => this.#written(member, bytes),
+    close: (member) => this.#close(member),
+  };
   /** In order of arrival. */
   readonly #waiting = new Set<Member>();
   #used = 0;
@@ -42,28 +81,28 @@ export class OutflowBudget {
   }
 
   open(): OutflowShare {
-    const member: Member = { held: 0, reserved: 0, asked: undefined, open: true };
-    return {
-      reserve: (maxBytes) => this.#reserve(member, maxBytes),
-      read: (bytes) => {
-        if (!member.open) return;
-        this.#hold(member, bytes - member.reserved);
-        member.reserved = 0;
-        if (bytes === 0) this.#serve();
-      },
-      written: (bytes) => {
-        if (!member.open) return;
-        this.#hold(member, -Math.min(bytes, member.held));
-        this.#serve();
-      },
-      close: () => {
-        member.open = false;
-        this.#waiting.delete(member);
-        this.#hold(member, -member.held);
-        member.asked?.answer(0);
-        this.#serve();
-      },
-    };
+    return new Share(this.#ledger);
+  }
+
+  #read(member: Member, bytes: number): void {
+    if (!member.open) return;
+    this.#hold(member, bytes - member.reserved);
+    member.reserved = 0;
+    if (bytes === 0) this.#serve();
+  }
+
+  #written(member: Member, bytes: number): void {
+    if (!member.open) return;
+    this.#hold(member, -Math.min(bytes, member.held));
+    this.#serve();
+  }
+
+  #close(member: Member): void {
+    member.open = false;
+    this.#waiting.delete(member);
+    this.#hold(member, -member.held);
+    member.asked?.answer(0);
+    this.#serve();
   }
 
   #reserve(member: Member, maxBytes: number): Promise<number> {

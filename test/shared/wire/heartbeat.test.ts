@@ -1,12 +1,7 @@
 // When a heartbeat pings, when it finds a peer dead or stalled, and which counters of a connection it reads.
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import {
-  heartbeatPort,
-  startHeartbeat,
-  type HeartbeatEnd,
-  type HeartbeatPort,
-} from '../../../shared/wire/heartbeat.ts';
+import { ConnectionPort, Heartbeat, type HeartbeatEnd, type HeartbeatPort } from '../../../shared/wire/heartbeat.ts';
 
 const PERIOD_MS = 20_000;
 const STALLED_MS = 60_000;
@@ -37,7 +32,7 @@ describe('a heartbeat', () => {
     // Not at the origin of the clock.
     vi.advanceTimersByTime(PERIOD_MS);
     const startedAt = performance.now();
-    const heartbeat = startHeartbeat(line, PERIOD_MS, STALLED_MS, (end) =>
+    const heartbeat = new Heartbeat(line, PERIOD_MS, STALLED_MS, (end) =>
       ends.push({ ...end, atMs: performance.now() - startedAt }),
     );
     return { ends, stop: () => heartbeat.stop() };
@@ -120,8 +115,9 @@ describe('a heartbeat', () => {
       bytesWritten: () => 0,
     };
     const ends: HeartbeatEnd[] = [];
-    startHeartbeat(line, PERIOD_MS, STALLED_MS, (end) => ends.push(end));
+    const heartbeat = new Heartbeat(line, PERIOD_MS, STALLED_MS, (end) => ends.push(end));
     vi.advanceTimersByTime(3 * PERIOD_MS);
+    heartbeat.stop();
     expect(ends).toEqual([{ reason: 'silent', seconds: 55 }]);
   });
 
@@ -142,7 +138,7 @@ describe('a heartbeat', () => {
 describe('the counters of a connection', () => {
   let pings = 0;
   const webSocket = { ping: () => void (pings += 1), bufferedAmount: 7 };
-  const port = (socket: object): HeartbeatPort => heartbeatPort(webSocket, socket as Socket);
+  const port = (socket: object): HeartbeatPort => new ConnectionPort(webSocket, socket as Socket);
   const countersOf = (socket: object): readonly number[] => {
     const of = port(socket);
     return [of.bytesRead(), of.bytesWritten(), of.bytesWaiting()];
