@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Actor } from '../../../central/audit.ts';
 import type { OnlineAgent } from '../../../central/change/agents.ts';
-import type { ChangePlan, Changes } from '../../../central/change/changes.ts';
+import { Changes, type ChangePlan } from '../../../central/change/changes.ts';
 import type { PendingChange } from '../../../central/change/pending.ts';
 import { makeChanges } from '../fakes.ts';
 
@@ -119,6 +119,12 @@ describe('a change', () => {
     expect(steps).toEqual([]);
     await changes.make('parameters', { force: true }, ANN, cutting);
     expect(steps).toEqual(['carry out']);
+  });
+
+  it('of a subject that nothing registered is a fault of the program', async () => {
+    const none = makeChanges();
+    await expect(none.make('parameters', {}, ANN, plan())).rejects.toThrow(TypeError);
+    expect(none.pending('parameters')).toBeNull();
   });
 
   it('without an effect needs no confirmation', async () => {
@@ -242,6 +248,93 @@ describe('a pending change', () => {
     timer?.run();
     await changes.runExclusive(async () => undefined);
     expect(steps).toEqual(['carry out pending']);
+  });
+
+  it('that cannot be applied is rolled back only when its mark is stored', async () => {
+    const failing = plan('parameters', {
+      async carryOut() {
+        throw new Error('the port is taken');
+      },
+    });
+    await expect(changes.make('parameters', { confirm: CONFIRM }, ANN, failing)).rejects.toThrow('the port is taken');
+    expect([steps, timers]).toEqual([[], []]);
+  });
+
+  it('that its store removed is not rolled back at its deadline', async () => {
+    await changes.make('parameters', { confirm: CONFIRM }, ANN, plan());
+    marks.parameters = null;
+    await pass(60_000);
+    expect(steps).toEqual(['carry out pending']);
+  });
+
+  it('that cannot be rolled back at its deadline stays pending, and the log says so', async () => {
+    const logged: object[] = [];
+    let run = (): void => undefined;
+    const failing = new Changes({
+      node: 'n1',
+      log: { info: () => undefined, error: (facts) => void logged.push(facts) },
+      now: () => time,
+      after(_, act) {
+        run = act;
+        return () => undefined;
+      },
+    });
+    failing.register({
+      subject: 'parameters',
+      blockedBy: ['parameters'],
+      agents: { online: async () => [] },
+      countsNewSessionsOnly: false,
+      pending: () => marks.parameters,
+      keep: async () => undefined,
+      rollBack: () => Promise.reject(new Error('disk')),
+    });
+    const { change } = await failing.make('parameters', { confirm: CONFIRM }, ANN, plan());
+    run();
+    await failing.runExclusive(async () => undefined);
+    await new Promise(setImmediate);
+    expect(logged).toEqual([{ change: change?.id, subject: 'parameters', error: 'disk' }]);
+    expect(await failing.get(change?.id ?? '')).toMatchObject({ state: 'pending' });
+  });
+
+  it('and one that has ended are told apart from one that never was', async () => {
+    const { change } = await changes.make('parameters', { confirm: CONFIRM }, ANN, plan());
+    const id = change?.id ?? '';
+    await changes.rollBack(id, ANN);
+    expect(steps.at(-1)).toBe('roll back by ann: rolled back by an administrator');
+    await expect(changes.confirm(id, {}, ANN)).rejects.toMatchObject({
+      code: 'change_ended',
+      parameters: { id, state: 'rolled-back' },
+    });
+    for (const act of [changes.confirm('0', {}, ANN), changes.rollBack('0', ANN), changes.get('0')])
+      await expect(act).rejects.toMatchObject({ code: 'change_unknown', parameters: { id: '0', most: 100 } });
+  });
+
+  it('is listed before those that have ended, and is none where nothing is pending', async () => {
+    expect(await changes.pendingChange('parameters')).toBeNull();
+    const ended = await changes.make('parameters', { confirm: CONFIRM }, ANN, plan());
+    await changes.rollBack(ended.change?.id ?? '', ANN);
+    await changes.make('parameters', { confirm: CONFIRM }, ANN, plan());
+    const until = new Date(time + 60_000).toISOString();
+    expect((await changes.list()).map(({ state }) => state)).toEqual(['pending', 'rolled-back']);
+    await expect(changes.make('parameters', {}, ANN, plan())).rejects.toMatchObject({
+      code: 'change_pending',
+      parameters: { subject: 'parameters', who: 'ann', until },
+    });
+    expect(() => changes.assertNonePending(['server-certificate'])).not.toThrow();
+  });
+
+  it('from before this start counts no agent of today, and can be confirmed only by force', async () => {
+    // Central rolls it back at its start; until then it may be seen.
+    online = [agent('a', time)];
+    marks['server-certificate'] = {
+      id: 'c1',
+      owner: { who: 'ann', from: '10.0.0.1', node: 'n1' },
+      expiresAt: time,
+      terms: JSON.stringify({ share: 1, agents: [{ id: 'a', name: 'a' }], listener: null }),
+    };
+    expect(await changes.get('c1')).toMatchObject({ state: 'pending', agentCount: 1, returnedCount: 0 });
+    await expect(changes.confirm('c1', {}, ANN)).rejects.toMatchObject({ code: 'share_not_met' });
+    expect(await changes.confirm('c1', { force: true }, ANN)).toMatchObject({ state: 'confirmed' });
   });
 
   it('that the start rolled back is remembered, as are the last 100 that ended', async () => {

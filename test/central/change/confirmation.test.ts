@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { assertConfirmable, confirmTerms, readTerms } from '../../../central/change/confirmation.ts';
 import { isCoded } from '../../../shared/errors.ts';
-import type { OnlineAgent } from '../../../central/change/agents.ts';
+import { agentsText, namesOf, type OnlineAgent } from '../../../central/change/agents.ts';
 
 const agents = (count: number): OnlineAgent[] =>
   Array.from({ length: count }, (_, i) => ({
@@ -50,6 +50,39 @@ describe('a change that has to be confirmed', () => {
     await expect(confirm('https', 100)).rejects.toMatchObject({ code: 'confirm_over_new_connection' });
     await expect(confirm('http', 101)).rejects.toMatchObject({ code: 'confirm_over_new_connection' });
     await confirm('https', 101);
+    await expect(
+      assertConfirmable(terms, 100, { online: async () => [] }, actor, true),
+      'without a connection',
+    ).rejects.toMatchObject({ code: 'confirm_over_new_connection', parameters: { listener: 'HTTPS' } });
+  });
+
+  it('over the socket of this host counts as one over HTTP, which serves this host only', async () => {
+    const none = { online: async () => [] };
+    const via = { ...actor, via: { listener: 'local', connectedAt: 101 } } as const;
+    await assertConfirmable(await confirmTerms({ share: 0 }, 'http', none), 100, none, via, false);
+    await expect(
+      assertConfirmable(await confirmTerms({ share: 0 }, 'https', none), 100, none, via, false),
+    ).rejects.toMatchObject({ code: 'confirm_over_new_connection' });
+  });
+
+  it('names how many are back, how many are needed, and who is missing', async () => {
+    const terms = await confirmTerms({ share: 1 }, null, { online: async () => agents(13) });
+    await expect(assertConfirmable(terms, 0, { online: async () => agents(1) }, actor, false)).rejects.toMatchObject({
+      parameters: {
+        total: '13 agents',
+        back: 1,
+        needed: 13,
+        names: `${Array.from({ length: 10 }, (_, i) => `branch-${i + 1}`).join(', ')} and 2 more`,
+      },
+    });
+    expect([agentsText(1), agentsText(0), namesOf(agents(10)), namesOf(agents(2), 1)]).toEqual([
+      '1 agent',
+      '0 agents',
+      agents(10)
+        .map(({ name }) => name)
+        .join(', '),
+      'branch-0 and 1 more',
+    ]);
   });
 
   it('counts no agent of this host, and asks for everything when its terms cannot be read', async () => {
@@ -59,6 +92,14 @@ describe('a change that has to be confirmed', () => {
     });
     expect(terms.agents.map(({ id }) => id)).toEqual(['a-1', 'a-2']);
     expect(readTerms(JSON.stringify(terms))).toEqual(terms);
-    expect(readTerms('{"agents":1}')).toEqual({ share: 1, agents: [], listener: 'https' });
+    for (const text of [
+      '{"agents":1,"share":0}',
+      '{"agents":[]}',
+      '{"agents":[],"share":"0"}',
+      '{"share":0}',
+      '[]',
+      '7',
+    ])
+      expect(readTerms(text), text).toEqual({ share: 1, agents: [], listener: 'https' });
   });
 });

@@ -96,33 +96,36 @@ describe('Receiver', () => {
     const gap = start();
     gap.begin(1);
     gap.send(2, 1);
-    expect(gap.failures).toMatchObject([{ code: 'bad_frame' }]);
+    const refused = (found: string) => [{ code: 'bad_frame', parameters: { found } }];
+    expect(gap.failures).toMatchObject(refused('messages from 2, where 1 is next'));
 
     const repetition = start();
     repetition.begin(1);
     repetition.send(1, 2);
     repetition.send(2, 1);
-    expect(repetition.failures).toMatchObject([{ code: 'bad_frame' }]);
+    expect(repetition.failures).toMatchObject(refused('messages from 2, where 3 is next'));
 
     const twice = start();
     twice.begin(1);
     twice.begin(1);
-    expect(twice.failures).toMatchObject([{ code: 'bad_frame' }]);
+    expect(twice.failures).toMatchObject(refused('a second begin'));
 
     const early = start();
     early.send(1, 1);
-    expect(early.failures).toMatchObject([{ code: 'bad_frame' }]);
+    expect(early.failures).toMatchObject(refused('messages before begin'));
   });
 
   it('refuses a peer that does not hold to the window', async () => {
     const { inbox, failures, send, begin } = start({ ...LIMITS, windowItems: 3 });
     inbox.hold = true;
-    begin(1);
+    begin(1_001);
     await settled();
-    send(1, 3);
+    send(1_001, 3);
     expect(failures).toEqual([]);
-    send(4, 1);
-    expect(failures).toMatchObject([{ code: 'bad_frame' }]);
+    send(1_004, 1);
+    expect(failures).toMatchObject([
+      { code: 'bad_frame', parameters: { found: '4 messages without waiting for an ack, where 3 are allowed' } },
+    ]);
   });
 
   it('refuses a peer that sends more bytes than the window without waiting, whether they wait or are being appended', async () => {
@@ -188,6 +191,77 @@ describe('Receiver', () => {
     receiver.messages({ type: 'messages', first: 6, items: [] }, 2);
     expect(failures).toMatchObject([
       { code: 'bad_frame', parameters: { found: expect.stringContaining('1000 bytes') } },
+    ]);
+  });
+
+  it.each([
+    ['is being appended', false],
+    ['was refused for now', true],
+  ])('counts what %s as much as what waits', async (_, isRefused) => {
+    const { inbox, failures, receiver, begin } = start({ ...LIMITS, windowBytes: 1_000 });
+    begin(1);
+    await settled();
+    if (isRefused) inbox.refuseWith.push(storeFault('store_reserve', { available: 1, reserve: 2 }));
+    else inbox.hold = true;
+    const items = large(1, 900);
+    for (const [i, bytes] of [900, 200, 200].entries()) {
+      expect(failures).toEqual([]);
+      receiver.messages({ type: 'messages', first: i + 1, items }, bytes + MESSAGES_FRAME_OVERHEAD);
+      await settled();
+    }
+    expect(failures).toMatchObject([{ code: 'bad_frame' }]);
+  });
+
+  it('counts what waits behind an append that took a part of it', async () => {
+    const { inbox, acks, failures, receiver, begin } = start({ ...LIMITS, windowBytes: 1024 * 1024 });
+    begin(1);
+    await settled();
+    receiver.hold(true);
+    const items = large(4, 250 * 1024);
+    receiver.messages({ type: 'messages', first: 1, items }, 1_000 * 1024 + MESSAGES_FRAME_OVERHEAD);
+    inbox.hold = true;
+    receiver.hold(false);
+    inbox.release();
+    await settled();
+    // Two are on disk, two are being appended: of the window 524 KiB are left.
+    expect(acks).toEqual([2]);
+    for (const [i, item] of items.slice(0, 3).entries())
+      receiver.messages({ type: 'messages', first: 5 + i, items: [item] }, 250 * 1024 + MESSAGES_FRAME_OVERHEAD);
+    expect(failures).toEqual([]);
+    receiver.messages({ type: 'messages', first: 8, items: [items[3]!] }, 250 * 1024);
+    expect(failures).toMatchObject([{ code: 'bad_frame' }]);
+  });
+
+  it('frees all of a frame whose characters have several bytes', async () => {
+    const { failures, receiver, begin, acks } = start({ ...LIMITS, windowBytes: 1_000 });
+    begin(1);
+    const text = `[{"specversion":"1.0","id":"m","source":"/s","type":"t","data":"${'ü'.repeat(200)}"}]`;
+    for (let number = 1; number <= 10; number += 1) {
+      const frame = { type: 'messages', first: number, items: scanBatch(text, 1).items } as const;
+      receiver.messages(frame, Buffer.byteLength(text) + MESSAGES_FRAME_OVERHEAD);
+      await settled();
+    }
+    expect([acks.length, failures]).toEqual([10, []]);
+  });
+
+  it('makes one append at a time, also when it is held and goes on in the middle of one', async () => {
+    const { inbox, acks, receiver, send, begin } = start();
+    inbox.hold = true;
+    begin(1);
+    await settled();
+    send(1, 1);
+    await settled();
+    receiver.hold(true);
+    send(2, 1);
+    receiver.hold(false);
+    await settled();
+    expect(inbox.appends).toBe(1);
+    inbox.hold = false;
+    inbox.release();
+    await settled();
+    expect([acks, inbox.stored]).toEqual([
+      [1, 2],
+      ['m1', 'm2'],
     ]);
   });
 
@@ -318,10 +392,13 @@ describe('Receiver', () => {
     send(1, 1);
     send(2, 1);
     receiver.stop();
+    inbox.refuseWith.push(new Error('disk'));
     inbox.release();
     await settled();
     receiver.hold(true);
     send(3, 1);
-    expect([acks, inbox.stored, failures]).toEqual([[], ['m1'], []]);
+    send(7, 1);
+    begin(1);
+    expect([acks, inbox.stored, failures]).toEqual([[], [], []]);
   });
 });

@@ -215,10 +215,72 @@ describe('Sender', () => {
     expect(outbox.reads).toHaveLength(length);
   });
 
+  it('reads one batch at a time, whatever hints come', async () => {
+    const { outbox, frames, failures, sender } = start();
+    outbox.entries = [entry(1)];
+    await sender.start(null);
+    sender.notify();
+    sender.notify();
+    await settled();
+    expect([numbersIn(frames), failures]).toEqual([[1], []]);
+    // One look found the message, one that nothing is behind it; one more for all hints in between.
+    expect(outbox.reads.map(({ after }) => after)).toEqual([0, 1, 1]);
+  });
+
+  it('frees exactly what is acknowledged, one message at a time', async () => {
+    const { outbox, frames, sender } = start({ ...LIMITS, windowItems: 2 });
+    outbox.entries = Array.from({ length: 8 }, (_, i) => entry(i + 1));
+    await sender.start(null);
+    await settled();
+    for (let through = 1; through <= 6; through += 1) {
+      sender.acknowledge(through);
+      await settled();
+    }
+    // The first frame has two messages; it is free when the second of them is acknowledged.
+    expect(outbox.reads.map(({ after, maxItems }) => [after, maxItems])).toEqual([
+      [0, 2],
+      [2, 2],
+      [4, 2],
+      [6, 2],
+    ]);
+    expect(numbersIn(frames)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('has its log look for expired messages only when one of them is due', async () => {
+    const { outbox, sender } = start();
+    let looks = 0;
+    outbox.expire = async () => {
+      looks += 1;
+      return 0;
+    };
+    outbox.entries = [entry(1), entry(2, '{"n":2}', 1_001)];
+    await sender.start(null);
+    await settled();
+    expect(looks).toBe(0);
+    outbox.entries.push(entry(3, '{"n":3}', 1_000));
+    sender.notify();
+    await settled();
+    expect(looks).toBe(1);
+  });
+
+  it('sends and stores nothing after it was stopped, also what it was just reading', async () => {
+    const { outbox, frames, failures, sender } = start();
+    await sender.start(null);
+    await settled();
+    outbox.entries = [entry(1)];
+    sender.notify();
+    sender.stop();
+    sender.acknowledge(0);
+    sender.acknowledge(7);
+    sender.notify();
+    await settled();
+    expect([numbersIn(frames), outbox.reads.length, outbox.acknowledgedThrough, failures]).toEqual([[], 2, 0, []]);
+  });
+
   it('refuses an ack that comes before anything was begun', async () => {
     const { sender, failures } = start();
     sender.acknowledge(0);
-    expect(failures).toMatchObject([{ code: 'bad_frame' }]);
+    expect(failures).toMatchObject([{ code: 'bad_frame', parameters: { found: 'ack before begin' } }]);
   });
 
   it('refuses an ack of what was never sent, and one that goes back', async () => {
