@@ -9,7 +9,7 @@ import {
   tombstoneJson,
   withAgent,
 } from '../../../shared/delivery/message.ts';
-import { scanValue } from '../../../shared/wire/json-text.ts';
+import { scanBatch, scanValue } from '../../../shared/wire/json-text.ts';
 import { jsonText } from '../wire/json-arbitraries.ts';
 
 const MAX = 1_000;
@@ -84,6 +84,21 @@ describe('the text of a message', () => {
     });
     expect(json).toContain('"source" : "/agents/branch" ,');
     expect(read(json)).not.toHaveProperty('pointer');
+  });
+
+  it('is its own part of a batch, completed or not, and what is around it is not touched', () => {
+    const texts = [
+      eventText('"time":"2026-11-22T09:00:00Z"'),
+      '{"type":"t","source":"/mine","id":null,"time" : null ,"specversion":"1.0"}',
+      '{"type":"t"}',
+    ];
+    const { items } = scanBatch(`[ ${texts.join(' , ')} ]`, 3);
+    const jsons = items.map((item) => (readProduced(item, DEFAULTS, MAX) as { json: string }).json);
+    expect(jsons[0]).toBe(texts[0]);
+    expect(jsons[1]).toMatch(
+      /^\{"type":"t","source":"\/mine","id":"[0-9a-f-]{36}","time" : "2026-11-22T10:00:00\.000Z" ,"specversion":"1\.0"\}$/,
+    );
+    expect(JSON.parse(jsons[2] ?? '')).toMatchObject({ type: 't', source: '/agents/branch' });
   });
 
   it('says in the batch form which agent sent it, and is otherwise the same', () => {
@@ -235,6 +250,34 @@ describe('a fault says what was found and what is allowed', () => {
     expect(found).toMatchObject({ found: expect.stringContaining(`is "${'x'.repeat(64)}"; `) });
   });
 
+  it('says that an event has expired, and since when', () => {
+    const found = produce(eventText('"expirytime":"2026-11-22T09:00:00Z"'));
+    expect('pointer' in found && faultText(found)).toBe('/expirytime is 2026-11-22T09:00:00Z, which has passed');
+    // Another fault of the same event is that fault.
+    expect(produce('[]')).toMatchObject({ kind: 'invalid', pointer: '' });
+  });
+
+  it('takes as much binary data as its bound, which it names', () => {
+    const base64 = (length: number): string => eventText(`"data_base64":"${'A'.repeat(length)}"`);
+    expect(read(base64(1024 * 1024 - 4), 2_000_000)).toMatchObject({ id: '1' });
+    const tooLong = read(base64(1024 * 1024), 2_000_000);
+    expect('pointer' in tooLong && faultText(tooLong)).toBe(
+      '/data_base64 has 1048578 characters; allowed: at most 1048576',
+    );
+  });
+
+  it('takes attributes up to their length', () => {
+    for (const [name, most] of [
+      ['subject', 1_024],
+      ['type', 255],
+    ] as const) {
+      const event = (length: number): string =>
+        JSON.stringify({ specversion: '1.0', id: '1', source: '/s', type: 't', [name]: 'x'.repeat(length) });
+      expect(placeOf(event(most)), name).toBeUndefined();
+      expect(placeOf(event(most + 1)), name).toBe(`/${name}`);
+    }
+  });
+
   it('says by how much a message is too long', () => {
     expect(read(eventText(''), 10)).toMatchObject({ pointer: '', found: 'has 55 bytes; allowed: at most 10' });
   });
@@ -321,6 +364,39 @@ describe('readItem', () => {
     expect(Buffer.byteLength(json)).toBeGreaterThan(4090);
     expect(Buffer.byteLength(json)).toBeLessThanOrEqual(4096);
     expect(text.startsWith(json)).toBe(true);
+  });
+
+  it('keeps of a bad item of a batch no text of its neighbors', () => {
+    const { items } = scanBatch(`[${eventText('')},{"a":1},${eventText('')}]`, 3);
+    expect(items.map((item) => readItem(item, MAX))[1]).toMatchObject({ kind: 'rejected', json: '{"a":1}' });
+    const long = `{"a":"${'x'.repeat(5_000)}"}`;
+    const [, item] = scanBatch(`[1,${long},2]`, 3).items;
+    expect(readItem(item!, MAX)).toMatchObject({ json: long.slice(0, 4_096) });
+    const full = `{"a":"${'x'.repeat(4_096 - 8)}"}`;
+    expect(readItem(scanValue(full), MAX)).toMatchObject({ json: full });
+  });
+
+  it('takes for a tombstone what has an id and a reason and is not an event, and bounds what it keeps', () => {
+    const [id, source, reason] = ['i', 's', 'r'].map((letter) => letter.repeat(2_000));
+    expect(readItem(scanValue(JSON.stringify({ tombstone: reason, id, source })), MAX)).toEqual({
+      kind: 'tombstone',
+      id: 'i'.repeat(255),
+      source: 's'.repeat(1_024),
+      reason: 'r'.repeat(255),
+    });
+    expect(readItem(scanValue(JSON.stringify({ type: 7, id })), MAX)).toMatchObject({
+      id: 'i'.repeat(255),
+      source: '',
+    });
+    for (const item of [
+      { tombstone: 'expired' },
+      { tombstone: 7, id: '1' },
+      { id: '1', source: '/s' },
+      { specversion: '1.0', tombstone: 'x', id: '1', source: '/s' },
+    ])
+      expect(readItem(scanValue(JSON.stringify(item)), MAX).kind, JSON.stringify(item)).toBe('rejected');
+    expect(readItem(scanValue('{"tombstone":"x","id":""}'), MAX)).toMatchObject({ kind: 'tombstone', id: '' });
+    expect(readItem(scanValue('{"id":"","type":"t"}'), MAX)).toMatchObject({ kind: 'rejected', id: '(none)' });
   });
 
   it('never throws, whatever the JSON', () => {
