@@ -235,7 +235,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/central/sessions/session.test.ts',
     why: 'A session against a false agent.',
-    files: ['central/sessions/intake.ts', 'central/sessions/outflow.ts'],
+    files: ['central/sessions/intake.ts'],
   },
   {
     by: 'test/central/store/backup/administration.test.ts',
@@ -357,7 +357,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/listeners/open-listeners.ts',
       'central/pki/open-pki-services.ts',
       'central/pki/open-pki.ts',
-      'central/sessions/control.ts',
       'central/sessions/open-sessions.ts',
       'central/store/open-store.ts',
     ],

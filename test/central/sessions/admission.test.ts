@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Descriptors } from '../../../central/listeners/limits/descriptors.ts';
-import { Admission, type Admitted } from '../../../central/sessions/admission.ts';
+import { Admission, maxHandshakes, type Admitted } from '../../../central/sessions/admission.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 
 const causeOf = (refused: unknown): unknown => ((refused as Error).cause as CodedError).code;
@@ -58,5 +58,22 @@ describe('handshakes', () => {
     const few = admission(10_000, 0, { handshakes: () => 3 });
     for (let i = 0; i < 3; i += 1) (few.enter(`192.0.2.${i}`, () => expect.unreachable()) as Admitted).works();
     expect((few.enter('192.0.2.9', () => undefined) as CodedError).code).toBe('busy');
+  });
+
+  it('of half of all agents may be in progress, rounded up, and fifty at least', () => {
+    expect([10_000, 101, 100, 10].map((maxAgents) => maxHandshakes(maxAgents))).toEqual([5_000, 51, 50, 50]);
+  });
+
+  it('that are refused are spread over the time that Central needs for all agents', () => {
+    const seconds = (maxAgents: number, random: number): number =>
+      new Admission({
+        maxAgents: () => maxAgents,
+        descriptors: { sessions: 1, handshakes: () => 1, limit: 1, onSessionsFull: () => undefined },
+        sessions: () => 0,
+        random: () => random,
+      }).retryAfterSeconds();
+    expect([seconds(10_000, 0), seconds(10_000, 0.5), seconds(10_000, 0.999)]).toEqual([1, 11, 21]);
+    // A small installation has a second to spread over.
+    expect([seconds(10, 0), seconds(10, 0.999)]).toEqual([1, 2]);
   });
 });

@@ -40,4 +40,15 @@ describe('CloneWatch', () => {
       ).includes(true),
     ).toBe(false);
   });
+
+  it('begins again after it has found a clone, and with an agent that was deleted', () => {
+    const watch = new CloneWatch();
+    const hellos = (count: number): boolean[] =>
+      Array.from({ length: count }, (_, i) => watch.sawBoot('a', i % 2 === 0 ? 'one' : 'two', 0));
+    const toFind = CLONE_TURNS + 1 + 2;
+    expect(hellos(toFind).lastIndexOf(true)).toBe(toFind - 1);
+    expect(hellos(toFind - 1)).not.toContain(true);
+    watch.forget('a');
+    expect(hellos(toFind - 1)).not.toContain(true);
+  });
 });

@@ -1,7 +1,7 @@
 // Which frames beside the messages an agent may send, and when.
 import { describe, expect, it } from 'vitest';
 import { ControlLedger } from '../../../central/sessions/control-ledger.ts';
-import type { AgentControl, CentralControl } from '../../../shared/wire/messages.ts';
+import { MAX_CONSUMERS_BYTES, type AgentControl, type CentralControl } from '../../../shared/wire/messages.ts';
 
 const thumbprint = '0'.repeat(64);
 const trust: CentralControl = { type: 'trust', pem: '', signature: '' };
@@ -46,5 +46,21 @@ describe('a request for a certificate', () => {
     expect(ledger.received(renew)).toBeUndefined();
     ledger.sent(renewed);
     expect(ledger.received(renew)).toBeUndefined();
+  });
+});
+
+describe('a report of consumers', () => {
+  const report = (length: number): AgentControl => ({
+    type: 'consumers',
+    position: null,
+    consumers: [{ name: 'x'.repeat(length), types: [], waitingFrom: null, waitingCount: 0 }],
+  });
+  const around = JSON.stringify(report(0)).length;
+
+  it('needs no request, and has a bound', () => {
+    const ledger = new ControlLedger();
+    const largest = MAX_CONSUMERS_BYTES - around;
+    for (let i = 0; i < 3; i += 1) expect(ledger.received(report(largest))).toBeUndefined();
+    expect(ledger.received(report(largest + 1))).toBe('consumers of more than 32768 bytes');
   });
 });

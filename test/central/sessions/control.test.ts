@@ -1,0 +1,39 @@
+// Which part of Central a control frame of an agent goes to, and which parts learn of a new session.
+import { describe, expect, it } from 'vitest';
+import { createControl } from '../../../central/sessions/control.ts';
+import type { Session } from '../../../central/sessions/session.ts';
+import type { AgentControl } from '../../../shared/wire/messages.ts';
+
+const session = { id: 's1' } as unknown as Session;
+const thumbprint = '0'.repeat(64);
+const frames: readonly AgentControl[] = [
+  { type: 'renew', csr: '', thumbprint, signature: '' },
+  { type: 'renew-installed', thumbprint },
+  { type: 'trusted', thumbprints: [] },
+  { type: 'trust-refused', code: 'x', detail: '', hint: '' },
+  { type: 'consumers', position: null, consumers: [] },
+];
+
+describe('the control frames of an agent', () => {
+  const calls: unknown[][] = [];
+  const part = (name: string) => ({
+    onOpened: (...given: unknown[]) => void calls.push([name, ...given]),
+    onFrame: (...given: unknown[]) => void calls.push([name, ...given]),
+  });
+  const control = createControl({ renewal: part('renewal'), trust: part('trust'), consumers: part('consumers') });
+
+  it('go to renewal, trust or consumers, with their session', () => {
+    for (const frame of frames) control.onFrame(session, frame);
+    expect(calls.splice(0)).toEqual(
+      ['renewal', 'renewal', 'trust', 'trust', 'consumers'].map((name, i) => [name, session, frames[i]]),
+    );
+  });
+
+  it('may follow a welcome: renewal and trust learn of the session', () => {
+    control.onOpened(session);
+    expect(calls.splice(0)).toEqual([
+      ['renewal', session],
+      ['trust', session],
+    ]);
+  });
+});
