@@ -53,6 +53,7 @@ describe('a report of consumers', () => {
   const report = (length: number): AgentControl => ({
     type: 'consumers',
     position: null,
+    inboxFull: false,
     consumers: [{ name: 'x'.repeat(length), types: [], waitingFrom: null, waitingCount: 0 }],
   });
   const around = JSON.stringify(report(0)).length;

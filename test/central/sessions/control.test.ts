@@ -11,7 +11,7 @@ const frames: readonly AgentControl[] = [
   { type: 'renew-installed', thumbprint },
   { type: 'trusted', thumbprints: [] },
   { type: 'trust-refused', code: 'x', detail: '', hint: '' },
-  { type: 'consumers', position: null, consumers: [] },
+  { type: 'consumers', position: null, inboxFull: false, consumers: [] },
 ];
 
 describe('the control frames of an agent', () => {
