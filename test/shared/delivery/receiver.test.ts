@@ -85,8 +85,14 @@ describe('Receiver', () => {
 
   it('keeps messages that come before begin is on disk', async () => {
     const { inbox, acks, send, begin } = start();
+    const written = Promise.withResolvers<void>();
+    const write = inbox.begin.bind(inbox);
+    inbox.begin = (frame) => written.promise.then(() => write(frame));
     begin(5);
     send(5, 1);
+    await settled();
+    expect([inbox.stored, acks]).toEqual([[], []]);
+    written.resolve();
     await settled();
     expect(inbox.begun).toMatchObject({ next: 5 });
     expect(acks).toEqual([5]);
