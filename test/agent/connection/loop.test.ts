@@ -59,8 +59,8 @@ describe('an agent that was refused for good', () => {
     ]);
     expect(states).toEqual(['connecting', 'stopped-by-refusal', 'connecting', 'stopped-by-refusal']);
     expect([dials, changes]).toEqual([2, 2]);
-    // No wait was drawn between the two: the change ended it.
-    expect(backoff.filter((entry) => entry !== 'reset')).toEqual([]);
+    // No wait was drawn between the two: the change ended it, and the backoff begins again.
+    expect(backoff).toEqual(['reset', 'reset']);
   });
 
   it('by one of two hosts goes on with the other', async () => {
@@ -78,6 +78,33 @@ describe('an agent whose line is cut', () => {
       end({}),
     ]);
     expect(backoff).toEqual([7_000, 0, 'reset', 0, 0]);
+  });
+
+  it('watches its disk while it waits, and no longer', async () => {
+    const stop = new AbortController();
+    const watches: AbortSignal[] = [];
+    let dials = 0;
+    await connectionLoop(
+      {
+        plans: async () => [{} as DialPlan],
+        async connect() {
+          // Each watch of the waits before has ended.
+          expect(watches.map(({ aborted }) => aborted)).toEqual(watches.map(() => true));
+          dials += 1;
+          if (dials === 3) stop.abort();
+          return end({});
+        },
+        async changed(signal) {
+          watches.push(signal);
+          // The first wait ends by its time, the second by a change.
+          if (watches.length === 1) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        },
+        backoff: { next: () => (dials === 1 ? 0 : 3_600_000), reset: () => undefined },
+        onState: () => undefined,
+      },
+      stop.signal,
+    );
+    expect([dials, watches.length]).toEqual([3, 2]);
   });
 
   it('of several hosts obeys the longest wait', async () => {
