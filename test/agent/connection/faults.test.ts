@@ -87,7 +87,26 @@ describe('what the system or TLS say', () => {
     ['ECONNRESET', 'central_unreachable'],
   ])('%s is %s', (code, expected) => {
     const error = coded(code);
-    expect(faultOf(error)).toMatchObject({ code: expected, cause: error });
+    const fault = faultOf(error);
+    expect(fault).toMatchObject({ code: expected, cause: error });
+    // Nothing of its text is left open.
+    expect(`${fault.message} ${fault.hint}`).not.toMatch(/\{\w+\}/);
+  });
+
+  it.each([
+    ['ERR_SSL_UNEXPECTED_MESSAGE', 'with something other than a TLS handshake'],
+    ['HPE_INVALID_CONSTANT', 'with something other than HTTP'],
+    ['ERR_OSSL_X509_KEY_VALUES_MISMATCH', 'its certificate belongs to another key than agent-key.pem'],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'central.example'],
+  ])('%s says what was found', (code, found) => {
+    expect(faultOf(coded(code)).message).toContain(found);
+  });
+
+  it('names the names of the certificate that was shown', () => {
+    const names = (one?: X509Certificate): unknown =>
+      faultOf(coded('ERR_TLS_CERT_ALTNAME_INVALID'), { shown: one }).parameters['names'];
+    expect(names(shown)).toBe(shown.subjectAltName);
+    expect(names()).toBe('no name at all');
   });
 
   it('is explained by the number of OpenSSL where Node has it in the text only', () => {
@@ -166,6 +185,7 @@ describe('an HTTP answer to the upgrade', () => {
   ])('%s: HTTP %i is named', (_title, status, body, code) => {
     const fault = explainHttpAnswer(target, status, body);
     expect(fault.code).toBe(code);
+    expect(`${fault.message} ${fault.hint}`).not.toMatch(/\{\w+\}/);
     // No answer of a proxy ends all dialing.
     expect(fault.close).toBeUndefined();
   });
