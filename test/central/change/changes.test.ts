@@ -296,7 +296,7 @@ describe('a pending change', () => {
     expect(await failing.get(change?.id ?? '')).toMatchObject({ state: 'pending' });
   });
 
-  it('and one that has ended are told apart from one that never was', async () => {
+  it('is not the same as one that has ended or one that never was', async () => {
     const { change } = await changes.make('parameters', { confirm: CONFIRM }, ANN, plan());
     const id = change?.id ?? '';
     await changes.rollBack(id, ANN);
