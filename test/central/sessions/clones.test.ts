@@ -32,6 +32,15 @@ describe('CloneWatch', () => {
     ).toBe(false);
   });
 
+  it('does not count a boot that returns after more than a minute', () => {
+    const watch = new CloneWatch();
+    const hellos = (at: number): boolean[] =>
+      Array.from({ length: CLONE_TURNS + 3 }, (_, i) => watch.sawBoot('a', `boot ${i}`, at + i));
+    expect([...hellos(0), ...hellos(100_000)]).not.toContain(true);
+    // Within the minute the same boots are turns.
+    expect(hellos(130_000)).toContain(true);
+  });
+
   it('keeps agents apart', () => {
     const watch = new CloneWatch();
     expect(

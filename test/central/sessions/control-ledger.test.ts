@@ -28,6 +28,15 @@ describe('an answer that was not asked for', () => {
     expect(ledger.received(installed)).toContain('installed without');
   });
 
+  it('to another kind of frame is wrong', () => {
+    const ledger = new ControlLedger();
+    ledger.sent(renewed);
+    expect(ledger.received(trusted)).toContain('trusted without');
+    const other = new ControlLedger();
+    other.sent(trust);
+    expect(other.received(installed)).toContain('installed without');
+  });
+
   it('an agent that was asked twice may answer twice or once', () => {
     const ledger = new ControlLedger();
     ledger.sent(trust);
@@ -41,6 +50,7 @@ describe('a request for a certificate', () => {
   it('waits for the answer to the one before', () => {
     const ledger = new ControlLedger();
     expect(ledger.received(renew)).toBeUndefined();
+    ledger.sent(trust);
     expect(ledger.received(renew)).toContain('renew before');
     ledger.sent(refused);
     expect(ledger.received(renew)).toBeUndefined();

@@ -38,7 +38,8 @@ describe('the record of failed handshakes', () => {
       ['wss', 'peer_left_in_tls', '10.0.0.1', 2, 1_000, 3_000],
       ['ws', 'tls_on_plain', '10.0.0.2', 1, 2_000, 2_000],
     ]);
-    expect(list.list({ cause: 'tls_on_plain' })).toHaveLength(1);
+    expect(list.list({ cause: 'tls_on_plain' })).toMatchObject([{ listener: 'ws' }]);
+    expect(list.list({ address: '10.0.0.2' })).toMatchObject([{ listener: 'ws' }]);
     expect(list.list({ address: '::ffff:10.0.0.1', listener: 'wss' })).toHaveLength(1);
     expect(list.list({ listener: 'https' })).toEqual([]);
     expect(await registry.metrics()).toContain(

@@ -21,4 +21,21 @@ describe('hellos that are refused', () => {
       logged += Number(lines.take(`2001:db8:${(i % 50_000).toString(16)}::1`) !== undefined);
     expect(logged).toBeLessThanOrEqual(500 + 60);
   });
+
+  test('of a thousand blocks of addresses are remembered, those refused last', () => {
+    let now = 0;
+    const lines = new RefusalLines(() => now);
+    const linesOf = (address: string, hellos: number): number =>
+      Array.from({ length: hellos }, () => lines.take(address)).filter((left) => left !== undefined).length;
+    expect([linesOf('192.0.2.1', 60), linesOf('192.0.2.2', 60)]).toEqual([50, 50]);
+    // The first is refused again in the middle: of two thousand seconds it is remembered for the last thousand.
+    for (let i = 0; i < 999; i += 1) {
+      now += 1_000;
+      lines.take(`2001:db8:${i.toString(16)}::1`);
+      if (i === 500) linesOf('192.0.2.1', 60);
+    }
+    now += 500_000;
+    // One of them has what came back since then, a line in 30 seconds; the other one was forgotten, and begins again.
+    expect([linesOf('192.0.2.1', 60), linesOf('192.0.2.2', 60)]).toEqual([33, 50]);
+  });
 });
