@@ -7,6 +7,7 @@ import {
   scanObjectWithList,
   scanValue,
   stringAt,
+  stringOf,
   type JsonNode,
 } from '../../../shared/wire/json-text.ts';
 import { jsonText, mutatedText } from './json-arbitraries.ts';
@@ -33,6 +34,109 @@ function scans(text: string): boolean {
 function valueOf({ text, from, to }: Pick<JsonNode, 'text' | 'from' | 'to'>): unknown {
   return JSON.parse(text.slice(from, to));
 }
+
+// Without random texts, and before them: a fault is found at once, and needs no search for its smallest example.
+describe('the scanner, text by text', () => {
+  it.each([
+    ['0', 'number'],
+    ['-0', 'number'],
+    ['10', 'number'],
+    ['9876543210', 'number'],
+    ['0.5', 'number'],
+    ['-1.25', 'number'],
+    ['1e5', 'number'],
+    ['1E+5', 'number'],
+    ['1.5e-10', 'number'],
+    ['0e0', 'number'],
+    ['true', 'boolean'],
+    ['false', 'boolean'],
+    ['null', 'null'],
+    ['""', 'string'],
+    [String.raw`"\"\\\/\b\f\n\r\t\u09aF"`, 'string'],
+    [`"${'x'.repeat(31)}"`, 'string'],
+    [`"${'x'.repeat(40)}"`, 'string'],
+    [`"${'x'.repeat(40)}\\n${'y'.repeat(40)}"`, 'string'],
+    ['[]', 'array'],
+    ['[ \t\n\r]', 'array'],
+    ['[1,[2,[]],{"a":[]}]', 'array'],
+    ['{}', 'object'],
+    ['{ "a" : {"b":{},"c":[1]} , "d":null }', 'object'],
+  ])('takes %j, which is of the kind %s', (text, kind) => {
+    const { from, to, ...node } = scanValue(` \r\n\t${text}\t\n\r `);
+    expect([node.kind, from, to, node.fault]).toEqual([kind, 4, 4 + text.length, undefined]);
+    const { members } = scanValue(`{"x":${text} ,"y":[${text}, ${text}]}`);
+    expect(members.map(({ name, kind: its, from: at, to: end }) => [name, its, at, end])).toEqual([
+      ['x', kind, 5, 5 + text.length],
+      ['y', 'array', 11 + text.length, 15 + 3 * text.length],
+    ]);
+  });
+
+  it.each([
+    ['', 'end of the text', 0, 'a value'],
+    ['nul', '"n"', 0, '"null"'],
+    ['falsy', '"f"', 0, '"false"'],
+    ['-', 'end of the text', 1, 'a digit'],
+    ['1.', 'end of the text', 2, 'a digit'],
+    ['1e+', 'end of the text', 3, 'a digit'],
+    ['1ex', '"x"', 2, 'a digit'],
+    ['01', '"1"', 1, 'the end of the text'],
+    ['[1 2]', '"2"', 3, '"," or "]"'],
+    ['[[1 2]]', '"2"', 4, '"," or "]"'],
+    ['{"a":1 2}', '"2"', 7, '"," or "}"'],
+    ['[{"a":1 2}]', '"2"', 8, '"," or "}"'],
+    ['{1}', '"1"', 1, 'a name in quotation marks'],
+    ['[{1}]', '"1"', 2, 'a name in quotation marks'],
+    ['{"a":1,}', '"}"', 7, 'a name in quotation marks'],
+    ['[{"a":1,}]', '"}"', 8, 'a name in quotation marks'],
+    ['{"a" 1}', '"1"', 5, '":"'],
+    ['[{"a" 1}]', '"1"', 6, '":"'],
+    [String.raw`"\x"`, '"x"', 2, 'the letter of an escape'],
+    [String.raw`"\u12g4"`, '"g"', 5, 'a hexadecimal digit'],
+    [String.raw`"\u:000"`, '":"', 3, 'a hexadecimal digit'],
+    ['"a', 'end of the text', 2, 'a character of a string or its end'],
+    ['"\n"', 'U+000A', 1, 'a character of a string or its end'],
+    ['"\u001f"', 'U+001F', 1, 'a character of a string or its end'],
+    ['\ufeff1', 'byte order mark', 0, 'a value'],
+    ['\u00a01', 'U+00A0', 0, 'a value'],
+    ['\u007f', 'U+007F', 0, 'a value'],
+    ['~', '"~"', 0, 'a value'],
+    ['!', '"!"', 0, 'a value'],
+    ['😀', 'U+1F600', 0, 'a value'],
+    ['/', '"/"', 0, 'a value'],
+    [':', '":"', 0, 'a value'],
+  ])('refuses %j with what is there and what may be', (text, found, byte, expected) => {
+    const message = `unexpected ${found} at byte ${byte}; expected: ${expected}`;
+    expect(() => scanValue(text)).toThrow(message);
+    if (text === '') return;
+    const inBatch = `unexpected ${found} at byte ${byte + 3}`;
+    if (found !== 'end of the text' && expected !== 'the end of the text')
+      expect(() => scanBatch(`[0,${text}`, 10)).toThrow(inBatch);
+  });
+
+  it('refuses what follows a value, a batch or a frame', () => {
+    for (const scan of [
+      () => scanBatch('[1] 2', 10),
+      () => scanBatch('1 2', 10),
+      () => scanObjectWithList('{"items":[]} x', 'items', 10),
+      () => scanValue('{}]'),
+    ])
+      expect(scan).toThrow('expected: the end of the text');
+    expect(() => scanBatch('[1 2]', 10)).toThrow('expected: "," or "]"');
+    expect(() => scanObjectWithList('{"items":[1}', 'items', 10)).toThrow('expected: "," or "]"');
+  });
+
+  it('names a fault by the place of its name, cut to 64 characters', () => {
+    const long = 'n'.repeat(100);
+    expect(scanValue(`{"${long}":1,"${long}":2}`).fault?.pointer).toBe(`/${'n'.repeat(64)}`);
+  });
+
+  it('knows which strings hold no escape: their text is their value', () => {
+    const text = String.raw`{"id":"a","type":"\u0061","source":"","time":"x"}`;
+    const { members } = scanValue(text);
+    expect(members.map(({ isPlain }) => isPlain)).toEqual([true, false, true, true]);
+    expect(members.map((member) => stringOf(text, member))).toEqual(['a', 'a', '', 'x']);
+  });
+});
 
 describe('the scanner', () => {
   it('takes what JSON.parse takes, and nothing else', () => {
