@@ -27,6 +27,7 @@ import { storeBounds } from './parameters/store-bounds.ts';
 import { openPkiServices } from './pki/open-pki-services.ts';
 import { openPki } from './pki/open-pki.ts';
 import { openSessions } from './sessions/open-sessions.ts';
+import { EventConversion } from './composition/event-conversion.ts';
 import { openStatus } from './composition/status.ts';
 import { removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup/backup.ts';
 import { openBackups, openCentralStore } from './store/open-store.ts';
@@ -82,7 +83,6 @@ async function compose(
   await store.bound(storeBounds(state.values()));
 
   const incidents = new Incidents(store.agents, log);
-  const hub = new EventHub(store.inbox);
   const descriptors = openDescriptors(log, state.values()['agents.max']);
   const core = {
     ...base,
@@ -91,7 +91,7 @@ async function compose(
     changes,
     parameters: state,
     incidents,
-    hub,
+    hub: new EventHub(store.inbox),
     ...openAuth({ ...base, incidents }),
   };
   const pki = await openPki(core);
@@ -123,6 +123,7 @@ async function compose(
     values: () => state.values(),
     renewCertificate: () => pki.renew(),
     trust: pkiServices.rotation,
+    eventConversion: new EventConversion({ ...base, clock: () => performance.now() }),
   });
   subscribe({ ...services, centralAgent });
   const firstStart = () => beginFirstStart(services);

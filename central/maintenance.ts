@@ -27,6 +27,7 @@ interface MaintenanceOptions {
   readonly backups: { pruneReplaced(): Promise<void> };
   readonly incidents: { flush(now: number): Promise<void> };
   readonly refusals: { readonly waiting: number };
+  readonly eventConversion: { run(): Promise<void> };
   readonly auditVerification: { run(): Promise<void> };
   /** `queuegate-central create-administrator-token` while Central runs. */
   readonly tokenRequests: { check(): Promise<void> };
@@ -41,6 +42,8 @@ const EXPIRE_MS = 10_000;
 const PRUNE_MS = 600_000;
 const RENEW_MS = 3_600_000;
 const MEASURE_MS = 5_000;
+/** Until the next run of steps; most stores have nothing to convert. */
+const CONVERT_MS = 1_000;
 const CERTIFICATES_MS = 60_000;
 /** The store refuses new data on its own; this is how soon sessions and the status follow, also after space was freed. */
 const SPACE_MS = 2_000;
@@ -84,6 +87,7 @@ export class Maintenance {
     this.#every(TOKEN_REQUESTS_MS, 'looking for a request for an administrator token', () =>
       this.#options.tokenRequests.check(),
     );
+    this.#every(CONVERT_MS, 'converting the events of an older version', () => this.#options.eventConversion.run());
     this.#every(AUDIT_MS, 'verifying the audit log', () => this.#options.auditVerification.run());
     this.#every(INCIDENTS_MS, 'counting incidents', () => this.#options.incidents.flush(this.#options.now()));
     // A Central that runs for a minute each day still reports what expires, and how much space is left.
@@ -149,6 +153,7 @@ export class Maintenance {
     const {
       queuegate_store_waiting: waiting,
       queuegate_events: events,
+      queuegate_events_unconverted: unconverted,
       queuegate_dead_letters: deadLetters,
       queuegate_commits_total: commits,
     } = metrics.instruments;
@@ -156,6 +161,7 @@ export class Maintenance {
     const stats = await store.stats();
     waiting.set(stats.waitingCalls);
     events.set(stats.events);
+    unconverted.set(stats.unconvertedEvents);
     deadLetters.set(stats.deadLetters);
     metrics.instruments.queuegate_dead_letters_dropped_total.inc(stats.deadLettersDropped - this.#dropped);
     this.#dropped = stats.deadLettersDropped;

@@ -37,6 +37,11 @@ export const METRICS = {
   },
   queuegate_commits_total: { kind: 'counter', labels: [], help: 'Transactions of the store; many messages share one.' },
   queuegate_events: { kind: 'gauge', labels: [], help: 'Events in the store.' },
+  queuegate_events_unconverted: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Events that an older version stored and that are still to be converted to the present layout, which goes on while Central works; 0 afterwards.',
+  },
   queuegate_dead_letters: {
     kind: 'gauge',
     labels: [],

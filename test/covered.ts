@@ -252,6 +252,9 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/store/enrollment-store.ts',
       'central/store/space/bounds.ts',
       'central/store/sqlite/calls.ts',
+      'central/store/sqlite/events/run-filter.ts',
+      'central/store/sqlite/events/run-keys.ts',
+      'central/store/sqlite/events/run-writes.ts',
       'central/store/sqlite/migrations.ts',
       'central/store/sqlite/retention.ts',
       'central/store/sqlite/rows/agent-names.ts',
@@ -405,7 +408,12 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/shared/sqlite/logs/logs.test.ts',
     why: 'Both logs of messages.',
-    files: ['shared/sqlite/logs/fingerprint.ts', 'shared/sqlite/logs/inbox-log.ts', 'shared/sqlite/logs/outbox-log.ts'],
+    files: [
+      'shared/sqlite/logs/deduplication.ts',
+      'shared/sqlite/logs/fingerprint.ts',
+      'shared/sqlite/logs/inbox-log.ts',
+      'shared/sqlite/logs/outbox-log.ts',
+    ],
   },
   {
     by: 'test/shared/sqlite/worker/host.test.ts',

@@ -61,7 +61,7 @@ export function createControl({
   readonly consumers: ConsumersControl;
 }): Control {
   return {
-    capabilities: ['renewal', 'trust', 'consumers'],
+    capabilities: ['renewal', 'trust', 'consumers', 'deduplication'],
     onOnline(send, line): void {
       renewal.onOnline(send, line.key);
       trust.onOnline(send, line);

@@ -62,7 +62,7 @@ export function queuegatePeer(installation: Installation, name = OURS): Queuegat
 function eventsIn(path: string): number {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
-    return Number(database.prepare('SELECT count(*) AS events FROM event').get()?.['events']);
+    return Number(database.prepare('SELECT coalesce(sum(count), 0) AS events FROM event_run').get()?.['events']);
   } finally {
     database.close();
   }

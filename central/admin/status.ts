@@ -13,7 +13,7 @@ export function statusRoutes(
   app.get('/status', VIEWER, async () => statusJson(status(), await approvals.counts()));
 
   app.get('/store', VIEWER, async () => {
-    const { engine, schema, bytes, events, deadLetters, deadLettersDropped } = await store.stats();
+    const { engine, schema, bytes, events, unconvertedEvents, deadLetters, deadLettersDropped } = await store.stats();
     const { state, freeBytes, availableBytes, reserveBytes } = space.current();
     const {
       'deadLetters.maxPerAgent': maxCount,
@@ -25,6 +25,7 @@ export function statusRoutes(
       schema,
       bytes,
       eventCount: events,
+      unconvertedEventCount: unconvertedEvents,
       deadLetterCount: deadLetters,
       droppedDeadLetterCount: deadLettersDropped,
       reserve: { state, freeBytes, availableBytes, reserveBytes },

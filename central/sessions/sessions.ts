@@ -216,7 +216,7 @@ export class Sessions {
       budgets: this.#budgets,
       socket: webSocket,
       connection,
-      ...sessionLogs(this.#options.store, { agentId, epoch, down }, now, this.#options.aging),
+      ...sessionLogs(this.#options.store, facts, down, now, this.#options.aging),
       limits: settings.limits,
       heartbeatMs: settings.heartbeatSeconds * 1000,
       slowPeerMs: settings.slowPeerSeconds * 1000,
@@ -392,10 +392,12 @@ function sessionFacts(
 /** Both logs of one agent, as one epoch may write them. `down`: decided with the claim. */
 function sessionLogs(
   { outbox, inbox }: SessionsOptions['store'],
-  { agentId, epoch, down }: { readonly agentId: string; readonly epoch: number; readonly down: ResumedLog },
+  { agentId, epoch, capabilities }: SessionFacts,
+  down: ResumedLog,
   now: () => number,
   aging: { now(): number },
 ): Pick<SessionOptions, 'outbox' | 'inbox'> {
+  const deduplicates = capabilities.includes('deduplication');
   return {
     outbox: {
       resume: async () => down,
@@ -404,7 +406,7 @@ function sessionLogs(
       expire: () => outbox.expire(aging.now()),
     },
     inbox: {
-      begin: (begin) => inbox.begin(agentId, epoch, begin, now()),
+      begin: (begin) => inbox.begin(agentId, epoch, { ...begin, deduplicates }, now()),
       append: (first, items) => inbox.append(agentId, epoch, first, items, now()),
     },
   };

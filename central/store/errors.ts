@@ -135,6 +135,12 @@ export const STORE_ERRORS = {
     text: 'The disk of the store has {available} bytes left; below {reserve} bytes Central accepts no messages and enrollments.',
     hint: 'Free disk space on the host of Central (docs/OPERATIONS.md, "Disk space"). Retry later: nothing was stored, and Central continues automatically.',
   },
+  deduplication_indexing: {
+    status: 503,
+    retryable: true,
+    text: 'The log of the agent has restarted, and Central still indexes the messages that it had sent before.',
+    hint: 'No action needed: the agent keeps its events, and Central continues automatically when the index is complete.',
+  },
   stale_epoch: {
     close: 4507,
     retryable: true,

@@ -67,24 +67,28 @@ export interface CommittedEvents {
   readonly stored: readonly number[] | null;
 }
 
+/** How a sender goes on; what its `begin` frame and its hello say. */
+export interface BegunInbox {
+  readonly incarnation: string;
+  readonly next: number;
+  readonly missing: Range | null;
+  /** Its outbox refuses repeated messages within an incarnation (the capability `deduplication`); default false. */
+  readonly deduplicates?: boolean;
+}
+
 export interface InboxStore {
   /**
    * Records the sender's `begin`. A new incarnation resets the position; one that reports missing messages is recorded
    * as an incident `log_restarted` in the same transaction. Errors: stale_epoch, log_violation.
    */
-  begin(
-    agentId: string,
-    epoch: number,
-    begin: { readonly incarnation: string; readonly next: number; readonly missing: Range | null },
-    now: number,
-  ): Promise<void>;
+  begin(agentId: string, epoch: number, begin: BegunInbox, now: number): Promise<void>;
   /**
    * Appends items numbered from `first`; resolves with the last number on disk. Messages whose (agent, source, id) was
-   * stored within the retention of deduplication take their number and are not stored again. Rejected items and
-   * tombstones go to the dead letters, those of one call with one reason as one; the oldest are dropped when the agent
-   * has too many.
-   * Errors: stale_epoch, log_violation (first is not the next number), store_reserve (nothing is stored; send it again
-   * later).
+   * stored within the retention of deduplication take their number and are not stored again; within an incarnation of a
+   * sender that deduplicates that is the sender's. Rejected items and tombstones go to the dead letters, those of one
+   * call with one reason as one; the oldest are dropped when the agent has too many.
+   * Errors: stale_epoch, log_violation (first is not the next number), store_reserve and deduplication_indexing (nothing
+   * is stored; send it again later).
    */
   append(agentId: string, epoch: number, first: number, items: readonly Item[], now: number): Promise<number>;
   /**

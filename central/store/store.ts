@@ -28,6 +28,11 @@ export interface Store {
   readonly clock: ClockStore;
   /** Deletes rows past their retention, in small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;
+  /**
+   * One step of the conversion of events that an older version stored; gives how many are left. They are readable all
+   * the time. A few milliseconds of a commit.
+   */
+  convert(): Promise<number>;
   /** Figures for metrics, cheap to read. */
   stats(): Promise<StoreStats>;
   /** Sets what the store may keep of each agent, and the disk space that it leaves free, from the next call on. */
@@ -61,6 +66,8 @@ interface StoreStats {
   /** Events and dead letters kept. */
   readonly events: number;
   readonly deadLetters: number;
+  /** Events that an older version stored, and `convert` has not converted yet. */
+  readonly unconvertedEvents: number;
   /** Messages whose dead letters were dropped for newer ones of the same agent, since the store was created. */
   readonly deadLettersDropped: number;
   /** Calls accepted and not yet answered. */

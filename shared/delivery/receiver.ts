@@ -19,7 +19,11 @@ interface ReceiverOptions {
 }
 
 /** What a store refuses for now, with the time after which it is asked again at the earliest. */
-const REFUSED_FOR_NOW_MS: Readonly<Record<string, number>> = { store_reserve: 0, events_per_day: 60_000 };
+const REFUSED_FOR_NOW_MS: Readonly<Record<string, number>> = {
+  store_reserve: 0,
+  deduplication_indexing: 0,
+  events_per_day: 60_000,
+};
 
 /**
  * What one append takes at most: a few milliseconds of a commit. Other sessions share that commit or wait for it, so that one that sends

@@ -24,6 +24,11 @@ export function textOrNull(row: Row | undefined, column: string): string | null 
   return value === null || typeof value === 'string' ? value : unexpectedType(row, column);
 }
 
+export function blob(row: Row | undefined, column: string): Uint8Array {
+  const value = row?.[column];
+  return value instanceof Uint8Array ? value : unexpectedType(row, column);
+}
+
 /** Rows of `SELECT state, count(*) AS rows ... GROUP BY state` as a count for every state. */
 export function countsByState<S extends string>(
   states: readonly S[],

@@ -38,6 +38,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
         schema: 1,
         bytes: 0,
         events: 0,
+        unconvertedEvents: 0,
         deadLetters: 0,
         deadLettersDropped: 0,
         waitingCalls: 0,
@@ -62,6 +63,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     incidents: { flush: () => note('incidents') },
     refusals: { waiting: 0 },
     tokenRequests: { check: () => note('token requests') },
+    eventConversion: { run: () => note('convert') },
     auditVerification: { run: () => note('audit') },
     log: { info() {}, error: (_facts: object, text: string) => void errors.push(text) } as never,
     aging: { now: () => Date.now(), record: () => note('clock') },
@@ -87,6 +89,7 @@ describe('what Central does by the clock', () => {
     ['trust', MINUTE_MS],
     ['space', 2 * SECOND_MS],
     ['incidents', 10 * SECOND_MS],
+    ['convert', SECOND_MS],
     ['measure', 5 * SECOND_MS],
   ])('%s comes again every %d ms, until it is stopped', async (what, everyMs) => {
     const { count, maintenance } = started();

@@ -10,6 +10,7 @@ import { openStoreFiles } from '../../central/store/open-store.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { CentralProcess, Cleanup } from '../flow/processes.ts';
 import { ids, portFlags, Site } from './restored-site.ts';
+import { storedEvents } from './stored-events.ts';
 import { Producer } from './traffic.ts';
 
 const cleanup = new Cleanup();
@@ -115,7 +116,7 @@ describe('queuegate store backup and queuegate store restore', () => {
     const replaced = new DatabaseSync(join(site.central.folder, kept.find((name) => name !== 'central.db') ?? ''), {
       readOnly: true,
     });
-    expect(replaced.prepare('SELECT count(*) AS events FROM event').get()).toEqual({ events: 10 });
+    expect(storedEvents(replaced)).toHaveLength(10);
     replaced.close();
   }, 120_000);
 
@@ -168,14 +169,14 @@ describe('queuegate store backup and queuegate store restore', () => {
     expect([restored.code, restored.stderr]).toEqual([0, '']);
     await other.stop();
     const database = new DatabaseSync(join(folder, 'central.db'), { readOnly: true });
-    const rows = database.prepare('SELECT event.number AS number, json FROM event ORDER BY cursor').all();
+    const rows = storedEvents(database);
     expect(database.prepare('SELECT name FROM agent').all()).toEqual([{ name: 'branch-1' }]);
     database.close();
     // Without a gap, each producer's own in its order, and nothing that came long after.
-    expect(rows.map((row) => Number(row['number']))).toEqual(rows.map((_, i) => i + 1));
+    expect(rows.map(({ number }) => number)).toEqual(rows.map((_, i) => i + 1));
     for (const [i, producer] of producers.entries()) {
       const found = rows
-        .map((row) => (JSON.parse(String(row['json'])) as { id: string }).id)
+        .map((row) => (JSON.parse(row.json) as { id: string }).id)
         .filter((id) => id.startsWith(`p${i + 1}-`));
       expect(found.length).toBeGreaterThan(100);
       expect(found.length).toBeLessThanOrEqual((accepted[i] ?? 0) + 5);

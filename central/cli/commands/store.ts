@@ -38,6 +38,10 @@ export const storeCommands: readonly Command[] = [
           ['engine', `${shown(store['engine'])}, schema ${shown(store['schema'])}`],
           ['size', `${shown(store['bytes'])} bytes`],
           ['events', store['eventCount']],
+          // Only while Central converts what an older version stored.
+          ...(store['unconvertedEventCount'] === 0
+            ? []
+            : [['events to convert', store['unconvertedEventCount']] as const]),
           [
             'dead letters',
             `${shown(store['deadLetterCount'])} (${shown(store['droppedDeadLetterCount'])} gave way to newer ones)`,

@@ -14,6 +14,7 @@ import type { EngineStore } from '../memory/committed.ts';
 import type { RetentionLimits } from '../store.ts';
 import type { TokenStore } from '../token-store.ts';
 import { EventReads } from './event-reads.ts';
+import { SeenIndexing } from './seen-indexing.ts';
 import type { Aging } from './retention.ts';
 import { packItems, packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
 import type { Reads } from './threads/reads.ts';
@@ -48,6 +49,7 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
       accept: (at, entry) => writer.call('acceptClock', [at, entry]),
     },
     prune: (limits) => prune(writer, limits),
+    convert: () => writer.call('convertEvents', [], LAZY),
     bound: (bounds) => writer.call('bound', [bounds]),
     space: () => writer.call('space', []),
     async stats() {
@@ -99,10 +101,14 @@ function outboxCalls(writer: Writer, reader: Reader): OutboxStore {
 
 function inboxCalls(writer: Writer, reader: Reader): EngineStore['inbox'] {
   const eventReads = new EventReads((after, filter, limit) => reader.call('readEvents', [after, filter, limit]));
+  const indexing = new SeenIndexing((agentId) => writer.call('indexSeen', [agentId], LAZY));
   return {
     begin: (agentId, epoch, begin, now) => writer.call('beginInbox', [agentId, epoch, begin, now]),
     append: (agentId, epoch, first, items, now) =>
-      writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
+      indexing.watch(
+        agentId,
+        writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
+      ),
     read: (after, filter, limit, gone) => eventReads.read(after, filter, limit, gone),
     prunedThrough: (after) => reader.call('prunedThrough', [after]),
     lastCursor: () => reader.call('lastCursor', []),
@@ -214,14 +220,17 @@ async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
   for (const [table, olderThan] of aging) {
     while (await writer.call('pruneOldest', [table, olderThan], LAZY));
   }
+  while (await writer.call('pruneRuns', [limits.eventsOlderThan], LAZY));
   while (await writer.call('pruneDeadLetters', [limits.now], LAZY));
   while (await writer.call('pruneIncidents', [], LAZY));
   await writer.call('pruneEnrollmentTokens', [limits.now], LAZY);
+  while (await writer.call('pruneSeenRuns', [limits.deduplicationOlderThan], LAZY));
   for (const log of ['outbox', 'inbox'] as const) {
     let place: SeenPlace | null = null;
     do place = await writer.call('pruneSeen', [log, place, limits.deduplicationOlderThan], LAZY);
     while (place !== null);
   }
+  await writer.call('ageDeduplication', [limits.now, limits.deduplicationOlderThan], LAZY);
   let origin: number | null = 0;
   do origin = await writer.call('pruneOrigins', [origin], LAZY);
   while (origin !== null);

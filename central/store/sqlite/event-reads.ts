@@ -2,7 +2,7 @@
 // matches little, or many pages requested at the same time, let other reads in between. Reading stops when the client
 // is gone.
 import type { EventFilter, StoredEvent } from '../message-store.ts';
-import type { EventSlice } from './rows/messages.ts';
+import type { EventSlice } from './events/event-reads.ts';
 
 /** The reading thread answers in batches: a login waits for this many slices of some 10 ms. */
 const MAX_AT_ONCE = 4;

@@ -331,6 +331,53 @@ const CONSUMER_REPORTS = `
   END;
 `;
 
+/**
+ * Events in runs: one row for the messages of one append that follow each other, whose cursors and numbers are
+ * consecutive. `through` is the cursor of the last one, `first_number` the number of the first one; `lengths` holds the
+ * length of each message in bytes, as varints, `body` their texts one behind the other, and `keys` the entries of the run
+ * in `event_run_key` (run-keys.ts), which is how a filter finds it. `event` keeps the events of older schemas until they
+ * are converted (conversion.ts), from the newest on: all their cursors are below those of the runs.
+ *
+ * \`seen_run\` remembers the messages of one append, in order of arrival (seen-runs.ts). \`inbox_log.deduplicates\`: the
+ * sender said that its outbox refuses repeated messages within an incarnation; \`looked_up_since\`: since then each
+ * message is looked up nevertheless. \`origin.ended\` is the newest cursor at the end of that log: behind it none of its
+ * events follows.
+ */
+const EVENT_RUNS = `
+  CREATE TABLE event_run (
+    through INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL,
+    origin INTEGER NOT NULL,
+    first_number INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    keys BLOB NOT NULL,
+    lengths BLOB NOT NULL,
+    body BLOB NOT NULL
+  ) STRICT;
+  CREATE TABLE event_run_key (
+    what INTEGER NOT NULL,
+    through INTEGER NOT NULL,
+    PRIMARY KEY (what, through)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE seen_run (
+    key INTEGER PRIMARY KEY,
+    peer INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    hashes BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX seen_run_peer ON seen_run (peer);
+  ALTER TABLE inbox_log ADD COLUMN deduplicates INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE inbox_log ADD COLUMN looked_up_since INTEGER;
+  ALTER TABLE origin ADD COLUMN ended INTEGER;
+  UPDATE origin SET ended = (SELECT coalesce(max(cursor), 0) FROM event) WHERE NOT EXISTS (
+    SELECT 1 FROM agent JOIN inbox_log ON inbox_log.peer = agent.key
+    WHERE agent.id = origin.agent_id AND inbox_log.incarnation = origin.incarnation);
+  CREATE TRIGGER origin_of_removed_agent AFTER DELETE ON agent BEGIN
+    UPDATE origin SET ended = max(coalesce((SELECT max(through) FROM event_run), 0), coalesce((SELECT max(cursor) FROM event), 0))
+      WHERE agent_id = OLD.id AND ended IS NULL;
+  END;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -344,4 +391,5 @@ export const MIGRATIONS: readonly string[] = [
   KEY_MATERIAL_VERSIONS,
   ENROLLMENT_REQUESTS,
   CONSUMER_REPORTS,
+  EVENT_RUNS,
 ];

@@ -2,17 +2,23 @@
 // Central recorded; and reads the figures for metrics.
 import type { DatabaseSync } from 'node:sqlite';
 import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
-import { integer } from '../../../shared/sqlite/row.ts';
+import { integer, integerOrNull } from '../../../shared/sqlite/row.ts';
 import type { AuditEntry } from '../audit-store.ts';
+import { RunPruning } from './events/run-pruning.ts';
+import { NEWEST_CURSOR, OLDEST_CURSOR } from './events/run-writes.ts';
+import type { SeenRuns } from './events/seen-runs.ts';
 
 /** Rows that one step looks at: a few milliseconds. */
 const STEP_ROWS = 2_000;
+/** Rows of up to 1,000 messages each. */
+const STEP_SEEN_RUNS = 200;
 
 export type Aging = 'event' | 'dead_letter' | 'incident';
 
-export function retentionWrites(database: DatabaseSync) {
+export function retentionWrites(database: DatabaseSync, seenRuns: SeenRuns) {
+  const runs = new RunPruning(database);
   const aging = {
-    event: agingDelete(database, 'event', 'cursor', 'received_at'),
+    event: agingDelete(database, 'event', 'cursor', 'received_at', NEWEST_CURSOR),
     dead_letter: agingDelete(database, 'dead_letter', 'key', 'at'),
     incident: agingDelete(database, 'incident', 'key', 'at'),
   };
@@ -20,20 +26,26 @@ export function retentionWrites(database: DatabaseSync) {
   const originStep = database.prepare(
     `SELECT key FROM origin WHERE key > ? ORDER BY key LIMIT 1 OFFSET ${STEP_ROWS - 1}`,
   );
-  const origins = database.prepare(
-    'DELETE FROM origin WHERE key > ? AND key <= ? AND NOT EXISTS (SELECT 1 FROM event WHERE event.origin = origin.key)',
+  // Of a log that ended before the oldest event none is left.
+  const origins = database.prepare('DELETE FROM origin WHERE key > ? AND key <= ? AND ended < ?');
+  const oldest = database.prepare(OLDEST_CURSOR);
+  const seenOldest = database.prepare(
+    `DELETE FROM seen_run WHERE at < ? AND key IN (SELECT key FROM seen_run ORDER BY key LIMIT ${STEP_SEEN_RUNS})`,
   );
   return {
     /** True when there may be more to delete. */
     pruneOldest: (table: Aging, olderThan: number): boolean =>
       Number(aging[table].run(olderThan, STEP_ROWS).changes) > 0,
+    pruneRuns: (olderThan: number): boolean => runs.step(olderThan),
+    pruneSeenRuns: (olderThan: number): boolean => Number(seenOldest.run(olderThan).changes) > 0,
+    ageDeduplication: (now: number, olderThan: number): void => seenRuns.age(now, olderThan),
     pruneSeen: (log: 'outbox' | 'inbox', after: SeenPlace | null, olderThan: number): SeenPlace | null =>
       seen[log].step(after, olderThan),
     /** One step behind the key `after`. Gives where the next step begins, null at the end. */
     pruneOrigins(after: number): number | null {
       const row = originStep.get(after);
       const to = row === undefined ? null : integer(row, 'key');
-      origins.run(after, to ?? Number.MAX_SAFE_INTEGER);
+      origins.run(after, to ?? Number.MAX_SAFE_INTEGER, integerOrNull(oldest.get(), 'oldest') ?? 0);
       return to;
     },
   };
@@ -42,9 +54,15 @@ export function retentionWrites(database: DatabaseSync) {
 /**
  * Rows lie in the order of their time. The newest stays whatever its age: the next key is one more than the greatest.
  */
-function agingDelete(database: DatabaseSync, table: Aging, key: string, at: string) {
+function agingDelete(
+  database: DatabaseSync,
+  table: Aging,
+  key: string,
+  at: string,
+  newest = `SELECT max(${key}) FROM ${table}`,
+) {
   return database.prepare(`
-    DELETE FROM ${table} WHERE ${at} < ? AND ${key} < (SELECT max(${key}) FROM ${table})
+    DELETE FROM ${table} WHERE ${at} < ? AND ${key} < (${newest})
       AND ${key} IN (SELECT ${key} FROM ${table} ORDER BY ${key} LIMIT ?)`);
 }
 
@@ -79,17 +97,20 @@ export function figureReads(database: DatabaseSync) {
   // from both ends. Dead letters of one agent give way out of that order: they are counted per agent, in one small row
   // each.
   const figures = database.prepare(`
-    SELECT coalesce((SELECT max(cursor) FROM event) - (SELECT min(cursor) FROM event) + 1, 0)
-        - coalesce((SELECT sum(through - before) FROM event_gap WHERE before >= (SELECT min(cursor) FROM event) AND through < (SELECT max(cursor) FROM event)), 0) AS events,
+    SELECT coalesce(newest - oldest + 1, 0)
+        - coalesce((SELECT sum(through - before) FROM event_gap WHERE before >= oldest AND through < newest), 0) AS events,
       (SELECT coalesce(sum(entries), 0) FROM kept WHERE what IN ('up', 'down')) AS dead_letters,
       (SELECT value FROM counter WHERE name = 'dead_letters_dropped') AS dropped,
       (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes,
-      (SELECT user_version FROM pragma_user_version) AS schema`);
+      (SELECT user_version FROM pragma_user_version) AS schema,
+      (SELECT coalesce(max(cursor) - min(cursor) + 1, 0) FROM event) AS unconverted
+    FROM (${NEWEST_CURSOR}), (${OLDEST_CURSOR})`);
   return {
     figures() {
       const row = figures.get();
       return {
         events: integer(row, 'events'),
+        unconvertedEvents: integer(row, 'unconverted'),
         deadLetters: integer(row, 'dead_letters'),
         deadLettersDropped: integer(row, 'dropped'),
         bytes: integer(row, 'bytes'),

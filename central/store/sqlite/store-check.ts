@@ -6,6 +6,9 @@ import { integer, text } from '../../../shared/sqlite/row.ts';
 import { AGENT_STATES } from '../agent-store.ts';
 import { backupFault } from '../backup/errors.ts';
 import { MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../space/bounds.ts';
+import { unpackKeys } from './events/run-keys.ts';
+import { unpackLengths, unpackTexts } from './events/run-texts.ts';
+import { SEEN_ENTRY_BYTES } from './events/seen-runs.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
 
 /**
@@ -35,10 +38,17 @@ const RULES: readonly (readonly [table: string, rule: string])[] = [
   ['parameter', `value IS NULL OR ${JSON_OF('value')}`],
   ['parameter_state', `pending IS NULL OR ${JSON_OF('pending')}`],
   ['event', JSON_OF('json')],
+  ['event_run', 'run_fits(count, keys, lengths, body)'],
+  ['seen_run', `octet_length(hashes) % ${SEEN_ENTRY_BYTES} = 0`],
   ['outbox_entry', JSON_OF('json')],
   ['incident', JSON_OF('detail')],
   ['audit', JSON_OF('detail')],
 ];
+
+/** Runs whose events begin before the run in front of them ends; events of older schemas are in front of all of them. */
+const OVERLAPS = `SELECT 1 FROM (SELECT through - count AS before,
+    coalesce(lag(through) OVER (ORDER BY through), (SELECT max(cursor) FROM event), 0) AS last FROM event_run)
+  WHERE before < last LIMIT 1`;
 
 /** What SQLite is asked of a file that somebody may have made (sqlite.org/security.html, "Untrusted SQLite Database Files"). */
 const DISTRUST = 'PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0';
@@ -109,7 +119,7 @@ function assertValues(database: DatabaseSync, table: string): void {
   const tests = columns.map((column) => {
     const name = `"${text(column, 'name')}"`;
     if (column['type'] === 'INTEGER') return `${name} NOT BETWEEN -${MAX_NUMBER} AND ${MAX_NUMBER}`;
-    if (column['type'] === 'TEXT') return `octet_length(${name}) > ${MAX_TEXT_BYTES}`;
+    if (column['type'] === 'TEXT' || column['type'] === 'BLOB') return `octet_length(${name}) > ${MAX_TEXT_BYTES}`;
     // sqlite_sequence, whose columns have no type: a name, and the last number that was used.
     return name === '"seq"' ? `typeof(${name}) <> 'integer' OR ${name} > ${MAX_NUMBER}` : `typeof(${name}) <> 'text'`;
   });
@@ -133,11 +143,35 @@ function assertRows(database: DatabaseSync): void {
   }
   const states = integer(database.prepare('SELECT count(*) AS rows FROM parameter_state').get(), 'rows');
   if (states !== 1) throw unsound(`its table "parameter_state" has ${states} rows; allowed: 1`);
+  database.function('run_fits', { deterministic: true, directOnly: true }, (count, keys, lengths, body) =>
+    Number(runFits(count, [keys, lengths, body])),
+  );
   for (const [table, rule] of RULES)
-    if (database.prepare(`SELECT 1 FROM "${table}" WHERE NOT (${rule}) LIMIT 1`).get() !== undefined)
+    if (
+      tables.has(table) &&
+      database.prepare(`SELECT 1 FROM "${table}" WHERE NOT (${rule}) LIMIT 1`).get() !== undefined
+    )
       throw unsound(`a row of its table "${table}" has a value that Central never writes`);
+  if (tables.has('event_run') && database.prepare(OVERLAPS).get() !== undefined)
+    throw unsound('its table "event_run" has two events with one cursor');
   const logs = `SELECT 1 FROM agent WHERE key NOT IN (SELECT peer FROM outbox_log) OR key NOT IN (SELECT peer FROM inbox_log)`;
   if (database.prepare(logs).get() !== undefined) throw unsound('an agent in it has no log');
+}
+
+/** So many messages as it counts, each of which is JSON, and keys that are numbers. */
+function runFits(count: unknown, parts: readonly unknown[]): boolean {
+  const [keys, lengths, body] = parts.map((part) => (part instanceof Uint8Array ? part : new Uint8Array()));
+  if (keys === undefined || lengths === undefined || body === undefined) return false;
+  try {
+    const texts = unpackTexts({ lengths, body });
+    let bytes = 0;
+    for (const length of unpackLengths(lengths)) bytes += length;
+    const found = unpackKeys(keys);
+    const areKeys = found.length > 0 && found.every((key) => Number.isSafeInteger(key) && key >= 0);
+    return texts.length > 0 && texts.length === count && bytes === body.length && areKeys && texts.every(parses);
+  } catch {
+    return false;
+  }
 }
 
 function parses(value: unknown): boolean {

@@ -1,12 +1,13 @@
-// Tracks how far a receiver is in its peers' logs, and which messages it already has. Synchronous: runs inside a
-// transaction of its caller (shared/sqlite/transaction.ts), which decides where messages and dead letters go.
+// Tracks how far a receiver is in its peers' logs, and has repeated messages found (deduplication.ts). Synchronous: runs
+// inside a transaction of its caller (shared/sqlite/transaction.ts), which decides where messages and dead letters go.
 import type { DatabaseSync } from 'node:sqlite';
 import type { Item } from '../../delivery/message.ts';
 import { decideBegin, positionOf, type ReceiverRecord } from '../../delivery/ordered-log.ts';
 import type { Position, Range } from '../../wire/messages.ts';
 import { databaseFault } from '../errors.ts';
+import { DeduplicationTable, type Deduplication, type Taken } from './deduplication.ts';
 import { fingerprint, linkOf } from './fingerprint.ts';
-import { integer, integerOrNull, textOrNull } from '../row.ts';
+import { integer, textOrNull } from '../row.ts';
 
 /**
  * Of each message that was seen, what its data was (Message.dataHash): another one under the same (source, id) is not a repeat. NULL
@@ -37,22 +38,23 @@ export interface Begin {
   readonly missing: Range | null;
 }
 
-interface Accepted {
+interface Accepted extends Taken {
   readonly incarnation: string;
   /** The last number on disk after the commit. */
   readonly through: number;
-  /** By index of the items: false for a message whose (source, id) was seen before. */
-  readonly fresh: readonly boolean[];
-  /** Indexes of messages with the (source, id) of an earlier one and other data: the sender has acknowledged both to its producers. */
-  readonly reused: ReadonlySet<number>;
 }
 
 export class InboxLog {
-  readonly #deduplicationMs: number;
+  readonly #deduplication: Deduplication;
   readonly #statements: ReturnType<typeof prepare>;
 
-  constructor(database: DatabaseSync, deduplicationMs: number) {
-    this.#deduplicationMs = deduplicationMs;
+  /** By default each message is looked up in the table `inbox_dedup`. */
+  constructor(
+    database: DatabaseSync,
+    deduplicationMs: number,
+    deduplication: Deduplication = new DeduplicationTable(database, deduplicationMs),
+  ) {
+    this.#deduplication = deduplication;
     this.#statements = prepare(database);
   }
 
@@ -85,19 +87,10 @@ export class InboxLog {
     if (incarnation === null) throw databaseFault('log_violation', { found: 'messages before begin' });
     if (first !== number + 1)
       throw databaseFault('log_violation', { found: `messages from ${first}, where ${number + 1} is next` });
-    const { see, seen } = this.#statements;
-    const cutoff = now - this.#deduplicationMs;
+    const hashes = items.map((item) => fingerprint(item.kind === 'message' ? item.message : item));
     let link = id ?? '';
-    const reused = new Set<number>();
-    const fresh = items.map((item, index) => {
-      const hash = fingerprint(item.kind === 'message' ? item.message : item);
-      link = linkOf(link, hash);
-      if (item.kind !== 'message') return true;
-      const { dataHash } = item.message;
-      if (see.run(peer, hash, now, dataHash, cutoff).changes === 1) return true;
-      if ((integerOrNull(seen.get(peer, hash), 'data') ?? dataHash) !== dataHash) reused.add(index);
-      return false;
-    });
+    for (const hash of hashes) link = linkOf(link, hash);
+    const { fresh, reused } = this.#deduplication.take(peer, items, hashes, now);
     const through = number + items.length;
     if (items.length > 0) this.#statements.advance.run(through, link, now, peer);
     return { incarnation, through, fresh, reused };
@@ -115,11 +108,6 @@ function prepare(database: DatabaseSync) {
     remove: database.prepare('DELETE FROM inbox_log WHERE peer = ?'),
     record: database.prepare('SELECT incarnation, number, id FROM inbox_log WHERE peer = ?'),
     reset: database.prepare('UPDATE inbox_log SET incarnation = ?, number = 0, id = NULL WHERE peer = ?'),
-    // One statement both asks and notes; no row is changed when the message was seen within the time.
-    see: database.prepare(
-      'INSERT INTO inbox_dedup (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at <= ?',
-    ),
-    seen: database.prepare('SELECT data FROM inbox_dedup WHERE peer = ? AND hash = ?'),
     advance: database.prepare('UPDATE inbox_log SET number = ?, id = ?, last_at = ? WHERE peer = ?'),
   };
 }

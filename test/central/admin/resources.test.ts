@@ -499,6 +499,7 @@ describe('status, health, certificate authority and metrics', () => {
       schema: 7,
       bytes: 4096,
       eventCount: 5,
+      unconvertedEventCount: 0,
       deadLetterCount: 1,
       droppedDeadLetterCount: 2,
       reserve: { state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 },

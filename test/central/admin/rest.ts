@@ -283,6 +283,7 @@ export async function startRest(
         bytes: 4096,
         events: 5,
         deadLetters: 1,
+        unconvertedEvents: 0,
         deadLettersDropped: 2,
         waitingCalls: 0,
         commits: 1,

@@ -4,6 +4,7 @@ import { administrationContract } from './contract-administration.ts';
 import { agentContract } from './contract-agents.ts';
 import { boundsContract } from './contract-bounds.ts';
 import { certificateContract } from './contract-certificates.ts';
+import { deduplicationContract } from './contract-deduplication.ts';
 import { enrollmentContract } from './contract-enrollments.ts';
 import { renewalContract } from './contract-renewal.ts';
 import { messageContract } from './contract-messages.ts';
@@ -15,6 +16,9 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: messages`, () => {
     messageContract(open);
+  });
+  describe(`${name}: deduplication`, () => {
+    deduplicationContract(open);
   });
   describe(`${name}: bounds`, () => {
     boundsContract(open);

@@ -354,7 +354,7 @@ describe('Receiver', () => {
     expect(failures).toEqual([]);
   });
 
-  it('keeps what a store without room refused, within the window, and appends it once there is room', async () => {
+  it('keeps what a store without room or with an index to finish refused, within the window, and appends it once there is room', async () => {
     const { inbox, acks, asked, failures, receiver, send, begin } = start({ ...LIMITS, windowItems: 3 });
     begin(1);
     await settled();
@@ -364,7 +364,7 @@ describe('Receiver', () => {
     send(3, 1);
     await settled();
     expect([acks, asked, inbox.stored]).toEqual([[], ['pause'], []]);
-    inbox.refuseWith.push(storeFault('store_reserve', { available: 1, reserve: 2 }));
+    inbox.refuseWith.push(storeFault('deduplication_indexing', {}));
     receiver.hold(false);
     await settled();
     expect([acks, asked, inbox.stored]).toEqual([[], ['pause', 'resume', 'pause'], []]);

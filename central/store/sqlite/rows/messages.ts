@@ -1,19 +1,22 @@
 // Reads and writes the logs of agents at Central: commands down, events up, and what becomes of each message.
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import type { OutboxBounds, ResumedLog } from '../../../../shared/delivery/log-interfaces.ts';
 import { ID_REUSED } from '../../../../shared/delivery/dead-letters.ts';
-import type { Begin, InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
+import type { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
-import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
+import { integer, text } from '../../../../shared/sqlite/row.ts';
 import type { Position, Range } from '../../../../shared/wire/messages.ts';
 import { storeFault } from '../../errors.ts';
 import type { NewIncident } from '../../agent-store.ts';
-import type { CommittedEvents, EventFilter, StoredEvent } from '../../message-store.ts';
+import type { BegunInbox, CommittedEvents } from '../../message-store.ts';
+import { RunWriter, type RunMessage } from '../events/run-writes.ts';
+import type { SeenRuns } from '../events/seen-runs.ts';
 import { agentKeys } from './agents.ts';
 import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
 import {
   packAppended,
+  packedCost,
   packEntries,
   unpackItems,
   unpackMessages,
@@ -25,9 +28,19 @@ import {
 interface MessageWritesNeeds {
   readonly outbox: OutboxLog;
   readonly inbox: InboxLog;
+  readonly seen: SeenRuns;
   readonly incidents: ReturnType<typeof incidentWrites>;
   readonly deadLetters: ReturnType<typeof deadLetterWrites>;
+  /** Errors: store_reserve. */
+  readonly takeRoom: (bytes: number) => void;
 }
+
+/**
+ * Estimates of what events take on the disk besides their texts. A message that is looked up has a row on a page of its
+ * own, which is written whole; one that is not, a fingerprint behind that of the one before.
+ */
+const LOOKED_UP_COSTS = { itemCost: 1024 };
+const RUN_COSTS = { itemCost: 32, runCost: 1024, keyCost: 64 };
 
 export function messageWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
   return { ...commandWrites(database, needs), ...eventWrites(database, needs) };
@@ -66,61 +79,78 @@ function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters 
   };
 }
 
-function eventWrites(database: DatabaseSync, { inbox, incidents, deadLetters }: MessageWritesNeeds) {
+function eventWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
+  const { inbox, seen, incidents, deadLetters, takeRoom } = needs;
   const keys = agentKeys(database);
-  const nextCursor = eventCursors(database);
-  const findOrigin = database.prepare('SELECT key FROM origin WHERE agent_id = ? AND incarnation = ?');
-  const addOrigin = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?)');
-  const addEvent = database.prepare(
-    'INSERT INTO event (cursor, origin, number, received_at, type, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)',
-  );
-
-  function originOf(agentId: string, incarnation: string): number {
-    const row = findOrigin.get(agentId, incarnation);
-    return row === undefined ? Number(addOrigin.run(agentId, incarnation).lastInsertRowid) : integer(row, 'key');
-  }
+  const runs = new RunWriter(database);
+  const origins = eventOrigins(database);
 
   return {
-    beginInbox(agentId: string, epoch: number, begin: Begin, now: number): void {
-      const lost = inbox.begin(keys.ofSession(agentId, epoch), begin);
-      if (lost && begin.missing !== null)
-        incidents.recordIncident(logRestarted(agentId, 'up', begin.incarnation, begin.missing, now));
+    beginInbox(agentId: string, epoch: number, begin: BegunInbox, now: number): void {
+      const peer = keys.ofSession(agentId, epoch);
+      const { incarnation, deduplicates = false } = begin;
+      seen.begin(peer, { incarnation, deduplicates }, now);
+      const restarted = inbox.begin(peer, begin);
+      if (begin.next === 1) origins.end(agentId, incarnation, runs.newest());
+      if (restarted && begin.missing !== null)
+        incidents.recordIncident(logRestarted(agentId, 'up', incarnation, begin.missing, now));
     },
 
     appendEvents(agentId: string, epoch: number, first: number, packed: PackedItems, now: number): CommittedEvents {
+      const peer = keys.ofSession(agentId, epoch);
+      takeRoom(packedCost(packed, seen.looksUp(peer) ? LOOKED_UP_COSTS : RUN_COSTS));
       const items = unpackItems(packed);
-      const { incarnation, through, fresh, reused } = inbox.accept(keys.ofSession(agentId, epoch), first, items, now);
-      let origin: number | undefined;
+      const { incarnation, through, fresh, reused } = inbox.accept(peer, first, items, now);
       let firstCursor: number | null = null;
       const stored: number[] = [];
       const givenUp = new GivenUp(agentId, now);
+      let run: RunMessage[] = [];
+      let origin: number | undefined;
+      /** Stores the messages before `index` that follow each other. */
+      const store = (index: number): void => {
+        if (run.length === 0) return;
+        origin ??= origins.of(agentId, incarnation);
+        const cursor = runs.append({ agentId, origin, receivedAt: now }, first + index - run.length, run);
+        firstCursor ??= cursor;
+        run = [];
+      };
       for (const [index, item] of items.entries()) {
-        if (item.kind === 'message') {
-          if (reused.has(index)) givenUp.keep(first + index, item.message, ID_REUSED);
-          if (fresh[index] !== true) continue;
-          origin ??= originOf(agentId, incarnation);
-          const { type, source, json } = item.message;
-          const { lastInsertRowid } = addEvent.run(nextCursor(), origin, first + index, now, type, source, json);
-          firstCursor ??= Number(lastInsertRowid);
+        if (item.kind === 'message' && fresh[index] === true) {
+          run.push(item.message);
           stored.push(index);
-        } else givenUp.add(first + index, item);
+          continue;
+        }
+        store(index);
+        if (item.kind !== 'message') givenUp.add(first + index, item);
+        else if (reused.has(index)) givenUp.keep(first + index, item.message, ID_REUSED);
       }
+      store(items.length);
       deadLetters.recordDeadLetters(givenUp.letters());
       return { through, incarnation, firstCursor, stored: stored.length === items.length ? null : stored };
     },
+
+    /** One step of entering what was seen of an agent into the table. True when there is more. */
+    indexSeen: (agentId: string): boolean => seen.index(keys.of(agentId)),
   };
 }
 
-/**
- * The cursor of the next event; null: one more than the newest. Skips the cursors of a store that was replaced by a
- * backup: its consumers must not take new events for those they have already.
- */
-function eventCursors(database: DatabaseSync): () => number | null {
-  const newestEvent = database.prepare('SELECT coalesce(max(cursor), 0) AS newest FROM event');
-  let gap = integerOrNull(database.prepare('SELECT max(through) AS through FROM event_gap').get(), 'through');
-  return () => {
-    if (gap !== null && integer(newestEvent.get(), 'newest') >= gap) gap = null;
-    return gap === null ? null : gap + 1;
+/** Numbers for the logs of agents, which events carry. */
+function eventOrigins(database: DatabaseSync) {
+  const find = database.prepare('SELECT key, ended FROM origin WHERE agent_id = ? AND incarnation = ?');
+  const add = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?)');
+  const reopen = database.prepare('UPDATE origin SET ended = NULL WHERE key = ?');
+  const end = database.prepare('UPDATE origin SET ended = ? WHERE agent_id = ? AND incarnation <> ? AND ended IS NULL');
+  return {
+    of(agentId: string, incarnation: string): number {
+      const row = find.get(agentId, incarnation);
+      if (row === undefined) return Number(add.run(agentId, incarnation).lastInsertRowid);
+      const key = integer(row, 'key');
+      // A restored agent goes on with a log that had ended here.
+      if (row['ended'] !== null) reopen.run(key);
+      return key;
+    },
+    /** All logs of the agent but this one are over: no event of theirs comes behind `newest`. */
+    end: (agentId: string, incarnation: string, newest: number): void => void end.run(newest, agentId, incarnation),
   };
 }
 
@@ -135,85 +165,14 @@ function logRestarted(
   return { at, kind: 'log_restarted', agentId, address: null, detail };
 }
 
-/** One step of reading events: those up to `through` that match the filter; `last` is the newest cursor. */
-export interface EventSlice {
-  readonly events: StoredEvent[];
-  readonly through: number;
-  readonly last: number;
-}
-
-/** Cursors per step, some 10 ms of work, so that a filter that matches little does not hold up other reads. */
-const SLICE_CURSORS = 20_000;
-/** A page of the largest messages would be hundreds of MiB. */
-const PAGE_MAX_BYTES = 8 * 1024 * 1024;
-
 export function messageReads(database: DatabaseSync) {
   const keyOf = database.prepare('SELECT key FROM agent WHERE id = ?');
   const outbox = database.prepare(READ_OUTBOX);
-  const last = database.prepare('SELECT coalesce(max(cursor), 0) AS last FROM event');
-  const select =
-    'SELECT cursor, agent_id, incarnation, number, received_at, json FROM event JOIN origin ON origin.key = event.origin';
-  const range = 'cursor > ?1 AND cursor <= ?2 AND (?4 IS NULL OR type = ?4) AND (?5 IS NULL OR source = ?5)';
-  const all = database.prepare(`${select} WHERE ${range} AND ?6 IS NULL ORDER BY cursor LIMIT ?3`);
-  const ofAgent = database.prepare(
-    `${select} WHERE event.origin IN (SELECT key FROM origin WHERE agent_id = ?6) AND ${range} ORDER BY cursor LIMIT ?3`,
-  );
-
-  const oldest = database.prepare('SELECT min(cursor) AS oldest FROM event');
-  // Cursors of a replaced store were never given out.
-  const unused = database.prepare(
-    'SELECT coalesce(sum(min(through, ?2) - max(before, ?1)), 0) AS cursors FROM event_gap WHERE through > ?1 AND before < ?2',
-  );
-
-  const lastCursor = (): number => integer(last.get(), 'last');
-
   return {
-    lastCursor,
-
-    prunedThrough(after: number): number | null {
-      const first = integerOrNull(oldest.get(), 'oldest');
-      if (first === null || after >= first - 1) return null;
-      const pruned = first - 1 - after - integer(unused.get(after, first - 1), 'cursors');
-      return pruned > 0 ? first - 1 : null;
-    },
-
     readCommands(agentId: string, after: number, maxItems: number, maxBytes: number): PackedEntries {
       const row = keyOf.get(agentId);
       if (row === undefined) throw storeFault('agent_unknown', { id: agentId });
       return packEntries(readOutbox(outbox, integer(row, 'key'), after, maxItems, maxBytes));
     },
-
-    readEvents(after: number, filter: EventFilter, limit: number): EventSlice {
-      const newest = lastCursor();
-      const { agentId = null, type = null, source = null } = filter;
-      const filtered = agentId !== null || type !== null || source !== null;
-      // Without a filter the limit bounds the work.
-      const through = filtered ? Math.min(newest, after + SLICE_CURSORS) : newest;
-      const events = takeEvents(agentId === null ? all : ofAgent, [after, through, limit, type, source, agentId]);
-      return { events, through, last: newest };
-    },
-  };
-}
-
-function takeEvents(statement: StatementSync, parameters: (string | number | null)[]): StoredEvent[] {
-  const events: StoredEvent[] = [];
-  let size = 0;
-  for (const row of statement.iterate(...parameters)) {
-    const event = storedEvent(row);
-    size += event.json.length;
-    if (events.length > 0 && size > PAGE_MAX_BYTES) break;
-    events.push(event);
-  }
-  return events;
-}
-
-function storedEvent(row: Row): StoredEvent {
-  return {
-    cursor: integer(row, 'cursor'),
-    agentId: text(row, 'agent_id'),
-    incarnation: text(row, 'incarnation'),
-    number: integer(row, 'number'),
-    receivedAt: integer(row, 'received_at'),
-    json: text(row, 'json'),
   };
 }

@@ -15,6 +15,7 @@ import type { KeyMaterialRow } from '../../key-material-store.ts';
 import { backupFault } from '../../backup/errors.ts';
 import { auditWrites } from '../rows/audit.ts';
 import { incidentWrites } from '../rows/incidents.ts';
+import { NEWEST_CURSOR } from '../events/run-writes.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../migrations.ts';
 import { checkStore } from '../store-check.ts';
 import { CHECKPOINT_PAGES, READER_CACHE_KIB } from './thread-data.ts';
@@ -76,7 +77,7 @@ const methods = {
         const newest = integer(
           database
             .prepare(
-              'SELECT max(coalesce((SELECT max(cursor) FROM event), 0), coalesce((SELECT max(through) FROM event_gap), 0)) AS newest',
+              `SELECT max(coalesce(newest, 0), coalesce((SELECT max(through) FROM event_gap), 0)) AS newest FROM (${NEWEST_CURSOR})`,
             )
             .get(),
           'newest',

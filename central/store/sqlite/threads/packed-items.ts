@@ -29,19 +29,31 @@ export function packItems(items: readonly Item[]): PackedItems {
 }
 
 /**
- * Rows and indexes of an event besides its texts; deduplication rows of a peer are spread over many pages, which are
- * written whole.
+ * An estimate of what these items take on the disk. `itemCost` is for the rows and indexes of each, `runCost` for those
+ * of the messages that follow each other, `keyCost` for each other type and source among them.
  */
-const ITEM_COST = 1024;
-
-/** An estimate of what these items take on the disk. */
-export function packedCost(packed: PackedItems, itemCost: number = ITEM_COST): number {
+export function packedCost(packed: PackedItems, { itemCost, runCost = 0, keyCost = 0 }: ItemCosts): number {
   let bytes = packedItems(packed) * itemCost;
+  let inRun = false;
+  let [source, type]: PackedItems = [];
   for (let at = 0; at < packed.length; at += MEMBERS) {
     // Written by `packItems`: id, source, type or reason, json.
     for (let text = 1; text <= 4; text += 1) bytes += (packed[at + text] as string | null)?.length ?? 0;
+    if (packed[at] === 'message') {
+      if (!inRun) bytes += runCost;
+      if (packed[at + 2] !== source) bytes += keyCost;
+      if (packed[at + 3] !== type) bytes += keyCost;
+    }
+    inRun = packed[at] === 'message';
+    [source, type] = [packed[at + 2], packed[at + 3]];
   }
   return bytes;
+}
+
+interface ItemCosts {
+  readonly itemCost: number;
+  readonly runCost?: number;
+  readonly keyCost?: number;
 }
 
 export function packedItems(packed: PackedItems): number {

@@ -7,6 +7,7 @@ import { certificateReads } from '../rows/certificates.ts';
 import { enrollmentReads } from '../rows/enrollments.ts';
 import { deadLetterReads } from '../rows/dead-letters.ts';
 import { incidentReads } from '../rows/incidents.ts';
+import { storedEventReads } from '../events/event-reads.ts';
 import { messageReads } from '../rows/messages.ts';
 import { keyMaterialReads, parameterReads } from '../rows/parameters.ts';
 import { clockReads, figureReads } from '../retention.ts';
@@ -19,6 +20,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...agentReads(database),
     ...agentNameReads(database, namesOfCentral),
     ...messageReads(database),
+    ...storedEventReads(database),
     ...deadLetterReads(database),
     ...incidentReads(database),
     ...certificateReads(database),

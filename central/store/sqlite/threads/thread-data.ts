@@ -15,8 +15,8 @@ export function databasePath(folder: string): string {
   return join(folder, 'central.db');
 }
 
-/** Holds the pages of what was seen of some two million messages, which are the ones that are asked for at random. */
-export const WRITER_CACHE_KIB = 64 * 1024;
+/** Holds the pages of the index for filters where thousands of agents send: the ones that are changed at random. */
+export const WRITER_CACHE_KIB = 32 * 1024;
 export const READER_CACHE_KIB = 16 * 1024;
 /** 32 MiB of log: pages that change with every commit are copied once per so many, not once per commit. */
 export const CHECKPOINT_PAGES = 8_000;

@@ -15,6 +15,8 @@ import { incidentWrites } from '../rows/incidents.ts';
 import { messageWrites } from '../rows/messages.ts';
 import { packedCost, packedItems } from './packed-items.ts';
 import { keyMaterialWrites, parameterWrites } from '../rows/parameters.ts';
+import { conversionWrites } from '../events/conversion.ts';
+import { SeenRuns } from '../events/seen-runs.ts';
 import { clockWrites, retentionWrites } from '../retention.ts';
 import type { DiskSpace } from '../space.ts';
 import { tokenWrites } from '../rows/tokens.ts';
@@ -42,7 +44,8 @@ export type Writes = ReturnType<typeof createWrites>;
 
 export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const outbox = new OutboxLog(database, options.deduplicationMs);
-  const inbox = new InboxLog(database, options.deduplicationMs);
+  const seen = new SeenRuns(database, options.deduplicationMs);
+  const inbox = new InboxLog(database, options.deduplicationMs, seen);
   const audit = auditWrites(database);
   const namesOfCentral = new Set(options.namesOfCentral.map((name) => name.toLowerCase()));
   const tokens = tokenWrites(database, options.now, namesOfCentral);
@@ -60,7 +63,14 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const agents = agentWrites(database, { outbox, inbox, tokens, certificates, namesOfCentral, now: options.now });
   const { space } = options;
   const enrollments = enrollmentWrites(database, agents);
-  const messages = messageWrites(database, { outbox, inbox, incidents, deadLetters });
+  const messages = messageWrites(database, {
+    outbox,
+    inbox,
+    seen,
+    incidents,
+    deadLetters,
+    takeRoom: (bytes) => space.take(bytes),
+  });
   return {
     ...agents,
     ...enrollments,
@@ -72,7 +82,8 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...keyMaterialWrites(database, audit),
     ...tokens,
     ...audit,
-    ...retentionWrites(database),
+    ...retentionWrites(database, seen),
+    ...conversionWrites(database, space),
     ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
     ...clockWrites(database, audit),
     holdLog: options.holdLog,
@@ -82,7 +93,6 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     // there, free space, or are bounded.
     appendEvents(...call: Parameters<typeof messages.appendEvents>) {
       const [agentId, , , packed, now] = call;
-      space.take(packedCost(packed));
       quotas.takeEvents(agentId, packedItems(packed), now);
       return messages.appendEvents(...call);
     },
@@ -92,9 +102,34 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       return messages.beginInbox(...call);
     },
     appendCommands(...call: Parameters<typeof messages.appendCommands>) {
-      space.take(packedCost(call[1], COMMAND_COST));
+      space.take(packedCost(call[1], { itemCost: COMMAND_COST }));
       return messages.appendCommands(...call);
     },
+    ...boundedEnrollments({ space, quotas, audit, agents, enrollments }),
+    appendRefusals(entry: AuditEntry): void {
+      space.take(REFUSALS_COST);
+      audit.appendAudit(entry);
+    },
+
+    bound(next: StoreBounds): void {
+      bounds = next;
+      space.setReserve(next.reserveBytes);
+    },
+    space: (): StoreSpace => space.report(),
+  };
+}
+
+interface BoundedEnrollmentParts {
+  readonly space: WritesOptions['space'];
+  readonly quotas: ReturnType<typeof dayQuotas>;
+  readonly audit: ReturnType<typeof auditWrites>;
+  readonly agents: ReturnType<typeof agentWrites>;
+  readonly enrollments: ReturnType<typeof enrollmentWrites>;
+}
+
+/** New agents and requests need room; an agent enrolls so often within a day. */
+function boundedEnrollments({ space, quotas, audit, agents, enrollments }: BoundedEnrollmentParts) {
+  return {
     registerAgent(entry: AuditEntry, ...call: Parameters<typeof agents.registerAgent>) {
       space.take(AGENT_COST);
       quotas.takeEnrollment(call[0].id, call[0].now);
@@ -104,20 +139,10 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       quotas.takeEnrollment(call[0].agentId, call[0].now);
       return audited(audit, enrollments, 'recoverAgent')(entry, ...call);
     },
-    appendRefusals(entry: AuditEntry): void {
-      space.take(REFUSALS_COST);
-      audit.appendAudit(entry);
-    },
     submitEnrollmentRequest(...call: Parameters<typeof enrollments.submitEnrollmentRequest>) {
       space.take(AGENT_COST);
       return enrollments.submitEnrollmentRequest(...call);
     },
-
-    bound(next: StoreBounds): void {
-      bounds = next;
-      space.setReserve(next.reserveBytes);
-    },
-    space: (): StoreSpace => space.report(),
   };
 }
 

@@ -1,7 +1,7 @@
 // Reading events for many at once: how many slices are on their way, in which order, and what becomes of those whose reader has gone.
 import { describe, expect, test } from 'vitest';
 import { EventReads } from '../../../../central/store/sqlite/event-reads.ts';
-import type { EventSlice } from '../../../../central/store/sqlite/rows/messages.ts';
+import type { EventSlice } from '../../../../central/store/sqlite/events/event-reads.ts';
 
 const LAST = 10;
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packTexts } from '../../../../central/store/sqlite/events/run-texts.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { checkStore } from '../../../../central/store/sqlite/store-check.ts';
@@ -44,16 +45,25 @@ function check(sql: string, content = good): unknown {
   }
 }
 
+/** The store of an older schema, with events in rows. */
+const old = gunzipSync(readFileSync(join(import.meta.dirname, '../../../fixtures/v1/central.db.gz')));
+
+/** The store's only run holds this text alone. */
+function oneRun(text: string): string {
+  const { lengths, body } = packTexts([text]);
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+  return `UPDATE event_run SET count = 1, lengths = x'${hex(lengths)}', body = x'${hex(body)}'`;
+}
+
 const schemaText = (sql: string): string => `PRAGMA writable_schema = ON; ${sql}; PRAGMA writable_schema = RESET`;
 
 describe('the store in a backup', () => {
   it('passes as Central writes it, of this version and of older ones, with messages that are nested deeply', () => {
     expect(check('')).toBe('passes');
-    expect(check('', gunzipSync(readFileSync(join(import.meta.dirname, '../../../fixtures/v1/central.db.gz'))))).toBe(
-      'passes',
-    );
-    const deep = `${'['.repeat(5_000)}${']'.repeat(5_000)}`;
-    expect(check(`UPDATE event SET json = '{"data":${deep}}'`)).toBe('passes');
+    expect(check('', old)).toBe('passes');
+    const deep = `{"data":${'['.repeat(5_000)}${']'.repeat(5_000)}}`;
+    expect(check(`UPDATE event SET json = '${deep}'`, old)).toBe('passes');
+    expect(check(oneRun(deep))).toBe('passes');
   });
 
   it.each([
@@ -113,9 +123,10 @@ describe('the store in a backup', () => {
   it.each([
     ['a row number at its end', 'UPDATE sqlite_sequence SET seq = 9223372036854775807', 'sqlite_sequence'],
     ['a row number that is a text', "UPDATE sqlite_sequence SET seq = 'x'", 'sqlite_sequence'],
-    ['a cursor that JavaScript cannot hold', 'UPDATE event SET cursor = cursor + 9007199254740993', 'event'],
+    ['a cursor that JavaScript cannot hold', 'UPDATE event_run SET through = through + 9007199254740993', 'event_run'],
     ['a time that JavaScript cannot hold', 'UPDATE agent SET enrolled_at = -9223372036854775808', 'agent'],
-    ['a text of 17 MiB', 'UPDATE event SET type = hex(zeroblob(8912896))', 'event'],
+    ['a text of 17 MiB', 'UPDATE audit SET detail = hex(zeroblob(8912896))', 'audit'],
+    ['a body of 17 MiB', 'UPDATE event_run SET body = zeroblob(17825792)', 'event_run'],
     [
       'more parameters than there can be',
       `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001)
@@ -138,10 +149,34 @@ describe('the store in a backup', () => {
     ['a state that does not exist', "UPDATE agent SET state = 'root'", 'agent'],
     ['a role that does not exist', "INSERT INTO api_token VALUES ('t', 'n', 'root', 'h', 1, 'x', NULL)", 'api_token'],
     ['a parameter that is not JSON', "INSERT INTO parameter VALUES ('p', '{', 'x', 1)", 'parameter'],
-    ['an event that is not JSON', "UPDATE event SET json = json || ',{}'", 'event'],
+    ['an event that is not JSON', oneRun('{},{}'), 'event_run'],
+    ['a run that counts more events than it has', 'UPDATE event_run SET count = 3', 'event_run'],
+    ['a run with bytes of no event', "UPDATE event_run SET body = CAST(body || ' ' AS BLOB)", 'event_run'],
+    ['a run whose lengths do not end', "UPDATE event_run SET lengths = CAST(lengths || x'ff' AS BLOB)", 'event_run'],
+    ['a run without keys', "UPDATE event_run SET keys = x''", 'event_run'],
+    ['a key that is not a number', "UPDATE event_run SET keys = x'fffffffffffff7ff'", 'event_run'],
+    [
+      'two events with one cursor',
+      'INSERT INTO event_run SELECT through + 1, count, origin, first_number, received_at, keys, lengths, body FROM event_run',
+      'two events with one cursor',
+    ],
+    [
+      'an event of an older schema behind the runs',
+      "INSERT INTO event VALUES (1, 1, 1, 0, 't', 's', '{}')",
+      'two events with one cursor',
+    ],
+    ['fingerprints that are cut off', "INSERT INTO seen_run (peer, at, hashes) VALUES (1, 1, x'00')", 'seen_run'],
     ['an agent without a log', 'DELETE FROM outbox_log', 'an agent in it has no log'],
     ['two agents of one name', schemaText("UPDATE sqlite_schema SET sql = replace(sql, 'NOCASE', 'BINARY')"), 'agent'],
   ])('is refused with %s', (_what, sql, found) => {
     expect(check(sql)).toMatchObject({ code: 'backup_unsound', message: expect.stringContaining(found) });
+  });
+
+  it.each([
+    ['a cursor that JavaScript cannot hold', 'UPDATE event SET cursor = cursor + 9007199254740993'],
+    ['a text of 17 MiB', 'UPDATE event SET type = hex(zeroblob(8912896))'],
+    ['an event that is not JSON', "UPDATE event SET json = json || ',{}'"],
+  ])('of an older schema is refused with %s', (_what, sql) => {
+    expect(check(sql, old)).toMatchObject({ code: 'backup_unsound', message: expect.stringContaining('event') });
   });
 });

@@ -1,0 +1,39 @@
+// Deletes runs past their retention with their keys, the oldest first, in steps small enough to share a commit with
+// messages.
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { blob, integer } from '../../../../shared/sqlite/row.ts';
+import { unpackKeys } from './run-keys.ts';
+
+/** A step ends behind so many runs and so many bytes: the pages of a long body are read before they are freed. */
+const STEP_RUNS = 200;
+const STEP_BYTES = 2 * 1024 * 1024;
+
+export class RunPruning {
+  readonly #oldest: StatementSync;
+  readonly #remove: StatementSync;
+  readonly #removeKey: StatementSync;
+
+  constructor(database: DatabaseSync) {
+    // The newest run stays whatever its age: the next cursor is one more than its. Events of older schemas are older.
+    this.#oldest = database.prepare(`
+      SELECT through, received_at, keys, octet_length(body) AS bytes FROM event_run
+      WHERE through < (SELECT max(through) FROM event_run) AND NOT EXISTS (SELECT 1 FROM event) ORDER BY through LIMIT ${STEP_RUNS}`);
+    this.#remove = database.prepare('DELETE FROM event_run WHERE through = ?');
+    this.#removeKey = database.prepare('DELETE FROM event_run_key WHERE what = ? AND through = ?');
+  }
+
+  /** True when there may be more to delete. */
+  step(olderThan: number): boolean {
+    let bytes = 0;
+    let removed = 0;
+    for (const row of this.#oldest.all()) {
+      if (integer(row, 'received_at') >= olderThan || bytes > STEP_BYTES) break;
+      const through = integer(row, 'through');
+      this.#remove.run(through);
+      for (const key of unpackKeys(blob(row, 'keys'))) this.#removeKey.run(key, through);
+      bytes += integer(row, 'bytes');
+      removed += 1;
+    }
+    return removed > 0;
+  }
+}
