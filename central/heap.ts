@@ -8,11 +8,11 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** A collection stops the event loop for some 30 ms: no more often than this, and only when there is something to gain. */
-const LOOK_MS = 5_000;
-const LEAST_GROWTH = 12 * 1024 * 1024;
+const LOOK_MS = 2_000;
+const LEAST_GROWTH = 16 * 1024 * 1024;
 const GROWTH_SHARE = 1 / 3;
 /** Collections by V8 between two looks: with more it has too little room for what is thrown away at once. */
-const MOST_BY_V8 = 2;
+const MOST_BY_V8 = 1;
 /** With more in use than this a collection takes longer, and what a flood adds is little beside it: V8 decides alone. */
 const MAX_IN_USE = 64 * 1024 * 1024;
 
