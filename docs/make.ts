@@ -31,6 +31,7 @@ import { LOCAL_SOCKET_ERRORS } from '../shared/platform/local-socket.ts';
 import { PROPERTIES_ERRORS } from '../shared/settings/properties.ts';
 import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings/settings.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
+import { LINE_ERRORS } from '../shared/terminal/program.ts';
 import { TRUSTSTORE_ERRORS } from '../shared/truststore/errors.ts';
 import { isTerminal, REFUSALS } from '../shared/wire/refusals.ts';
 import {
@@ -101,6 +102,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'Answers to events at the local API of an agent and to commands at the REST API of Central. Nothing of the request is stored.',
     errors: MESSAGE_ERRORS,
+  },
+  {
+    table: 'LINE_ERRORS',
+    reader: 'both',
+    title: 'Command lines',
+    about:
+      'Answers of `queuegate` and of the truststore commands of both programs to a line that they do not understand.',
+    errors: LINE_ERRORS,
   },
   {
     table: 'TRUSTSTORE_ERRORS',

@@ -168,7 +168,7 @@ describe('every name of both daemons keeps the rules', () => {
     const found = {
       'queue-agent': AGENT_COMMANDS.map(({ name, options }) => ({ name, options })),
       'queuegate-central': Object.keys(CENTRAL_COMMANDS).map((name) => ({ name, options: {} })),
-      truststore: Object.entries(TRUSTSTORE_COMMANDS).map(([name, { options }]) => ({ name, options })),
+      truststore: TRUSTSTORE_COMMANDS,
     } as const;
     for (const program of ['queue-agent', 'queuegate-central', 'truststore'] as const) {
       expect(found[program].map(({ name }) => name).toSorted()).toEqual([...PROGRAMS[program]].toSorted());

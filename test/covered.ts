@@ -110,6 +110,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['central/cli/line/document.ts'],
   },
   {
+    by: 'test/central/cli/line/program.test.ts',
+    why: 'Lines of both programs, and their exit status.',
+    files: ['shared/terminal/program.ts'],
+  },
+  {
     by: 'test/central/cli/questions.test.ts',
     why: 'What asks before it acts.',
     files: ['central/cli/line/question.ts'],

@@ -89,7 +89,7 @@ const FENCES: Readonly<Record<string, RegExp>> = {
   '@peculiar/x509': /^shared\/x509\/library\.ts$/,
   'reflect-metadata': /^shared\/x509\/library\.ts$/,
   'node-forge': /^shared\/keystore\/pkcs12\/rc2\.ts$/,
-  commander: /^central\/cli\/line\/program\.ts$/,
+  commander: /^shared\/terminal\/program\.ts$/,
   convict: /^shared\/settings\/settings\.ts$/,
   fastify: /^central\/(listeners|admin)\//,
   '@fastify/websocket': /^central\/listeners\/agent-socket\.ts$/,

@@ -1,7 +1,7 @@
 // All commands of queue-agent, in the order of its help; finds the one that a command line names, and runs it.
 import { escapeLine } from '../../shared/terminal/escape.ts';
 import type { SecretInput } from '../../shared/terminal/secret-input.ts';
-import { printError, printOut } from '../../shared/terminal/standard-streams.ts';
+import { printError, printFault, printOut } from '../../shared/terminal/standard-streams.ts';
 import { VERSION } from '../../shared/version.ts';
 import { helpOf, parseCall, UsageError, type AgentCommand } from './command.ts';
 import { DAEMON_COMMANDS } from './daemon-commands.ts';
@@ -58,7 +58,7 @@ export async function runCommand(
   const first = ALIASES.get(word) ?? word;
   if (first === 'truststore') {
     const { truststoreCommand } = await import('../../shared/truststore/command.ts');
-    const io = { program: 'queue-agent', stdout: printOut, stderr: printError, secrets, env: environment } as const;
+    const io = { program: 'queue-agent', stdout: printOut, stderr: printFault, secrets, env: environment } as const;
     return await truststoreCommand(argv.slice(1), io);
   }
   const withVerb = COMMANDS.find(({ name }) => name === `${first} ${second}`);

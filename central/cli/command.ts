@@ -1,33 +1,16 @@
 // The shape of a command and of its call. The list of commands is in run.ts.
+import type { LineCommand, LineOption } from '../../shared/terminal/program.ts';
 import { cliFault } from './errors.ts';
 import type { Client } from './client.ts';
 
 export const OUTPUT_FORMATS = ['table', 'wide', 'json', 'ndjson', 'name'] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
-export interface CommandOption {
-  readonly type: 'string' | 'boolean';
-  readonly doc: string;
-  /** One letter. */
-  readonly short?: string;
-  /** What its value is, in its help: FILE, N. */
-  readonly value?: string;
-}
+export type CommandOption = LineOption;
 
-export interface Command {
-  /** As it is typed: `parameters set`. */
-  readonly name: string;
-  /** What follows the name in the usage line. */
-  readonly usage: string;
-  /** One line for the list of commands. */
-  readonly summary: string;
-  /** Further lines of its own help. */
-  readonly help?: string;
-  readonly options: Readonly<Record<string, CommandOption>>;
+export interface Command extends LineCommand {
   /** It asks before it acts (CommandCall.confirm): always, or with --force. */
   readonly asks?: 'always' | 'forced';
-  /** How many words may follow the options. */
-  readonly words: { readonly least: number; readonly most: number };
   run(call: CommandCall): Promise<void>;
 }
 

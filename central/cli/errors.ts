@@ -1,12 +1,17 @@
 // The error table of the administrator's command line, and its exit codes.
-import { defineErrors, isCoded, type ErrorTable } from '../../shared/errors.ts';
+import { defineErrors, type ErrorTable } from '../../shared/errors.ts';
+import {
+  EXIT_CONFLICT,
+  EXIT_NOT_ALLOWED,
+  EXIT_NOT_FOUND,
+  EXIT_REFUSED,
+  EXIT_TIMEOUT,
+  EXIT_UNREACHABLE,
+  EXIT_USAGE,
+  exitStatusOf,
+} from '../../shared/terminal/exit-status.ts';
 
 export const CLI_ERRORS = {
-  usage: { text: '{found}', hint: 'Usage: {usage}' },
-  command_unknown: {
-    text: 'Unknown command "{found}".',
-    hint: '{suggestion}Run "queuegate help"; the commands are: {commands}.',
-  },
   administration_unreachable: {
     text: 'Central cannot be reached at {url}: {found}.',
     hint: 'Check that it runs there ("queuegate status" on its own host), and that --url or QUEUEGATE_URL names its port of HTTPS administration.',
@@ -96,39 +101,8 @@ export const CLI_ERRORS = {
 
 export const cliFault = defineErrors(CLI_ERRORS);
 
-export const EXIT_DONE = 0;
-const EXIT_FAILED = 1;
-export const EXIT_USAGE = 2;
-const EXIT_UNREACHABLE = 3;
-const EXIT_NOT_ALLOWED = 4;
-const EXIT_NOT_FOUND = 5;
-export const EXIT_REFUSED = 6;
-const EXIT_CONFLICT = 7;
-const EXIT_TIMEOUT = 8;
-/** The exit code of a shell for a program that Ctrl-C ended. */
-export const EXIT_CANCELED = 130;
-
-/** Of an answer by its HTTP status. Any other: the command failed. */
-const EXIT_OF_STATUS: Readonly<Record<number, number>> = {
-  400: EXIT_REFUSED,
-  401: EXIT_NOT_ALLOWED,
-  403: EXIT_NOT_ALLOWED,
-  404: EXIT_NOT_FOUND,
-  409: EXIT_CONFLICT,
-  410: EXIT_NOT_FOUND,
-  412: EXIT_CONFLICT,
-  413: EXIT_REFUSED,
-  415: EXIT_REFUSED,
-  422: EXIT_REFUSED,
-  428: EXIT_CONFLICT,
-  429: EXIT_UNREACHABLE,
-  503: EXIT_UNREACHABLE,
-};
-
 /** Of what fails on this machine. */
 const EXIT_OF_CODE: Readonly<Record<string, number>> = {
-  usage: EXIT_USAGE,
-  command_unknown: EXIT_USAGE,
   url_invalid: EXIT_USAGE,
   context_name_invalid: EXIT_USAGE,
   context_unknown: EXIT_NOT_FOUND,
@@ -152,5 +126,5 @@ const EXIT_OF_CODE: Readonly<Record<string, number>> = {
 
 /** The exit code for an error. */
 export function exitOf(error: unknown): number {
-  return isCoded(error) ? (EXIT_OF_CODE[error.code] ?? EXIT_OF_STATUS[error.status] ?? EXIT_FAILED) : EXIT_FAILED;
+  return exitStatusOf(error, EXIT_OF_CODE);
 }

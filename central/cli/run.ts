@@ -9,7 +9,8 @@ import { isRecord } from '../../shared/wire/json-schema.ts';
 import { createClient, RestError } from './client.ts';
 import { OUTPUT_FORMATS, type CommandCall, type OutputFormat } from './command.ts';
 import { chooseContext, placeOf, readToken, targetOf } from './connection/target.ts';
-import { EXIT_CANCELED, EXIT_DONE, EXIT_REFUSED, exitOf } from './errors.ts';
+import { EXIT_CANCELED, EXIT_DONE, EXIT_REFUSED } from '../../shared/terminal/exit-status.ts';
+import { exitOf } from './errors.ts';
 import { readLine, usage, type Line } from './line/program.ts';
 import { askFirst, askingClient, mustAsk } from './line/question.ts';
 import { recordOf, shown, table } from './print.ts';
@@ -45,8 +46,7 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
   try {
     const line = readLine(argv, surroundings);
     if (line.kind === 'shown') return line.status;
-    const status =
-      line.kind === 'truststore' ? await truststore(line.words, surroundings) : await run(line, surroundings);
+    const status = line.kind === 'other' ? await truststore(line.words, surroundings) : await run(line, surroundings);
     return surroundings.signal.aborted ? EXIT_CANCELED : status;
   } catch (error) {
     if (surroundings.signal.aborted || error instanceof PromptCanceled) return EXIT_CANCELED;
@@ -257,7 +257,7 @@ async function truststore(
   return await truststoreCommand(words, {
     program: 'queuegate',
     stdout: whole(out),
-    stderr: whole(error),
+    stderr: whole((text) => error(text, true)),
     secrets,
     env: environment,
   });

@@ -1,110 +1,175 @@
 // Runs `queue-agent truststore` and `queuegate truststore`: manages trust stores on this machine without keytool and
 // KeyStore Explorer. A command never prompts, prints no stack trace and no password, and never damages the old file.
-import type { ParseArgsConfig } from 'node:util';
-import { isCoded, printable } from '../errors.ts';
+import { printable } from '../errors.ts';
+import { KEYSTORE_ERRORS } from '../keystore/errors.ts';
 import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, aliasLine, printableLine } from '../keystore/material.ts';
+import {
+  EXIT_CANCELED,
+  EXIT_CONFLICT,
+  EXIT_DONE,
+  EXIT_FAILED,
+  EXIT_NOT_ALLOWED,
+  EXIT_NOT_FOUND,
+  EXIT_REFUSED,
+  EXIT_USAGE,
+  exitStatusOf,
+} from '../terminal/exit-status.ts';
+import { readProgram } from '../terminal/program.ts';
+import { PromptCanceled } from '../terminal/secret-input.ts';
 import { certificatesIn, checkFingerprints, partChain, purposeOf, readFingerprint } from './certificates.ts';
 import { changePassword, createStore, deleteEntry } from './change.ts';
 import { convertStore } from './convert.ts';
 import { dateWarning, describeEntry } from './describe.ts';
 import { namesOf, trustedEntries } from './entries.ts';
-import { truststoreFault } from './errors.ts';
+import { TRUSTSTORE_ERRORS } from './errors.ts';
 import { addTrusted } from './import.ts';
-import { NEW_PASSWORD, Options, PASSWORD, passwordVariables, type CommandIo } from './options.ts';
+import {
+  NEW_PASSWORD,
+  Options,
+  PASSWORD,
+  passwordVariables,
+  type CommandIo,
+  type TruststoreCommand,
+} from './options.ts';
 import { openFile } from './write.ts';
 
 export type { CommandIo } from './options.ts';
 
-interface TruststoreCommand {
-  /** Its flags, as node:util parseArgs takes them. */
-  readonly options: NonNullable<ParseArgsConfig['options']>;
-  run(options: Options, io: CommandIo): Promise<void>;
-}
+const TYPE = { type: 'string', value: 'jks|pkcs12|pem', doc: 'format of a new file; else its ending decides' } as const;
+const FINGERPRINT = { type: 'string', value: 'sha256:...' } as const;
+const ONE = { least: 1, most: 1 } as const;
 
-export const TRUSTSTORE_COMMANDS: Readonly<Record<string, TruststoreCommand>> = {
-  list: { options: PASSWORD, run: list },
-  import: {
+export const TRUSTSTORE_COMMANDS: readonly TruststoreCommand[] = [
+  {
+    name: 'list',
+    usage: 'FILE',
+    summary: 'entries with names, dates and fingerprints',
+    help: 'The format is detected from the content, never from the name.',
+    options: PASSWORD,
+    words: ONE,
+    run: list,
+  },
+  {
+    name: 'import',
+    usage: 'FILE --certificate FILE.cer [--alias NAME] [--fingerprint sha256:...]',
+    summary: 'trust the certificates of a file (PEM, DER, PKCS#7 .p7b; a chain as well)',
+    help: 'Makes FILE if it is not there.',
     options: {
+      certificate: { type: 'string', value: 'FILE.cer', doc: 'the certificates' },
+      alias: { type: 'string', value: 'NAME', doc: 'the name of the entry' },
+      fingerprint: { ...FINGERPRINT, isList: true, doc: 'refuse any other certificate; once for each' },
+      type: TYPE,
+      'allow-leaf': {
+        type: 'boolean',
+        doc: "trust exactly this certificate, also when it is neither an authority's nor a server's",
+      },
       ...PASSWORD,
-      certificate: { type: 'string' },
-      alias: { type: 'string' },
-      fingerprint: { type: 'string', multiple: true },
-      type: { type: 'string' },
-      'allow-leaf': { type: 'boolean' },
     },
+    words: ONE,
     run: importCertificates,
   },
-  delete: {
+  {
+    name: 'delete',
+    usage: 'FILE --alias NAME|--fingerprint sha256:... [--private-key]',
+    summary: 'delete an entry, named by its alias, its fingerprint or both',
     options: {
+      alias: { type: 'string', value: 'NAME', doc: 'the name of the entry' },
+      fingerprint: { ...FINGERPRINT, doc: 'the fingerprint of its certificate' },
+      'private-key': { type: 'boolean', doc: 'also if it is a private key, which is lost' },
       ...PASSWORD,
-      alias: { type: 'string' },
-      fingerprint: { type: 'string' },
-      'private-key': { type: 'boolean' },
     },
+    words: ONE,
     run: deleteCertificate,
   },
-  convert: {
+  {
+    name: 'convert',
+    usage: 'FILE --to NEW_FILE [--type jks|pkcs12|pem] [--leave-out]',
+    summary: 'the same entries in another format',
+    help: 'Refuses what the new format cannot hold.',
     options: {
+      to: { type: 'string', value: 'NEW_FILE', doc: 'the file to write; it must not exist' },
+      type: TYPE,
+      'leave-out': { type: 'boolean', doc: 'leave out what the new format cannot hold' },
       ...PASSWORD,
       ...NEW_PASSWORD,
-      to: { type: 'string' },
-      type: { type: 'string' },
-      'leave-out': { type: 'boolean' },
     },
+    words: ONE,
     run: convert,
   },
-  create: { options: { ...PASSWORD, type: { type: 'string' } }, run: create },
-  'change-password': { options: { ...PASSWORD, ...NEW_PASSWORD }, run: changeStorePassword },
-};
+  {
+    name: 'create',
+    usage: 'FILE [--type jks|pkcs12]',
+    summary: 'an empty store',
+    options: { type: TYPE, ...PASSWORD },
+    words: ONE,
+    run: create,
+  },
+  {
+    name: 'change-password',
+    usage: 'FILE',
+    summary: 'another password, for the private keys in it too',
+    options: { ...PASSWORD, ...NEW_PASSWORD },
+    words: ONE,
+    run: changeStorePassword,
+  },
+];
 
-/** The help of one program. */
-function truststoreUsage(program: CommandIo['program']): string {
+function footerOf(program: CommandIo['program']): string {
   const variables = passwordVariables(program);
-  return `Truststores (JKS, PKCS#12, PEM) on this machine, as keytool and KeyStore Explorer read and write them.
-
-  ${program} truststore list FILE
-      Entries with names, dates and fingerprints. The format is detected from the content, never from the name.
-  ${program} truststore import FILE --certificate FILE.cer [--alias NAME] [--fingerprint sha256:...]
-                                [--type jks|pkcs12|pem] [--allow-leaf]
-      Trusts the certificates of a file (PEM, DER, PKCS#7 .p7b; a chain as well). Makes FILE if it is not there.
-      --fingerprint refuses any other certificate (give it once for each); --allow-leaf trusts exactly this certificate,
-      also when it is neither an authority's nor a server's.
-  ${program} truststore delete FILE --alias NAME|--fingerprint sha256:... [--private-key]
-      Deletes an entry, named by its alias, its fingerprint or both; a private key only with --private-key.
-  ${program} truststore convert FILE --to NEW_FILE [--type jks|pkcs12|pem] [--leave-out]
-      The same entries in another format. Refuses what the new format cannot hold; with --leave-out it goes without.
-  ${program} truststore create FILE [--type jks|pkcs12]
-      An empty store.
-  ${program} truststore change-password FILE
-      Another password, for the private keys in it too.
-
-Password of FILE: --password-file, or ${variables.password}; else "${DEFAULT_PASSWORD}" is tried.
+  return `Password of FILE: --password-file, or ${variables.password}; else "${DEFAULT_PASSWORD}" is tried.
 New one (convert, change-password): --new-password-file, or ${variables.newPassword}.
 A password file is read up to its first line break; "-" reads the next line of the standard input. No flag takes the password itself:
 other accounts on this machine see the arguments of a process (ps).
-Exit status: 0 done, 1 refused, 2 not understood.
-`;
+Exit status: 0 done, 1 failed, 2 not understood, 4 wrong or missing password, 5 file or entry not found, 6 refused, 7 exists already.
+"${program} truststore COMMAND --help" explains one.`;
 }
 
-/** Runs the command; the exit status is 0, 1 (refused) or 2 (not understood). `args` begin behind "truststore". */
+/** By cause, as of every command line; what the commands and key stores refuse otherwise is refused (6). */
+const EXIT_OF_CODE: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(
+    [...Object.keys(TRUSTSTORE_ERRORS), ...Object.keys(KEYSTORE_ERRORS)].map((code) => [code, EXIT_REFUSED]),
+  ),
+  file_missing: EXIT_NOT_FOUND,
+  file_not_regular: EXIT_REFUSED,
+  file_too_large: EXIT_REFUSED,
+  secret_file_unsafe: EXIT_REFUSED,
+  truststore_alias_unknown: EXIT_NOT_FOUND,
+  truststore_fingerprint_unknown: EXIT_NOT_FOUND,
+  truststore_exists: EXIT_CONFLICT,
+  secret_file_exists: EXIT_CONFLICT,
+  truststore_alias_taken: EXIT_CONFLICT,
+  truststore_alias_ambiguous: EXIT_CONFLICT,
+  truststore_already_trusted: EXIT_CONFLICT,
+  keystore_password_missing: EXIT_NOT_ALLOWED,
+  keystore_password_wrong: EXIT_NOT_ALLOWED,
+  keystore_key_password_wrong: EXIT_NOT_ALLOWED,
+  truststore_not_read_back: EXIT_FAILED,
+};
+
+/** Runs the command; the exit status. `args` begin behind "truststore". */
 export async function truststoreCommand(args: readonly string[], io: CommandIo): Promise<number> {
-  const [name, ...rest] = args;
-  if (name === undefined || name === 'help' || args.includes('--help') || args.includes('-h')) {
-    io.stdout(truststoreUsage(io.program));
-    return name === undefined ? 2 : 0;
-  }
+  const program = {
+    name: `${io.program} truststore`,
+    description:
+      'Truststores (JKS, PKCS#12, PEM) on this machine, as keytool and KeyStore Explorer read and write them.',
+    commands: TRUSTSTORE_COMMANDS,
+    options: {},
+    about: {},
+    others: [],
+    footer: footerOf(io.program),
+  };
   try {
-    const command = Object.hasOwn(TRUSTSTORE_COMMANDS, name) ? TRUSTSTORE_COMMANDS[name] : undefined;
-    if (command === undefined)
-      throw truststoreFault('truststore_usage', {
-        found: `There is no "truststore ${printableLine(name)}"; there are ${Object.keys(TRUSTSTORE_COMMANDS).join(', ')}.`,
-        program: io.program,
-      });
-    await command.run(new Options(rest, command.options, io), io);
-    return 0;
+    const line = readProgram(args, program, {
+      out: (text) => io.stdout(`${text}\n`),
+      error: (text) => io.stderr(`${text}\n`),
+    });
+    if (line.kind !== 'command') return line.kind === 'shown' ? line.status : EXIT_USAGE;
+    await line.command.run(new Options(line, io), io);
+    return EXIT_DONE;
   } catch (error) {
+    if (error instanceof PromptCanceled) return EXIT_CANCELED;
     io.stderr(`${printable(error)}\n`);
-    return isCoded(error, 'truststore_usage') ? 2 : 1;
+    return exitStatusOf(error, EXIT_OF_CODE);
   }
 }
 

@@ -2,7 +2,6 @@
 import { defineErrors, type ErrorTable } from '../errors.ts';
 
 export const TRUSTSTORE_ERRORS = {
-  truststore_usage: { text: '{found}', hint: 'See: {program} truststore --help' },
   truststore_type_unknown: {
     text: 'The format of the new store {file} is unknown; allowed are the endings .jks, .p12, .pfx, .pem and .crt, or --type jks|pkcs12|pem.',
     hint: 'Add --type, or give the file one of these endings.',

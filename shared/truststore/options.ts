@@ -1,11 +1,8 @@
-// The command line of truststore commands: its flags, and the passwords that come from a file, standard input or the
+// The options of truststore commands: their values, and the passwords that come from a file, standard input or the
 // environment.
-import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { textOf } from '../errors.ts';
-import { wrongDash } from '../terminal/dashes.ts';
+import { usageFault, type LineCommand, type LineOption, type ProgramLine } from '../terminal/program.ts';
 import type { SecretInput } from '../terminal/secret-input.ts';
 import { printableLine } from '../keystore/material.ts';
-import { truststoreFault } from './errors.ts';
 import type { WritableFormat } from './write.ts';
 
 export interface CommandIo {
@@ -27,39 +24,42 @@ export function passwordVariables(program: CommandIo['program']): {
 }
 
 /** Those that hold the password itself are known only to be refused: other accounts see the arguments of a process (ps). */
-export const PASSWORD = { password: { type: 'string' }, 'password-file': { type: 'string' } } as const;
-export const NEW_PASSWORD = { 'new-password': { type: 'string' }, 'new-password-file': { type: 'string' } } as const;
+const REFUSED = { type: 'string', doc: '', isHidden: true } as const satisfies LineOption;
+export const PASSWORD = {
+  'password-file': {
+    type: 'string',
+    value: 'FILE',
+    doc: 'file with the password of FILE; - reads it from the standard input',
+  },
+  password: REFUSED,
+} as const satisfies Readonly<Record<string, LineOption>>;
+export const NEW_PASSWORD = {
+  'new-password-file': { type: 'string', value: 'FILE', doc: 'file with the new password; - as above' },
+  'new-password': REFUSED,
+} as const satisfies Readonly<Record<string, LineOption>>;
 
-/** One line of words, taken apart. */
+export interface TruststoreCommand extends LineCommand {
+  run(options: Options, io: CommandIo): Promise<void>;
+}
+
+/** One line, with what its options mean. */
 export class Options {
   readonly file: string;
   readonly #values: Readonly<Record<string, unknown>>;
+  readonly #command: TruststoreCommand;
   readonly #io: CommandIo;
 
-  /** Throws truststore_usage. */
-  constructor(args: readonly string[], options: NonNullable<ParseArgsConfig['options']>, io: CommandIo) {
+  /** Errors: usage. */
+  constructor({ command, words, values }: Extract<ProgramLine<TruststoreCommand>, { kind: 'command' }>, io: CommandIo) {
+    this.#command = command;
     this.#io = io;
-    let parsed: { positionals: string[]; values: Record<string, unknown> };
-    try {
-      parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-    } catch (error) {
-      throw this.complain(wrongDash(args) ?? textOf(error), error);
-    }
-    const dash = wrongDash(parsed.positionals);
-    if (dash !== undefined) throw this.complain(`${dash}.`);
-    const [file, ...more] = parsed.positionals;
-    if (file === undefined || file === '' || more.length > 0)
-      throw this.complain(
-        more.length === 0
-          ? 'Which truststore? FILE is missing.'
-          : `One FILE is allowed, ${more.length + 1} were found.`,
-      );
-    this.file = file;
-    this.#values = parsed.values;
+    this.#values = values;
+    this.file = words[0] ?? '';
+    if (this.file === '') throw this.complain('FILE is missing');
   }
 
-  complain(found: string, cause?: unknown): Error {
-    return truststoreFault('truststore_usage', { found, program: this.#io.program }, cause);
+  complain(found: string): Error {
+    return usageFault(`${this.#io.program} truststore`, this.#command, found);
   }
 
   flag(name: string): boolean {
@@ -71,7 +71,7 @@ export class Options {
     return typeof value === 'string' ? value : undefined;
   }
 
-  /** Throws truststore_usage with `missing`. */
+  /** Errors: usage with `missing`. */
   needed(name: string, missing: string): string {
     const value = this.text(name);
     if (value === undefined || value === '') throw this.complain(missing);

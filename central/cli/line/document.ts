@@ -43,6 +43,9 @@ This page is generated from the commands in the code (\`npm run docs\`).
 | 7 | conflict: state, version, a pending change: HTTP 409, 412, 428 |
 | 8 | timeout while waiting |
 | 130 | Ctrl-C |
+
+The truststore commands of both programs use the same numbers: 4 for a wrong or missing password, 5 if the file or the
+entry does not exist, 6 if the store cannot be read or the change is refused, 7 if it exists already.
 `;
 
 export function cliMarkdown(): string {

@@ -114,19 +114,19 @@ describe('truststore create', () => {
     const path = await copy('truststore.jks');
     await unchanged(async () => {
       expect(await command('create', path)).toMatchObject({
-        status: 1,
+        status: 7,
         stderr: expect.stringContaining('(truststore_exists)'),
       });
       expect(await command('create', join(folder, 't.pem'))).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringContaining('(truststore_would_be_empty)'),
       });
       expect(await command('create', join(folder, 't.store'))).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringContaining('(truststore_type_unknown)'),
       });
       expect(await command('create', join(folder, 't.jks'), '--password', '12345')).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringContaining('(truststore_password_unfit)'),
       });
     });
@@ -170,7 +170,7 @@ describe('truststore delete', () => {
       expect(await done('delete', path, '--alias', 'ExampleBank')).toContain('deleted from');
       expect(await entriesOf(path)).toEqual([before]);
       expect(await command('delete', path, '--alias', 'examplebank')).toMatchObject({
-        status: 1,
+        status: 5,
         stderr: expect.stringContaining('No entry of '),
       });
       expect(await command('delete', path, '--alias', 'examplebank-ec')).toMatchObject({
@@ -201,7 +201,7 @@ describe('truststore delete', () => {
       ['# The roots of this bank', '', 'friendlyName: rsa', rsa, '# the end', ''].join('\n').replaceAll('\n', '\r\n'),
     );
     expect(await command('delete', path, '--alias', 'rsa')).toMatchObject({
-      status: 1,
+      status: 6,
       stderr: expect.stringContaining('(truststore_would_be_empty)'),
     });
   });
@@ -219,7 +219,7 @@ describe('truststore delete', () => {
       `friendlyName: bank\n${fixture('root-ec.crt').toString()}friendlyName: Bank\n${fixture('root-rsa.crt').toString()}`,
     );
     expect(await command('delete', path, '--alias', 'bank')).toMatchObject({
-      status: 1,
+      status: 7,
       stderr: expect.stringContaining('2 entries of '),
     });
     await done(
@@ -237,7 +237,7 @@ describe('truststore delete', () => {
     const path = await copy('keystore.jks');
     await unchanged(async () =>
       expect(await command('delete', path, '--alias', 'orchestra')).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringContaining('(truststore_is_private_key)'),
       }),
     );
@@ -289,7 +289,7 @@ describe('truststore convert', () => {
     const pem = join(folder, 't.pem');
     await unchanged(async () =>
       expect(await command('convert', path, '--to', pem)).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringMatching(/holds the private key "[^"]+", which PEM cannot hold/),
       }),
     );
@@ -298,7 +298,7 @@ describe('truststore convert', () => {
     expect(await readFile(pem, 'utf8')).not.toContain('PRIVATE KEY');
     expect(
       await command('convert', `${KEYSTORES}keystore.jks`, '--to', join(folder, 'u.pem'), '--leave-out'),
-    ).toMatchObject({ status: 1, stderr: expect.stringContaining('(truststore_would_be_empty)') });
+    ).toMatchObject({ status: 6, stderr: expect.stringContaining('(truststore_would_be_empty)') });
   });
 
   test('makes aliases that Java would not tell apart different, and says so', async () => {
@@ -317,7 +317,7 @@ describe('truststore convert', () => {
     const path = await copy('truststore.jks');
     await unchanged(async () =>
       expect(await command('convert', `${KEYSTORES}root-ec.crt`, '--to', path)).toMatchObject({
-        status: 1,
+        status: 7,
         stderr: expect.stringContaining('(truststore_exists)'),
       }),
     );
@@ -445,11 +445,11 @@ describe('truststore change-password', () => {
     ]);
     await unchanged(async () => {
       expect(await command('change-password', path, '--new-password', 'n3w-one')).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringContaining('(truststore_key_password_other)'),
       });
       expect(await command('convert', path, '--to', join(folder, 'k.p12'))).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringContaining('(truststore_key_password_other)'),
       });
     });
@@ -458,7 +458,7 @@ describe('truststore change-password', () => {
   test.each(['root-ec.crt', 'root-ec.cer'])('refuses %s, which has no password', async (name) => {
     const path = await copy(name);
     expect(await command('change-password', path, '--new-password', 'n3w-one')).toMatchObject({
-      status: 1,
+      status: 6,
       stderr: expect.stringContaining('(truststore_no_password)'),
     });
   });
@@ -471,11 +471,11 @@ describe('truststore change-password', () => {
         stderr: expect.stringContaining('QUEUEGATE_TRUSTSTORE_NEW_PASSWORD is missing'),
       });
       expect(await command('change-password', path, '--new-password', 'shórt')).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringContaining('(truststore_password_unfit)'),
       });
       const refused = await command('change-password', path, '--password', 'guessed', '--new-password', 'n3w-one');
-      expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('(keystore_password_wrong)') });
+      expect(refused).toMatchObject({ status: 4, stderr: expect.stringContaining('(keystore_password_wrong)') });
       expect(refused.stderr).not.toMatch(/guessed|n3w-one/);
     });
   });
@@ -558,7 +558,7 @@ describe('every command', () => {
       const path = await copy(file);
       await unchanged(async () => {
         const { status, stdout, stderr } = await command(...args(path));
-        expect([status, stdout]).toEqual([1, '']);
+        expect([status, stdout]).toEqual([code === 'keystore_password_missing' ? 4 : 6, '']);
         expect(stderr).toMatch(new RegExp(`^error: .+\n  .+\n  \\(${code}\\)\n$`));
       });
     },
@@ -567,11 +567,11 @@ describe('every command', () => {
   test.each(acts)('%s refuses an empty file and a folder', async (_, args) => {
     await writeFile(join(folder, 'empty.jks'), '');
     expect(await command(...args(join(folder, 'empty.jks')))).toMatchObject({
-      status: 1,
+      status: 6,
       stderr: expect.stringContaining('(keystore_file_empty)'),
     });
     expect(await command(...args(folder))).toMatchObject({
-      status: 1,
+      status: 6,
       stderr: expect.stringContaining('(file_not_regular)'),
     });
   });
@@ -579,7 +579,7 @@ describe('every command', () => {
   // Import makes the file.
   test.each(acts.filter(([name]) => name !== 'import'))('%s refuses a file that is not there', async (_, args) => {
     expect(await command(...args(join(folder, 'none.jks')))).toMatchObject({
-      status: 1,
+      status: 5,
       stderr: expect.stringContaining('(file_missing)'),
     });
   });

@@ -4,7 +4,8 @@ import { X509Certificate } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { truststoreCommand } from '../../../shared/truststore/command.ts';
+import { TRUSTSTORE_COMMANDS, truststoreCommand } from '../../../shared/truststore/command.ts';
+import { VERSION } from '../../../shared/version.ts';
 import { loadTruststore } from '../../../agent/trust/truststore.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import { KEYSTORES, lacks, run } from '../keystore/peers.ts';
@@ -76,7 +77,7 @@ examplebank
 
   test("shows every certificate of a key's chain", async () => {
     const { status, stdout } = await command(['list', `${KEYSTORES}keystore.jks`]);
-    expect([status, stdout.match(/SHA-256/g)?.length]).toEqual([1, 2]);
+    expect([status, stdout.match(/SHA-256/g)?.length]).toEqual([6, 2]);
     expect(stdout).toContain('private key, chain of 2 certificates');
     expect(stdout).toContain('signed by    certificate 2 of the chain');
   });
@@ -101,28 +102,31 @@ examplebank
     expect(flag).toMatchObject({ status: 2, stderr: expect.stringContaining('Use --password-file FILE') });
     expect(flag.stderr).not.toContain('s3cret');
     const refused = await command(['list', path]);
-    expect([refused.status, refused.stderr]).toEqual([1, expect.stringContaining('(keystore_password_missing)')]);
+    expect([refused.status, refused.stderr]).toEqual([4, expect.stringContaining('(keystore_password_missing)')]);
   });
 
   test.each([
-    ['a wrong password', 'truststore.jks', 'keystore_password_wrong', ['--password-file', '-']],
-    ['a truncated file', 'truncated.jks', 'keystore_truncated', []],
-    ['a tampered file', 'tampered.jks', 'keystore_tampered', []],
-    ['JCEKS', 'truststore.jceks', 'keystore_jceks', []],
-    ['only private keys', 'keystore.jks', 'keystore_only_private_keys', []],
-    ['a text', 'README.md', 'keystore_is_text', []],
-    ['no file', 'none.jks', 'file_missing', []],
-  ])('refuses %s with status 1, its own code and the hint, without a stack trace', async (_, name, code, more) => {
-    const { status, stderr } = await command(['list', join(KEYSTORES, name), ...more], {}, 'queue-agent', 'wrong!\n');
-    expect(status).toBe(1);
-    expect(stderr).toMatch(new RegExp(`^error: .+\n  .+\n  \\(${code}\\)\n$`));
-    expect(stderr).not.toContain('wrong!');
-  });
+    ['a wrong password', 'truststore.jks', 'keystore_password_wrong', 4, ['--password-file', '-']],
+    ['a truncated file', 'truncated.jks', 'keystore_truncated', 6, []],
+    ['a tampered file', 'tampered.jks', 'keystore_tampered', 6, []],
+    ['JCEKS', 'truststore.jceks', 'keystore_jceks', 6, []],
+    ['only private keys', 'keystore.jks', 'keystore_only_private_keys', 6, []],
+    ['a text', 'README.md', 'keystore_is_text', 6, []],
+    ['no file', 'none.jks', 'file_missing', 5, []],
+  ])(
+    'refuses %s with the status of its cause, its own code and the hint, without a stack trace',
+    async (_, name, code, exit, more) => {
+      const { status, stderr } = await command(['list', join(KEYSTORES, name), ...more], {}, 'queue-agent', 'wrong!\n');
+      expect(status).toBe(exit);
+      expect(stderr).toMatch(new RegExp(`^error: .+\n  .+\n  \\(${code}\\)\n$`));
+      expect(stderr).not.toContain('wrong!');
+    },
+  );
 
-  test('refuses an empty store with status 1', async () => {
+  test('refuses an empty store with status 6', async () => {
     await writeFile(join(folder, 'empty.jks'), writeJks([], 'changeit'));
     expect(await command(['list', join(folder, 'empty.jks')])).toMatchObject({
-      status: 1,
+      status: 6,
       stdout: expect.stringContaining('0 entries'),
       stderr: expect.stringContaining('(keystore_no_entries)'),
     });
@@ -186,14 +190,14 @@ describe('truststore import', () => {
     await importRoot(path, '--alias', 'central');
     expect(
       await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--alias', 'CENTRAL']),
-    ).toMatchObject({ status: 1, stderr: expect.stringContaining('(truststore_alias_taken)') });
+    ).toMatchObject({ status: 7, stderr: expect.stringContaining('(truststore_alias_taken)') });
   });
 
   test('refuses a certificate that is already trusted, and says under which alias', async () => {
     const path = join(folder, 't.p12');
     await importRoot(path, '--alias', 'central');
     expect(await importRoot(path, '--alias', 'again')).toMatchObject({
-      status: 1,
+      status: 7,
       stderr: expect.stringContaining('as "central"'),
     });
   });
@@ -257,7 +261,7 @@ describe('truststore import', () => {
     ]);
     const path = join(folder, 't.p12');
     const refused = await command(['import', path, '--certificate', certificate]);
-    expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('CN=till 7 in ') });
+    expect(refused).toMatchObject({ status: 6, stderr: expect.stringContaining('CN=till 7 in ') });
     expect(refused.stderr).toContain(
       'neither the certificate of an authority nor that of a server, but one for clients, mail.',
     );
@@ -271,7 +275,7 @@ describe('truststore import', () => {
       const fingerprint = `${prefix}${new X509Certificate(await readFile(`${KEYSTORES}root-ec.crt`)).fingerprint256.toLowerCase()}`;
       expect(
         await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--fingerprint', fingerprint]),
-      ).toMatchObject({ status: 1, stderr: expect.stringContaining('has the fingerprint 56:51:0A') });
+      ).toMatchObject({ status: 6, stderr: expect.stringContaining('has the fingerprint 56:51:0A') });
       expect(await readdir(folder)).toEqual([]);
       expect((await importRoot(path, '--fingerprint', fingerprint.replaceAll(':', ''))).status).toBe(0);
     },
@@ -284,7 +288,7 @@ describe('truststore import', () => {
         '--fingerprint',
         'EC:B7:18:BA:E2:70:0A:EF:73:F0:07:6A:20:8C:79:4C:E4:5D:60:E7',
       ),
-    ).toMatchObject({ status: 1, stderr: expect.stringContaining('(truststore_fingerprint_bad)') });
+    ).toMatchObject({ status: 6, stderr: expect.stringContaining('(truststore_fingerprint_bad)') });
   });
 
   test('takes the authorities of a chain, and not the server that they vouch for', async () => {
@@ -359,15 +363,18 @@ describe('truststore import', () => {
       ['pässwörd', 'not in printable ASCII'],
     ] as const) {
       expect(await importRootWith(password, join(folder, 't.p12'))).toMatchObject({
-        status: 1,
+        status: 6,
         stderr: expect.stringContaining(found),
       });
     }
   });
 
   test('is one command in both programs, each with its own name and variables', async () => {
-    expect((await command(['help'], {}, 'queuegate')).stdout).toContain('queuegate truststore import FILE');
-    expect((await command(['list', 'a', 'b'], {}, 'queuegate')).stderr).toContain('See: queuegate truststore --help');
+    expect((await command(['import', '--help'], {}, 'queuegate')).stdout).toContain('queuegate truststore import FILE');
+    expect((await command(['help'], {}, 'queuegate')).stdout).toContain('QUEUEGATE_TRUSTSTORE_PASSWORD');
+    expect((await command(['list', 'a', 'b'], {}, 'queuegate')).stderr).toContain(
+      'Usage: queuegate truststore list FILE',
+    );
     expect(
       (
         await command(
@@ -389,7 +396,7 @@ describe('truststore import', () => {
       Buffer.from('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'),
     ]);
     await writeFile(bundle, Buffer.concat([...roots, broken]));
-    expect((await command(['import', join(folder, 't.jks'), '--certificate', bundle])).status).toBe(1);
+    expect((await command(['import', join(folder, 't.jks'), '--certificate', bundle])).status).toBe(6);
     expect(await readdir(folder)).toEqual(['bundle.crt']);
     await writeFile(bundle, Buffer.concat(roots));
     expect((await command(['import', join(folder, 't.jks'), '--certificate', bundle])).status).toBe(0);
@@ -406,7 +413,7 @@ describe('truststore import', () => {
     ]) {
       const path = join(folder, name);
       await copyFile(join(KEYSTORES, name), path);
-      expect((await importRoot(path)).status).toBe(1);
+      expect((await importRoot(path)).status).toBe(name.includes('s3cret') ? 4 : 6);
       expect((await readFile(path)).equals(await readFile(join(KEYSTORES, name)))).toBe(true);
     }
   });
@@ -423,26 +430,42 @@ describe('truststore import', () => {
 
   test.each([
     [['import', 'x.jks'], 2, '--certificate FILE is missing'],
-    [['import', '--certificate', 'c.cer'], 2, 'FILE is missing'],
+    [['import', '--certificate', 'c.cer'], 2, 'An argument is missing'],
     [
       ['import', 'x.jks', '--certificate', `${KEYSTORES}root-ec.crt`, '--type', 'bks'],
       2,
       'allowed are jks, pkcs12 and pem',
     ],
-    [['import', 'x.store', '--certificate', `${KEYSTORES}root-ec.crt`], 1, 'truststore_type_unknown'],
+    [['import', 'x.store', '--certificate', `${KEYSTORES}root-ec.crt`], 6, 'truststore_type_unknown'],
     [
       ['import', `${KEYSTORES}truststore.jks`, '--certificate', `${KEYSTORES}root-ec.crt`, '--type', 'pem'],
-      1,
+      6,
       'truststore_type_differs',
     ],
-    [['import', 'x.jks', '--certificate', `${KEYSTORES}truststore.jks`], 1, 'truststore_not_certificates'],
-    [['import', `${KEYSTORES}root-ec.cer`, '--certificate', `${KEYSTORES}root-rsa.crt`], 1, 'keystore_cannot_hold'],
-    [['list', 'a', 'b'], 2, 'One FILE is allowed'],
+    [['import', 'x.jks', '--certificate', `${KEYSTORES}truststore.jks`], 6, 'truststore_not_certificates'],
+    [['import', `${KEYSTORES}root-ec.cer`, '--certificate', `${KEYSTORES}root-rsa.crt`], 6, 'keystore_cannot_hold'],
+    [['list', 'a', 'b'], 2, 'The argument "b" is unexpected'],
     [['list', 'a', '--wrong'], 2, '--wrong'],
-    [['drop', 'a'], 2, 'there are list, import, delete, convert, create, change-password'],
+    [['drop', 'a'], 2, 'the commands are: list, import, delete, convert, create, change-password'],
     [[], 2, ''],
   ])('%j: status %i, %s', async (args, status, text) => {
     expect(await command(args)).toMatchObject({ status, stderr: expect.stringContaining(text) });
+  });
+
+  test('every level has --help and --version with status 0, and suggests the word that was meant', async () => {
+    for (const [name] of [...TRUSTSTORE_COMMANDS.map((one) => [one.name]), ['']])
+      for (const [flag, text] of [
+        ['--help', 'Usage: queue-agent truststore'],
+        ['--version', VERSION],
+      ] as const)
+        expect(await command([...(name === '' ? [] : [name ?? '']), flag])).toMatchObject({
+          status: 0,
+          stdout: expect.stringContaining(text),
+          stderr: '',
+        });
+    expect((await command(['lst', 'a'])).stderr).toContain('Did you mean "queue-agent truststore list"?');
+    expect((await command(['delete', 'a', '--alis', 'x'])).stderr).toContain('Did you mean --alias?');
+    expect((await command(['--help'])).stdout).not.toMatch(/--(?:new-)?password[ <]/);
   });
 
   test.skipIf(lacks('keytool'))('writes what keytool lists, entry by entry, as trustedCertEntry', async () => {

@@ -117,7 +117,8 @@ describe('words and options', () => {
 
   it('those of truststore are left to it', () => {
     expect(read('truststore', 'list', 'f', '--help', '--type', 'x').line).toEqual({
-      kind: 'truststore',
+      kind: 'other',
+      name: 'truststore',
       words: ['list', 'f', '--help', '--type', 'x'],
     });
   });
