@@ -26,7 +26,7 @@ export const CLI_ERRORS = {
   },
   token_missing: {
     text: 'The API token is missing: {file} cannot be read, and QUEUEGATE_TOKEN is not set.',
-    hint: 'Run it as the account of Central in its working folder, name a file with --token-file, or set QUEUEGATE_TOKEN.',
+    hint: 'Run it as the account of Central in its working folder, name a file with --token-file, or set QUEUEGATE_TOKEN. If every token is lost, run "queuegate-central create-administrator-token" on the host of Central.',
   },
   url_invalid: {
     text: '"{found}" is not an address of Central.',
