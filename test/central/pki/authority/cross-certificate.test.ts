@@ -92,7 +92,7 @@ describe('the chain that is shown between switch and retirement', () => {
         { key: privateKeyPem(privateKey), cert: chainPem(authority.shownChainOf(leaf)) },
         (socket) => socket.on('error', () => undefined).resume(),
       );
-      await once(server.listen(0), 'listening');
+      await once(server.listen(0, '127.0.0.1'), 'listening');
       onTestFinished(() => void server.close());
       const port = String((server.address() as AddressInfo).port);
       await output('javac', folder.write('Dial.java', DIAL));
