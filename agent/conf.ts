@@ -7,6 +7,7 @@ import { inProfile, profileTruststore } from '../shared/settings/profile-trustst
 import { readPropertiesFile } from '../shared/settings/properties.ts';
 import {
   hostName,
+  hostNameFrom,
   hostPorts,
   oneOf,
   text,
@@ -288,7 +289,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     },
     truststore: truststoreFrom(values, origins, folder, slashed),
     enrollmentFile: values['enrollment.file'] === '' ? undefined : inProfile(folder, values['enrollment.file']),
-    name: values['agent.name'] || nameOfHost(request.hostName ?? hostname()),
+    name: values['agent.name'] || hostNameFrom(request.hostName ?? hostname(), 'agent'),
     id: values['agent.id'] || undefined,
     renewWithFreshKey: values['agent.renewal.freshKey'],
     dataFolder,
@@ -370,18 +371,6 @@ function truststoreFrom(
     hints: lost === undefined ? found.hints : [lost],
     origin: from === 'default' ? 'default' : origins[from],
   };
-}
-
-/** Hosts may be called MY_PC; what host-name syntax does not know becomes a dash. */
-function nameOfHost(host: string): string {
-  const name = host
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9.-]/g, '-')
-    .split('.')
-    .map((label) => label.slice(0, 63).replaceAll(/^-+|-+$/g, ''))
-    .filter((label) => label !== '')
-    .join('.');
-  return hostName.parse(name) || 'agent';
 }
 
 function deepFreeze<T>(value: T): T {

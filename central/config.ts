@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { defineErrors, type ErrorTable } from '../shared/errors.ts';
 import { wrongDash } from '../shared/terminal/dashes.ts';
 import { readPropertiesFile } from '../shared/settings/properties.ts';
-import { hostName, oneOf, text, yesOrNo, type SettingFormat } from '../shared/settings/format.ts';
+import { hostName, hostNameFrom, oneOf, text, yesOrNo, type SettingFormat } from '../shared/settings/format.ts';
 import { flagOptions, loadSettings, type Schema, type SettingValues } from '../shared/settings/settings.ts';
 
 export const CENTRAL_PREFIX = 'QUEUEGATE_';
@@ -252,7 +252,7 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     flags,
   });
 
-  const host = hostNameOf(request.hostName ?? hostname());
+  const host = hostNameFrom(request.hostName ?? hostname(), 'localhost');
   const [first = host, ...more] = values['advertised.names'];
   return {
     dataFolder: resolve(workingFolder, values['data.folder']),
@@ -331,16 +331,4 @@ function overridesOf(values: Values, origins: Readonly<Record<keyof Values, stri
     overrides.push({ name, value, origin: origins[name] });
   }
   return overrides;
-}
-
-/** Hosts may be called MY_PC; certificates and agents want host-name syntax. */
-function hostNameOf(host: string): string {
-  const name = host
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9.-]/g, '-')
-    .split('.')
-    .map((label) => label.slice(0, 63).replaceAll(/^-+|-+$/g, ''))
-    .filter((label) => label !== '')
-    .join('.');
-  return hostName.parse(name) || 'localhost';
 }

@@ -51,22 +51,16 @@ interface EnrollResult {
 /** Enrolls once. Throws agent faults; nothing is written here. */
 export async function enroll(order: EnrollOrder): Promise<EnrollResult> {
   const target = withProxy(readEnrollUrl(order.url), order.proxies);
-  const { id, name, centralName, signingKey, certificate, truststore } = await (order.token === undefined
-    ? ask(order, target)
-    : withToken(order, order.token, target));
-  return {
-    identity: {
-      id,
-      name,
-      central: centralName,
-      signingKey,
-      certificate,
-      host: target.host,
-      port: target.port,
-      secure: target.secure,
-    },
-    truststore,
-  };
+  const answer = await (order.token === undefined ? ask(order, target) : withToken(order, order.token, target));
+  return { identity: identityOf(answer, target), truststore: answer.truststore };
+}
+
+/** What the agent is after the answer of Central at `target`. */
+export function identityOf(
+  { id, name, centralName, signingKey, certificate }: Enrolled,
+  { host, port, secure }: Pick<Target, 'host' | 'port' | 'secure'>,
+): Identity {
+  return { id, name, central: centralName, signingKey, certificate, host, port, secure };
 }
 
 async function withToken(order: EnrollOrder, text: string, target: Target): Promise<Enrolled> {

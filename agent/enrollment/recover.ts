@@ -22,6 +22,7 @@ import {
   type AgentKey,
   type Identity,
 } from '../identity/identity.ts';
+import { identityOf } from './enroll.ts';
 
 interface Attempt {
   readonly code: Buffer;
@@ -60,17 +61,7 @@ export async function recoverAgent(conf: AgentConf, text: string): Promise<Enrol
 
   // What is trusted first, and nothing is taken away: until the identity is written, the old one goes on as it was.
   const trusted = conf.central.secure ? await trustCentral(conf, answer.truststore) : undefined;
-  const { id, name, centralName, signingKey, certificate } = answer;
-  const identity: Identity = {
-    id,
-    name,
-    central: centralName,
-    signingKey,
-    certificate,
-    host: target.host,
-    port: target.port,
-    secure: target.secure,
-  };
+  const identity = identityOf(answer, target);
   await saveIdentity(conf.dataFolder, identity);
   await adoptRecoveryKey(conf.dataFolder);
   return { identity, trusted };

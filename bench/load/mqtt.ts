@@ -1,6 +1,7 @@
 // Load for an MQTT broker over WebSocket with TLS, QoS 1 in both directions, with the client of the project (mqtt).
 import { messageJson, sourceOf } from '../sample.ts';
 import { nowCount, unsupported, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+import { Publisher } from './publisher.ts';
 
 /** The part of `mqtt` that is used; the package is installed only for the bench. */
 interface Client {
@@ -28,49 +29,13 @@ export async function connectMqtt(target: Target, clientId: string, clean: boole
   return await mqtt.connectAsync(target.url, { ca: target.ca, clientId, clean, keepalive: 60 });
 }
 
-class Publisher {
-  readonly #client: Client;
-  readonly #topic: (number: number) => string;
-  readonly #source: string;
-  readonly #window: number;
-  #on = false;
-  #number = 0;
-  #pending = 0;
-  acknowledged = 0;
-
-  constructor(client: Client, source: string, window: number, topic: (number: number) => string) {
-    this.#client = client;
-    this.#source = source;
-    this.#window = window;
-    this.#topic = topic;
-  }
-
-  get drained(): boolean {
-    return this.#pending === 0;
-  }
-
-  flow(on: boolean): void {
-    this.#on = on;
-    this.#pump();
-  }
-
-  #pump(): void {
-    while (this.#on && this.#pending < this.#window) {
-      this.#number += 1;
-      this.#pending += 1;
-      this.#client.publish(
-        this.#topic(this.#number),
-        messageJson(this.#source, 'mqtt00', this.#number),
-        { qos: 1 },
-        (error) => {
-          if (error !== undefined && error !== null) throw error;
-          this.#pending -= 1;
-          this.acknowledged += 1;
-          this.#pump();
-        },
-      );
-    }
-  }
+function publisherOf(client: Client, source: string, window: number, topic: (number: number) => string): Publisher {
+  return new Publisher(window, (number, acknowledge) =>
+    client.publish(topic(number), messageJson(source, 'mqtt00', number), { qos: 1 }, (error) => {
+      if (error !== undefined && error !== null) throw error;
+      acknowledge();
+    }),
+  );
 }
 
 export class MqttLoad implements LoadDriver {
@@ -87,8 +52,8 @@ export class MqttLoad implements LoadDriver {
       Array.from({ length: count }, (_, i) => connectMqtt(target, `agent-${from + i}`, true)),
     );
     const window = Math.max(25, Math.min(WINDOW, Math.floor(WINDOW_OF_ALL / count)));
-    this.#publishers = this.#clients.map(
-      (client, i) => new Publisher(client, sourceOf(from + i), window, () => `up/${from + i}`),
+    this.#publishers = this.#clients.map((client, i) =>
+      publisherOf(client, sourceOf(from + i), window, () => `up/${from + i}`),
     );
     for (const [i, client] of this.#clients.entries()) {
       client.on('message', () => this.#onCommand(client, from + i));
@@ -124,7 +89,7 @@ export class MqttLoad implements LoadDriver {
   }
 
   async produce(on: boolean, target: Target, agents: number): Promise<number> {
-    const producer = (this.#producer ??= new Publisher(
+    const producer = (this.#producer ??= publisherOf(
       await connectMqtt(target, 'producer', true),
       '/central/bench',
       WINDOW,

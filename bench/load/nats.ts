@@ -3,6 +3,7 @@
 import { WebSocket } from 'ws';
 import { messageJson, sourceOf } from '../sample.ts';
 import { nowCount, unsupported, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+import { Publisher } from './publisher.ts';
 
 /** The part of @nats-io/nats-core and @nats-io/jetstream that is used; the packages are installed only for the bench. */
 interface NatsConnection {
@@ -61,56 +62,25 @@ function packageName(name: string): string {
   return `@nats-io/${name}`;
 }
 
-/** Publishes as fast as a window allows. */
-class Publisher {
-  readonly #line: NatsLine;
-  readonly #subject: (number: number) => string;
-  readonly #source: string;
-  readonly #run = Math.random().toString(36).slice(2, 8).padEnd(6, '0');
-  readonly #window: number;
-  #on = false;
-  #number = 0;
-  #pending = 0;
-  acknowledged = 0;
+function publisherOf(line: NatsLine, source: string, window: number, subject: (number: number) => string): Publisher {
+  const run = Math.random().toString(36).slice(2, 8).padEnd(6, '0');
+  return new Publisher(
+    window,
+    (number, acknowledge) => void publish(line, subject(number), messageJson(source, run, number)).then(acknowledge),
+  );
+}
 
-  constructor(line: NatsLine, source: string, window: number, subject: (number: number) => string) {
-    this.#line = line;
-    this.#source = source;
-    this.#window = window;
-    this.#subject = subject;
-  }
-
-  get drained(): boolean {
-    return this.#pending === 0;
-  }
-
-  flow(on: boolean): void {
-    this.#on = on;
-    this.#pump();
-  }
-
-  #pump(): void {
-    while (this.#on && this.#pending < this.#window) {
-      this.#number += 1;
-      this.#pending += 1;
-      void this.#publish(this.#subject(this.#number), messageJson(this.#source, this.#run, this.#number));
+/** Resolves when the server has the message. */
+async function publish(line: NatsLine, subject: string, payload: string): Promise<void> {
+  for (;;) {
+    try {
+      await line.js.publish(subject, payload, { timeout: PUBLISH_TIMEOUT_MS });
+      return;
+    } catch (error) {
+      // The stream of commands is full (discard: new): the same as our 503.
+      if (!/maximum messages/.test(String(error))) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 5));
     }
-  }
-
-  async #publish(subject: string, payload: string): Promise<void> {
-    for (;;) {
-      try {
-        await this.#line.js.publish(subject, payload, { timeout: PUBLISH_TIMEOUT_MS });
-        break;
-      } catch (error) {
-        // The stream of commands is full (discard: new): the same as our 503.
-        if (!/maximum messages/.test(String(error))) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    }
-    this.#pending -= 1;
-    this.acknowledged += 1;
-    this.#pump();
   }
 }
 
@@ -125,8 +95,8 @@ export class NatsLoad implements LoadDriver {
     const startedAt = performance.now();
     this.#lines = await Promise.all(Array.from({ length: count }, () => connectNats(target)));
     const window = Math.max(50, Math.min(WINDOW, Math.floor(WINDOW_OF_ALL / count)));
-    this.#publishers = this.#lines.map(
-      (line, i) => new Publisher(line, sourceOf(from + i), window, () => `up.${from + i}`),
+    this.#publishers = this.#lines.map((line, i) =>
+      publisherOf(line, sourceOf(from + i), window, () => `up.${from + i}`),
     );
     for (const [i, line] of this.#lines.entries()) {
       const name = `agent-${from + i}`;
@@ -175,7 +145,7 @@ export class NatsLoad implements LoadDriver {
       const line = await connectNats(target);
       this.#producer = {
         line,
-        publisher: new Publisher(line, '/central/bench', WINDOW, (number) => `down.${number % agents}`),
+        publisher: publisherOf(line, '/central/bench', WINDOW, (number) => `down.${number % agents}`),
       };
     }
     const { publisher } = this.#producer;

@@ -70,6 +70,18 @@ export const hostName: SettingFormat<string> = {
   parse: (found) => (found === '' || HOST_NAME.test(found.trim()) ? found.trim().toLowerCase() : undefined),
 };
 
+/** The name of a host in host-name syntax: MY_PC becomes my-pc. `fallback` where nothing is left of it. */
+export function hostNameFrom(host: string, fallback: string): string {
+  const name = host
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]/g, '-')
+    .split('.')
+    .map((label) => label.slice(0, 63).replaceAll(/^-+|-+$/g, ''))
+    .filter((label) => label !== '')
+    .join('.');
+  return hostName.parse(name) || fallback;
+}
+
 /** Hosts in the order in which they are to be tried. */
 export const hostPorts: SettingFormat<readonly HostPort[]> = {
   name: 'hosts with ports',

@@ -333,6 +333,9 @@ describe('something else than the wss port of Central', () => {
   });
 });
 
+/** Of a certificate that is no longer valid. */
+const EXPIRED = { from: '20200101000000Z', until: '20210101000000Z' } as const;
+
 describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
   it('names the authority that is not trusted', async () => {
     const port = await opensslServer(cleanup, await stranger.issue({ name: 'localhost', names: 'DNS:localhost' }));
@@ -354,8 +357,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
       await stranger.issue({
         name: 'localhost',
         names: 'DNS:localhost',
-        from: '20200101000000Z',
-        until: '20210101000000Z',
+        ...EXPIRED,
       }),
     );
     expect(lastOf(await examine(port))).toMatchObject({ step: 'chain', code: 'tls_issuer_missing' });
@@ -422,8 +424,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
       await bank.issue({
         name: 'localhost',
         names: 'DNS:localhost',
-        from: '20200101000000Z',
-        until: '20210101000000Z',
+        ...EXPIRED,
       }),
     );
     expect(lastOf(await examine(expired))).toMatchObject({
@@ -446,7 +447,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
   });
 
   it('tells an authority that expired, and one that is not yet valid', async () => {
-    const old = await OpensslAuthority.make(cleanup, 'Old Root', { from: '20200101000000Z', until: '20210101000000Z' });
+    const old = await OpensslAuthority.make(cleanup, 'Old Root', { ...EXPIRED });
     const port = await opensslServer(cleanup, await old.issue({ name: 'localhost', names: 'DNS:localhost' }));
     expect(lastOf(await examine(port, { trusted: old.root.certificate }))).toMatchObject({
       step: 'dates',
@@ -491,8 +492,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
         await bank.issue({
           name: 'localhost',
           names: 'DNS:localhost',
-          from: '20200101000000Z',
-          until: '20210101000000Z',
+          ...EXPIRED,
         }),
       ],
       [
@@ -526,8 +526,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
       await bank.issue({
         name: 'localhost',
         names: 'DNS:localhost',
-        from: '20200101000000Z',
-        until: '20210101000000Z',
+        ...EXPIRED,
       }),
     );
     expect(lastOf(await examine(port))).toMatchObject({

@@ -6,6 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { freePorts, run, Running, until, type Cleanup } from './processes.ts';
+import { NEW_EC_KEY } from '../tool-arguments.ts';
 
 /** For describe.skipIf: a missing peer skips loudly; with CI=true the test runs, and fails. */
 export function lacksPeer(...programs: string[]): boolean {
@@ -103,11 +104,7 @@ export class OpensslAuthority {
       '-new',
       '-config',
       conf,
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
+      ...NEW_EC_KEY,
       '-keyout',
       files.key,
       '-out',

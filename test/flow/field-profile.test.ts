@@ -13,6 +13,7 @@ import {
   until,
   type AgentFolders,
 } from './processes.ts';
+import { importCertificate } from '../tool-arguments.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -22,20 +23,7 @@ async function keytoolTruststore(central: CentralProcess, file: string): Promise
   const root = join(await cleanup.folder(), 'root.pem');
   const exported = await central.cli('ca', 'trust-bundle', '--out', root);
   expect(exported, exported.stderr).toMatchObject({ code: 0 });
-  const made = await run('keytool', [
-    '-importcert',
-    '-noprompt',
-    '-storetype',
-    'JKS',
-    '-keystore',
-    file,
-    '-storepass',
-    'changeit',
-    '-alias',
-    'central',
-    '-file',
-    root,
-  ]);
+  const made = await run('keytool', [...importCertificate({ file: root, store: file, type: 'JKS', alias: 'central' })]);
   expect(made, made.stderr).toMatchObject({ code: 0 });
 }
 

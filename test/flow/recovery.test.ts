@@ -20,6 +20,7 @@ import {
   type AgentFolders,
   type Ended,
 } from './processes.ts';
+import { NEW_EC_KEY } from '../tool-arguments.ts';
 
 /** Each test starts a dozen processes. */
 const SLOW = { timeout: 90_000 } as const;
@@ -330,11 +331,7 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
       await run('openssl', [
         'req',
         '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
+        ...NEW_EC_KEY,
         '-keyout',
         key,
         '-out',

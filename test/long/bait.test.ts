@@ -1,14 +1,11 @@
 // A running Central, and in every string that it takes from outside bait for parsers that backtrack: bodies, queries and paths of
 // REST, headers, enrollment under every policy, the renewal of a certificate.
 import type { FastifyInstance, InjectOptions } from 'fastify';
-import { pino } from 'pino';
 import { request } from 'node:http';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type * as checked from '../../central/admin/checked.ts';
 import type * as adminModule from '../../central/admin/routes.ts';
-import { startCentral } from '../../central/central.ts';
 import type { RunningCentral } from '../../central/composition/lifecycle.ts';
-import { loadCentralConfig } from '../../central/config.ts';
 import { DEFINITIONS } from '../../central/parameters/definitions.ts';
 import {
   ENROLL_WITHOUT_TOKEN,
@@ -20,6 +17,7 @@ import { ENROLL_PATH } from '../../shared/wire/messages.ts';
 import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
 import { BAITS, CostCheck, MAX_CPU_MS, stringPlaces, type AnySchema, type BaitedPlace } from '../bait.ts';
 import { Cleanup } from '../flow/processes.ts';
+import { startInProcess } from '../central/in-process.ts';
 
 interface Consulted {
   readonly kind: 'body' | 'query';
@@ -75,28 +73,7 @@ let central: RunningCentral;
 let authorization: string;
 
 beforeAll(async () => {
-  const folder = await cleanup.folder();
-  const argv = [
-    '--data-folder',
-    folder,
-    '--profiles-folder',
-    folder,
-    '--central-name',
-    'central.test',
-    '--websocket-port',
-    '0',
-    '--websocket-secure-port',
-    '0',
-    '--https-port',
-    '0',
-    '--http-port',
-    '0',
-  ];
-  central = await startCentral(
-    await loadCentralConfig({ argv, environment: {}, workingFolder: folder }),
-    { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
-    null,
-  );
+  central = await startInProcess(await cleanup.folder(), '--central-name', 'central.test');
   authorization = `Bearer ${central.firstStart?.administratorToken ?? ''}`;
 });
 afterAll(async () => {

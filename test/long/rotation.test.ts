@@ -18,6 +18,7 @@ import {
   until,
   type AgentFolders,
 } from '../flow/processes.ts';
+import { importCertificate } from '../tool-arguments.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -130,18 +131,7 @@ function useTruststore({ profile }: AgentFolders, file: string, password?: strin
 
 const withJks = (folders: AgentFolders, root: string): string[] => {
   keytool(
-    '-importcert',
-    '-noprompt',
-    '-alias',
-    'by hand',
-    '-file',
-    root,
-    '-keystore',
-    security(folders, 'truststore.jks'),
-    '-storetype',
-    'JKS',
-    '-storepass',
-    'changeit',
+    ...importCertificate({ file: root, store: security(folders, 'truststore.jks'), type: 'JKS', alias: 'by hand' }),
   );
   return [];
 };
@@ -152,18 +142,13 @@ const withPem = (folders: AgentFolders, root: string): string[] => {
 };
 const withPkcs12 = (folders: AgentFolders, root: string): string[] => {
   keytool(
-    '-importcert',
-    '-noprompt',
-    '-alias',
-    'by hand',
-    '-file',
-    root,
-    '-keystore',
-    security(folders, 'trust.p12'),
-    '-storetype',
-    'PKCS12',
-    '-storepass',
-    'another one',
+    ...importCertificate({
+      file: root,
+      store: security(folders, 'trust.p12'),
+      type: 'PKCS12',
+      alias: 'by hand',
+      password: 'another one',
+    }),
   );
   useTruststore(folders, 'trust.p12', 'another one');
   return [];
@@ -667,48 +652,25 @@ describe('the rotation of the authority', () => {
     const jvm =
       'jetty.jvm.args = -Djavax.net.ssl.trustStore=conf/security/truststore.jks -Djavax.net.ssl.trustStorePassword=secret1\n';
     const [ours, broken, strangers] = [make('ours', jvm), make('broken', jvm), make('strangers', jvm)];
+    keytool(...importCertificate({ file: rootFile, store: ours, type: 'JKS', alias: 'central', password: 'secret1' }));
     keytool(
-      '-importcert',
-      '-noprompt',
-      '-alias',
-      'central',
-      '-file',
-      rootFile,
-      '-keystore',
-      ours,
-      '-storetype',
-      'JKS',
-      '-storepass',
-      'secret1',
-    );
-    keytool(
-      '-importcert',
-      '-noprompt',
-      '-alias',
-      'central',
-      '-file',
-      rootFile,
-      '-keystore',
-      broken,
-      '-storetype',
-      'JKS',
-      '-storepass',
-      'other password',
+      ...importCertificate({
+        file: rootFile,
+        store: broken,
+        type: 'JKS',
+        alias: 'central',
+        password: 'other password',
+      }),
     );
     const bank = makeBank();
     keytool(
-      '-importcert',
-      '-noprompt',
-      '-alias',
-      'bank',
-      '-file',
-      bank.root.files.certificate,
-      '-keystore',
-      strangers,
-      '-storetype',
-      'JKS',
-      '-storepass',
-      'secret1',
+      ...importCertificate({
+        file: bank.root.files.certificate,
+        store: strangers,
+        type: 'JKS',
+        alias: 'bank',
+        password: 'secret1',
+      }),
     );
     const untouched = [readFileSync(broken), readFileSync(strangers)];
     await rotate(central, 'prepare');

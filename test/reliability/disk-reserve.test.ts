@@ -2,9 +2,6 @@
 // administrators work, every other agent keeps its messages, and with space again all of it arrives. The disk is a small file system of the test's own.
 import { spawnSync } from 'node:child_process';
 import { statfsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_BOUNDS } from '../../central/store/space/bounds.ts';
@@ -15,6 +12,7 @@ import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { missing } from './tracer.ts';
 import { Consumer, metric, onlineAgent, Producer, storedEvents, takenCommands } from './traffic.ts';
+import { canMount, mountSmallDisk } from '../small-disk.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -25,27 +23,9 @@ const DISK_MIB = 96;
 const RESERVE = (DISK_MIB / 4) * MIB;
 const DATA = 'x'.repeat(50_000);
 
-function mount(folder: string, megabytes: number): boolean {
-  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0700`, 'tmpfs', folder]).status === 0;
-}
-
-function unmount(folder: string): void {
-  if (spawnSync('umount', [folder]).status !== 0) spawnSync('umount', ['-l', folder]);
-}
-
-async function canMount(): Promise<boolean> {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
-  const folder = await mkdtemp(join(tmpdir(), 'queuegate-mount-'));
-  const mounted = mount(folder, 1);
-  if (mounted) unmount(folder);
-  await rm(folder, { recursive: true });
-  return mounted;
-}
-
 async function smallDisk(): Promise<string> {
   const folder = await cleanup.folder();
-  if (!mount(folder, DISK_MIB)) throw new Error(`${folder} could not be mounted`);
-  cleanup.add(() => unmount(folder));
+  mountSmallDisk(folder, DISK_MIB, cleanup);
   return folder;
 }
 
@@ -96,7 +76,7 @@ async function hostileAgent(central: CentralProcess): Promise<{ id: string; raw:
   return { id, raw };
 }
 
-describe.skipIf(missing('root and the right to mount', await canMount()))('the disk reserve under load', () => {
+describe.skipIf(missing('root and the right to mount', canMount()))('the disk reserve under load', () => {
   it('one agent that floods events takes the disk to the reserve and no further: Central and its administrators go on, others keep their messages, and with space all of it arrives', async () => {
     const disk = await smallDisk();
     const central = await CentralProcess.start(cleanup, disk);

@@ -2,14 +2,14 @@
 // clean; everything that was acknowledged is there, and everything else arrives. The disk is a small file system of the test's own.
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
-import { mkdtemp, rm, utimes } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { AgentProcess, CentralProcess, Cleanup, runNode, until } from '../flow/processes.ts';
 import { missing } from './tracer.ts';
 import { Consumer, enrolledFolders, onlineAgent, Producer, storedEvents, takenCommands } from './traffic.ts';
+import { canMount, mountSmallDisk } from '../small-disk.ts';
 
 /** What a process may take to notice, to say so and to end. */
 const ENDED_WITHIN_MS = 30_000;
@@ -18,29 +18,10 @@ const DATA = 'x'.repeat(2_000);
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-function mount(folder: string, megabytes: number): boolean {
-  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0700`, 'tmpfs', folder]).status === 0;
-}
-
-/** Taken away even when something still looks into it. */
-function unmount(folder: string): void {
-  if (spawnSync('umount', [folder]).status !== 0) spawnSync('umount', ['-l', folder]);
-}
-
-async function canMount(): Promise<boolean> {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
-  const folder = await mkdtemp(join(tmpdir(), 'queuegate-mount-'));
-  const mounted = mount(folder, 1);
-  if (mounted) unmount(folder);
-  await rm(folder, { recursive: true });
-  return mounted;
-}
-
 /** A file system of so many MiB; gone after the test. */
 async function smallDisk(megabytes: number): Promise<string> {
   const folder = await cleanup.folder();
-  if (!mount(folder, megabytes)) throw new Error(`${folder} could not be mounted`);
-  cleanup.add(() => unmount(folder));
+  mountSmallDisk(folder, megabytes, cleanup);
   return folder;
 }
 
@@ -77,7 +58,7 @@ async function endsByItself(
   return { code, signal, said: `${stdout}\n${stderr}` };
 }
 
-describe.skipIf(missing('root and the right to mount', await canMount()))('a full disk under load', () => {
+describe.skipIf(missing('root and the right to mount', canMount()))('a full disk under load', () => {
   it('of Central ends it in order with the hint, and with room it starts clean: every accepted event and every accepted command is there once and in order', async () => {
     const disk = await smallDisk(32);
     const central = await CentralProcess.startOnParameters(cleanup, disk);

@@ -1,13 +1,13 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { CodedError } from '../../../shared/errors.ts';
 import { DAY, idsOf, message, openAt } from './samples.ts';
+import { linesUntilKilled } from '../../killed-writer.ts';
+import { canMount } from '../../small-disk.ts';
 
 describe('openAgentStore', () => {
   let folder: string;
@@ -119,30 +119,12 @@ describe('openAgentStore', () => {
   });
 });
 
-/** Runs a process that writes both logs and prints what it was answered; kills it after so many lines. Returns the last of each. */
+/** Runs a process that writes both logs, and kills it after so many answers. Returns the last answer of each log. */
 async function killedWriter(folder: string, afterLines: number): Promise<{ events: number; commands: number }> {
-  const child = spawn(process.execPath, [new URL('./killed-agent.ts', import.meta.url).pathname, folder], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const exited = once(child, 'exit');
   const answered = { events: 0, commands: 0 };
-  let lines = 0;
-  for await (const line of createInterface({ input: child.stdout })) {
+  for (const line of await linesUntilKilled(new URL('./killed-agent.ts', import.meta.url), folder, afterLines)) {
     const [kind, number] = line.split(' ');
     answered[kind === 'e' ? 'events' : 'commands'] = Number(number);
-    lines += 1;
-    if (lines === afterLines) child.kill('SIGKILL');
   }
-  await exited;
   return answered;
-}
-
-/** A file system of a few MiB takes the right to mount one. */
-function canMount(): boolean {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
-  const folder = mkdtempSync(join(tmpdir(), 'mount-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]).status === 0;
-  if (mounted) spawnSync('umount', [folder]);
-  rmSync(folder, { recursive: true });
-  return mounted;
 }

@@ -10,6 +10,7 @@ import { fingerprintOf, updateTrusted } from '../../../shared/truststore/update.
 import { openFile } from '../../../shared/truststore/write.ts';
 import { openssl, temporaryFolder } from '../../central/pki/folder.ts';
 import type { AgentKey } from '../../../agent/identity/identity.ts';
+import { NEW_EC_KEY } from '../../tool-arguments.ts';
 
 interface Root {
   readonly pem: string;
@@ -59,11 +60,7 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
       openssl(
         'req',
         '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
+        ...NEW_EC_KEY,
         '-keyout',
         folder.path('key'),
         '-subj',

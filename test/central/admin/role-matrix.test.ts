@@ -1,15 +1,13 @@
 // Every route by four identities, against a running Central. The routes come from the routes themselves, each with the role that it
 // names; docs/REST.md pins which role that is (test/docs.test.ts).
 import { fastify } from 'fastify';
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { adminRoutes } from '../../../central/admin/routes.ts';
 import type { AdminServices } from '../../../central/admin/services.ts';
-import { startCentral } from '../../../central/central.ts';
 import type { RunningCentral } from '../../../central/composition/lifecycle.ts';
-import { loadCentralConfig } from '../../../central/config.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import { Cleanup } from '../../flow/processes.ts';
+import { startInProcess } from '../in-process.ts';
 
 const IDENTITIES = ['none', 'viewer', 'operator', 'administrator'] as const;
 type Identity = (typeof IDENTITIES)[number];
@@ -39,18 +37,7 @@ const tokens = new Map<Identity, string>();
 let central: RunningCentral;
 
 beforeAll(async () => {
-  const folder = await cleanup.folder();
-  const ports = ['websocket-port', 'websocket-secure-port', 'https-port', 'http-port'];
-  const argv = ['--data-folder', folder, '--profiles-folder', folder, '--central-name', 'central.test'];
-  central = await startCentral(
-    await loadCentralConfig({
-      argv: [...argv, ...ports.flatMap((port) => [`--${port}`, '0'])],
-      environment: {},
-      workingFolder: folder,
-    }),
-    { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
-    null,
-  );
+  central = await startInProcess(await cleanup.folder(), '--central-name', 'central.test');
   tokens.set('administrator', central.firstStart?.administratorToken ?? '');
   for (const role of ['viewer', 'operator'] as const) {
     const made = await send('POST', '/api/v1/api-tokens', 'administrator', { name: role, role });

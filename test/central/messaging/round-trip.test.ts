@@ -2,15 +2,13 @@
 // by hand over wss, REST beside them.
 import { once } from 'node:events';
 import { connect, Socket } from 'node:net';
-import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { startCentral } from '../../../central/central.ts';
 import type { RunningCentral } from '../../../central/composition/lifecycle.ts';
-import { loadCentralConfig } from '../../../central/config.ts';
 import { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
 import { AGENT_PATH, SUBPROTOCOL } from '../../../shared/wire/messages.ts';
 import { Cleanup, type CentralProcess } from '../../flow/processes.ts';
 import { enrollKey, newKey, RawAgent, type Frame } from '../../flow/raw-agent.ts';
+import { startInProcess } from '../in-process.ts';
 
 const cleanup = new Cleanup();
 let central: RunningCentral;
@@ -20,18 +18,7 @@ let enrolled: CentralProcess;
 const key = newKey();
 
 beforeAll(async () => {
-  const folder = await cleanup.folder();
-  const ports = ['websocket-port', 'websocket-secure-port', 'https-port', 'http-port'];
-  const argv = ['--data-folder', folder, '--profiles-folder', folder, '--advertised-names', 'localhost'];
-  central = await startCentral(
-    await loadCentralConfig({
-      argv: [...argv, ...ports.flatMap((port) => [`--${port}`, '0'])],
-      environment: {},
-      workingFolder: folder,
-    }),
-    { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
-    null,
-  );
+  central = await startInProcess(await cleanup.folder(), '--advertised-names', 'localhost');
   enrolled = {
     ports: { wss: central.port('wss') },
     rest: async (method: string, path: string) => ({ body: await (await send(method, path)).text() }),

@@ -1,6 +1,7 @@
 // Runs random histories of one direction between a sender and a receiver, with cuts at every step, crashes and restores of
 // older states, and checks the outcome (docs/RELIABILITY.md, promises 2, 3 and 7). Knows neither SQL nor memory: both ends are ports.
 import fc from 'fast-check';
+import { expect, it } from 'vitest';
 import type { Position, Range } from '../../../shared/wire/messages.ts';
 
 export interface SentItem {
@@ -68,9 +69,9 @@ const restores: fc.Arbitrary<Step>[] = [
 ];
 
 /** Cut lines and kills only: what is on disk stays there. */
-export const crashHistories = fc.array(fc.oneof(...everyday), { maxLength: 60, size: 'max' });
+const crashHistories = fc.array(fc.oneof(...everyday), { maxLength: 60, size: 'max' });
 /** Disks go back in time as well. */
-export const restoreHistories = fc.array(fc.oneof(...everyday, ...everyday, ...restores), {
+const restoreHistories = fc.array(fc.oneof(...everyday, ...everyday, ...restores), {
   maxLength: 60,
   size: 'max',
 });
@@ -87,7 +88,7 @@ export interface Outcome {
 }
 
 /** Runs the steps, then a last undisturbed connection that delivers everything. */
-export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly Step[]): Outcome {
+function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly Step[]): Outcome {
   const appended: string[] = [];
   const expired = new Set<string>();
   /** What the sender's disk forgot in a restore before anybody else had it: no one can see that it is missing. */
@@ -179,7 +180,7 @@ export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly St
 }
 
 /** Without restores: everything once, in order, and no false alarm. Returns what is wrong. */
-export function checkCrashes(outcome: Outcome): string[] {
+function checkCrashes(outcome: Outcome): string[] {
   const found = checkRestores(outcome);
   const kept = outcome.received.filter((id) => !outcome.expired.has(id));
   const expected = outcome.appended.filter((id) => !outcome.expired.has(id));
@@ -189,10 +190,31 @@ export function checkCrashes(outcome: Outcome): string[] {
 }
 
 /** Whatever happens: nothing twice in the log, and no loss without a report. Returns what is wrong. */
-export function checkRestores(outcome: Outcome): string[] {
+function checkRestores(outcome: Outcome): string[] {
   const found: string[] = [];
   const there = new Set(outcome.received);
   if (there.size !== outcome.received.length) found.push(`duplicates: ${outcome.received.join()}`);
   if (outcome.lostSilently.length > 0) found.push(`lost silently: ${outcome.lostSilently.join()}`);
   return found;
+}
+
+/** The two promises of an ordered log, over random histories of both ends. */
+export function keepsItsPromises(open: () => readonly [SenderEnd, ReceiverEnd], numRuns: number): void {
+  it('delivers everything once and in order through cuts and kills at any step', () => {
+    fc.assert(
+      fc.property(crashHistories, (steps) => {
+        expect(checkCrashes(run(...open(), steps))).toEqual([]);
+      }),
+      { numRuns },
+    );
+  });
+
+  it('loses nothing silently and stores nothing twice when either disk goes back in time', () => {
+    fc.assert(
+      fc.property(restoreHistories, (steps) => {
+        expect(checkRestores(run(...open(), steps))).toEqual([]);
+      }),
+      { numRuns },
+    );
+  });
 }

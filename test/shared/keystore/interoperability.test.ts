@@ -9,6 +9,7 @@ import { thumbprint, type KeyEntry, type Store, type StoreEntry } from '../../..
 import { encodeStore, openStore } from '../../../shared/keystore/open.ts';
 import { openKey, protectKey } from '../../../shared/keystore/private-key.ts';
 import { fixture, KEYSTORES, lacks, run, temporaryFolder } from './peers.ts';
+import { importCertificate } from '../../tool-arguments.ts';
 
 const PASSWORD = 's3cret-Pass';
 
@@ -135,18 +136,13 @@ describe.skipIf(lacks('keytool', 'openssl'))('files of other tools', () => {
       ]);
       await run('keytool', [
         ...flags,
-        '-importcert',
-        '-noprompt',
-        '-keystore',
-        path,
-        '-storetype',
-        type,
-        '-storepass',
-        PASSWORD,
-        '-alias',
-        'Bank Root',
-        '-file',
-        `${KEYSTORES}root-rsa.crt`,
+        ...importCertificate({
+          file: `${KEYSTORES}root-rsa.crt`,
+          store: path,
+          type,
+          alias: 'Bank Root',
+          password: PASSWORD,
+        }),
       ]);
       const store = await openStore({ bytes: await readFile(path), file: path, password: PASSWORD });
       expect(ours(store.entries)).toEqual([KEY_LINE, `trusted bank root ${RSA_ROOT}`]);

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { readJks, unlockJksKey, writeJks } from '../../../shared/keystore/jks.ts';
 import { thumbprint, type TrustedEntry } from '../../../shared/keystore/material.ts';
 import { KEYSTORES, fixture, lacks, run, temporaryFolder } from './peers.ts';
+import { importCertificate } from '../../tool-arguments.ts';
 
 describe('readJks', () => {
   test('reads trusted certificates with alias and date', () => {
@@ -120,18 +121,7 @@ test.skipIf(lacks('keytool'))('keytool makes JKS stores that are read, with any 
   const path = folder.path('made.jks');
   const password = 'S3cret with space';
   await run('keytool', [
-    '-importcert',
-    '-noprompt',
-    '-keystore',
-    path,
-    '-storetype',
-    'JKS',
-    '-storepass',
-    password,
-    '-alias',
-    'RootOne',
-    '-file',
-    `${KEYSTORES}root-rsa.crt`,
+    ...importCertificate({ file: `${KEYSTORES}root-rsa.crt`, store: path, type: 'JKS', alias: 'RootOne', password }),
   ]);
   await run('keytool', [
     '-genkeypair',

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { thumbprint, type StoreEntry, type TrustedEntry } from '../../../shared/keystore/material.ts';
 import { MAX_PKCS12_BYTES, readPkcs12, writePkcs12 } from '../../../shared/keystore/pkcs12.ts';
 import { KEYSTORES, fixture, lacks, run, temporaryFolder } from './peers.ts';
+import { importCertificate } from '../../tool-arguments.ts';
 
 const EC_ROOT = fixture('root-ec.cer');
 
@@ -183,16 +184,7 @@ describe('files of real tools', () => {
       const path = folder.path('made.jks');
       await run('keytool', [
         ...legacy,
-        '-importcert',
-        '-noprompt',
-        '-keystore',
-        path,
-        '-storepass',
-        's3cret',
-        '-alias',
-        'Root',
-        '-file',
-        `${KEYSTORES}root-ec.crt`,
+        ...importCertificate({ file: `${KEYSTORES}root-ec.crt`, store: path, alias: 'Root', password: 's3cret' }),
       ]);
       expect(
         outline((await readPkcs12({ bytes: await readFile(path), file: path, password: 's3cret' })).entries),

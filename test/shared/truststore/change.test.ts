@@ -15,6 +15,7 @@ import { writeStore } from '../../../shared/truststore/write.ts';
 import { fixture, KEYSTORES, lacks, run } from '../keystore/peers.ts';
 import type { SecretInput } from '../../../shared/terminal/secret-input.ts';
 import { secretsFrom } from '../secrets.ts';
+import { importCertificate } from '../../tool-arguments.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -143,18 +144,7 @@ describe('truststore create', () => {
         await run('keytool', ['-list', '-keystore', path, '-storepass', 'changeit', '-storetype', type]),
       ).toContain('contains 0 entries');
       await run('keytool', [
-        '-importcert',
-        '-noprompt',
-        '-keystore',
-        path,
-        '-storetype',
-        type,
-        '-storepass',
-        'changeit',
-        '-alias',
-        'one',
-        '-file',
-        `${KEYSTORES}root-ec.crt`,
+        ...importCertificate({ file: `${KEYSTORES}root-ec.crt`, store: path, type, alias: 'one' }),
       ]);
       expect(await aliasesOf(path)).toEqual(['trusted one']);
     }
@@ -337,18 +327,7 @@ describe('truststore convert', () => {
         ['PKCS12', made.java],
       ] as const) {
         await run('keytool', [
-          '-importcert',
-          '-noprompt',
-          '-keystore',
-          path,
-          '-storetype',
-          type,
-          '-storepass',
-          'changeit',
-          '-alias',
-          'Bank Root',
-          '-file',
-          `${KEYSTORES}root-ec.crt`,
+          ...importCertificate({ file: `${KEYSTORES}root-ec.crt`, store: path, type, alias: 'Bank Root' }),
         ]);
       }
       const pkcs12 = [

@@ -10,6 +10,7 @@ import { loadTruststore } from '../../../agent/trust/truststore.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import { KEYSTORES, lacks, run } from '../keystore/peers.ts';
 import { secretsFrom } from '../secrets.ts';
+import { NEW_EC_KEY } from '../../tool-arguments.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -217,11 +218,7 @@ describe('truststore import', () => {
     await openssl([
       'req',
       '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
+      ...NEW_EC_KEY,
       '-keyout',
       join(folder, 'key'),
       '-out',
@@ -241,11 +238,7 @@ describe('truststore import', () => {
     await openssl([
       'req',
       '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
+      ...NEW_EC_KEY,
       '-keyout',
       join(folder, 'key'),
       '-out',

@@ -6,6 +6,7 @@ import { fingerprintOf, updateTrusted } from '../../../shared/truststore/update.
 import { openFile } from '../../../shared/truststore/write.ts';
 import { keytool } from '../../central/pki/server/bank.ts';
 import { openssl, temporaryFolder, type Folder } from '../../central/pki/folder.ts';
+import { NEW_EC_KEY } from '../../tool-arguments.ts';
 
 const PASSWORD = 'changeit';
 
@@ -13,11 +14,7 @@ function root(folder: Folder, name: string): Buffer {
   openssl(
     'req',
     '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
+    ...NEW_EC_KEY,
     '-keyout',
     folder.path(`${name}.key`),
     '-subj',

@@ -2,14 +2,12 @@
 // without the entry there is no secret.
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeRequest } from '../../../../agent/identity/csr.ts';
-import { startCentral } from '../../../../central/central.ts';
 import type { RunningCentral } from '../../../../central/composition/lifecycle.ts';
-import { loadCentralConfig } from '../../../../central/config.ts';
 import { Cleanup } from '../../../flow/processes.ts';
 import { newKey } from '../../../flow/raw-agent.ts';
+import { startInProcess } from '../../in-process.ts';
 
 const cleanup = new Cleanup();
 let folder: string;
@@ -18,17 +16,7 @@ let token: string;
 
 beforeAll(async () => {
   folder = await cleanup.folder();
-  const ports = ['websocket-port', 'websocket-secure-port', 'https-port', 'http-port'];
-  const argv = ['--data-folder', folder, '--profiles-folder', folder, '--central-name', 'central.test'];
-  central = await startCentral(
-    await loadCentralConfig({
-      argv: [...argv, ...ports.flatMap((port) => [`--${port}`, '0'])],
-      environment: {},
-      workingFolder: folder,
-    }),
-    { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
-    null,
-  );
+  central = await startInProcess(folder, '--central-name', 'central.test');
   token = central.firstStart?.administratorToken ?? '';
   const key = newKey();
   const { pem } = await makeRequest(

@@ -14,6 +14,7 @@ import { memoryStore } from '../../fakes.ts';
 import { QUICK_JAVA } from '../../../shared/keystore/peers.ts';
 import { keytool } from '../server/bank.ts';
 import { openssl, temporaryFolder, type Folder } from '../folder.ts';
+import { importCertificate } from '../../../tool-arguments.ts';
 
 const DIAL = `import javax.net.ssl.*;
 public class Dial {
@@ -104,20 +105,7 @@ describe('the chain that is shown between switch and retirement', () => {
       for (const [name, root] of Object.entries({ old, new: authority.certificate, other })) {
         const file = folder.write(`${name}.pem`, root.toString());
         const store = folder.path(`${name}.jks`);
-        keytool(
-          '-importcert',
-          '-noprompt',
-          '-alias',
-          'root',
-          '-file',
-          file,
-          '-keystore',
-          store,
-          '-storetype',
-          'JKS',
-          '-storepass',
-          'changeit',
-        );
+        keytool(...importCertificate({ file, store, type: 'JKS', alias: 'root' }));
         const socket = connect({ port: Number(port), host: 'localhost', ca: root.toString() });
         const node = await once(socket, 'secureConnect').then(
           () => socket.authorized,

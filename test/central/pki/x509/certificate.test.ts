@@ -8,6 +8,7 @@ import { distinguishedNameFault, sameDistinguishedName } from '../../../../centr
 import { memoryStore } from '../../fakes.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 import { validityOf } from '../../../../shared/x509/validity.ts';
+import { NEW_EC_KEY } from '../../../tool-arguments.ts';
 
 const authority = async () =>
   await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: Date.now });
@@ -88,11 +89,7 @@ describe('certificate requests', () => {
     openssl(
       'req',
       '-new',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
+      ...NEW_EC_KEY,
       '-subj',
       '/CN=a',
       '-keyout',
@@ -111,11 +108,7 @@ describe('certificate requests', () => {
     openssl(
       'req',
       '-new',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
+      ...NEW_EC_KEY,
       '-subj',
       '/CN=abcdef',
       '-keyout',

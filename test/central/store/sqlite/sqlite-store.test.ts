@@ -1,9 +1,7 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DEFAULT_BOUNDS, INCIDENTS_OF_STRANGERS } from '../../../../central/store/space/bounds.ts';
@@ -16,6 +14,8 @@ import type { Store } from '../../../../central/store/store.ts';
 import { storeContract } from '../contract.ts';
 import { auditEntry, claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM } from '../samples.ts';
 import { positionId } from '../../../shared/sqlite/position-id.ts';
+import { linesUntilKilled } from '../../../killed-writer.ts';
+import { canMount } from '../../../small-disk.ts';
 
 function unexpected(error: CodedError): void {
   throw error;
@@ -416,29 +416,8 @@ async function readAll(store: Store): Promise<string[]> {
   }
 }
 
-/** Runs a process that appends events and prints each number it was answered; kills it after so many. Returns the last printed. */
+/** Runs a process that appends events, and kills it after so many answers. Returns the number of the last one. */
 async function killedWriter(folder: string, afterAnswers: number): Promise<number> {
-  const child = spawn(process.execPath, [new URL('./killed-writer.ts', import.meta.url).pathname, folder], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const exited = once(child, 'exit');
-  let answered = 0;
-  let lines = 0;
-  for await (const line of createInterface({ input: child.stdout })) {
-    answered = Number(line);
-    lines += 1;
-    if (lines === afterAnswers) child.kill('SIGKILL');
-  }
-  await exited;
-  return answered;
-}
-
-/** A file system of a few MiB takes the right to mount one. */
-function canMount(): boolean {
-  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
-  const folder = mkdtempSync(join(tmpdir(), 'mount-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]).status === 0;
-  if (mounted) spawnSync('umount', [folder]);
-  rmSync(folder, { recursive: true });
-  return mounted;
+  const lines = await linesUntilKilled(new URL('./killed-writer.ts', import.meta.url), folder, afterAnswers);
+  return Number(lines.at(-1) ?? 0);
 }

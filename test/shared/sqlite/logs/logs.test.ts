@@ -1,46 +1,19 @@
 import { DatabaseSync } from 'node:sqlite';
-import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Item, Message } from '../../../../shared/delivery/message.ts';
 import { INBOX_DATA_HASH, INBOX_SCHEMA, InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA, OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { SeenWalk, type SeenPlace } from '../../../../shared/sqlite/logs/fingerprint.ts';
 import { positionId } from '../position-id.ts';
-import {
-  crashHistories,
-  checkCrashes,
-  checkRestores,
-  restoreHistories,
-  run,
-  type ReceiverEnd,
-  type SenderEnd,
-} from '../../delivery/history.ts';
+import { keepsItsPromises, type ReceiverEnd, type SenderEnd } from '../../delivery/history.ts';
 
 const OUTBOX = `${OUTBOX_SCHEMA} ${OUTBOX_DATA_HASH}`;
 const INBOX = `${INBOX_SCHEMA} ${INBOX_DATA_HASH}`;
 const PEER = 7;
 const DAY = 86_400_000;
 const ROOM = { maxMessages: 1_000, maxBytes: 1_000_000 };
-const runs = { numRuns: 150 };
-
 describe('outbox and inbox on disk, over random histories', () => {
-  it('deliver everything once and in order through cuts and kills at any step', () => {
-    fc.assert(
-      fc.property(crashHistories, (steps) => {
-        expect(checkCrashes(run(sqliteSender(), sqliteReceiver(), steps))).toEqual([]);
-      }),
-      runs,
-    );
-  });
-
-  it('lose nothing silently and store nothing twice when either disk goes back in time', () => {
-    fc.assert(
-      fc.property(restoreHistories, (steps) => {
-        expect(checkRestores(run(sqliteSender(), sqliteReceiver(), steps))).toEqual([]);
-      }),
-      runs,
-    );
-  });
+  keepsItsPromises(() => [sqliteSender(), sqliteReceiver()], 150);
 });
 
 describe('OutboxLog', () => {
