@@ -3,33 +3,24 @@ import type { CodedError } from '../shared/errors.ts';
 import { freshFolder } from '../shared/sqlite/fresh-folder.ts';
 import type { Log } from '../shared/terminal/log.ts';
 import { openAdministration } from './admin/open-administration.ts';
-import { AgingClock } from './aging-clock.ts';
-import { Incidents } from './agents/incidents.ts';
 import { openAgents } from './agents/open-agents.ts';
-import { openAuth } from './auth/open-auth.ts';
 import { openCentralAgent } from './central-agent.ts';
-import { Changes } from './change/changes.ts';
 import type { CentralConfig } from './config.ts';
 import { openEnrollment } from './enrollment/open-enrollment.ts';
-import { Events, type CentralEvents } from './events.ts';
 import { openTokenRequests } from './composition/administrator-token.ts';
 import { openAudit } from './composition/audit-verification.ts';
 import { beginFirstStart } from './composition/first-start.ts';
+import { openCore } from './composition/open-core.ts';
 import { Lifecycle, type RunningCentral } from './composition/lifecycle.ts';
-import { openDescriptors } from './listeners/limits/descriptors.ts';
 import { openListeners } from './listeners/open-listeners.ts';
-import { after, Maintenance } from './maintenance.ts';
-import { EventHub } from './messaging/event-hub.ts';
-import { createMetrics } from './metrics.ts';
+import { Maintenance } from './maintenance.ts';
 import { ParameterService } from './parameters/service.ts';
-import { ParameterState } from './parameters/state.ts';
-import { storeBounds } from './parameters/store-bounds.ts';
 import { openPkiServices } from './pki/open-pki-services.ts';
 import { openPki } from './pki/open-pki.ts';
 import { openSessions } from './sessions/open-sessions.ts';
 import { EventConversion } from './composition/event-conversion.ts';
 import { openStatus } from './composition/status.ts';
-import { removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup/backup.ts';
+import type { RestoreOutcome, StagedRestore } from './store/backup/backup.ts';
 import { openBackups, openCentralStore } from './store/open-store.ts';
 import { SpaceWatch } from './store/space/watch.ts';
 import type { Store } from './store/store.ts';
@@ -67,36 +58,11 @@ async function compose(
   restored: RestoreOutcome | null,
 ): Promise<RunningCentral> {
   const startedAt = Date.now();
-  await store.agents.endAbandonedSessions(config.nodeName, startedAt, 'Central ended without closing it');
-  await removeLeftovers(config.dataFolder);
-
-  const events = new Events<CentralEvents>();
-  const metrics = createMetrics(undefined, { queuegate_log_lines_lost_total: () => lostLines().lines });
-  const base = { config, store, events, metrics, log, now: (): number => Date.now(), after };
-  const changes = new Changes({ ...base, node: config.nodeName });
-  const state = await ParameterState.open({
-    ...base,
-    store: store.parameters,
-    overrides: config.overrides,
-    onRolledBack: (pending) => changes.recordRollback('parameters', pending),
-  });
-  await store.bound(storeBounds(state.values()));
-
-  const incidents = new Incidents(store.agents, log);
-  const descriptors = openDescriptors(log, state.values()['agents.max']);
-  const core = {
-    ...base,
-    aging: await AgingClock.open(base, restored !== null),
-    descriptors,
-    changes,
-    parameters: state,
-    incidents,
-    hub: new EventHub(store.inbox),
-    ...openAuth({ ...base, incidents }),
-  };
+  const core = await openCore(config, { log, lostLines }, store, restored !== null);
+  const { events, changes, parameters: state } = core;
   const pki = await openPki(core);
   const online = openSessions({ ...core, pki });
-  const space = new SpaceWatch({ ...base, hold: (on) => online.sessions.each((session) => session.hold(on)) });
+  const space = new SpaceWatch({ ...core, hold: (on) => online.sessions.each((session) => session.hold(on)) });
   const agents = await openAgents({ ...core, ...online, pki });
   const pkiServices = openPkiServices({ ...core, ...online, ...agents, pki });
   const enrollment = openEnrollment({ ...core, ...online, pki });
@@ -104,7 +70,7 @@ async function compose(
   const { listeners } = opened;
 
   const parameters = new ParameterService({
-    ...base,
+    ...core,
     state,
     changes,
     applier: listeners,
@@ -112,7 +78,7 @@ async function compose(
     onChanged: (values, before) => events.emit('parametersChanged', values, before),
   });
   const parts = { ...core, ...online, ...agents, ...pkiServices, ...enrollment, ...opened, pki, space, parameters };
-  const kept = { ...openAudit(base), inbox: store.inbox, backups: openBackups({ ...base, pki }) };
+  const kept = { ...openAudit(core), inbox: store.inbox, backups: openBackups({ ...core, pki }) };
   const services = { ...parts, ...kept, ...openTokenRequests(core), revocationLists: pki.revocationLists };
   const { promise: restore, resolve: applyRestore } = Promise.withResolvers<StagedRestore>();
   const status = openStatus({ ...services, lostLines, startedAt, restored });
@@ -123,7 +89,7 @@ async function compose(
     values: () => state.values(),
     renewCertificate: () => pki.renew(),
     trust: pkiServices.rotation,
-    eventConversion: new EventConversion({ ...base, clock: () => performance.now() }),
+    eventConversion: new EventConversion({ ...core, clock: () => performance.now() }),
   });
   subscribe({ ...services, centralAgent });
   const firstStart = () => beginFirstStart(services);

@@ -1,0 +1,52 @@
+// Opens what all parts of Central need before any of them: the state after the previous run, parameters, changes, the clock by
+// which things expire, and the authentication of administrators.
+import type { Log } from '../../shared/terminal/log.ts';
+import { AgingClock } from '../aging-clock.ts';
+import { Incidents } from '../agents/incidents.ts';
+import { openAuth } from '../auth/open-auth.ts';
+import { Changes } from '../change/changes.ts';
+import type { CentralConfig } from '../config.ts';
+import { Events, type CentralEvents } from '../events.ts';
+import { openDescriptors } from '../listeners/limits/descriptors.ts';
+import { after } from '../maintenance.ts';
+import { EventHub } from '../messaging/event-hub.ts';
+import { createMetrics } from '../metrics.ts';
+import { ParameterState } from '../parameters/state.ts';
+import { storeBounds } from '../parameters/store-bounds.ts';
+import { removeLeftovers } from '../store/backup/backup.ts';
+import type { Store } from '../store/store.ts';
+
+/** `isRestored`: this start follows a restore. */
+export async function openCore(
+  config: CentralConfig,
+  { log, lostLines }: Pick<Log, 'log' | 'lostLines'>,
+  store: Store,
+  isRestored: boolean,
+) {
+  await store.agents.endAbandonedSessions(config.nodeName, Date.now(), 'Central ended without closing it');
+  await removeLeftovers(config.dataFolder);
+
+  const events = new Events<CentralEvents>();
+  const metrics = createMetrics(undefined, { queuegate_log_lines_lost_total: () => lostLines().lines });
+  const base = { config, store, events, metrics, log, now: (): number => Date.now(), after };
+  const changes = new Changes({ ...base, node: config.nodeName });
+  const parameters = await ParameterState.open({
+    ...base,
+    store: store.parameters,
+    overrides: config.overrides,
+    onRolledBack: (pending) => changes.recordRollback('parameters', pending),
+  });
+  await store.bound(storeBounds(parameters.values()));
+
+  const incidents = new Incidents(store.agents, log);
+  return {
+    ...base,
+    aging: await AgingClock.open(base, isRestored),
+    descriptors: openDescriptors(log, parameters.values()['agents.max']),
+    changes,
+    parameters,
+    incidents,
+    hub: new EventHub(store.inbox),
+    ...openAuth({ ...base, incidents }),
+  };
+}
