@@ -15,12 +15,12 @@ const MAX_KNOWN = 2_000;
 const KEY_BYTES = 8;
 
 /**
- * 53 bits of SHA-256, never 0: an exact number of JavaScript. Two texts may have the same key; what is found by it is
- * compared with the text.
+ * 52 bits of SHA-256, never 0: within the numbers that the check of a backup allows (store-check.ts). Two texts may have
+ * the same key; what is found by it is compared with the text.
  */
 export function keyOf(kind: KeyKind, text: string): number {
   const bytes = hash('sha256', `${kind}:${text}`, 'buffer');
-  return bytes.readUIntBE(0, 6) * 32 + ((bytes[6] ?? 0) >> 3) || 1;
+  return bytes.readUIntBE(0, 6) * 16 + ((bytes[6] ?? 0) >> 4) || 1;
 }
 
 /** Remembers the keys of the texts that come again and again. */

@@ -8,7 +8,8 @@ import { packTexts } from '../../../../central/store/sqlite/events/run-texts.ts'
 import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { checkStore } from '../../../../central/store/sqlite/store-check.ts';
-import { DAY, items, NOW, online } from '../samples.ts';
+import type { Item } from '../../../../shared/delivery/message.ts';
+import { DAY, items, message, NOW, online } from '../samples.ts';
 
 let folder = '';
 let good = Buffer.alloc(0);
@@ -21,6 +22,12 @@ beforeAll(async () => {
   });
   const epoch = await online(store, 'a1');
   await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
+  // Keys are spread over all their numbers: some of sixty are near the largest.
+  const types = Array.from({ length: 60 }, (_, n): Item => ({
+    kind: 'message',
+    message: message(`t${n}`, { type: `t${n}` }),
+  }));
+  await store.inbox.append('a1', epoch, 3, types, NOW);
   await store.snapshot(join(folder, 'good.db'));
   await store.stop();
   good = readFileSync(join(folder, 'good.db'));
