@@ -153,7 +153,7 @@ export function printableLine(text: string): string {
 type Soundness = 'sound' | 'unreadable' | 'broken signature';
 
 /** Of one store. A key with a long exponent takes milliseconds for each, and roots that lost a bit are few. */
-const MAX_SIGNATURES = 200;
+export const MAX_SIGNATURES = 200;
 
 /**
  * Makes the check of one store that distinguishes damage from a wrong password: bytes that are not a certificate, or a root whose own
@@ -167,15 +167,20 @@ export function soundnessCheck(): (der: Uint8Array) => Soundness {
     const fields = certificateFields(der);
     // A certificate that only OpenSSL does not read (its dates, its key) is not damaged.
     if (fields === undefined) return 'unreadable';
-    if (certificate === undefined || !/sha\d|ed25519|ed448/i.test(certificate.signatureAlgorithm ?? '')) return 'sound';
-    if (!claimsOwnSignature(fields) || left === 0) return 'sound';
+    if (certificate === undefined || !claimsOwnSignature(fields) || left === 0) return 'sound';
     left -= 1;
-    try {
-      return certificate.verify(certificate.publicKey) ? 'sound' : 'broken signature';
-    } catch {
-      return 'sound'; // a key that OpenSSL does not read proves nothing
-    }
+    return isSignedByAnotherKey(certificate) ? 'broken signature' : 'sound';
   };
+}
+
+/** Its signature is not that of its own key. False where OpenSSL does not know the algorithm or the key: that proves nothing. */
+export function isSignedByAnotherKey(certificate: X509Certificate): boolean {
+  if (!/sha\d|ed25519|ed448/i.test(certificate.signatureAlgorithm ?? '')) return false;
+  try {
+    return !certificate.verify(certificate.publicKey);
+  } catch {
+    return false;
+  }
 }
 
 /**

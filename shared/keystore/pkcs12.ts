@@ -408,6 +408,8 @@ function faultOf(error: unknown, source: StoreSource): unknown {
 
 /** A command that reads what is not read here. */
 function conversionHint({ reader }: UnknownAlgorithm, file: string): string {
+  if (reader === 'scrypt')
+    return 'Export it again from the program that made it, with PBKDF2, or with a smaller cost of scrypt (N = 16384, r = 8, p = 1).';
   if (reader === 'nothing') return 'Export it again from the program that made it, protected with a password.';
   return reader === 'keytool'
     ? `Convert it: keytool -importkeystore -srckeystore "${file}" -destkeystore "${file}.new.p12" -deststoretype PKCS12`

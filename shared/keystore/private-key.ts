@@ -9,7 +9,14 @@ import { BadData } from './java-data.ts';
 import { protectJksKey, unlockJksKey } from './jks.ts';
 import type { KeyEntry } from './material.ts';
 import { CannotDecrypt, decrypt, encrypt, PKCS12_LIMITS } from './pkcs12/crypto.ts';
-import { candidates, UnknownAlgorithm, workBudget, type Budget, type Password } from './pkcs12/derivation.ts';
+import {
+  candidates,
+  TooMuchWork,
+  UnknownAlgorithm,
+  workBudget,
+  type Budget,
+  type Password,
+} from './pkcs12/derivation.ts';
 
 /** The key of an entry as PKCS#8 (DER). Without a password those that a store opens with are tried. Throws keystore_key_password_wrong, keystore_key_unsupported. */
 export async function openKey(
@@ -52,10 +59,13 @@ async function openPkcs8Key(key: Buffer, password: Password, budget: Budget): Pr
     octetsOf(inner, 'the private key');
     return plain;
   } catch (error) {
-    if (error instanceof UnknownAlgorithm)
+    if (error instanceof UnknownAlgorithm || error instanceof TooMuchWork)
       throw keystoreFault(
         'keystore_key_unsupported',
-        { found: error.message, allowed: 'what keytool and openssl write' },
+        {
+          found: error instanceof TooMuchWork ? 'a key derivation of millions of iterations' : error.message,
+          allowed: 'what keytool and openssl write',
+        },
         error,
       );
     if (error instanceof CannotDecrypt || error instanceof BadData || error instanceof Asn1Fault)

@@ -10,6 +10,8 @@ import {
   type StoreEntry,
 } from '../keystore/material.ts';
 import { removeFromPem } from '../keystore/pem.ts';
+import { WRITE_ITERATIONS } from '../keystore/pkcs12/crypto.ts';
+import { MAX_TOTAL_ITERATIONS, TooMuchWork, workBudget } from '../keystore/pkcs12/derivation.ts';
 import { openKey, protectKey } from '../keystore/private-key.ts';
 import { aliasKey } from './entries.ts';
 import { truststoreFault } from './errors.ts';
@@ -182,20 +184,37 @@ interface Rekeying {
   readonly protection: 'jks' | 'pkcs8';
 }
 
-/** The entries with their private keys under another password or protection. Throws truststore_key_password_other. */
+/**
+ * The entries with their private keys under another password or protection. A key is some 20,000 iterations of PBKDF2: those of all keys
+ * together are bounded as for opening a store. Throws truststore_key_password_other, truststore_too_much_work.
+ */
 export async function rekeyed(
   entries: readonly StoreEntry[],
   { file, from, to, protection }: Rekeying,
 ): Promise<StoreEntry[]> {
   const all: StoreEntry[] = [];
+  const budget = workBudget();
   for (const entry of entries) {
     if (entry.kind !== 'key') {
       all.push(entry);
       continue;
     }
     try {
-      all.push({ ...entry, protection, key: await protectKey(await openKey(entry, from), protection, to) });
+      const opened = await openKey(entry, from, budget);
+      if (protection === 'pkcs8') budget(WRITE_ITERATIONS);
+      all.push({ ...entry, protection, key: await protectKey(opened, protection, to) });
     } catch (error) {
+      if (error instanceof TooMuchWork || (isCoded(error) && error.cause instanceof TooMuchWork))
+        throw truststoreFault(
+          'truststore_too_much_work',
+          {
+            file,
+            count: entries.filter(({ kind }) => kind === 'key').length,
+            allowed: MAX_TOTAL_ITERATIONS,
+            type: protection === 'jks' ? 'JKS' : 'PKCS12',
+          },
+          error,
+        );
       if (!isCoded(error, 'keystore_key_password_wrong', 'keystore_key_unsupported')) throw error;
       const alias = aliasLine(entry.alias);
       throw truststoreFault('truststore_key_password_other', { file, alias, hint: samePassword(entry, file) }, error);

@@ -19,7 +19,7 @@ import { PromptCanceled } from '../terminal/secret-input.ts';
 import { certificatesIn, checkFingerprints, partChain, purposeOf, readFingerprint } from './certificates.ts';
 import { changePassword, createStore, deleteEntry } from './change.ts';
 import { convertStore } from './convert.ts';
-import { dateWarning, describeEntry } from './describe.ts';
+import { dateWarning, nameWarnings, describeEntry } from './describe.ts';
 import { namesOf, trustedEntries } from './entries.ts';
 import { TRUSTSTORE_ERRORS } from './errors.ts';
 import { addTrusted } from './import.ts';
@@ -181,10 +181,12 @@ async function list(options: Options, io: CommandIo): Promise<void> {
   for (const warning of store.warnings) io.stderr(`warning: ${warning}\n`);
   // After the list, so that one sees what there is instead.
   const now = new Date();
+  const trusted = trustedEntries(store, file);
   for (const {
     certificates: [der],
-  } of trustedEntries(store, file))
+  } of trusted)
     warn(io, dateWarning(der, now));
+  for (const warning of nameWarnings(trusted)) warn(io, warning);
 }
 
 async function importCertificates(options: Options, io: CommandIo): Promise<void> {

@@ -78,6 +78,10 @@ export const TRUSTSTORE_ERRORS = {
     text: 'The private key "{alias}" in {file} has its own password or an unknown protection, so it cannot be converted. Nothing was written.',
     hint: '{hint}',
   },
+  truststore_too_much_work: {
+    text: 'The {count} private keys of {file} take too long to encrypt again: more than {allowed} iterations of PBKDF2 in all. Nothing was written.',
+    hint: 'Let keytool do it, which has no such bound: keytool -importkeystore -srckeystore "{file}" -destkeystore "{file}.new" -deststoretype {type}',
+  },
   truststore_chain_invalid: {
     text: 'The certificate chain of the private key "{alias}" in {file} is not valid: {found}. PKCS#12 cannot hold such a chain. Nothing was written.',
     hint: 'Add --leave-out to convert the rest without this key. The chain begins with the certificate of the key, and each next certificate is its issuer: give the key such a chain with keytool -importcert -keystore "{file}" -alias "{alias}" -file chain.p7b',

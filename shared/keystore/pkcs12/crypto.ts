@@ -8,9 +8,9 @@ import { der, integer, octets, oid, sequence, TAG } from '../../asn1/writer.ts';
 import { BadData } from '../java-data.ts';
 import {
   boundedSalt,
+  derivedKey,
   deriveKey,
   PBKDF2,
-  pbkdf2Key,
   UnknownAlgorithm,
   type Budget,
   type Password,
@@ -29,7 +29,7 @@ export const PKCS12_LIMITS: Asn1Limits = {
 };
 
 /** What keytool writes since JDK 17. */
-const WRITE_ITERATIONS = 10_000;
+export const WRITE_ITERATIONS = 10_000;
 
 const CIPHERS: Readonly<Record<string, { name: string; keyBytes: number; ivBytes: number }>> = {
   '2.16.840.1.101.3.4.1.2': { name: 'aes-128-cbc', keyBytes: 16, ivBytes: 16 },
@@ -111,7 +111,7 @@ async function decryptPbes2(
   const iv = octetsOf(ivNode, 'the initialization vector');
   if (iv.length !== cipher.ivBytes)
     throw new BadData(`the initialization vector has ${iv.length} bytes; allowed are ${cipher.ivBytes}`);
-  const key = await pbkdf2Key(kdf, password, cipher.keyBytes, budget);
+  const key = await derivedKey(kdf, password, cipher.keyBytes, budget);
   return decipher(cipher.name, key, iv, content);
 }
 

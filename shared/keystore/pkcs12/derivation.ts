@@ -1,14 +1,14 @@
-// Derives keys from passwords as PKCS#12 does: its own derivation (RFC 7292 appendix B), PBKDF2 (RFC 8018 section 5.2), and the bound of
-// both for one file.
-import { hash, pbkdf2 } from 'node:crypto';
+// Derives keys from passwords as PKCS#12 does: its own derivation (RFC 7292 appendix B), PBKDF2 (RFC 8018 section 5.2), scrypt (RFC 7914),
+// and the bound of all for one file.
+import { hash, pbkdf2, scrypt, type ScryptOptions } from 'node:crypto';
 import { promisify } from 'node:util';
 import { membersOf, octetsOf, oidOf, smallIntegerOf, type Asn1Element } from '../../asn1/reader.ts';
 import { TAG } from '../../asn1/writer.ts';
 import { DEFAULT_PASSWORD } from '../material.ts';
 import { BadData } from '../java-data.ts';
 
-/** Who reads a file that asks for an algorithm that is not here: its hint names a command of them. */
-type Reader = 'keytool' | 'openssl' | 'nothing';
+/** Who reads a file that asks for an algorithm that is not here: its hint names a command of them. `scrypt`: none within its bounds. */
+type Reader = 'keytool' | 'openssl' | 'nothing' | 'scrypt';
 
 /** The file asks for an algorithm that is not here; `message` names it. */
 export class UnknownAlgorithm extends Error {
@@ -26,7 +26,7 @@ export type Password = string | null;
 /** Of one derivation; OpenSSL takes 2048, Java 10000. A forged count must not become minutes of work. */
 const MAX_ITERATIONS = 1_000_000;
 /** Of all derivations of a file, in iterations of PBKDF2: some two seconds of a slow processor. One of PKCS#12's own costs twice as much. */
-const MAX_TOTAL_ITERATIONS = 3_000_000;
+export const MAX_TOTAL_ITERATIONS = 3_000_000;
 const OWN_COST = 2;
 const MAX_SALT_BYTES = 1024;
 /** RFC 9579 section 5: a shorter key of PBMAC1 can be found without the password. */
@@ -76,16 +76,23 @@ export const HMACS: Readonly<Record<string, HashName>> = {
 };
 export const PBKDF2 = '1.2.840.113549.1.5.12';
 
-/** Counts the work of one file; throws BadData above the bounds. */
+const SCRYPT = '1.3.6.1.4.1.11591.4.11';
+/** 128 N r bytes; OpenSSL writes N = 16384 and r = 8, which is a quarter of it. */
+const MAX_SCRYPT_BYTES = 64 * 1024 * 1024;
+
+/** All derivations together are more than the bound. */
+export class TooMuchWork extends BadData {}
+
+/** Counts the work of one file; throws BadData above the bounds, TooMuchWork above that of all together. */
 export type Budget = (iterations: number, cost?: number) => void;
 
-/** `stores`: of how many stores' worth, for the keys of a store that are all opened at once. */
-export function workBudget(stores = 1): Budget {
-  let left = stores * MAX_TOTAL_ITERATIONS;
+export function workBudget(): Budget {
+  let left = MAX_TOTAL_ITERATIONS;
   return (iterations, cost = 1) => {
-    left -= iterations * cost;
-    if (iterations < 1 || iterations > MAX_ITERATIONS || left < 0)
+    if (iterations < 1 || iterations > MAX_ITERATIONS)
       throw new BadData(`it asks for ${iterations} iterations; allowed are 1 to ${MAX_ITERATIONS}`);
+    left -= iterations * cost;
+    if (left < 0) throw new TooMuchWork(`it asks for more than ${MAX_TOTAL_ITERATIONS} iterations in all`);
   };
 }
 
@@ -103,19 +110,29 @@ export function boundedSalt(node: Asn1Element | undefined): Buffer {
 }
 
 /**
- * A key by PBKDF2, as `kdf` (an AlgorithmIdentifier) says. Without `keyBytes` its own key length counts, which PBMAC1 has to name.
- * Throws UnknownAlgorithm, BadData.
+ * A key by PBKDF2 or scrypt, as `kdf` (an AlgorithmIdentifier) says. Without `keyBytes` its own key length counts, which PBMAC1 has to
+ * name. Throws UnknownAlgorithm, BadData.
  */
-export async function pbkdf2Key(
+export async function derivedKey(
   kdf: Asn1Element | undefined,
   password: Password,
   keyBytes: number | undefined,
   budget: Budget,
 ): Promise<Buffer> {
-  const [kdfId, kdfParameters] = membersOf(kdf, 'the key derivation');
+  const [kdfId, parameters] = membersOf(kdf, 'the key derivation');
   const kdfOid = oidOf(kdfId, 'the key derivation');
-  if (kdfOid !== PBKDF2) throw new UnknownAlgorithm(`the key derivation ${kdfOid}`);
-  const [salt, count, ...optional] = membersOf(kdfParameters, 'the PBKDF2 parameters');
+  if (kdfOid === PBKDF2) return await pbkdf2Key(parameters, password, keyBytes, budget);
+  if (kdfOid === SCRYPT) return await scryptKey(parameters, password, keyBytes, budget);
+  throw new UnknownAlgorithm(`the key derivation ${kdfOid}`);
+}
+
+async function pbkdf2Key(
+  parameters: Asn1Element | undefined,
+  password: Password,
+  keyBytes: number | undefined,
+  budget: Budget,
+): Promise<Buffer> {
+  const [salt, count, ...optional] = membersOf(parameters, 'the PBKDF2 parameters');
   const iterations = smallIntegerOf(count, 'the iteration count');
   const own = optional.find((node) => node.tag === TAG.integer);
   // HMAC-SHA-1 is the default (RFC 8018 appendix A.2).
@@ -123,13 +140,54 @@ export async function pbkdf2Key(
   const prfOid = prf === undefined ? '1.2.840.113549.2.7' : oidOf(membersOf(prf, 'the PRF')[0], 'the PRF');
   const hashName = HMACS[prfOid];
   if (hashName === undefined) throw new UnknownAlgorithm(`the PRF ${prfOid}`);
-  const length = keyBytes ?? smallIntegerOf(own, 'the key length');
-  if (keyBytes === undefined && (length < MIN_MAC_KEY_BYTES || length > MAX_MAC_KEY_BYTES))
+  const length = keyBytes ?? macKeyBytes(own);
+  budget(iterations * Math.ceil(length / 64));
+  return await promisify(pbkdf2)(Buffer.from(password ?? '', 'utf8'), boundedSalt(salt), iterations, length, hashName);
+}
+
+/** RFC 7914 sections 2 and 7. N r p block operations take as long as so many iterations of PBKDF2 with SHA-1 (measured). */
+async function scryptKey(
+  parameters: Asn1Element | undefined,
+  password: Password,
+  keyBytes: number | undefined,
+  budget: Budget,
+): Promise<Buffer> {
+  const [salt, ...numbers] = membersOf(parameters, 'the scrypt parameters');
+  const [N = 0, r = 0, p = 0] = numbers.slice(0, 3).map((node) => countOf(node));
+  if (128 * N * r > MAX_SCRYPT_BYTES || N * r * p > MAX_ITERATIONS)
+    throw new UnknownAlgorithm(
+      `scrypt with N = ${N}, r = ${r}, p = ${p} (allowed: 128 N r up to ${MAX_SCRYPT_BYTES}, N r p up to ${MAX_ITERATIONS})`,
+      'scrypt',
+    );
+  if (N < 2 || (N & (N - 1)) !== 0 || r < 1 || p < 1)
+    throw new BadData(
+      `its scrypt has N = ${N}, r = ${r}, p = ${p}; N is a power of two above 1, r and p are 1 at least`,
+    );
+  budget(N * r * p);
+  const length = keyBytes ?? macKeyBytes(numbers[3]);
+  // The vector of N blocks, p blocks, and what scrypt needs beside them (OpenSSL counts it).
+  const maxmem = 128 * r * (N + p + 2) + 1024;
+  return await promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt)(
+    password ?? '',
+    boundedSalt(salt),
+    length,
+    { N, r, p, maxmem },
+  );
+}
+
+/** A number of scrypt; one that does not fit into four bytes is larger than all that is allowed. */
+function countOf(node: Asn1Element): number {
+  const isHuge = node.tag === TAG.integer && node.content.length > 4 && (node.content[0] as number) < 0x80;
+  return isHuge ? Number.POSITIVE_INFINITY : smallIntegerOf(node, 'a number of scrypt');
+}
+
+function macKeyBytes(node: Asn1Element | undefined): number {
+  const length = smallIntegerOf(node, 'the key length');
+  if (length < MIN_MAC_KEY_BYTES || length > MAX_MAC_KEY_BYTES)
     throw new BadData(
       `the key of the MAC has ${length} bytes; allowed are ${MIN_MAC_KEY_BYTES} to ${MAX_MAC_KEY_BYTES}`,
     );
-  budget(iterations * Math.ceil(length / 64));
-  return await promisify(pbkdf2)(Buffer.from(password ?? '', 'utf8'), boundedSalt(salt), iterations, length, hashName);
+  return length;
 }
 
 /** RFC 7292 appendix B.2; `id` is 1 for a key, 2 for an initialization vector, 3 for a MAC key (B.3). */

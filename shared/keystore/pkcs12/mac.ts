@@ -4,10 +4,10 @@ import { membersOf, octetsOf, oidOf, smallIntegerOf, type Asn1Element } from '..
 import { der, integer, octets, oid, sequence, TAG } from '../../asn1/writer.ts';
 import {
   boundedSalt,
+  derivedKey,
   deriveKey,
   HASHES,
   HMACS,
-  pbkdf2Key,
   UnknownAlgorithm,
   workBudget,
   type Budget,
@@ -64,7 +64,7 @@ async function pbmac1(
   const name = oidOf(membersOf(scheme, 'the MAC of PBMAC1')[0], 'the MAC of PBMAC1');
   const hashName = HMACS[name];
   if (hashName === undefined) throw new UnknownAlgorithm(`the MAC ${name} in PBMAC1`);
-  return createHmac(hashName, await pbkdf2Key(kdf, password, undefined, budget))
+  return createHmac(hashName, await derivedKey(kdf, password, undefined, budget))
     .update(content)
     .digest();
 }

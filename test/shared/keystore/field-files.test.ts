@@ -1,5 +1,7 @@
 // Stores and certificates as the field has them (test/fixtures/field-files): each class of odd files opens, or is named as what it is.
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CodedError } from '../../../shared/errors.ts';
@@ -8,6 +10,8 @@ import { MAX_CERTIFICATES, parseCertificate, subjectLine, type StoreEntry } from
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import { openStore } from '../../../shared/keystore/open.ts';
 import { writePkcs12 } from '../../../shared/keystore/pkcs12.ts';
+import { workBudget } from '../../../shared/keystore/pkcs12/derivation.ts';
+import { openKey } from '../../../shared/keystore/private-key.ts';
 import { pemOf } from '../../../shared/x509/pem.ts';
 import { hasUnreadableDate } from '../../../shared/x509/validity.ts';
 import { fixture, lacks, run, temporaryFolder } from './peers.ts';
@@ -200,6 +204,71 @@ describe('PKCS#12', () => {
     expect((await open(field('mac-null.p12'), '')).entries).toHaveLength(1);
     expect((await open(field('mac-null.p12'))).entries).toHaveLength(1);
     expect((await faultOf(field('mac-null.p12'), 'changeit')).code).toBe('keystore_password_wrong');
+  });
+
+  test('with scrypt (RFC 7914) opens, and with another password says so', async () => {
+    expect((await open(field('scrypt.p12'))).entries).toMatchObject([{ kind: 'trusted', alias: 'root' }]);
+    expect((await faultOf(field('scrypt.p12'), 'other-password')).code).toBe('keystore_password_wrong');
+  });
+
+  test('opens a key that openssl protected with scrypt', async () => {
+    if (lacks('openssl')) return;
+    await using folder = await temporaryFolder();
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    await writeFile(folder.path('k.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const files = ['-in', folder.path('k.pem'), '-out', folder.path('k.der'), '-outform', 'DER'];
+    await run('openssl', ['pkcs8', '-topk8', '-scrypt', ...files, '-passout', 'pass:changeit']);
+    const key = await readFile(folder.path('k.der'));
+    expect(await openKey({ key, protection: 'pkcs8' }, 'changeit')).toEqual(
+      privateKey.export({ type: 'pkcs8', format: 'der' }),
+    );
+    await expect(openKey({ key, protection: 'pkcs8' }, 'other')).rejects.toMatchObject({
+      code: 'keystore_key_password_wrong',
+    });
+  });
+
+  /** A file without MAC whose one part is encrypted with scrypt: nothing opens it, and how far it comes is the question. */
+  function scryptStore(...numbers: Buffer[]): Buffer {
+    const kdf = sequence(oid('1.3.6.1.4.1.11591.4.11'), sequence(octets(Buffer.alloc(16)), ...numbers));
+    const cipher = sequence(oid('2.16.840.1.101.3.4.1.42'), octets(Buffer.alloc(16)));
+    const algorithm = sequence(oid('1.2.840.113549.1.5.13'), sequence(kdf, cipher));
+    const info = sequence(oid('1.2.840.113549.1.7.1'), algorithm, der(0x80, Buffer.alloc(32)));
+    const part = sequence(oid('1.2.840.113549.1.7.6'), der(0xa0, sequence(integer(0), info)));
+    return sequence(integer(3), sequence(oid('1.2.840.113549.1.7.1'), der(0xa0, octets(sequence(part)))));
+  }
+  const huge = der(TAG.integer, Buffer.from('010000000000', 'hex'));
+
+  test.each([
+    ['N = 2^20: a gigabyte of memory', [integer(2 ** 20), integer(8), integer(1)]],
+    ['N of six bytes', [huge, integer(8), integer(1)]],
+    ['r of six bytes', [integer(1024), huge, integer(1)]],
+    ['p of six bytes', [integer(2), integer(1), huge]],
+    ['little memory, and hours of work', [integer(2), integer(1), integer(2 ** 30)]],
+  ])('refuses scrypt above its bounds: %s', async (_, numbers) => {
+    const fault = await faultOf(scryptStore(...numbers), 'changeit');
+    expect([fault.code, fault.message]).toEqual(['keystore_unsupported', expect.stringContaining('allowed: 128 N r')]);
+    expect(fault.hint).toContain('with PBKDF2');
+  });
+
+  test.each([
+    ['N = 0', [integer(0), integer(8), integer(1)]],
+    ['N = 1', [integer(1), integer(8), integer(1)]],
+    ['N that is not a power of two', [integer(1000), integer(8), integer(1)]],
+    ['r = 0', [integer(1024), integer(0), integer(1)]],
+    ['p = 0', [integer(1024), integer(8), integer(0)]],
+    ['no p', [integer(1024), integer(8)]],
+    ['no numbers', []],
+    ['text for N', [octets(Buffer.from('1024')), integer(8), integer(1)]],
+  ])('names scrypt that cannot be computed as damage: %s', async (_, numbers) => {
+    expect((await faultOf(scryptStore(...numbers), 'changeit')).code).toBe('keystore_damaged');
+  });
+
+  test('takes scrypt at its bounds, and the work of all parts together is bounded', async () => {
+    expect((await faultOf(scryptStore(integer(65_536), integer(8), integer(1)), 'changeit')).code).toBe(
+      'keystore_password_wrong',
+    );
+    const budget = workBudget();
+    expect(() => [1, 2, 3, 4].forEach(() => budget(900_000))).toThrow('more than 3000000 iterations in all');
   });
 
   test('with an empty password opens without any, and stays so when it is written', async () => {

@@ -1,16 +1,20 @@
 // The truststore commands on files as the field has them (test/fixtures/field-files): every class of odd file is listed, imported,
 // converted and changed, or refused with its cause; no command ends with an error without a code.
+import { createCipheriv, generateKeyPairSync, pbkdf2Sync } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { integer, octets, oid, sequence } from '../../../shared/asn1/writer.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
-import type { StoreEntry } from '../../../shared/keystore/material.ts';
+import type { StoreEntry, TrustedEntry } from '../../../shared/keystore/material.ts';
 import { openStore } from '../../../shared/keystore/open.ts';
 import { writePkcs12 } from '../../../shared/keystore/pkcs12.ts';
+import { nameWarnings } from '../../../shared/truststore/describe.ts';
 import { truststoreCommand } from '../../../shared/truststore/command.ts';
 import { secretsFrom } from '../secrets.ts';
+import { namesake } from '../x509/dated.ts';
 import { fixture, KEYSTORES } from '../keystore/peers.ts';
 
 const FIELD = new URL('../../fixtures/field-files/', import.meta.url).pathname;
@@ -93,6 +97,46 @@ describe('truststore list', () => {
     expect(stdout).toContain('  not used     it cannot be read: utctime is too short\n');
   });
 
+  test('warns of two certificates of one name with different keys, and of one that its namesake issued', async () => {
+    const { status, stderr } = await command('list', join(FIELD, 'samedn.jks'));
+    expect([status, stderr.split('\n')]).toEqual([
+      0,
+      [
+        expect.stringMatching(
+          /^warning: "ca", "srv" have one name \(O=Internet .*\) and different keys: only their finger/,
+        ),
+        expect.stringMatching(
+          /^warning: "srv" \(O=.*\) names itself as its issuer, but is not signed by its own key: ano/,
+        ),
+        '',
+      ],
+    ]);
+    const alone = await command('list', join(FIELD, 'samedn-srv.der'));
+    expect([alone.status, alone.stderr]).toEqual([0, expect.stringMatching(/^warning: .* names itself as its issuer/)]);
+    // One certificate twice, two names, a root that fits itself, and certificates without a name.
+    const path = join(folder, 't.jks');
+    const pairs = [trusted('a'), trusted('b')];
+    await writeFile(path, writeJks(pairs, 'changeit'));
+    for (const quiet of [path, join(FIELD, 'empty-name.pem'), join(FIELD, 'es-chain.pem')])
+      expect((await command('list', quiet)).stderr).toBe('');
+  });
+
+  test('names a few of hundreds of one name, and does not verify the signature of each', () => {
+    const broken = Buffer.from(namesake());
+    broken.writeUInt8(broken.readUInt8(broken.length - 1) ^ 1, broken.length - 1);
+    const entries = Array.from({ length: 300 }, (_, place): TrustedEntry => {
+      return {
+        kind: 'trusted',
+        alias: `n${place}`,
+        created: undefined,
+        certificates: [place === 299 ? namesake() : broken],
+      };
+    });
+    const [first, ...more] = nameWarnings(entries);
+    expect(first).toMatch(/^"n0", "n1", .*"n9", 290 more have one name \(CN=localhost\) and different keys/);
+    expect(more).toHaveLength(10);
+  });
+
   test('bounds an alias of thousands of characters, and shows one that is empty', async () => {
     const path = join(folder, 't.p12');
     await writeFile(path, await writePkcs12([trusted('l'.repeat(70_000)), trusted('', 'root-ec.cer')], 'changeit'));
@@ -155,6 +199,56 @@ describe('truststore delete', () => {
     expect((await command('delete', path, '--fingerprint', fingerprint)).stderr).toContain(
       '(truststore_fingerprint_unknown)',
     );
+  });
+});
+
+describe('keys whose derivation takes long', () => {
+  const ITERATIONS = 1_000_000;
+
+  /** Four keys: opening them all is more than the work that one store may ask for. */
+  async function slowKeys(path: string): Promise<Buffer> {
+    const [salt, iv] = [Buffer.alloc(16, 1), Buffer.alloc(16, 2)];
+    const pkcs8 = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' });
+    const cipher = createCipheriv('aes-256-cbc', pbkdf2Sync('changeit', salt, ITERATIONS, 32, 'sha256'), iv);
+    const prf = sequence(oid('1.2.840.113549.2.9'));
+    const kdf = sequence(oid('1.2.840.113549.1.5.12'), sequence(octets(salt), integer(ITERATIONS), prf));
+    const scheme = sequence(oid('2.16.840.1.101.3.4.1.42'), octets(iv));
+    const key = sequence(
+      sequence(oid('1.2.840.113549.1.5.13'), sequence(kdf, scheme)),
+      octets(Buffer.concat([cipher.update(pkcs8), cipher.final()])),
+    );
+    const certificates = [fixture('root-ec.cer')];
+    const entries = Array.from({ length: 4 }, (_, place) => ({
+      kind: 'key' as const,
+      alias: `k${place}`,
+      created: new Date(place),
+      certificates,
+      protection: 'pkcs8' as const,
+      key,
+    }));
+    await writeFile(path, await writePkcs12(entries, 'changeit'));
+    return await readFile(path);
+  }
+
+  test('are listed, and refused as a whole by convert and change-password: nothing is written', async () => {
+    const path = join(folder, 'slow.p12');
+    const before = await slowKeys(path);
+    const password = join(folder, 'password');
+    await writeFile(password, 'another-one\n');
+    expect((await command('list', path)).stdout).toContain('4 entries');
+    for (const line of [
+      ['convert', path, '--to', join(folder, 'n.jks')],
+      ['change-password', path, '--new-password-file', password],
+    ]) {
+      const { status, stderr } = await command(...line);
+      expect([status, stderr]).toEqual([1, expect.stringContaining('The 4 private keys of ')]);
+      expect(stderr).toContain('(truststore_too_much_work)');
+      expect(stderr).toContain(
+        `keytool -importkeystore -srckeystore "${path}" -destkeystore "${path}.new" -deststoretype ${line[0] === 'convert' ? 'JKS' : 'PKCS12'}`,
+      );
+    }
+    expect(readdirSync(folder).toSorted()).toEqual(['password', 'slow.p12']);
+    expect((await readFile(path)).equals(before)).toBe(true);
   });
 });
 

@@ -19,10 +19,20 @@ export interface DatedCertificate {
 /** ecdsa-with-SHA256. */
 const ALGORITHM = sequence(der(TAG.oid, Buffer.from('2a8648ce3d040302', 'hex')));
 const COMMON_NAME = der(TAG.oid, Buffer.from('550403', 'hex'));
-const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const firstKeys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
 /** `times`: the content of its validity. */
 export function datedCertificate(...times: readonly Buffer[]): DatedCertificate {
+  return selfSigned(firstKeys, times);
+}
+
+/** One of the same name with a key of its own. */
+export function namesake(): Buffer {
+  return selfSigned(generateKeyPairSync('ec', { namedCurve: 'P-256' }), ['250101000000Z', '490101000000Z'].map(utcTime))
+    .der;
+}
+
+function selfSigned(keys: { publicKey: KeyObject; privateKey: KeyObject }, times: readonly Buffer[]): DatedCertificate {
   const name = sequence(set(sequence(COMMON_NAME, der(TAG.utf8, Buffer.from('localhost')))));
   const signed = sequence(
     der(TAG.integer, Buffer.from([1])),
