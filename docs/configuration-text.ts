@@ -79,7 +79,8 @@ every Java properties file: a single one is reported.
 
 A single invalid entry never stops an agent: a certificate that cannot be read, or that has an invalid date, is ignored.
 The log, \`queue-agent doctor\` and \`queue-agent truststore list\` name it. A store has at most 10,000 entries, 20,000
-certificates and 16 MiB (PKCS#12: 2 MiB).
+certificates and 16 MiB (PKCS#12: 2 MiB), and its passwords cost at most 3,000,000 iterations of PBKDF2; scrypt at most
+64 MiB of memory. \`truststore convert\` and \`change-password\` encrypt some 150 private keys of PKCS#12 within that bound.
 
 \`QUEUE_AGENT_TOKEN\` belongs to \`queue-agent enroll\`, and \`QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD\` to
 \`queue-agent truststore\`; neither is a setting.
