@@ -51,6 +51,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '30 s: agents that are asked to retry later',
     quick: 'test/central/listeners/limits/descriptors.test.ts',
   },
+  'test/flow/empty-subject.test.ts': {
+    why: '8 s: Central, an agent, and a process per command',
+    quick: 'test/agent/connection/field-certificates.test.ts',
+  },
   'test/flow/enrollment-approve.test.ts': {
     why: '23 s: agents wait for a decision',
     quick: 'test/central/enrollment/approvals.test.ts',

@@ -6,6 +6,7 @@ import {
   FORMAT_NAMES,
   parseCertificate,
   aliasLine,
+  nameLine,
   printableLine,
   subjectLine,
   type Store,
@@ -13,6 +14,7 @@ import {
 } from '../keystore/material.ts';
 import { encodeStore, openStore } from '../keystore/open.ts';
 import { appendPem } from '../keystore/pem.ts';
+import { certificateFields } from '../x509/fields.ts';
 import { purposeOf } from './certificates.ts';
 import { aliasFromSubject, EntryIndex } from './entries.ts';
 import { truststoreFault } from './errors.ts';
@@ -133,5 +135,7 @@ export function newEntry(
 }
 
 function subjectOf(der: Buffer): string {
-  return subjectLine(parseCertificate(der));
+  // What OpenSSL does not read may have a name all the same.
+  const certificate = parseCertificate(der);
+  return certificate === undefined ? nameLine(certificateFields(der)?.subject ?? '') : subjectLine(certificate);
 }
