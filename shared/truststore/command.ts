@@ -53,7 +53,7 @@ export const TRUSTSTORE_COMMANDS: readonly TruststoreCommand[] = [
     name: 'import',
     usage: 'FILE --certificate FILE.cer [--alias NAME] [--fingerprint sha256:...]',
     summary: 'trust the certificates of a file (PEM, DER, PKCS#7 .p7b; a chain as well)',
-    help: 'Makes FILE if it is not there.',
+    help: 'Creates FILE if it does not exist.',
     options: {
       certificate: { type: 'string', value: 'FILE.cer', doc: 'the certificates' },
       alias: { type: 'string', value: 'NAME', doc: 'the name of the entry' },
@@ -61,7 +61,7 @@ export const TRUSTSTORE_COMMANDS: readonly TruststoreCommand[] = [
       type: TYPE,
       'allow-leaf': {
         type: 'boolean',
-        doc: "trust exactly this certificate, also when it is neither an authority's nor a server's",
+        doc: 'trust exactly this certificate, even if it belongs to neither an authority nor a server',
       },
       ...PASSWORD,
     },
