@@ -30,7 +30,7 @@ interface DaemonPorts {
   /** The files that the connection depends on. */
   watched(conf: AgentConf): readonly string[];
   readonly outbox: OutboxPort;
-  readonly inbox: InboxPort & { position(): Promise<Position | null> };
+  readonly inbox: InboxPort & { position(): Promise<Position | null>; setCentralTime(time: number): Promise<void> };
   /** Certificate and trust (connection/control.ts). */
   readonly control: Control;
   readonly log: Logger;
@@ -53,8 +53,10 @@ interface ConnectionStatus {
   readonly connectedAt: string | null;
 }
 
-/** A certificate that is out of date stays so for long. */
+/** A certificate that is out of date stays so for long, and so does a wrong clock. */
 const WARN_AGAIN_MS = 86_400_000;
+/** A clock that time servers set is within a second. */
+const CLOCK_WARNING_MS = 60_000;
 
 export class Daemon {
   readonly #ports: DaemonPorts;
@@ -72,6 +74,8 @@ export class Daemon {
   #lastCode = '';
   /** By the text of the warning. */
   #warnedAt: ReadonlyMap<string, number> = new Map();
+  /** On the clock of performance.now(). */
+  #clockWarnedAt = -WARN_AGAIN_MS;
 
   constructor(ports: DaemonPorts) {
     this.#ports = ports;
@@ -200,6 +204,7 @@ export class Daemon {
 
   #onOnline(online: OnlineSession): void {
     this.#online = online;
+    this.#setCentralTime(online.time);
     this.#maxMessageBytes = online.maxMessageBytes;
     this.#lastCode = '';
     const url = targetName(online.target);
@@ -212,6 +217,19 @@ export class Daemon {
     this.#ports.log.info(
       { central: online.centralName, url, session: online.sessionId, epoch: online.epoch },
       'online',
+    );
+  }
+
+  #setCentralTime(time: number): void {
+    const { inbox, log, now } = this.#ports;
+    const aheadMs = now() - time;
+    // A store that fails reports itself.
+    inbox.setCentralTime(time).catch((error: unknown) => log.debug({ error: textOf(error) }, "Central's time"));
+    if (Math.abs(aheadMs) < CLOCK_WARNING_MS || performance.now() - this.#clockWarnedAt < WARN_AGAIN_MS) return;
+    this.#clockWarnedAt = performance.now();
+    log.warn(
+      { centralTime: new Date(time).toISOString() },
+      `The clock of this host is ${Math.round(Math.abs(aheadMs) / 1000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} that of Central. Set it by a time server. Commands expire by Central's clock.`,
     );
   }
 

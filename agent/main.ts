@@ -15,6 +15,7 @@ import { FIXED_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } 
 import { agentFault } from './errors.ts';
 import { agentName, targetName } from './target.ts';
 import { ConsumerReport } from './connection/consumer-report.ts';
+import { ExpiredReport } from './connection/expired-report.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
 import type { LocalApiPorts, Problem } from './local-api/types.ts';
@@ -159,7 +160,16 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
     now,
   });
   const consumers = new ConsumerReport({ read: () => store.inbox.consumerPositions(), log, after });
-  store.inbox.onChanged(() => consumers.changed());
+  const expired = new ExpiredReport({
+    read: () => store.inbox.expiredBatch(),
+    recorded: (through) => store.inbox.setExpiredRecorded(through),
+    log,
+    after,
+  });
+  store.inbox.onChanged(() => {
+    consumers.changed();
+    expired.changed();
+  });
   const daemon: Daemon = new Daemon({
     firstConf: conf,
     firstName: who.agent,
@@ -173,7 +183,7 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
     },
     truststore: (fresh) => loadTruststore(fresh.truststore),
     watched: (fresh) => watchedFiles({ ...fresh, dataFolder }),
-    control: createControl({ renewal, trust, consumers }),
+    control: createControl({ renewal, trust, consumers, expired }),
     outbox: store.outbox,
     inbox: store.inbox,
     log,

@@ -1,7 +1,7 @@
 // The time by which messages and records grow old. It does not jump: when the clock of the host is set by more than a
 // day, against the time since boot or against the time that was recorded before this start, nothing is pruned and
 // nothing expires until the clock is right again, or an administrator accepts it (queuegate maintenance accept-clock).
-import { uptime } from 'node:os';
+import { sinceBootMs } from '../shared/platform/boot.ts';
 import { auditEntry, type Actor } from './audit.ts';
 import { problemFault, problemOf, type Problem } from './problems.ts';
 import type { ClockStore } from './store/store.ts';
@@ -33,7 +33,7 @@ export class AgingClock {
 
   constructor(options: AgingClockOptions, recordedAt: number | null) {
     this.#options = options;
-    this.#sinceBootMs = options.sinceBootMs ?? (() => uptime() * 1000);
+    this.#sinceBootMs = options.sinceBootMs ?? sinceBootMs;
     this.#anchor = { at: recordedAt ?? options.now(), bootMs: this.#sinceBootMs() };
   }
 
@@ -60,6 +60,20 @@ export class AgingClock {
     if (before !== undefined)
       this.#options.log.info({ code: 'clock_stepped' }, 'the clock is right again: pruning and expiry go on');
     return at;
+  }
+
+  /**
+   * A time that does not jump, for agents: they expire commands by it. While the clock of the host is in doubt, the last
+   * time that was right, with what has passed since boot.
+   */
+  steady(): number {
+    return Math.floor(this.offsetMs() + this.#sinceBootMs());
+  }
+
+  /** From the time since boot to `steady`: the same until the clock is set. */
+  offsetMs(): number {
+    this.now();
+    return this.#anchor.at - this.#anchor.bootMs;
   }
 
   /** Records the time for the next start, unless it is in doubt. */

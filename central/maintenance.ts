@@ -34,6 +34,7 @@ interface MaintenanceOptions {
   readonly log: Logger;
   /** By which messages and records grow old (central/aging-clock.ts). */
   readonly aging: { now(): number; record(): Promise<void> };
+  readonly sessions: { correctTime(): void };
   readonly now: () => number;
 }
 
@@ -74,6 +75,7 @@ export class Maintenance {
     // Every minute: after a clock that was wrong at the first start, it is out of date as soon as the clock is right.
     this.#every(CERTIFICATES_MS, 'renewing the server certificate', () => this.#renew());
     this.#every(CERTIFICATES_MS, 'recording the clock', () => this.#options.aging.record());
+    this.#every(CERTIFICATES_MS, 'correcting the time of agents', async () => this.#options.sessions.correctTime());
     this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
     this.#every(CERTIFICATES_MS, 'creating the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
@@ -125,7 +127,10 @@ export class Maintenance {
 
   async #expire(): Promise<void> {
     const { store, metrics, aging } = this.#options;
-    metrics.instruments.queuegate_messages_expired_total.inc(await store.outbox.expire(aging.now()));
+    metrics.instruments.queuegate_messages_expired_total.inc(
+      { place: 'central' },
+      await store.outbox.expire(aging.now()),
+    );
   }
 
   async #prune(): Promise<void> {

@@ -27,8 +27,8 @@ export const METRICS = {
   },
   queuegate_messages_expired_total: {
     kind: 'counter',
-    labels: [],
-    help: 'Messages that expired before an agent took them; they are in the dead letters.',
+    labels: ['place'],
+    help: 'Commands that expired, by place: central (before the agent took them), agent (before a program on its host acknowledged them). They are in the dead letters.',
   },
   queuegate_outbox_full_total: {
     kind: 'counter',

@@ -95,7 +95,10 @@ assigned to \`default\`.
   commands. When a consumer is removed, its unacknowledged commands are assigned to \`default\`: all unacknowledged
   commands of \`default\` are then delivered again, in the order of Central's log, with new cursors. The token of a
   removed consumer is revoked.
-- A command that expires before it is acknowledged becomes a dead letter.
+- A command that expires before it is acknowledged becomes a dead letter, and the agent reports that to Central. The
+  clock that counts is Central's, not the one of this host. While the agent does not know Central's time (after a boot
+  without a connection), a command that has probably expired is held back, and the later ones of its consumer with it
+  ([PROTOCOL.md](PROTOCOL.md#expiry)).
 - The agent reports the position of each consumer to Central ([PROTOCOL.md](PROTOCOL.md#consumers)).
 - All consumers share the inbox (\`inbox.maxMessages\`, \`inbox.maxBytes\`). When it is full, Central sends no more
   commands, and no consumer gets new ones; the status names the consumer that fills it

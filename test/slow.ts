@@ -19,6 +19,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
     quick: 'test/agent/dial/proxy-connect.test.ts',
   },
+  'test/flow/clocks.test.ts': {
+    why: '25 s: commands expire, and both programs are killed and run again',
+    quick: 'test/agent/store/central-time.test.ts',
+  },
   'test/flow/administrator-token.test.ts': {
     why: '6 s: Central runs, is stopped, and runs again',
     quick: 'test/central/composition/administrator-token.test.ts',

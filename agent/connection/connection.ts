@@ -70,6 +70,8 @@ export interface ConnectionPorts {
 export interface OnlineSession {
   readonly sessionId: string;
   readonly epoch: number;
+  /** Central's, of the welcome. */
+  readonly time: number;
   readonly centralName: string;
   readonly target: Target;
   readonly heartbeatSeconds: number;
@@ -213,6 +215,7 @@ class Connection {
       case 'renewed':
       case 'renew-refused':
       case 'renew-now':
+      case 'expired-recorded':
         return this.#ports.control.onFrame(frame);
       case 'trust':
         return this.#onTrust(frame);
@@ -305,6 +308,7 @@ class Connection {
     this.#ports.onOnline({
       sessionId: welcome.sessionId,
       epoch: welcome.epoch,
+      time: welcome.time,
       centralName,
       target,
       heartbeatSeconds: welcome.heartbeatSeconds,

@@ -1,9 +1,10 @@
 // Dispatches the control frames, which travel beside the messages, to the renewal of the certificate, to the trust
-// updates and to the report of consumers.
+// updates and to the reports of consumers and of expired commands.
 import type { X509Certificate } from 'node:crypto';
 import type {
   AgentControl,
   CentralControl,
+  ExpiredRecorded,
   Renewed,
   RenewRefused,
   RenewNow,
@@ -43,6 +44,10 @@ interface ConsumersControl {
   onOffline(): void;
 }
 
+interface ExpiredControl extends ConsumersControl {
+  onFrame(frame: ExpiredRecorded): void;
+}
+
 export interface Control {
   /** What the hello names: Central asks for nothing else. */
   readonly capabilities: readonly string[];
@@ -55,25 +60,36 @@ export function createControl({
   renewal,
   trust,
   consumers,
+  expired,
 }: {
   readonly renewal: RenewalControl;
   readonly trust: TrustControl;
   readonly consumers: ConsumersControl;
+  readonly expired: ExpiredControl;
 }): Control {
   return {
-    capabilities: ['renewal', 'trust', 'consumers', 'deduplication'],
+    capabilities: ['renewal', 'trust', 'consumers', 'expired', 'deduplication'],
     onOnline(send, line): void {
       renewal.onOnline(send, line.key);
       trust.onOnline(send, line);
       consumers.onOnline(send);
+      expired.onOnline(send);
     },
     onFrame(frame): void {
-      return frame.type === 'trust' ? trust.onFrame(frame) : renewal.onFrame(frame);
+      switch (frame.type) {
+        case 'trust':
+          return trust.onFrame(frame);
+        case 'expired-recorded':
+          return expired.onFrame(frame);
+        default:
+          return renewal.onFrame(frame);
+      }
     },
     onOffline(): void {
       renewal.onOffline();
       trust.onOffline();
       consumers.onOffline();
+      expired.onOffline();
     },
   };
 }

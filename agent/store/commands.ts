@@ -28,9 +28,11 @@ export interface ConsumerTotal extends CommandTotal {
 }
 
 interface ExpiredCommand {
+  /** 0: of an incarnation that is over. */
   readonly number: number;
   readonly id: string;
   readonly json: string;
+  readonly consumer: string;
 }
 
 /** A command that is about to be stored. */
@@ -98,11 +100,11 @@ export class Commands {
     for (const [key, { messages, bytes, last }] of totals) this.#statements.count.run(messages, bytes, last, key);
   }
 
-  /** The oldest of a consumer behind `after`. */
-  take(consumer: string, max: number, after: number): TakenCommand[] {
+  /** The oldest of a consumer behind `after` and before `before`. */
+  take(consumer: string, max: number, after: number, before: number): TakenCommand[] {
     const taken: TakenCommand[] = [];
     let bytes = 0;
-    for (const row of this.#statements.take.iterate(this.#key(consumer), after, max)) {
+    for (const row of this.#statements.take.iterate(this.#key(consumer), after, before, max)) {
       bytes += integer(row, 'bytes');
       if (taken.length > 0 && bytes > TAKE_MAX_BYTES) break;
       taken.push({ cursor: integer(row, 'cursor'), json: text(row, 'json') });
@@ -141,8 +143,19 @@ export class Commands {
     return this.#statements.expired.all(now, limit).map((row) => {
       this.#statements.removeOne.run(integer(row, 'cursor'));
       this.#statements.count.run(-1, -integer(row, 'bytes'), 0, integer(row, 'consumer'));
-      return { number: integer(row, 'number'), id: text(row, 'id'), json: text(row, 'json') };
+      return {
+        number: integer(row, 'number'),
+        id: text(row, 'id'),
+        json: text(row, 'json'),
+        consumer: text(row, 'name'),
+      };
     });
+  }
+
+  /** The cursor of the consumer's first command whose time ends by `at`; undefined: there is none. */
+  firstEndingBy(consumer: string, at: number): number | undefined {
+    const row = this.#statements.firstEnding.get(this.#key(consumer), at);
+    return row === undefined ? undefined : integer(row, 'cursor');
   }
 
   /** The numbers of all that is stored belong to a log that Central has given up. */
@@ -226,7 +239,7 @@ function prepare(database: DatabaseSync) {
       'UPDATE consumer SET messages = messages + ?, bytes = bytes + ?, last = max(last, ?) WHERE key = ?',
     ),
     take: database.prepare(
-      'SELECT cursor, bytes, json FROM command WHERE consumer = ? AND cursor > ? ORDER BY cursor LIMIT ?',
+      'SELECT cursor, bytes, json FROM command WHERE consumer = ? AND cursor > ? AND cursor < ? ORDER BY cursor LIMIT ?',
     ),
     deliver: database.prepare('UPDATE consumer SET delivered = max(delivered, ?) WHERE key = ?'),
     ownerOf: database.prepare('SELECT consumer FROM command WHERE cursor = ?'),
@@ -238,7 +251,10 @@ function prepare(database: DatabaseSync) {
       'UPDATE consumer SET messages = messages - ?, bytes = bytes - ?, acknowledged = max(acknowledged, ?) WHERE key = ?',
     ),
     expired: database.prepare(
-      'SELECT cursor, number, bytes, id, json, consumer FROM command WHERE expires_at <= ? ORDER BY expires_at LIMIT ?',
+      'SELECT cursor, number, command.bytes, id, json, consumer, name FROM command JOIN consumer ON consumer.key = command.consumer WHERE expires_at <= ? ORDER BY expires_at LIMIT ?',
+    ),
+    firstEnding: database.prepare(
+      'SELECT cursor FROM command WHERE consumer = ? AND expires_at <= ? ORDER BY cursor LIMIT 1',
     ),
     removeOne: database.prepare('DELETE FROM command WHERE cursor = ?'),
     forgetNumbers: database.prepare('UPDATE command SET number = 0 WHERE number <> 0'),

@@ -10,6 +10,8 @@ import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { Commands, CommandTotal, ConsumerTotal, NewCommand, TakenCommand } from './commands.ts';
 import type { Disk } from './outbox.ts';
 import { CENTRAL } from './migrations.ts';
+import type { CentralTime } from './central-time.ts';
+import type { ExpiredBatch, ExpiredLog } from './expired.ts';
 import type { DeadLetterLog, IncidentLog } from './records.ts';
 import { DEFAULT_CONSUMER, Routing } from './routing.ts';
 
@@ -19,6 +21,8 @@ interface InboxOptions {
   readonly commands: Commands;
   readonly incidents: IncidentLog;
   readonly deadLetters: DeadLetterLog;
+  readonly expired: ExpiredLog;
+  readonly centralTime: CentralTime;
   readonly bounds: OutboxBounds;
   readonly now: () => number;
 }
@@ -138,12 +142,13 @@ export class Inbox {
 
   /**
    * The oldest commands of a consumer behind `after` that it has not acknowledged. Expired ones go to the dead letters.
+   * One that has probably expired waits until Central's time is known, and those behind it with it.
    * Errors: local_consumer_unknown.
    */
   async take(consumer: string, max: number, after = 0): Promise<TakenCommand[]> {
-    const { disk, commands, now } = this.#options;
-    if (await disk.read(() => commands.anyExpired(now()))) await this.expire();
-    return disk.read(() => commands.take(consumer, max, after));
+    const { disk, commands, centralTime } = this.#options;
+    if (await disk.read(() => commands.anyExpired(centralTime.atLeast()))) await this.expire();
+    return disk.read(() => commands.take(consumer, max, after, this.#heldFrom(consumer)));
   }
 
   /**
@@ -167,9 +172,10 @@ export class Inbox {
     await this.#change(() => this.#options.commands.acknowledge(consumer, through));
   }
 
-  /** The last cursor that was stored for the consumer; 0: none. */
+  /** The last cursor of the consumer that may be taken; 0: none. */
   lastCursor(consumer: string): number {
-    return this.#totalOf(consumer).last;
+    const { last } = this.#totalOf(consumer);
+    return last === 0 ? 0 : Math.min(last, this.#heldFrom(consumer) - 1);
   }
 
   /**
@@ -195,17 +201,39 @@ export class Inbox {
     });
   }
 
-  /** Moves commands whose time has passed to the dead letters; the number of them. */
+  /** Central's welcome has come, with its time: what was held back is handed out, or has expired. */
+  async setCentralTime(time: number): Promise<void> {
+    const { disk, centralTime } = this.#options;
+    centralTime.welcomed(time);
+    await disk.write(() => centralTime.save());
+    await this.expire();
+  }
+
+  /** What has expired and Central does not know yet, as much as fits into a frame; undefined: nothing. */
+  expiredBatch(): Promise<ExpiredBatch | undefined> {
+    const { disk, expired } = this.#options;
+    return disk.read(() => expired.batch());
+  }
+
+  /** Central has recorded what was reported through this count. */
+  async setExpiredRecorded(through: number): Promise<void> {
+    const { disk, expired } = this.#options;
+    await disk.write(() => expired.recorded(through));
+  }
+
+  /** Moves commands whose time has passed at Central to the dead letters, and keeps that for Central; the number of them. */
   async expire(): Promise<number> {
-    const { commands, deadLetters, now } = this.#options;
+    const { commands, deadLetters, expired: log, centralTime, now } = this.#options;
     let expired = 0;
     let step: number;
     do {
       step = await this.#change(() => {
         const at = now();
-        const given = commands.expire(at, EXPIRE_STEP);
-        for (const { number, id, json } of given)
+        const given = commands.expire(centralTime.atLeast(), EXPIRE_STEP);
+        for (const { number, id, json, consumer } of given) {
           deadLetters.record({ at, direction: 'down', number, id, reason: EXPIRED, json });
+          log.add({ number, throughNumber: number, count: 1, id, source: sourceOf(json), consumer });
+        }
         return given.length;
       });
       expired += step;
@@ -336,7 +364,20 @@ export class Inbox {
 
   #mayHave(consumer: string, after: number): boolean {
     const { messages, last } = this.#totalOf(consumer);
-    return messages > 0 && last > after;
+    if (messages === 0 || last <= after) return false;
+    const held = this.#heldFrom(consumer);
+    return held === NONE_HELD || this.#options.commands.take(consumer, 1, after, held).length > 0;
+  }
+
+  /**
+   * The cursor from which on commands of the consumer wait for Central's time: handed out, a program could act on one
+   * that has expired; in the dead letters, one that is valid would be lost.
+   */
+  #heldFrom(consumer: string): number {
+    const { commands, centralTime } = this.#options;
+    const probably = centralTime.probably();
+    if (probably <= centralTime.atLeast()) return NONE_HELD;
+    return commands.firstEndingBy(consumer, probably) ?? NONE_HELD;
   }
 
   /** A consumer that is gone has nothing. */
@@ -352,6 +393,15 @@ export class Inbox {
     const waiting = this.#appends.splice(this.#appending ? 1 : 0);
     for (const append of waiting) append.reject(error);
   }
+}
+
+/** Above every cursor. */
+const NONE_HELD = Number.MAX_SAFE_INTEGER;
+
+/** The source of a message, which was validated before it was stored. */
+function sourceOf(json: string): string {
+  const { source } = JSON.parse(json) as { readonly source: string };
+  return source;
 }
 
 const NOTHING = { messages: 0, bytes: 0, last: 0, delivered: 0, acknowledged: 0 };

@@ -77,5 +77,28 @@ const CONSUMERS = `
   CREATE INDEX command_consumer ON command (consumer);
 `;
 
+/**
+ * `central_time`: at `since_boot_ms` of the boot `boot_id`, Central's time was at least `at`, and the clock of the host
+ * `ahead_ms` ahead of it. `expired_command`: what Central does not know yet; a row stands for `count` commands.
+ */
+const CENTRAL_TIME = `
+  CREATE TABLE central_time (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    at INTEGER NOT NULL,
+    since_boot_ms INTEGER NOT NULL,
+    boot_id TEXT,
+    ahead_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE expired_command (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    number INTEGER NOT NULL,
+    through INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    consumer TEXT NOT NULL
+  ) STRICT;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, DATA_HASHES, CONSUMERS];
+export const MIGRATIONS: readonly string[] = [FIRST, DATA_HASHES, CONSUMERS, CENTRAL_TIME];

@@ -16,16 +16,17 @@ import { Commands } from './commands.ts';
 import { Inbox } from './inbox.ts';
 import { Outbox, type Disk } from './outbox.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
+import { CentralTime, type HostClocks } from './central-time.ts';
+import { ExpiredLog } from './expired.ts';
 import { DeadLetterLog, IncidentLog, type NewestFirst } from './records.ts';
 
-export interface AgentStoreOptions {
+export interface AgentStoreOptions extends HostClocks {
   /** The data folder; made if need be, and held until `stop`. */
   readonly folder: string;
   readonly outbox: OutboxBounds;
   readonly inbox: OutboxBounds;
   /** How long (source, id) is remembered. */
   readonly deduplicationMs: number;
-  readonly now: () => number;
   /** Called once, when nothing can be written any more: the process has to end. */
   readonly onFailure: (error: CodedError) => void;
 }
@@ -78,12 +79,15 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
   const [incidents, deadLetters] = [new IncidentLog(database), new DeadLetterLog(database)];
   const outboxLog = new OutboxLog(database, deduplicationMs);
   const inboxLog = new InboxLog(database, deduplicationMs);
+  const centralTime = new CentralTime(database, options);
   const inbox = new Inbox({
     disk,
     log: inboxLog,
     commands: new Commands(database),
     incidents,
     deadLetters,
+    expired: new ExpiredLog(database),
+    centralTime,
     bounds: options.inbox,
     now,
   });

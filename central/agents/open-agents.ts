@@ -8,6 +8,7 @@ import { AgentRate, RENEWAL_BURST, SECONDS_PER_RENEWAL } from '../sessions/limit
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Incidents } from './incidents.ts';
+import { ExpiredCommands } from './expired-commands.ts';
 import { ConsumerReports } from './consumer-reports.ts';
 import { AgentDirectory } from './lookup.ts';
 import { NameReport } from './name-faults.ts';
@@ -16,7 +17,7 @@ import { Renewals } from './renewal.ts';
 import { createRevocations, type Revocations } from './revocation.ts';
 
 interface AgentsNeeds {
-  readonly store: Pick<Store, 'agents' | 'certificates'>;
+  readonly store: Pick<Store, 'agents' | 'certificates' | 'outbox'>;
   readonly pki: Pick<Pki, 'authority' | 'revocationLists'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Sessions;
@@ -33,6 +34,7 @@ interface Agents {
   readonly renewals: Renewals;
   readonly revocations: Revocations;
   readonly consumerReports: ConsumerReports;
+  readonly expiredCommands: ExpiredCommands;
 }
 
 export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
@@ -57,6 +59,12 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       now,
     }),
     consumerReports: new ConsumerReports({ agents, sessionOf: (id) => sessions.of(id), log, now }),
+    expiredCommands: new ExpiredCommands({
+      outbox: store.outbox,
+      onRecorded: (count) => metrics.instruments.queuegate_messages_expired_total.inc({ place: 'agent' }, count),
+      log,
+      now,
+    }),
     revocations: createRevocations({ agents, certificates, sessions, lists: pki.revocationLists, log, now }),
   };
 }

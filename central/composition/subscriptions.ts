@@ -1,6 +1,7 @@
 // Subscribes the parts of Central to each other's events. No other file does that.
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
+import type { ExpiredCommands } from '../agents/expired-commands.ts';
 import type { ConsumerReports } from '../agents/consumer-reports.ts';
 import type { Renewals } from '../agents/renewal.ts';
 import type { CentralAgent } from '../central-agent.ts';
@@ -18,6 +19,7 @@ interface Subscribers {
   readonly renewals: Renewals;
   readonly trustPublication: TrustPublication;
   readonly consumerReports: ConsumerReports;
+  readonly expiredCommands: ExpiredCommands;
   readonly apps: OpenedListeners['apps'];
   readonly onParametersChanged: OpenedListeners['onParametersChanged'];
   readonly centralAgent: CentralAgent | undefined;
@@ -30,6 +32,7 @@ export function subscribe({ events, ...parts }: Subscribers): void {
     renewal: parts.renewals,
     trust: parts.trustPublication,
     consumers: parts.consumerReports,
+    expired: parts.expiredCommands,
   });
   events.on('agentOnline', (session) => control.onOpened(session));
   events.on('agentControl', (session, frame) => control.onFrame(session, frame));

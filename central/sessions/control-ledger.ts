@@ -1,6 +1,11 @@
 // Checks whether an agent may send a control frame now: each answer needs a request before it, so that an agent cannot
 // make Central write more often than Central requests.
-import { MAX_CONSUMERS_BYTES, type AgentControl, type CentralControl } from '../../shared/wire/messages.ts';
+import {
+  MAX_CONSUMERS_BYTES,
+  MAX_EXPIRED_BYTES,
+  type AgentControl,
+  type CentralControl,
+} from '../../shared/wire/messages.ts';
 
 /** The open requests of one session. */
 export class ControlLedger {
@@ -12,12 +17,14 @@ export class ControlLedger {
   /** `renewed` frames whose certificate the agent has not confirmed. */
   #renewed = 0;
   #renewing = false;
+  #recording = false;
 
   /** Central sends this frame now. */
   sent({ type }: CentralControl): void {
     if (type === 'trust') this.#trust += 1;
     if (type === 'renewed') this.#renewed += 1;
     if (type === 'renewed' || type === 'renew-refused') this.#renewing = false;
+    if (type === 'expired-recorded') this.#recording = false;
   }
 
   /** Records a frame of the agent; returns the fault when it is not allowed now. */
@@ -28,6 +35,12 @@ export class ControlLedger {
         // Nothing asks for it: it is bounded by its size, and by the rate of all control frames.
         return JSON.stringify(frame).length > MAX_CONSUMERS_BYTES
           ? `consumers of more than ${MAX_CONSUMERS_BYTES} bytes`
+          : undefined;
+      case 'expired':
+        if (this.#recording) return 'expired before the expired frame before it was answered';
+        this.#recording = true;
+        return JSON.stringify(frame).length > MAX_EXPIRED_BYTES
+          ? `expired of more than ${MAX_EXPIRED_BYTES} bytes`
           : undefined;
       case 'trusted':
       case 'trust-refused':

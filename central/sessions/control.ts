@@ -1,7 +1,8 @@
-// Dispatches control frames (renewal of certificates, trust, consumers) to the part of Central that handles them.
+// Dispatches control frames (renewal of certificates, trust, consumers, expired commands) to the part of Central that handles them.
 import type {
   AgentControl,
   Consumers,
+  ExpiredCommands,
   RenewInstalled,
   Renew,
   Trusted,
@@ -27,14 +28,20 @@ interface ConsumerFrames {
   onFrame(session: Session, frame: Consumers): void;
 }
 
+interface ExpiredFrames {
+  onFrame(session: Session, frame: ExpiredCommands): void;
+}
+
 export function createControl({
   renewal,
   trust,
   consumers,
+  expired,
 }: {
   readonly renewal: RenewalFrames;
   readonly trust: TrustFrames;
   readonly consumers: ConsumerFrames;
+  readonly expired: ExpiredFrames;
 }): ControlPort {
   return {
     onOpened(session): void {
@@ -51,6 +58,8 @@ export function createControl({
           return trust.onFrame(session, frame);
         case 'consumers':
           return consumers.onFrame(session, frame);
+        case 'expired':
+          return expired.onFrame(session, frame);
       }
     },
   };

@@ -2,6 +2,7 @@
 import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import type { Incidents } from '../agents/incidents.ts';
+import type { AgingClock } from '../aging-clock.ts';
 import { isLoopback, transportRefusal } from '../auth/address-rules.ts';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { OnlineAgent, OnlineAgents } from '../change/agents.ts';
@@ -34,7 +35,7 @@ interface SessionsNeeds {
   readonly descriptors: Descriptors;
   readonly log: Logger;
   readonly now: () => number;
-  readonly aging: { now(): number };
+  readonly aging: AgingClock;
 }
 
 export interface OpenedSessions {

@@ -33,6 +33,8 @@ export interface SessionFacts {
   /** What the agent says it can do (docs/PROTOCOL.md). */
   readonly capabilities: readonly string[];
   readonly since: number;
+  /** Central's time in the welcome, against the time since boot (AgingClock.offsetMs). */
+  readonly clockOffsetMs: number;
   /** The certificate that was validated; null: the agent has authenticated with its key alone. */
   readonly certificate: AgentCertificate | null;
 }

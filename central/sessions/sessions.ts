@@ -10,6 +10,7 @@ import { encode } from '../../shared/wire/codec.ts';
 import type { AgentControl, Hello, SessionLimits, Welcome } from '../../shared/wire/messages.ts';
 import { welcomeTranscript } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
+import type { AgingClock } from '../aging-clock.ts';
 import { isLoopback, type Origin } from '../auth/address-rules.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
@@ -42,7 +43,7 @@ interface SessionsOptions {
   readonly log: Logger;
   readonly now: () => number;
   /** By which commands expire (central/aging-clock.ts). */
-  readonly aging: { now(): number };
+  readonly aging: Pick<AgingClock, 'now' | 'steady' | 'offsetMs'>;
   /** Of this process (v8.getHeapStatistics().heap_size_limit): the budgets over all sessions follow from it. */
   readonly heapLimitBytes: number;
   /** Called a few times per second. */
@@ -72,6 +73,10 @@ const MAX_WRITING_BYTES = 8 * 1024 * 1024;
 const WRITING_SHARE = 1 / 4;
 /** What a session does not use of its budget within this time goes to another. */
 const BUDGET_TICK_MS = 250;
+
+/** The time of agents may differ from Central's by so much: time servers correct by less, and each agent reconnects for more. */
+const MAX_CLOCK_ERROR_MS = 10_000;
+const CLOCK_SPREAD_SECONDS = 60;
 
 /** Handles control frames (central/sessions/control.ts). */
 export interface ControlPort {
@@ -150,7 +155,8 @@ export class Sessions {
     this.#endOlder(proven.agent.id, claimed);
     if (this.#state !== 'open' || proven.webSocket.readyState !== proven.webSocket.OPEN)
       return await this.#abandon(proven, claimed);
-    const facts = sessionFacts(proven, session, claimed.epoch, this.#options.now());
+    const { aging, now } = this.#options;
+    const facts = sessionFacts(proven, session, claimed.epoch, now(), aging.offsetMs());
     const { connection } = proven;
     // One write, and one packet: the welcome and the begin that follows it within this step.
     connection.cork();
@@ -193,6 +199,7 @@ export class Sessions {
       type: 'welcome',
       sessionId,
       epoch,
+      time: this.#options.aging.steady(),
       heartbeatSeconds,
       limits,
       logs: { up },
@@ -259,6 +266,16 @@ export class Sessions {
   requestReconnect(which: (facts: SessionFacts) => boolean, spreadSeconds: number): number {
     for (const session of this.#byAgent.values()) if (which(session.facts)) session.drain(0, spreadSeconds);
     return this.endWhere((facts) => (which(facts) ? refusal('going_away', {}) : undefined));
+  }
+
+  /** Agents whose welcome had another time than Central's clock would show now reconnect: it was set meanwhile. */
+  correctTime(): void {
+    const offsetMs = this.#options.aging.offsetMs();
+    const asked = this.requestReconnect(
+      (facts) => Math.abs(facts.clockOffsetMs - offsetMs) > MAX_CLOCK_ERROR_MS,
+      CLOCK_SPREAD_SECONDS,
+    );
+    if (asked > 0) this.#options.log.info({ agents: asked }, 'the clock was set: agents reconnect to get the time');
   }
 
   /** The agent was deleted: ends its session. */
@@ -370,6 +387,7 @@ function sessionFacts(
   sessionId: string,
   epoch: number,
   since: number,
+  clockOffsetMs: number,
 ): SessionFacts {
   return {
     agentId: agent.id,
@@ -385,6 +403,7 @@ function sessionFacts(
     loopback: isLoopback(origin.address),
     capabilities: hello.capabilities,
     since,
+    clockOffsetMs,
     certificate,
   };
 }

@@ -2,7 +2,7 @@
 // The rules of store.ts apply.
 import type { Appended, OutboxBounds, OutboxEntry } from '../../shared/delivery/log-interfaces.ts';
 import type { Item, Message } from '../../shared/delivery/message.ts';
-import type { Range } from '../../shared/wire/messages.ts';
+import type { ExpiredCommands, Range } from '../../shared/wire/messages.ts';
 import type { Keyed, NewestFirstPage } from './agent-store.ts';
 
 export interface OutboxStore {
@@ -21,6 +21,11 @@ export interface OutboxStore {
   acknowledge(agentId: string, epoch: number, through: number): Promise<void>;
   /** Moves expired messages to the dead letters and leaves tombstones; returns their number. */
   expire(now: number): Promise<number>;
+  /**
+   * Writes commands that expired at the agent to the dead letters; returns for how many new ones they count. What is
+   * among the newest dead letters of the agent already is not written again. Errors: stale_epoch.
+   */
+  recordExpired(agentId: string, epoch: number, items: ExpiredCommands['items'], now: number): Promise<number>;
 }
 
 /** One event as the API shows it. `cursor` grows in commit order over all agents. */

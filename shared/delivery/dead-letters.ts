@@ -3,6 +3,8 @@ import type { MESSAGE_ERRORS } from './errors.ts';
 
 /** What the logs write for a message that expired, and for an id with other data than before. */
 export const EXPIRED = 'expired';
+/** At Central, of a command that its agent had taken. */
+export const EXPIRED_AT_AGENT = 'expired at the agent';
 export const ID_REUSED = 'id_reused';
 
 interface DeadLetterCause {
@@ -12,7 +14,18 @@ interface DeadLetterCause {
 }
 
 export function causeOf(reason: string): DeadLetterCause {
-  if (reason === EXPIRED) return { code: 'message_expired', detail: null };
+  if (reason === EXPIRED || reason === EXPIRED_AT_AGENT) return { code: 'message_expired', detail: null };
   if (reason === ID_REUSED) return { code: 'id_reused', detail: null };
   return { code: 'message_invalid', detail: reason };
+}
+
+/** Which side gave up a message that is in Central's dead letters. */
+export function placeOf({
+  direction,
+  reason,
+}: {
+  readonly direction: 'up' | 'down';
+  readonly reason: string;
+}): 'central' | 'agent' {
+  return reason === EXPIRED_AT_AGENT || (direction === 'up' && reason === EXPIRED) ? 'agent' : 'central';
 }

@@ -4,7 +4,7 @@
 //     | ---- upgrade, queuegate.v1 ---------> |   without the subprotocol: HTTP 426
 //     | <--------------------- challenge ---- |   Central's nonce and name
 //     | ---- hello -------------------------> |   who it is, its position in the commands, signed with the agent's key
-//     | <----------------------- welcome ---- |   session, epoch, Central's position in the events, signed with Central's key
+//     | <----------------------- welcome ---- |   session, epoch, Central's time and position in the events, signed with its key
 //     |           (or refuse, and a close)    |
 //     | ---- begin -------------------------> |   the events' log: incarnation and next number; recovered or what is missing
 //     | <------------------------- begin ---- |   the same for the commands' log
@@ -22,8 +22,10 @@
 //     | <------------------------- trust ---- |   the certificates to trust Central by
 //     | ---- trusted / trust-refused -------> |   which of them the agent's truststore holds now
 //     | ---- consumers ---------------------> |   which programs take commands at the agent, and how far each is
+//     | ---- expired -----------------------> |   commands that expired at the agent, after their acknowledgement
+//     | <----------------- expired-recorded - |   they are on Central's disk
 //     |   An answer needs its question: at most one trusted or trust-refused for each trust, one renew-installed for each
-//     |   renewed, and one renew at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
+//     |   renewed, one renew and one expired at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
 //     |      WebSocket pings both ways; a side that hears nothing for two and a half periods ends the connection
 //
 // On ws each frame of a session ends with a checksum of its bytes (checksum.ts): messages without one, and any frame with a wrong
@@ -145,11 +147,13 @@ export const HELLO = {
 
 const WELCOME = {
   type: 'object',
-  required: ['type', 'sessionId', 'epoch', 'heartbeatSeconds', 'limits', 'logs', 'signature'],
+  required: ['type', 'sessionId', 'epoch', 'time', 'heartbeatSeconds', 'limits', 'logs', 'signature'],
   properties: {
     type: { const: 'welcome' },
     sessionId: id,
     epoch: number,
+    /** Central's clock, by which commands expire: milliseconds since 1970-01-01T00:00:00Z, up to the last time of ECMAScript. */
+    time: { type: 'integer', minimum: 0, maximum: 8_640_000_000_000_000 },
     heartbeatSeconds: { type: 'integer', minimum: 1, maximum: 3600 },
     limits: {
       type: 'object',
@@ -312,6 +316,47 @@ export const CONSUMERS = {
 /** The largest such frame: what agent.conf may say of consumers fits. */
 export const MAX_CONSUMERS_BYTES = 32 * 1024;
 
+/**
+ * Commands that the agent had acknowledged and that expired before their consumers acknowledged them, oldest first. The
+ * agent repeats them in later sessions until Central has recorded them.
+ */
+export const EXPIRED_COMMANDS = {
+  type: 'object',
+  required: ['type', 'through', 'items'],
+  properties: {
+    type: { const: 'expired' },
+    /** The agent's own count of them; Central repeats it in its answer. */
+    through: number,
+    items: {
+      type: 'array',
+      maxItems: 100,
+      items: {
+        type: 'object',
+        required: ['number', 'throughNumber', 'count', 'id', 'source', 'consumer'],
+        properties: {
+          /** In the commands' log; 0: of an incarnation that is over. */
+          number,
+          /** It counts for `count` commands from `number` through this one; the other members are those of the first. */
+          throughNumber: number,
+          count: { type: 'integer', minimum: 1, maximum: MAX_NUMBER },
+          id,
+          source: { type: 'string', minLength: 1, maxLength: 1024 },
+          consumer: { type: 'string', minLength: 1, maxLength: 32 },
+        },
+      },
+    },
+  },
+} as const;
+/** The largest such frame. One item fits, whatever its characters take. */
+export const MAX_EXPIRED_BYTES = 16 * 1024;
+
+/** What was reported through this count is on Central's disk. */
+const EXPIRED_RECORDED = {
+  type: 'object',
+  required: ['type', 'through'],
+  properties: { type: { const: 'expired-recorded' }, through: number },
+} as const;
+
 /** What an agent may send, by type. */
 export const FROM_AGENT = {
   hello: HELLO,
@@ -325,6 +370,7 @@ export const FROM_AGENT = {
   trusted: TRUSTED,
   'trust-refused': TRUST_REFUSED,
   consumers: CONSUMERS,
+  expired: EXPIRED_COMMANDS,
 } as const satisfies Record<string, JsonSchema>;
 /** What Central may send, by type. */
 export const FROM_CENTRAL = {
@@ -341,6 +387,7 @@ export const FROM_CENTRAL = {
   'renew-refused': RENEW_REFUSED,
   'renew-now': RENEW_NOW,
   trust: TRUST,
+  'expired-recorded': EXPIRED_RECORDED,
 } as const satisfies Record<string, JsonSchema>;
 
 export type Position = Static<typeof position>;
@@ -367,10 +414,12 @@ export type Trust = Static<typeof TRUST>;
 export type Trusted = Static<typeof TRUSTED>;
 export type TrustRefused = Static<typeof TRUST_REFUSED>;
 export type Consumers = Static<typeof CONSUMERS>;
+export type ExpiredCommands = Static<typeof EXPIRED_COMMANDS>;
+export type ExpiredRecorded = Static<typeof EXPIRED_RECORDED>;
 
-/** Frames beside the messages, about the agent's certificate, what it trusts, and its consumers. */
-export type AgentControl = Renew | RenewInstalled | Trusted | TrustRefused | Consumers;
-export type CentralControl = Renewed | RenewRefused | RenewNow | Trust;
+/** Frames beside the messages, about the agent's certificate, what it trusts, its consumers, and commands that expired. */
+export type AgentControl = Renew | RenewInstalled | Trusted | TrustRefused | Consumers | ExpiredCommands;
+export type CentralControl = Renewed | RenewRefused | RenewNow | Trust | ExpiredRecorded;
 
 export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume | AgentControl;
 export type CentralFrame =

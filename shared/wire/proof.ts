@@ -53,6 +53,7 @@ export function welcomeTranscript(
     centralName,
     welcome.sessionId,
     String(welcome.epoch),
+    String(welcome.time),
     String(welcome.heartbeatSeconds),
     JSON.stringify([
       welcome.limits.maxFrameBytes,

@@ -22,6 +22,12 @@ class Inbox extends HeldInbox {
   async position(): Promise<null> {
     return null;
   }
+
+  readonly times: number[] = [];
+
+  async setCentralTime(time: number): Promise<void> {
+    this.times.push(time);
+  }
 }
 
 /** A daemon that dials ws at this port, or wss with a truststore that warns; its log. */

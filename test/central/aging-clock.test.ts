@@ -48,6 +48,30 @@ async function host(recordedAt: number | null = null, isRestored = false) {
   };
 }
 
+describe('the time that agents get', () => {
+  it('is that of the host; while it is in doubt, it goes on from the last that was right', async () => {
+    const { clock, time, pass, set } = await host();
+    pass(MINUTE);
+    set(HOUR);
+    expect(clock.steady()).toBe(time.at);
+    const offset = clock.offsetMs();
+    pass(HOUR);
+    expect(clock.offsetMs()).toBe(offset);
+    set(60 * DAY);
+    pass(MINUTE);
+    expect([clock.steady(), clock.offsetMs()]).toEqual([time.at - 60 * DAY, offset]);
+    await clock.accept(ADMINISTRATOR);
+    expect(clock.steady()).toBe(time.at);
+  });
+
+  it('is at a start in doubt the one that was recorded, and later', async () => {
+    const { clock, pass } = await host(START - 3 * DAY);
+    expect(clock.steady()).toBe(START - 3 * DAY);
+    pass(HOUR);
+    expect(clock.steady()).toBe(START - 3 * DAY + HOUR);
+  });
+});
+
 describe('the time by which messages grow old', () => {
   it('is that of the host, through corrections of hours, and through a suspension', async () => {
     const { clock, time, pass, set } = await host();

@@ -67,6 +67,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     auditVerification: { run: () => note('audit') },
     log: { info() {}, error: (_facts: object, text: string) => void errors.push(text) } as never,
     aging: { now: () => Date.now(), record: () => note('clock') },
+    sessions: { correctTime: () => void note('time of agents') },
     now: () => Date.now(),
   });
   maintenance.start();
@@ -79,6 +80,7 @@ describe('what Central does by the clock', () => {
     ['prune', 10 * MINUTE_MS],
     ['renew', MINUTE_MS],
     ['clock', MINUTE_MS],
+    ['time of agents', MINUTE_MS],
     ['replaced', HOUR_MS],
     ['warn', HOUR_MS],
     ['lists', MINUTE_MS],

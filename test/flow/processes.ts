@@ -468,13 +468,15 @@ export class AgentProcess {
     this.folders = folders;
   }
 
-  static start(cleanup: Cleanup, folders: AgentFolders, name: string, args: readonly string[] = []): AgentProcess {
-    const process_ = new Running(process.execPath, [
-      join(ROOT, 'agent/cli.ts'),
-      'start',
-      ...agentFlags(folders, name),
-      ...args,
-    ]);
+  static start(
+    cleanup: Cleanup,
+    folders: AgentFolders,
+    name: string,
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): AgentProcess {
+    const words = [join(ROOT, 'agent/cli.ts'), 'start', ...agentFlags(folders, name), ...args];
+    const process_ = new Running(process.execPath, words, { env });
     cleanup.add(() => process_.stop());
     return new AgentProcess(process_, folders);
   }
@@ -485,6 +487,7 @@ export class AgentProcess {
     central: CentralProcess,
     name: string,
     args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
   ): Promise<AgentProcess> {
     const folders = await agentFolders(cleanup);
     const enrolled = await runNode('agent/cli.ts', [
@@ -493,7 +496,7 @@ export class AgentProcess {
       ...args,
     ]);
     if (enrolled.code !== 0) throw new Error(`enrollment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
-    return AgentProcess.start(cleanup, folders, name, args);
+    return AgentProcess.start(cleanup, folders, name, args, env);
   }
 
   async local(method: string, path: string, body?: unknown): Promise<Answer> {

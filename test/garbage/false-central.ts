@@ -67,6 +67,7 @@ export class FalseLine {
       type: 'welcome',
       sessionId: randomBytes(8).toString('hex'),
       epoch: 1,
+      time: Date.now(),
       heartbeatSeconds: 60,
       limits: { ...LIMITS },
       logs: { up: null },

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded, type ProblemEntry } from '../../../shared/errors.ts';
 import { pointerTo } from '../../../shared/http/problem.ts';
-import { causeOf } from '../../../shared/delivery/dead-letters.ts';
+import { causeOf, placeOf } from '../../../shared/delivery/dead-letters.ts';
 import { messageFault } from '../../../shared/delivery/errors.ts';
 import { faultText, readProduced, type Message } from '../../../shared/delivery/message.ts';
 import { scanBatch } from '../../../shared/wire/json-text.ts';
@@ -148,6 +148,7 @@ function deadLetterJson({ at, direction, agentId, number, through, count, id, re
     count,
     messageId: id,
     ...causeOf(reason),
+    place: placeOf({ direction, reason }),
     text: json,
   };
 }

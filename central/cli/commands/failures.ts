@@ -44,7 +44,7 @@ export const failureCommands: readonly Command[] = [
       const answer = await readList(call, '/dead-letters', { agent: call.text('agent') });
       call.answer(answer, () =>
         call.table(
-          ['at', 'direction', 'agent', 'number', 'count', 'id', 'code', 'detail'],
+          ['at', 'direction', 'agent', 'number', 'count', 'id', 'code', 'place', 'detail'],
           rowsOf(answer, 'items').map((row) => [
             row['createdAt'],
             row['direction'],
@@ -53,6 +53,7 @@ export const failureCommands: readonly Command[] = [
             row['count'],
             row['messageId'],
             row['code'],
+            row['place'],
             row['detail'],
           ]),
           'No dead letters.',

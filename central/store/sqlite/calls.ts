@@ -96,6 +96,7 @@ function outboxCalls(writer: Writer, reader: Reader): OutboxStore {
       unpackEntries(await reader.call('readCommands', [agentId, after, maxItems, maxBytes])),
     acknowledge: (agentId, epoch, through) => writer.call('acknowledgeCommands', [agentId, epoch, through], LAZY),
     expire: (now) => expire(writer, now),
+    recordExpired: (agentId, epoch, items, now) => writer.call('recordExpiredCommands', [agentId, epoch, items, now]),
   };
 }
 

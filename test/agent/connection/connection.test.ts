@@ -53,6 +53,7 @@ function dial(port: number, change: Partial<DialPlan> = {}, control: Control = N
   const outbox = new MemoryOutbox();
   const abort = new AbortController();
   const online: string[] = [];
+  const times: number[] = [];
   const plan: DialPlan = {
     target: { secure: false, host: '127.0.0.1', port },
     ca: [],
@@ -77,11 +78,20 @@ function dial(port: number, change: Partial<DialPlan> = {}, control: Control = N
   const inbox = new Inbox();
   const ended = connectOnce(
     plan,
-    { outbox, inbox, now: Date.now, control, onOnline: ({ sessionId }) => online.push(sessionId) },
+    {
+      outbox,
+      inbox,
+      now: Date.now,
+      control,
+      onOnline({ sessionId, time }): void {
+        online.push(sessionId);
+        times.push(time);
+      },
+    },
     abort.signal,
   );
   cleanup.push(() => abort.abort());
-  return { outbox, inbox, online, ended, abort };
+  return { outbox, inbox, online, times, ended, abort };
 }
 
 /** A Central that answers a hello as `answer` says. */
@@ -109,10 +119,12 @@ async function falseCentral(answer: (socket: WebSocket, hello: Hello) => void): 
   return (server.address() as AddressInfo).port;
 }
 
-function welcome(hello: Hello, key = central): Welcome {
+/** `said`: what Central says beside what it has signed. */
+function welcome(hello: Hello, key = central, said: Partial<Welcome> = {}): Welcome {
   const unsigned: Omit<Welcome, 'signature'> = {
     type: 'welcome',
     sessionId: 's1',
+    time: 1_790_000_000_000,
     epoch: 1,
     heartbeatSeconds: 60,
     limits: { ...LIMITS },
@@ -120,6 +132,7 @@ function welcome(hello: Hello, key = central): Welcome {
   };
   return {
     ...unsigned,
+    ...said,
     signature: sign('sha256', Buffer.from(welcomeTranscript(hello, 'bank', unsigned)), key.privateKey).toString(
       'base64',
     ),
@@ -142,6 +155,18 @@ describe('an agent that dials', () => {
     expect(outbox.reads.length).toBeLessThanOrEqual(1);
     abort.abort();
     expect(await codeOf(ended)).toMatchObject({ code: 'stopped' });
+  });
+
+  it('refuses a welcome whose time was changed on the line, and learns the time of one that is right', async () => {
+    let said: Partial<Welcome> = { time: 1_790_000_000_001 };
+    const port = await falseCentral((socket, hello) => socket.send(JSON.stringify(welcome(hello, central, said))));
+    const { online, ended } = dial(port);
+    expect(await codeOf(ended)).toMatchObject({ code: 'unproven_central' });
+    expect(online).toEqual([]);
+    said = {};
+    const next = dial(port);
+    while (next.times.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(next.times).toEqual([1_790_000_000_000]);
   });
 
   it('refuses a welcome that is signed by another key: it sends no event, takes no command, and dials again slowly', async () => {

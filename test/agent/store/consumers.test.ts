@@ -164,6 +164,7 @@ describe('consumers of the inbox', () => {
   });
 
   it('expire on their own, and the totals follow', async () => {
+    await store.inbox.setCentralTime(clock.time);
     await store.inbox.append(1, [command('p1', 'print', clock.time + 5), command('s1', 'show')]);
     expect(await take('printer')).toEqual(['p1']);
     const [cursor = 0] = await cursors('printer');

@@ -168,6 +168,7 @@ describe('Inbox', () => {
   });
 
   it('hands out no expired command: it goes to the dead letters and makes room', async () => {
+    await store.inbox.setCentralTime(clock.time);
     await store.inbox.append(1, [
       { kind: 'message', message: message('c1', { expiresAt: clock.time + 5 }) },
       ...items('c2', 'c3'),

@@ -17,6 +17,9 @@ export function openAt(folder: string, options: Partial<AgentStoreOptions> = {})
     inbox: { maxMessages: 1_000, maxBytes: 1_000_000 },
     deduplicationMs: 7 * DAY,
     now: () => 1_790_000_000_000,
+    // One boot, and a clock that nobody sets.
+    sinceBootMs: options.now,
+    bootId: () => 'boot',
     onFailure: (error) => {
       throw error;
     },

@@ -39,6 +39,8 @@ afterEach(async () => {
 
 /** Sessions over a store that grants these epochs, one after the other. */
 function setUp(epochs: readonly number[]) {
+  const clock = { at: 1_790_000_000_000, bootMs: 5_000 };
+  const aging = { now: () => clock.at, steady: () => clock.at, offsetMs: () => clock.at - clock.bootMs };
   const grants = [...epochs];
   const ended: { epoch: number; reason: string }[] = [];
   const store = {
@@ -67,7 +69,7 @@ function setUp(epochs: readonly number[]) {
     settings: () => ({ heartbeatSeconds: 15, slowPeerSeconds: 60, limits: { ...LIMITS } }),
     log: { info() {}, warn() {}, debug() {} } as never,
     now: Date.now,
-    aging: { now: Date.now },
+    aging,
     heapLimitBytes: 1024 ** 3,
     onBudgets: () => undefined,
     onOpened: () => undefined,
@@ -109,7 +111,7 @@ function setUp(epochs: readonly number[]) {
     };
     return { socket, hello, welcomed: sessions.welcome(proven) };
   };
-  return { sessions, connect, ended };
+  return { sessions, connect, ended, clock };
 }
 
 describe('two connections of one agent', () => {
@@ -163,10 +165,32 @@ describe('a welcome', () => {
     expect(signed()).toBe(true);
     expect([
       signed({ epoch: 2 }),
+      signed({ time: said.time + 1 }),
       signed({ sessionId: 'another' }),
       signed({ heartbeatSeconds: 1 }),
       signed({ logs: { up: { incarnation: 'x', number: 1, id: 'y' } } }),
       signed({}, { ...hello, nonce: 'another' }),
-    ]).toEqual([false, false, false, false, false]);
+    ]).toEqual([false, false, false, false, false, false]);
+  });
+
+  it('says the time of Central; after its clock was set, agents reconnect to get it, and others do not', async () => {
+    const { sessions, connect, clock } = setUp([1, 2]);
+    const { socket, welcomed } = connect('one');
+    await welcomed;
+    expect(socket.sent[0]).toMatchObject({ type: 'welcome', time: clock.at });
+    clock.at += 3_600_000;
+    clock.bootMs += 3_600_000 + 9_000;
+    sessions.correctTime();
+    expect(socket.closed).toBeUndefined();
+    clock.at += 20_000;
+    sessions.correctTime();
+    expect(socket.sent.slice(-2)).toMatchObject([
+      { type: 'drain', retryAfterSeconds: 0, spreadSeconds: 60 },
+      { type: 'refuse', code: 'going_away' },
+    ]);
+    const next = connect('one');
+    await next.welcomed;
+    sessions.correctTime();
+    expect(next.socket.closed).toBeUndefined();
   });
 });

@@ -63,6 +63,41 @@ export function messageContract(open: OpenEngine): void {
     });
   });
 
+  it('writes commands that expired at an agent to the dead letters, once however often they are reported', async () => {
+    const epoch = await online(store, 'a1');
+    const item = (number: number, change = {}) => ({
+      number,
+      throughNumber: number,
+      count: 1,
+      id: `c${number}`,
+      source: '/test',
+      consumer: 'printer',
+      ...change,
+    });
+    const merged = item(2, { throughNumber: 9, count: 5 });
+    expect(await store.outbox.recordExpired('a1', epoch, [item(1), merged], NOW)).toBe(6);
+    expect(await store.outbox.recordExpired('a1', epoch, [item(1), merged, item(10)], NOW + 1)).toBe(1);
+    // Of an incarnation that is over, all have the number 0.
+    const old = [item(0, { source: '/a' }), item(0, { source: '/b' })];
+    expect(await store.outbox.recordExpired('a1', epoch, old, NOW + 2)).toBe(2);
+    const letters = await store.inbox.deadLetters({ limit: 10, agentId: 'a1' });
+    expect(letters.map(({ at, number, through, count, id }) => [at, number, through, count, id])).toEqual([
+      [NOW + 2, 0, 0, 1, 'c0'],
+      [NOW + 2, 0, 0, 1, 'c0'],
+      [NOW + 1, 10, 10, 1, 'c10'],
+      [NOW, 2, 9, 5, 'c2'],
+      [NOW, 1, 1, 1, 'c1'],
+    ]);
+    expect(letters.at(-1)).toMatchObject({
+      direction: 'down',
+      reason: 'expired at the agent',
+      json: '{"tombstone":"expired","id":"c1","source":"/test","consumer":"printer"}',
+    });
+    await expect(store.outbox.recordExpired('a1', epoch - 1, [item(11)], NOW)).rejects.toMatchObject({
+      code: 'stale_epoch',
+    });
+  });
+
   it('takes a batch whole or not at all, and one that fails alone', async () => {
     await registered(store, 'a1');
     const bounds = { maxMessages: 3, maxBytes: 1_000_000 };

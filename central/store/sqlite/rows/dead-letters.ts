@@ -1,7 +1,9 @@
 // Reads and writes dead letters of both directions: how many messages share a row, and how many rows an agent may have.
 import type { DatabaseSync } from 'node:sqlite';
+import { EXPIRED, EXPIRED_AT_AGENT } from '../../../../shared/delivery/dead-letters.ts';
 import { tombstoneJson, type Item, type Message } from '../../../../shared/delivery/message.ts';
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
+import type { ExpiredCommands } from '../../../../shared/wire/messages.ts';
 import { DEAD_LETTER_TEXT, DEAD_LETTERS_PER_APPEND, type StoreBounds } from '../../space/bounds.ts';
 import type { Keyed, NewIncident } from '../../agent-store.ts';
 import type { DeadLetter } from '../../message-store.ts';
@@ -16,6 +18,8 @@ interface DeadLetterNeeds {
 
 /** Rows that one step of giving way looks at: well below a millisecond. */
 const STEP_ROWS = 256;
+/** Among so many of the newest, one that an agent repeats is found: it sends a few dozen, and repeats them before others. */
+const RECENT_LETTERS = 256;
 /** Steps within one call; what is left, the next call or the next pruning takes. */
 const MAX_STEPS = 8;
 
@@ -31,6 +35,10 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
   const count = database.prepare("UPDATE counter SET value = value + ? WHERE name = 'dead_letters_dropped'");
   const crowded = database.prepare(
     "SELECT what, owner FROM kept WHERE what IN ('up', 'down') AND (entries > ? OR bytes > ?) LIMIT 1",
+  );
+
+  const recent = database.prepare(
+    `SELECT number, json FROM dead_letter WHERE agent_id = ? AND direction = 'down' ORDER BY key DESC LIMIT ${RECENT_LETTERS}`,
   );
 
   /**
@@ -75,14 +83,38 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
     recordIncident({ at, kind: 'dead_letters_dropped', agentId, address: null, detail, by: 'agent', count: dropped });
   }
 
+  function recordDeadLetters(letters: readonly DeadLetter[]): void {
+    for (const { at, direction, agentId, number, through, count: messages, id, reason, json } of letters) {
+      insert.run(at, direction, agentId, number, through, messages, id, reason, json);
+    }
+    const first = letters[0];
+    if (first !== undefined) enforce(first.direction, first.agentId, first.at);
+  }
+
   return {
     /** All of one agent and one direction. */
-    recordDeadLetters(letters: readonly DeadLetter[]): void {
-      for (const { at, direction, agentId, number, through, count: messages, id, reason, json } of letters) {
-        insert.run(at, direction, agentId, number, through, messages, id, reason, json);
-      }
-      const first = letters[0];
-      if (first !== undefined) enforce(first.direction, first.agentId, first.at);
+    recordDeadLetters,
+
+    /**
+     * Commands that expired at an agent, which has their payload; the number of those that are new. A repeat is the
+     * newest that the agent has reported.
+     */
+    recordExpiredAtAgent(agentId: string, items: ExpiredCommands['items'], at: number): number {
+      const known = new Set(recent.all(agentId).map((row) => `${integer(row, 'number')} ${text(row, 'json')}`));
+      const letters = items.map(({ number, throughNumber: through, count: messages, id, source, consumer }) => ({
+        at,
+        direction: 'down' as const,
+        agentId,
+        number,
+        through,
+        count: messages,
+        id,
+        reason: EXPIRED_AT_AGENT,
+        json: JSON.stringify({ tombstone: EXPIRED, id, source, consumer }),
+      }));
+      const fresh = letters.filter(({ number, json }) => !known.has(`${number} ${json}`));
+      recordDeadLetters(fresh);
+      return fresh.reduce((sum, { count: messages }) => sum + messages, 0);
     },
 
     /**

@@ -5,7 +5,7 @@ import { ID_REUSED } from '../../../../shared/delivery/dead-letters.ts';
 import type { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { integer, text } from '../../../../shared/sqlite/row.ts';
-import type { Position, Range } from '../../../../shared/wire/messages.ts';
+import type { ExpiredCommands, Position, Range } from '../../../../shared/wire/messages.ts';
 import { storeFault } from '../../errors.ts';
 import type { NewIncident } from '../../agent-store.ts';
 import type { BegunInbox, CommittedEvents } from '../../message-store.ts';
@@ -75,6 +75,11 @@ function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters 
         ]);
       }
       return expired.length;
+    },
+
+    recordExpiredCommands(agentId: string, epoch: number, items: ExpiredCommands['items'], now: number): number {
+      keys.ofSession(agentId, epoch);
+      return deadLetters.recordExpiredAtAgent(agentId, items, now);
     },
   };
 }
