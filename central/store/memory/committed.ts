@@ -100,6 +100,7 @@ function outboxWith(outbox: OutboxStore, commands: RecentCommands): OutboxStore 
       commands.expire(now);
       return expired;
     },
+    recordExpired: (agentId, epoch, items, now) => outbox.recordExpired(agentId, epoch, items, now),
   };
 }
 
