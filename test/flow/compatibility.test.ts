@@ -44,8 +44,8 @@ const parsed = (text: string): Frame => JSON.parse(text) as Frame;
 
 /** What is the same in each repetition of a frame of Central. */
 function lasting(frame: Frame): Frame {
-  const { nonce, sentAt, sessionId, signature, crc32: _sum, epoch, ...rest } = frame;
-  const varying = { nonce, sentAt, sessionId, signature, epoch };
+  const { nonce, sentAt, time, sessionId, signature, crc32: _sum, epoch, ...rest } = frame;
+  const varying = { nonce, sentAt, time, sessionId, signature, epoch };
   return { ...rest, members: Object.entries(varying).flatMap(([name, value]) => (value === undefined ? [] : [name])) };
 }
 

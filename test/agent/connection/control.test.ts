@@ -8,6 +8,7 @@ const frames: Readonly<Record<string, CentralControl>> = {
   'renew-refused': { type: 'renew-refused', code: 'c', detail: 'd', hint: 'h' },
   'renew-now': { type: 'renew-now', spreadSeconds: 1 },
   trust: { type: 'trust', pem: 'p', signature: 's' },
+  'expired-recorded': { type: 'expired-recorded', through: 1 },
 };
 
 function recorded() {
@@ -17,17 +18,22 @@ function recorded() {
     onFrame: (frame: CentralControl) => void calls.push([name, frame.type]),
     onOffline: () => void calls.push([name, 'offline']),
   });
-  const control = createControl({ renewal: part('renewal'), trust: part('trust'), consumers: part('consumers') });
+  const control = createControl({
+    renewal: part('renewal'),
+    trust: part('trust'),
+    consumers: part('consumers'),
+    expired: part('expired'),
+  });
   return { control, calls };
 }
 
 describe('the control of a connection', () => {
   it('names in the hello what Central may ask for', () => {
-    expect(recorded().control.capabilities).toEqual(['renewal', 'trust', 'consumers']);
+    expect(recorded().control.capabilities).toEqual(['renewal', 'trust', 'consumers', 'expired']);
     expect(NO_CONTROL.capabilities).toEqual([]);
   });
 
-  it('gives a trust update to trust, and every other frame to the renewal', () => {
+  it('gives each frame to the part that it is about', () => {
     const { control, calls } = recorded();
     for (const frame of Object.values(frames)) {
       control.onFrame(frame);
@@ -38,6 +44,7 @@ describe('the control of a connection', () => {
       ['renewal', 'renew-refused'],
       ['renewal', 'renew-now'],
       ['trust', 'trust'],
+      ['expired', 'expired-recorded'],
     ]);
   });
 
@@ -51,9 +58,11 @@ describe('the control of a connection', () => {
       ['renewal', 'online', send, line.key],
       ['trust', 'online', send, line],
       ['consumers', 'online', send],
+      ['expired', 'online', send],
       ['renewal', 'offline'],
       ['trust', 'offline'],
       ['consumers', 'offline'],
+      ['expired', 'offline'],
     ]);
   });
 });
