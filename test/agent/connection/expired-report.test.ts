@@ -28,16 +28,16 @@ function start() {
     timers,
     send: (frame: AgentControl): void => void (frame.type === 'expired' && sent.push(frame.through)),
     left: () => waiting,
-    async expire(...counts: number[]): Promise<void> {
+    expire: async (...counts: number[]): Promise<void> => {
       waiting.push(...counts);
       report.changed();
       await nextTurn();
     },
-    async answer(through: number): Promise<void> {
+    answer: async (through: number): Promise<void> => {
       report.onFrame({ type: 'expired-recorded', through });
       await nextTurn();
     },
-    async tick(): Promise<void> {
+    tick: async (): Promise<void> => {
       for (const run of timers) {
         timers.delete(run);
         run();

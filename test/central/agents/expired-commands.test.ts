@@ -25,7 +25,7 @@ function start(recordExpired: (...call: unknown[]) => Promise<number>) {
   return {
     counted,
     answers,
-    async take(through: number, capabilities = ['expired']): Promise<void> {
+    take: async (through: number, capabilities = ['expired']): Promise<void> => {
       // The other facts mean nothing here.
       const facts = { agentId: 'a', epoch: 3, capabilities } as unknown as SessionFacts;
       expired.onFrame({ facts, sendControl: (answer) => void answers.push(answer) }, frame(through));
