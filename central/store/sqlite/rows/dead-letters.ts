@@ -37,10 +37,6 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
     "SELECT what, owner FROM kept WHERE what IN ('up', 'down') AND (entries > ? OR bytes > ?) LIMIT 1",
   );
 
-  const recent = database.prepare(
-    `SELECT number, json FROM dead_letter WHERE agent_id = ? AND direction = 'down' ORDER BY key DESC LIMIT ${RECENT_LETTERS}`,
-  );
-
   /**
    * Removes the oldest until the rest is within the bounds, or the steps are used up; the number of messages they stood
    * for.
@@ -96,28 +92,6 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
     recordDeadLetters,
 
     /**
-     * Commands that expired at an agent, which has their payload; the number of those that are new. A repeat is the
-     * newest that the agent has reported.
-     */
-    recordExpiredAtAgent(agentId: string, items: ExpiredCommands['items'], at: number): number {
-      const known = new Set(recent.all(agentId).map((row) => `${integer(row, 'number')} ${text(row, 'json')}`));
-      const letters = items.map(({ number, throughNumber: through, count: messages, id, source, consumer }) => ({
-        at,
-        direction: 'down' as const,
-        agentId,
-        number,
-        through,
-        count: messages,
-        id,
-        reason: EXPIRED_AT_AGENT,
-        json: JSON.stringify({ tombstone: EXPIRED, id, source, consumer }),
-      }));
-      const fresh = letters.filter(({ number, json }) => !known.has(`${number} ${json}`));
-      recordDeadLetters(fresh);
-      return fresh.reduce((sum, { count: messages }) => sum + messages, 0);
-    },
-
-    /**
      * Bounds that were lowered, and rows from before there were any: one agent in a step. True when there may be more.
      */
     pruneDeadLetters(now: number): boolean {
@@ -127,6 +101,36 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
       enforce(text(row, 'what') as DeadLetter['direction'], text(row, 'owner'), now);
       return true;
     },
+  };
+}
+
+/**
+ * Commands that expired at an agent, which has their payload; the number of those that are new. A repeat is the newest
+ * that the agent has reported.
+ */
+export function expiredAtAgents(
+  database: DatabaseSync,
+  { recordDeadLetters }: Pick<ReturnType<typeof deadLetterWrites>, 'recordDeadLetters'>,
+) {
+  const recent = database.prepare(
+    `SELECT number, json FROM dead_letter WHERE agent_id = ? AND direction = 'down' ORDER BY key DESC LIMIT ${RECENT_LETTERS}`,
+  );
+  return (agentId: string, items: ExpiredCommands['items'], at: number): number => {
+    const known = new Set(recent.all(agentId).map((row) => `${integer(row, 'number')} ${text(row, 'json')}`));
+    const letters = items.map(({ number, throughNumber: through, count: messages, id, source, consumer }) => ({
+      at,
+      direction: 'down' as const,
+      agentId,
+      number,
+      through,
+      count: messages,
+      id,
+      reason: EXPIRED_AT_AGENT,
+      json: JSON.stringify({ tombstone: EXPIRED, id, source, consumer }),
+    }));
+    const fresh = letters.filter(({ number, json }) => !known.has(`${number} ${json}`));
+    recordDeadLetters(fresh);
+    return fresh.reduce((sum, { count: messages }) => sum + messages, 0);
   };
 }
 

@@ -12,7 +12,7 @@ import type { BegunInbox, CommittedEvents } from '../../message-store.ts';
 import { RunWriter, type RunMessage } from '../events/run-writes.ts';
 import type { SeenRuns } from '../events/seen-runs.ts';
 import { agentKeys } from './agents.ts';
-import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
+import { expiredAtAgents, GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
 import {
   packAppended,
@@ -49,6 +49,7 @@ export function messageWrites(database: DatabaseSync, needs: MessageWritesNeeds)
 function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters }: MessageWritesNeeds) {
   const keys = agentKeys(database);
   const idOfKey = database.prepare('SELECT id FROM agent WHERE key = ?');
+  const recordExpired = expiredAtAgents(database, deadLetters);
   return {
     appendCommands(agentId: string, packed: PackedItems, bounds: OutboxBounds, now: number): PackedAppended {
       return packAppended(outbox.append(keys.of(agentId), unpackMessages(packed), bounds, now));
@@ -79,7 +80,7 @@ function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters 
 
     recordExpiredCommands(agentId: string, epoch: number, items: ExpiredCommands['items'], now: number): number {
       keys.ofSession(agentId, epoch);
-      return deadLetters.recordExpiredAtAgent(agentId, items, now);
+      return recordExpired(agentId, items, now);
     },
   };
 }
