@@ -17,7 +17,7 @@ export function openAt(folder: string, options: Partial<AgentStoreOptions> = {})
     inbox: { maxMessages: 1_000, maxBytes: 1_000_000 },
     deduplicationMs: 7 * DAY,
     now: () => 1_790_000_000_000,
-    // One boot, and a clock that nobody sets.
+    // One boot, and a clock that is not set.
     sinceBootMs: options.now,
     bootId: () => 'boot',
     onFailure: (error) => {
