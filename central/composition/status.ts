@@ -27,7 +27,7 @@ interface StatusNeeds {
   readonly now: () => number;
   /** The restore that caused this start; null: none did. */
   readonly restored: RestoreOutcome | null;
-  readonly pki: Pick<Pki, 'identity'>;
+  readonly pki: Pick<Pki, 'identity' | 'problems'>;
   readonly parameters: Pick<ParameterService, 'problems'>;
   readonly listeners: OpenedListeners['listeners'];
   readonly localSocket: OpenedListeners['localSocket'];
@@ -71,7 +71,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     problems: [...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
     advice: [
-      ...[auditVerification, space, aging, expiry, names, quotas, consumerReports, descriptors].flatMap((part) =>
+      ...[auditVerification, space, aging, pki, expiry, names, quotas, consumerReports, descriptors].flatMap((part) =>
         part.problems(),
       ),
       ...listeners.problems(['http']),

@@ -7,8 +7,10 @@ import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { StoreKeys } from '../store/backup/backup.ts';
+import type { Problem } from '../problems.ts';
 import type { Store } from '../store/store.ts';
 import { openAuthority, type Authority } from './authority/authority.ts';
+import { RootDates } from './authority/root-dates.ts';
 import {
   openSigningCertificate,
   openSigningKey,
@@ -53,6 +55,8 @@ export interface Pki {
   reissue(): Promise<boolean>;
   /** The same, between two changes. */
   renew(): Promise<boolean>;
+  /** Of the authority, for the status. */
+  problems(): readonly Problem[];
 }
 
 /** Errors: those of the key-encryption key (key_encryption_key_*), key_material_damaged, distinguished_name_bad. */
@@ -66,6 +70,8 @@ export async function openPki({ config, store, parameters, changes, events, log,
     lifetimeDays: () => parameters.values()['authority.lifetimeDays'],
     now,
   });
+  const rootDates = new RootDates({ authority, certificates: store.certificates, log, now });
+  await rootDates.renew();
   const signingKey = await openSigningKey({ keyMaterial, now });
   const signingCertificate = await openSigningCertificate({
     keyMaterial,
@@ -90,10 +96,13 @@ export async function openPki({ config, store, parameters, changes, events, log,
   });
   const first = await live.first(parameters.values());
   await identity.dropUntrusted();
+  await rootDates.measure();
   const reissue = async (): Promise<boolean> => {
+    await rootDates.renew();
     await signingCertificate.renew();
     const renewed = await live.renew(parameters.values());
     await identity.dropUntrusted();
+    await rootDates.measure();
     return renewed;
   };
   return {
@@ -110,5 +119,6 @@ export async function openPki({ config, store, parameters, changes, events, log,
     pin: () => pinOfCredentials(identity.current() ?? first),
     reissue,
     renew: async () => await changes.runExclusive(reissue),
+    problems: () => rootDates.problems(),
   };
 }

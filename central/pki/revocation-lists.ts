@@ -114,11 +114,17 @@ export class RevocationLists {
   }
 
   /** RFC 5280 section 3.3: an entry stays until it was on a list that was issued after its certificate expired. */
-  async #revokedBy({ id }: Generation, at: number): Promise<CrlOrder['entries']> {
+  async #revokedBy({ id, formerIds = [] }: Generation, at: number): Promise<CrlOrder['entries']> {
+    const entries: CrlOrder['entries'][number][] = [];
+    for (const issuer of [id, ...formerIds]) entries.push(...(await this.#revokedUnder(issuer, at)));
+    return entries;
+  }
+
+  async #revokedUnder(issuer: string, at: number): Promise<CrlOrder['entries']> {
     const entries: CrlOrder['entries'][number][] = [];
     for (let after: string | undefined; ;) {
       const page = await this.#options.certificates.revokedBy({
-        issuer: id,
+        issuer,
         endsAfter: at - DAY_MS,
         limit: PAGE,
         ...(after === undefined ? {} : { after }),

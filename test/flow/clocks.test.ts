@@ -171,3 +171,19 @@ describe('a Central whose clock jumps', () => {
     expect(audit.body.items).toMatchObject([{ comment: 'the battery was replaced' }]);
   });
 });
+
+it('a first start with the clock ahead leaves a root that is not valid yet: it is reissued when the clock is right, and agents enroll', async () => {
+  const folder = await cleanup.folder();
+  const early = await clock();
+  await early.set(60 * DAY);
+  let central = await CentralProcess.start(cleanup, folder, [], early.env);
+  const made = await central.rest('GET', '/ca');
+  await central.stop();
+  central = await CentralProcess.start(cleanup, folder);
+  const now = await central.rest('GET', '/ca');
+  expect(now.body.pin).toBe(made.body.pin);
+  const audit = await central.rest('GET', '/audit?action=ca.reissue');
+  expect(audit.body.items).toHaveLength(1);
+  await AgentProcess.enrolled(cleanup, central, 'branch-1');
+  await central.online('branch-1');
+});

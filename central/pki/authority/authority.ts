@@ -252,6 +252,40 @@ export class Authority {
     });
   }
 
+  /**
+   * Makes the certificate of the current root again, with its key and its name, for the present time. `isUsed`: agents
+   * without a record still trust the one before.
+   */
+  async reissueRoot(isUsed: boolean): Promise<Generation> {
+    return await this.#changes.runExclusive(async () => {
+      const { now, lifetimeDays = () => ROOT_LIFETIME_DAYS } = this.#options;
+      const { cross: _signedByAnother, ...before } = this.current();
+      const [old] = before.chain;
+      const certificate = await makeCertificate({
+        profile: 'root',
+        subject: old,
+        publicKey: old.publicKey,
+        lifetimeDays: lifetimeDays(),
+        now: now(),
+        selfKey: before.key,
+      });
+      const id = thumbprintOf(certificate);
+      const formerIds = [...(before.formerIds ?? []), before.id];
+      const reissued: Generation = { ...before, id, chain: [certificate], formerIds, reissuedAt: now() };
+      const list = this.#generations.list.map((one) => (one.id === before.id ? reissued : one));
+      const firstRoot = isUsed || this.firstRoot !== before.id ? this.firstRoot : id;
+      await this.#write(
+        { list, firstRoot },
+        [
+          { name: keyNameOf(id), value: privateKeyPem(before.key) },
+          { name: keyNameOf(before.id), value: null },
+        ],
+        auditEntry(CENTRAL, 'ca.reissue', { thumbprint: id, before: before.id }, now()),
+      );
+      return reissued;
+    });
+  }
+
   /** Deletes it with its key. Errors: authority_unknown, authority_in_use unless it is prepared or retired. */
   async forget(id: string, actor: Actor, action: AuditAction = 'ca.delete-key'): Promise<void> {
     await this.#changes.runExclusive(async () => {

@@ -28,6 +28,9 @@ export interface Generation {
   readonly key: KeyObject;
   /** This root's own key, certified by the generation before it: an agent that trusts only that one accepts this one by it. */
   readonly cross?: X509Certificate;
+  /** Of the same key, before it was reissued. */
+  readonly formerIds?: readonly string[];
+  readonly reissuedAt?: number;
 }
 
 export interface Generations {
@@ -67,13 +70,14 @@ export function loadGenerations(
 
 /** The index as it is written. */
 export function indexEntry({ list, firstRoot }: Generations): KeyMaterialEntry {
-  const generations = list.map(({ id, role, since, origin, chain, cross }) => ({
+  const generations = list.map(({ id, role, since, origin, chain, cross, formerIds, reissuedAt }) => ({
     id,
     role,
     since,
     origin,
     chain: chainPem(chain),
     ...(cross === undefined ? {} : { cross: chainPem([cross]) }),
+    ...(formerIds === undefined ? {} : { formerIds, reissuedAt }),
   }));
   return { name: INDEX, value: JSON.stringify({ firstRoot, generations }) };
 }
@@ -106,11 +110,18 @@ function readIndex(text: string, keyMaterial: KeyMaterialSubject): Generations {
       chain,
       key,
       ...cross,
+      ...formerOf(row),
     });
   }
   if (list.filter(({ role }) => role === 'current').length !== 1)
     throw damaged(INDEX, 'it has no current generation, or more than one');
   return { list, firstRoot: index['firstRoot'] };
+}
+
+function formerOf(row: Readonly<Record<string, unknown>>): Pick<Generation, 'formerIds' | 'reissuedAt'> {
+  const { formerIds, reissuedAt } = row;
+  if (!Array.isArray(formerIds) || typeof reissuedAt !== 'number') return {};
+  return { formerIds: formerIds.filter((id) => typeof id === 'string'), reissuedAt };
 }
 
 /** A key without its certificate, or the reverse, is damage, not a first start: a new root would cut off every agent. */

@@ -99,6 +99,7 @@ export async function openSigningCertificate(options: SigningCertificateOptions)
   function fits(certificate: X509Certificate): boolean {
     const [from, to] = [validityOf(certificate).from.getTime(), validityOf(certificate).to.getTime()];
     return (
+      from <= now() &&
       to - now() > (to - from) * RENEW_WHEN_LEFT &&
       certificate.checkPrivateKey(signingKey.key) &&
       centralIn(certificate) === central &&
