@@ -80,6 +80,7 @@ const POSITIONS = new Map([
   ['throughNumber', 'position in a log'],
   ['count', 'of what the object is about'],
   ['epoch', 'counts the sessions of an agent'],
+  ['time', "Central's clock, in milliseconds: its transcript needs a form that is written in one way only"],
 ]);
 const WIRE_UNIT = /(?:Seconds|Bytes|Items|Count)$/;
 const TIME_WORD = /^(?:time|date|since|until|expires|created)$|(?:Time|Date|Since|Until)$/;
