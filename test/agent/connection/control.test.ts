@@ -29,7 +29,7 @@ function recorded() {
 
 describe('the control of a connection', () => {
   it('names in the hello what Central may ask for', () => {
-    expect(recorded().control.capabilities).toEqual(['renewal', 'trust', 'consumers', 'expired']);
+    expect(recorded().control.capabilities).toEqual(['renewal', 'trust', 'consumers', 'expired', 'deduplication']);
     expect(NO_CONTROL.capabilities).toEqual([]);
   });
 

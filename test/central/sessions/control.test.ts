@@ -12,6 +12,7 @@ const frames: readonly AgentControl[] = [
   { type: 'trusted', thumbprints: [] },
   { type: 'trust-refused', code: 'x', detail: '', hint: '' },
   { type: 'consumers', position: null, inboxFull: false, consumers: [] },
+  { type: 'expired', through: 0, items: [] },
 ];
 
 describe('the control frames of an agent', () => {
@@ -20,12 +21,17 @@ describe('the control frames of an agent', () => {
     onOpened: (...given: unknown[]) => void calls.push([name, ...given]),
     onFrame: (...given: unknown[]) => void calls.push([name, ...given]),
   });
-  const control = createControl({ renewal: part('renewal'), trust: part('trust'), consumers: part('consumers') });
+  const control = createControl({
+    renewal: part('renewal'),
+    trust: part('trust'),
+    consumers: part('consumers'),
+    expired: part('expired'),
+  });
 
-  it('go to renewal, trust or consumers, with their session', () => {
+  it('go to the part that they are about, with their session', () => {
     for (const frame of frames) control.onFrame(session, frame);
     expect(calls.splice(0)).toEqual(
-      ['renewal', 'renewal', 'trust', 'trust', 'consumers'].map((name, i) => [name, session, frames[i]]),
+      ['renewal', 'renewal', 'trust', 'trust', 'consumers', 'expired'].map((name, i) => [name, session, frames[i]]),
     );
   });
 
