@@ -1,6 +1,7 @@
 // Keeps the logs of a bench agent: both ends as shared/delivery asks for them, in memory. A message is made from its number
 // when it is read, so that nothing is held and the load process measures the gateway and not itself.
 import { randomBytes } from 'node:crypto';
+import { readMessageFrames, type MessageFrame } from '../shared/delivery/message-frames.ts';
 import type { InboxPort, OutboxEntry, OutboxPort, ResumedLog } from '../shared/delivery/log-interfaces.ts';
 import type { Position, Range } from '../shared/wire/messages.ts';
 import { MESSAGE_BYTES, messageId, messageJson } from './sample.ts';
@@ -95,7 +96,8 @@ export class MemoryInbox implements InboxPort {
     this.#incarnation = begin.incarnation;
   }
 
-  async append(first: number, items: Parameters<InboxPort['append']>[1]): Promise<number> {
+  async append(first: number, frames: readonly MessageFrame[]): Promise<number> {
+    const items = readMessageFrames(first, frames);
     const number = first + items.length - 1;
     const last = items.at(-1);
     const id = last === undefined ? '' : last.kind === 'message' ? last.message.id : last.id;

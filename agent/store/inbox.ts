@@ -3,6 +3,7 @@
 // Implements InboxPort (shared/delivery/log-interfaces.ts).
 import { tombstoneJson, type Item } from '../../shared/delivery/message.ts';
 import type { OutboxBounds } from '../../shared/delivery/log-interfaces.ts';
+import { readMessageFrames, type MessageFrame } from '../../shared/delivery/message-frames.ts';
 import { databaseFault } from '../../shared/sqlite/errors.ts';
 import { EXPIRED, ID_REUSED } from '../../shared/delivery/dead-letters.ts';
 import type { Begin, InboxLog } from '../../shared/sqlite/logs/inbox-log.ts';
@@ -122,11 +123,12 @@ export class Inbox {
   }
 
   /**
-   * Resolves when the items are on disk, with the last number; waits while the inbox is full. Rejects with
+   * Resolves when the items are on disk, with the last number; waits while the inbox is full. Rejects with bad_frame,
    * log_violation, with session_over when a newer session begins, and with store_stopped.
    */
-  append(first: number, items: readonly Item[]): Promise<number> {
-    if (this.#stopped) return Promise.reject(databaseFault('store_stopped', {}));
+  async append(next: number, frames: readonly MessageFrame[]): Promise<number> {
+    if (this.#stopped) throw databaseFault('store_stopped', {});
+    const items = readMessageFrames(next, frames);
     let messages = 0;
     let bytes = 0;
     for (const item of items) {
@@ -134,8 +136,8 @@ export class Inbox {
       messages += 1;
       bytes += Buffer.byteLength(item.message.json);
     }
-    return new Promise((resolve, reject) => {
-      this.#appends.push({ first, items, messages, bytes, resolve, reject });
+    return await new Promise((resolve, reject) => {
+      this.#appends.push({ first: next, items, messages, bytes, resolve, reject });
       this.#admit();
     });
   }

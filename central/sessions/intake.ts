@@ -3,8 +3,8 @@
 // those of other sessions.
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import type { Item } from '../../shared/delivery/message.ts';
 import type { InboxPort } from '../../shared/delivery/log-interfaces.ts';
+import type { MessageFrame } from '../../shared/delivery/message-frames.ts';
 import type { BudgetShare, ByteBudget } from './limits/byte-budget.ts';
 import type { ByteGate, Pass } from './limits/byte-gate.ts';
 import { SMALL_FRAME_BYTES, type FrameTurns } from './limits/frame-turns.ts';
@@ -17,16 +17,11 @@ export interface IntakeParts {
   readonly turns: FrameTurns;
 }
 
-/** Memory of an item besides its text (measured); without it 2,000 items of two bytes would count as 4 KiB. */
-const ITEM_BYTES = 256;
+/** Memory of a waiting frame besides its bytes. */
+const FRAME_BYTES = 256;
 /** RFC 6455 section 5.2: the header of a masked frame that is not in fragments. */
 function headerBytes(length: number): number {
   return length < 126 ? 6 : length < 65_536 ? 8 : 14;
-}
-
-interface Uncommitted {
-  readonly through: number;
-  readonly bytes: number;
 }
 
 export class SessionIntake {
@@ -41,7 +36,8 @@ export class SessionIntake {
   #chunk = 0;
   /** Whole frames that wait to be parsed. */
   #frames: Buffer[] = [];
-  #uncommitted: Uncommitted[] = [];
+  /** The bytes of each frame of messages that is not committed yet, in order. */
+  #uncommitted: number[] = [];
   #pass: Pass | undefined;
 
   /** `onFrame` must not throw. The WebSocket is paused until `open`. */
@@ -93,11 +89,10 @@ export class SessionIntake {
     return { bytes: data?.length ?? 0, more: this.#frames.length > 0 };
   }
 
-  /** The frame was one of messages: it counts until the last of its items is committed. */
-  keep(data: Buffer, through: number, items: number): void {
-    const besides = items * ITEM_BYTES;
-    this.#share?.completed(0, besides);
-    this.#uncommitted.push({ through, bytes: data.length + besides });
+  /** The frame was one of messages: it counts until it is committed. */
+  keep(data: Buffer): void {
+    this.#share?.completed(0, FRAME_BYTES);
+    this.#uncommitted.push(data.length + FRAME_BYTES);
   }
 
   /** The frame was another one, and nothing of it is kept. */
@@ -121,22 +116,21 @@ export class SessionIntake {
   }
 
   /** Appends when the gate lets it pass. */
-  async append(inbox: InboxPort, first: number, items: readonly Item[]): Promise<number> {
-    const last = first + items.length - 1;
-    let bytes = 0;
-    for (const frame of this.#uncommitted) if (frame.through <= last) bytes += frame.bytes;
+  async append(inbox: InboxPort, next: number, frames: readonly MessageFrame[]): Promise<number> {
+    // Frames are appended in the order in which they came.
+    const bytes = this.#uncommitted.slice(0, frames.length).reduce((sum, size) => sum + size, 0);
     const pass = this.#parts.gate.enter(bytes);
     this.#pass = pass;
     // A receiver that was stopped meanwhile ignores the answer.
-    if (!(await pass.entered)) return first - 1;
+    if (!(await pass.entered)) return next - 1;
     this.#pass = undefined;
     try {
-      const through = await inbox.append(first, items);
-      this.#uncommitted = this.#uncommitted.filter((frame) => frame.through > last);
+      const through = await inbox.append(next, frames);
+      this.#uncommitted.splice(0, frames.length);
       this.#share?.released(bytes);
       return through;
     } finally {
-      // Items that the store refused for now stay in the receiver and keep counting; any other refusal ends the
+      // Frames that the store refused for now stay in the receiver and keep counting; any other refusal ends the
       // session.
       pass.leave();
     }
@@ -168,7 +162,7 @@ class BoundInbox implements InboxPort {
     return this.#inbox.begin(begin);
   }
 
-  append(first: number, items: readonly Item[]): Promise<number> {
-    return this.#intake.append(this.#inbox, first, items);
+  append(next: number, frames: readonly MessageFrame[]): Promise<number> {
+    return this.#intake.append(this.#inbox, next, frames);
   }
 }

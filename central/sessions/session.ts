@@ -179,12 +179,8 @@ export class Session {
     this.end(reason);
   }
 
-  /** Counts a frame: messages until they are committed, all else against the rate of the agent. */
+  /** Counts a frame beside those with messages against the rate of the agent. */
   #admit(frame: AgentFrame | null, data: Buffer): boolean {
-    if (frame?.type === 'messages' && frame.items.length > 0) {
-      this.#intake.keep(data, frame.first + frame.items.length - 1, frame.items.length);
-      return true;
-    }
     this.#intake.done(data);
     return !this.#isCharged(frame) || this.#charge(data.length);
   }
@@ -241,6 +237,10 @@ class SessionBudget implements PeerBudget<AgentFrame> {
 
   take(data: Buffer): void {
     this.#intake.frame(data);
+  }
+
+  keep(data: Buffer): void {
+    this.#intake.keep(data);
   }
 
   sending(): () => void {

@@ -426,7 +426,7 @@ function sessionLogs(
     },
     inbox: {
       begin: (begin) => inbox.begin(agentId, epoch, { ...begin, deduplicates }, now()),
-      append: (first, items) => inbox.append(agentId, epoch, first, items, now()),
+      append: (next, frames) => inbox.append(agentId, epoch, next, frames, now()),
     },
   };
 }

@@ -1,7 +1,8 @@
 // The part of the store's interface for messages: commands to agents (OutboxStore) and events from agents (InboxStore).
 // The rules of store.ts apply.
 import type { Appended, OutboxBounds, OutboxEntry } from '../../shared/delivery/log-interfaces.ts';
-import type { Item, Message } from '../../shared/delivery/message.ts';
+import type { MessageFrame } from '../../shared/delivery/message-frames.ts';
+import type { Message } from '../../shared/delivery/message.ts';
 import type { ExpiredCommands, Range } from '../../shared/wire/messages.ts';
 import type { Keyed, NewestFirstPage } from './agent-store.ts';
 
@@ -61,6 +62,18 @@ export interface DeadLetter {
   readonly json: string;
 }
 
+/** The events of an append of no more than so many are kept in memory: who sends more has readers that are behind. */
+export const MAX_REMEMBERED = 64;
+
+/** What an event holds of its message. */
+export interface EventMessage {
+  /** Its number in the agent's log. */
+  readonly number: number;
+  readonly type: string;
+  readonly source: string;
+  readonly json: string;
+}
+
 /** What became of appended items. */
 export interface CommittedEvents {
   /** The last number on disk. */
@@ -68,8 +81,10 @@ export interface CommittedEvents {
   readonly incarnation: string;
   /** The cursor of the first event that was stored; those of the others follow without a gap. Null: none was. */
   readonly firstCursor: number | null;
-  /** Indexes of the items that were stored as events; null: all. */
-  readonly stored: readonly number[] | null;
+  /** How many were stored. */
+  readonly stored: number;
+  /** These; null where they are more than MAX_REMEMBERED. */
+  readonly events: readonly EventMessage[] | null;
 }
 
 /** How a sender goes on; what its `begin` frame and its hello say. */
@@ -88,14 +103,15 @@ export interface InboxStore {
    */
   begin(agentId: string, epoch: number, begin: BegunInbox, now: number): Promise<void>;
   /**
-   * Appends items numbered from `first`; resolves with the last number on disk. Messages whose (agent, source, id) was
-   * stored within the retention of deduplication take their number and are not stored again; within an incarnation of a
-   * sender that deduplicates that is the sender's. Rejected items and tombstones go to the dead letters, those of one
-   * call with one reason as one; the oldest are dropped when the agent has too many.
-   * Errors: stale_epoch, log_violation (first is not the next number), store_reserve and deduplication_indexing (nothing
-   * is stored; send it again later).
+   * Appends the items of these frames, the first one numbered `next`; resolves with the last number on disk. The frames
+   * are decoded where they are written. Messages whose (agent, source, id) was stored within the retention of
+   * deduplication take their number and are not stored again; within an incarnation of a sender that deduplicates that is
+   * the sender's. Rejected items and tombstones go to the dead letters, those of one call with one reason as one; the
+   * oldest are dropped when the agent has too many.
+   * Errors: bad_frame (shared/delivery/message-frames.ts), stale_epoch, log_violation (`next` is not the next number),
+   * store_reserve and deduplication_indexing (nothing is stored; send it again later).
    */
-  append(agentId: string, epoch: number, first: number, items: readonly Item[], now: number): Promise<number>;
+  append(agentId: string, epoch: number, next: number, frames: readonly MessageFrame[], now: number): Promise<number>;
   /**
    * Events after `after`, oldest first. A gap in cursors means nothing. Reads never wait for writers. May be fewer than
    * `limit` (a page is bounded in bytes too). None: no event matches up to the `lastCursor` that was read before this

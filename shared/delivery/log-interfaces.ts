@@ -1,7 +1,7 @@
 // The interfaces between a session and the logs on disk: the sender needs an outbox, the receiver an inbox. Central
 // and the agent implement both, each over its own store.
 import type { Position, Range } from '../wire/messages.ts';
-import type { Item } from './message.ts';
+import type { MessageFrame } from './message-frames.ts';
 
 /** How much of a log may be neither acknowledged nor given up. */
 export interface OutboxBounds {
@@ -55,6 +55,9 @@ export interface OutboxPort {
 export interface InboxPort {
   /** Notes the sender's `begin`. Errors: log_violation. */
   begin(begin: { readonly incarnation: string; readonly next: number; readonly missing: Range | null }): Promise<void>;
-  /** Appends items numbered from `first`; resolves with the last number on disk, which may then be acknowledged. Errors: log_violation. */
-  append(first: number, items: readonly Item[]): Promise<number>;
+  /**
+   * Appends the items of these frames, the first one numbered `next`, all or nothing; resolves with the last number on disk,
+   * which may then be acknowledged. Errors: bad_frame (message-frames.ts), log_violation.
+   */
+  append(next: number, frames: readonly MessageFrame[]): Promise<number>;
 }

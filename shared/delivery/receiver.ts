@@ -1,11 +1,11 @@
-// The receiving end of one direction of one session: checks the numbering, hands batches to the log on disk, and
-// acknowledges last, after the commit. Whatever arrives while one append runs is the next append.
+// The receiving end of one direction of one session: hands frames to the log on disk as they came, in order, and acknowledges
+// last, after the commit. Whatever arrives while one append runs is the next append.
 import { isCoded } from '../errors.ts';
 import { encode, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
-import { LIMITS, type Begin, type Messages, type SessionLimits } from '../wire/messages.ts';
+import type { Begin, SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
-import { readItem, type Item } from './message.ts';
 import type { InboxPort } from './log-interfaces.ts';
+import type { MessageFrame } from './message-frames.ts';
 import type { FramePort } from './sender.ts';
 
 interface ReceiverOptions {
@@ -29,16 +29,14 @@ const REFUSED_FOR_NOW_MS: Readonly<Record<string, number>> = {
  * What one append takes at most: a few milliseconds of a commit. Other sessions share that commit or wait for it, so that one that sends
  * all it may costs them little; the rest of it is the next append.
  */
-const MAX_APPEND_ITEMS = 1_000;
+const MAX_APPEND_FRAMES = 64;
 const MAX_APPEND_BYTES = 512 * 1024;
 
 export class Receiver {
   readonly #options: ReceiverOptions;
   #state: 'new' | 'running' | 'stopped' = 'new';
-  /** The number the next item must have. */
-  #next = 0;
   #acknowledged = 0;
-  #waiting: Item[] = [];
+  #waiting: MessageFrame[] = [];
   #waitingBytes = 0;
   #appendingBytes = 0;
   /** The append (or begin) under way; there is one at a time, so that order holds. */
@@ -56,7 +54,6 @@ export class Receiver {
     if (this.#state === 'stopped') return;
     if (this.#state === 'running') return this.#fail(refusal('bad_frame', { found: 'a second begin' }));
     this.#state = 'running';
-    this.#next = frame.next;
     this.#acknowledged = frame.next - 1;
     this.#busy = true;
     this.#options.inbox.begin(frame).then(
@@ -65,30 +62,17 @@ export class Receiver {
     );
   }
 
-  /** `bytes` is the size of the frame in UTF-8. */
-  messages(frame: Messages, bytes: number): void {
+  /** Takes a `messages` frame, which is decoded where it is written (message-frames.ts). */
+  messages(data: Buffer): void {
     if (this.#state === 'stopped') return;
     if (this.#state === 'new') return this.#fail(refusal('bad_frame', { found: 'messages before begin' }));
-    if (frame.first !== this.#next)
-      return this.#fail(refusal('bad_frame', { found: `messages from ${frame.first}, where ${this.#next} is next` }));
     const { limits } = this.#options;
-    const unacknowledged = this.#next + frame.items.length - 1 - this.#acknowledged;
-    if (unacknowledged > limits.windowItems)
-      return this.#fail(
-        refusal('bad_frame', {
-          found: `${unacknowledged} messages without waiting for an ack, where ${limits.windowItems} are allowed`,
-        }),
-      );
     if (this.#waitingBytes + this.#appendingBytes > limits.windowBytes)
       return this.#fail(
         refusal('bad_frame', { found: `more than ${limits.windowBytes} bytes without waiting for an ack` }),
       );
-    // The bound is the protocol's: a lower one of today (limits.maxMessageBytes) is for producers, and must not reject what was
-    // accepted before it was lowered.
-    for (const item of frame.items) this.#waiting.push(readItem(item, LIMITS.maxMessageBytes));
-    this.#next += frame.items.length;
-    // What the sender counts: the items, not the frame around them.
-    this.#waitingBytes += Math.max(0, bytes - MESSAGES_FRAME_OVERHEAD);
+    this.#waiting.push({ data, acknowledged: this.#acknowledged, windowItems: limits.windowItems });
+    this.#waitingBytes += itemBytes(data);
     if (!this.#busy) this.#appendWaiting();
   }
 
@@ -106,22 +90,19 @@ export class Receiver {
   }
 
   #appendWaiting(): void {
-    const items = this.#waiting;
-    this.#busy = this.#state === 'running' && !this.#held && items.length > 0;
+    this.#busy = this.#state === 'running' && !this.#held && this.#waiting.length > 0;
     if (!this.#busy) return;
-    const { count, bytes } = firstAppend(items);
-    const taken = count === items.length ? items : items.slice(0, count);
-    this.#waiting = count === items.length ? [] : items.slice(count);
-    const first = this.#next - items.length;
-    this.#appendingBytes = this.#waiting.length === 0 ? this.#waitingBytes : Math.min(bytes, this.#waitingBytes);
+    const taken = this.#waiting.splice(0, firstAppend(this.#waiting));
+    this.#appendingBytes = taken.reduce((bytes, { data }) => bytes + itemBytes(data), 0);
     this.#waitingBytes -= this.#appendingBytes;
-    this.#options.inbox.append(first, taken).then(
+    this.#options.inbox.append(this.#acknowledged + 1, taken).then(
       (through) => {
         this.#appendingBytes = 0;
         if (this.#state !== 'running') return;
+        const count = through - this.#acknowledged;
         this.#acknowledged = through;
         this.#options.frames.send(encode({ type: 'ack', through }), 'control');
-        this.#options.onCommitted?.(taken.length);
+        this.#options.onCommitted?.(count);
         this.#appendWaiting();
       },
       (error: unknown) => this.#keepOrFail(taken, error),
@@ -129,12 +110,12 @@ export class Receiver {
   }
 
   /** The store took nothing of it, for now: it waits here, within the window, until `hold(false)` is called. */
-  #keepOrFail(items: readonly Item[], error: unknown): void {
+  #keepOrFail(frames: readonly MessageFrame[], error: unknown): void {
     const refusedForMs = isCoded(error) ? REFUSED_FOR_NOW_MS[error.code] : undefined;
     if (refusedForMs === undefined || this.#state !== 'running') return this.#fail(error);
     this.#heldUntil = performance.now() + refusedForMs;
     this.#busy = false;
-    this.#waiting = [...items, ...this.#waiting];
+    this.#waiting = [...frames, ...this.#waiting];
     this.#waitingBytes += this.#appendingBytes;
     this.#appendingBytes = 0;
     this.hold(true);
@@ -147,14 +128,17 @@ export class Receiver {
   }
 }
 
-/** How many of these the next append takes, at least one, and their bytes (UTF-16 units stand for them: this bounds work, and no more). */
-function firstAppend(items: readonly Item[]): { readonly count: number; readonly bytes: number } {
-  let [count, bytes] = [0, 0];
-  for (const item of items) {
-    const size = item.kind === 'message' ? item.message.json.length : item.kind === 'rejected' ? item.json.length : 0;
-    if (count === MAX_APPEND_ITEMS || (count > 0 && bytes + size > MAX_APPEND_BYTES)) break;
-    count += 1;
-    bytes += size;
+/** What the sender counts: the items, not the frame around them. */
+function itemBytes(data: Uint8Array): number {
+  return Math.max(0, data.length - MESSAGES_FRAME_OVERHEAD);
+}
+
+/** How many of these the next append takes, at least one. */
+function firstAppend(frames: readonly MessageFrame[]): number {
+  let bytes = 0;
+  for (const [count, { data }] of frames.entries()) {
+    bytes += data.length;
+    if (count === MAX_APPEND_FRAMES || (count > 0 && bytes > MAX_APPEND_BYTES)) return count;
   }
-  return { count, bytes };
+  return frames.length;
 }

@@ -7,7 +7,7 @@ import type { InboxPort, OutboxPort } from '../delivery/log-interfaces.ts';
 import { Receiver } from '../delivery/receiver.ts';
 import { Sender, type Priority } from '../delivery/sender.ts';
 import { hasChecksum, requireChecksum, withChecksum } from '../wire/checksum.ts';
-import { encode } from '../wire/codec.ts';
+import { encode, hasMessagesHead } from '../wire/codec.ts';
 import { ConnectionPort, Heartbeat } from '../wire/heartbeat.ts';
 import type { AgentFrame, CentralFrame, Position, SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
@@ -25,7 +25,9 @@ export interface PeerBudget<Frame> {
   readonly isPaused: boolean;
   /** A whole frame has come. Calls `Peer.read` with it, now or in its turn. */
   take(data: Buffer): void;
-  /** The frame was decoded; null: this version does not know its type. False: it is not handled, since the session is over. */
+  /** A frame with messages has come; it counts until it is on disk. */
+  keep(data: Buffer): void;
+  /** Another frame was decoded; null: this version does not know its type. False: it is not handled, since the session is over. */
   admit(frame: Frame | null, data: Buffer): boolean;
   /** A frame of messages is sent; the result is called when the operating system has it. */
   sending(): () => void;
@@ -131,10 +133,12 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
     const { decode, limits, hasChecksums, budget } = this.#options;
     try {
       const summed = hasChecksum(data);
-      const frame = decode(data.toString('utf8'), limits.windowItems);
-      if (frame !== null && hasChecksums) requireChecksum(frame.type, summed);
-      if (budget?.admit(frame, data) === false || frame === null) return;
-      this.#onFrame(frame, data.length);
+      const frame = hasMessagesHead(data) ? 'messages' : decode(data.toString('utf8'), limits.windowItems);
+      if (frame !== null && hasChecksums) requireChecksum(frame === 'messages' ? frame : frame.type, summed);
+      if (frame === 'messages' || (frame?.type === 'messages' && frame.items.length > 0)) {
+        budget?.keep(data);
+        this.#receiver.messages(data);
+      } else if (budget?.admit(frame, data) !== false && frame !== null) this.#onFrame(frame);
     } catch (error) {
       this.#options.onFailure(error);
     }
@@ -156,10 +160,11 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
     else this.#options.budget.take(data);
   }
 
-  #onFrame(frame: AgentFrame | CentralFrame, bytes: number): void {
+  #onFrame(frame: AgentFrame | CentralFrame): void {
     switch (frame.type) {
       case 'messages':
-        return this.#receiver.messages(frame, bytes);
+        // Without items: there is nothing to write and nothing to acknowledge.
+        return undefined;
       case 'ack':
         return this.#sender.acknowledge(frame.through);
       case 'begin':

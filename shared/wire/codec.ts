@@ -6,6 +6,12 @@ import { pointerToken, scanObjectWithList, stringAt, type JsonNodeWithList } fro
 import { refusal } from './refusals.ts';
 import { type AgentFrame, type CentralFrame, FROM_AGENT, FROM_CENTRAL, LIMITS, type Messages } from './messages.ts';
 
+/** What every `messages` frame of ours begins with. */
+const MESSAGES_HEAD = '{"type":"messages","first":';
+const ITEMS_HEAD = ',"items":[{';
+/** The head with the largest number (2^53 - 1). */
+const HEAD_BYTES = MESSAGES_HEAD.length + 16 + ITEMS_HEAD.length;
+
 /** The text of a frame that is not `messages` (those are put together from stored JSON by `encodeMessages`). */
 export function encode(frame: AgentFrame | CentralFrame): string {
   return JSON.stringify(frame);
@@ -14,6 +20,16 @@ export function encode(frame: AgentFrame | CentralFrame): string {
 /** A `messages` frame around items that are JSON text already: nothing is parsed or written a second time. */
 export function encodeMessages(first: number, items: readonly string[]): string {
   return `{"type":"messages","first":${first},"items":[${items.join(',')}]}`;
+}
+
+/**
+ * True for a `messages` frame with at least one item as `encodeMessages` writes it: it need not be decoded to know its type. False
+ * says nothing: another writer may put members in another order.
+ */
+export function hasMessagesHead(frame: Buffer): boolean {
+  const head = frame.toString('latin1', 0, HEAD_BYTES);
+  if (!head.startsWith(MESSAGES_HEAD)) return false;
+  return head.startsWith(ITEMS_HEAD, head.indexOf(',', MESSAGES_HEAD.length));
 }
 
 /** Bytes that a `messages` frame needs beside its items and their commas, its checksum included. */
@@ -29,6 +45,13 @@ const MAX_CONTROL_LEVELS = 16;
 export function decodeFromAgent(text: string, maxItems: number = LIMITS.windowItems): AgentFrame | null {
   // The schema named by `type` has just been checked: that is what makes it this type.
   return decode(text, FROM_AGENT, maxItems) as AgentFrame | null;
+}
+
+/** Decodes a frame that is `messages`; see `decodeFromAgent`. Both sides send the same. */
+export function decodeMessages(text: string, maxItems: number): Messages {
+  const frame = decodeFromAgent(text, maxItems);
+  if (frame?.type !== 'messages') throw refusal('bad_frame', { found: 'the frame is not messages' });
+  return frame;
 }
 
 /** Decodes a frame of Central; see `decodeFromAgent`. */

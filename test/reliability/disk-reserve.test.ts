@@ -13,6 +13,7 @@ import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { missing } from './tracer.ts';
 import { Consumer, metric, onlineAgent, Producer, storedEvents, takenCommands } from './traffic.ts';
 import { canMount, mountSmallDisk } from '../small-disk.ts';
+import { framesOf } from '../shared/delivery/frames.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -193,7 +194,13 @@ describe.skipIf(missing('root and the right to mount', canMount()))('the disk re
       before = taken;
       const outcomes = await Promise.allSettled(
         Array.from({ length: 40 }, (_, i) =>
-          store.inbox.append('a1', epoch, (before + i) * 500 + 1, batch(before + i), NOW),
+          store.inbox.append(
+            'a1',
+            epoch,
+            (before + i) * 500 + 1,
+            framesOf((before + i) * 500 + 1, batch(before + i)),
+            NOW,
+          ),
         ),
       );
       taken += outcomes.filter(({ status }) => status === 'fulfilled').length;
@@ -220,7 +227,9 @@ describe.skipIf(missing('root and the right to mount', canMount()))('the disk re
       incidentsOlderThan: 0,
     });
     expect((await store.space()).state).not.toBe('reserved');
-    expect(await store.inbox.append('a1', epoch, taken * 500 + 1, batch(taken), NOW)).toBe(taken * 500 + 500);
+    expect(await store.inbox.append('a1', epoch, taken * 500 + 1, framesOf(taken * 500 + 1, batch(taken)), NOW)).toBe(
+      taken * 500 + 500,
+    );
     expect(failures).toEqual([]);
   }, 120_000);
 });

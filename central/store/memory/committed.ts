@@ -58,9 +58,9 @@ export async function rememberCommitted(engine: EngineStore): Promise<Omit<Store
 function inboxWith(inbox: EngineStore['inbox'], events: RecentEvents): InboxStore {
   return {
     ...inbox,
-    async append(agentId, epoch, first, items, now) {
-      const committed = await inbox.append(agentId, epoch, first, items, now);
-      events.committed({ agentId, first, items, now }, committed);
+    async append(agentId, epoch, next, frames, now) {
+      const committed = await inbox.append(agentId, epoch, next, frames, now);
+      events.committed({ agentId, now }, committed);
       return committed.through;
     },
     async read(after, filter, limit, gone) {

@@ -1,19 +1,13 @@
 // Keeps the events that were committed last, and the newest cursor: a reader that is up to date needs no read of the
 // store. Answers exactly what the store would, or leaves the answer to it.
-import { copyOfText, type Item } from '../../../shared/delivery/message.ts';
 import type { CommittedEvents, EventFilter, StoredEvent } from '../message-store.ts';
 
 export const MAX_EVENTS = 256;
 /** In UTF-16 units of all events that are kept. */
 export const MAX_EVENTS_LENGTH = 4 * 1024 * 1024;
-/** The events of a larger append are not kept: who sends so many has readers that are behind, and each costs a copy. */
-export const MAX_APPENDED = 64;
-
 /** One append as it was called. */
 interface Append {
   readonly agentId: string;
-  readonly first: number;
-  readonly items: readonly Item[];
   readonly now: number;
 }
 
@@ -46,29 +40,17 @@ export class RecentEvents {
   }
 
   /** An append is on disk. To be called in the order of the commits. */
-  committed({ agentId, first: firstNumber, items, now }: Append, committed: CommittedEvents): void {
-    const { firstCursor, stored, incarnation } = committed;
+  committed({ agentId, now }: Append, { firstCursor, stored, events, incarnation }: CommittedEvents): void {
     if (firstCursor === null) return;
-    const indexes = stored ?? Array.from(items.keys());
-    const last = firstCursor + indexes.length - 1;
+    const last = firstCursor + stored - 1;
     // Cursors in between belong to another process, or to a store that was replaced.
     if (firstCursor !== this.#newest + 1) this.#forgetThrough(Math.max(this.#newest, firstCursor - 1));
     this.#newest = Math.max(this.#newest, last);
-    if (indexes.length > MAX_APPENDED || now < this.#prunedBefore || firstCursor <= this.#start)
+    if (events === null || now < this.#prunedBefore || firstCursor <= this.#start)
       return this.#forgetThrough(this.#newest);
-    for (const [i, index] of indexes.entries()) {
-      const item = items[index];
-      if (item?.kind !== 'message') return this.#forgetThrough(this.#newest);
-      const { json, type, source } = item.message;
-      const event = {
-        cursor: firstCursor + i,
-        agentId,
-        incarnation,
-        number: firstNumber + index,
-        receivedAt: now,
-        json: copyOfText(json),
-      };
-      this.#kept.push({ event, type: copyOfText(type), source: copyOfText(source) });
+    for (const [i, { number, type, source, json }] of events.entries()) {
+      const event = { cursor: firstCursor + i, agentId, incarnation, number, receivedAt: now, json };
+      this.#kept.push({ event, type, source });
       this.#length += json.length;
     }
     while (this.#kept.length > MAX_EVENTS || this.#length > MAX_EVENTS_LENGTH) this.#forgetOldest();

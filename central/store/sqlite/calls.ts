@@ -1,6 +1,7 @@
 // The store's interface as calls to the two database threads: which call goes to the writing thread and which to the
 // reading one. Holds no rows and runs no SQL.
-import type { Item, Message } from '../../../shared/delivery/message.ts';
+import type { MessageFrame } from '../../../shared/delivery/message-frames.ts';
+import type { Message } from '../../../shared/delivery/message.ts';
 import type { SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import type { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
 import type { AgentStore } from '../agent-store.ts';
@@ -16,7 +17,7 @@ import type { TokenStore } from '../token-store.ts';
 import { EventReads } from './event-reads.ts';
 import { SeenIndexing } from './seen-indexing.ts';
 import type { Aging } from './retention.ts';
-import { packItems, packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
+import { packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
 import type { Reads } from './threads/reads.ts';
 import type { Writes } from './threads/writes.ts';
 
@@ -105,11 +106,15 @@ function inboxCalls(writer: Writer, reader: Reader): EngineStore['inbox'] {
   const indexing = new SeenIndexing((agentId) => writer.call('indexSeen', [agentId], LAZY));
   return {
     begin: (agentId, epoch, begin, now) => writer.call('beginInbox', [agentId, epoch, begin, now]),
-    append: (agentId, epoch, first, items, now) =>
-      indexing.watch(
+    append: (agentId, epoch, next, frames, now) => {
+      const sent = frames.map(ownFrame);
+      const transfer = sent.map(({ data }) => data.buffer);
+      const bytes = transfer.reduce((sum, { byteLength }) => sum + byteLength, 0);
+      return indexing.watch(
         agentId,
-        writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
-      ),
+        writer.call('appendEvents', [agentId, epoch, next, sent, now], { bytes, transfer }),
+      );
+    },
     read: (after, filter, limit, gone) => eventReads.read(after, filter, limit, gone),
     prunedThrough: (after) => reader.call('prunedThrough', [after]),
     lastCursor: () => reader.call('lastCursor', []),
@@ -244,9 +249,7 @@ function bytesOf(messages: readonly Message[]): number {
   return bytes;
 }
 
-function bytesOfItems(items: readonly Item[]): number {
-  let bytes = 0;
-  for (const item of items)
-    bytes += item.kind === 'message' ? item.message.json.length : item.kind === 'rejected' ? item.json.length : 0;
-  return bytes;
+/** A copy that the other thread takes over: a frame is kept until it is on disk, and shares its memory with what came beside it. */
+function ownFrame(frame: MessageFrame): MessageFrame & { readonly data: Uint8Array<ArrayBuffer> } {
+  return { ...frame, data: new Uint8Array(frame.data) };
 }

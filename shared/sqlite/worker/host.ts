@@ -31,6 +31,7 @@ export class WorkerHost<M extends Methods> {
   readonly #exited: Promise<void>;
   readonly #pending = new Map<number, Pending>();
   #outgoing: Request[] = [];
+  #transfer: ArrayBuffer[] = [];
   #lastId = 0;
   #batches = 0;
   #ready = false;
@@ -72,13 +73,19 @@ export class WorkerHost<M extends Methods> {
     return this.#batches;
   }
 
-  call<K extends keyof M & string>(method: K, args: Parameters<M[K]>, cost: CallCost = {}): Promise<ReturnType<M[K]>> {
+  /** `transfer`: buffers in `args` that the thread takes over; they cannot be used here any more. */
+  call<K extends keyof M & string>(
+    method: K,
+    args: Parameters<M[K]>,
+    { transfer, ...cost }: CallCost & { readonly transfer?: readonly ArrayBuffer[] } = {},
+  ): Promise<ReturnType<M[K]>> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#stopping !== undefined) return Promise.reject(databaseFault('store_stopped', {}));
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       // The thread answers with what the method of that name returned.
       this.#pending.set(this.#lastId, { resolve: resolve as (value: unknown) => void, reject });
+      if (transfer !== undefined) this.#transfer.push(...transfer);
       // One message for all the calls of this turn of the event loop.
       if (this.#outgoing.push({ id: this.#lastId, method, args, cost }) === 1) setImmediate(() => this.#flush());
     });
@@ -116,9 +123,9 @@ export class WorkerHost<M extends Methods> {
 
   #flush(): void {
     if (this.#outgoing.length === 0) return;
-    const calls = this.#outgoing;
-    this.#outgoing = [];
-    this.#post({ kind: 'calls', calls });
+    const [calls, transfer] = [this.#outgoing, this.#transfer];
+    [this.#outgoing, this.#transfer] = [[], []];
+    this.#post({ kind: 'calls', calls }, transfer);
   }
 
   #settle(message: Extract<FromWorker, { kind: 'answers' }>): void {
@@ -131,8 +138,8 @@ export class WorkerHost<M extends Methods> {
     }
   }
 
-  #post(message: ToWorker): void {
+  #post(message: ToWorker, transfer: ArrayBuffer[] = []): void {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-    this.#worker.postMessage(message);
+    this.#worker.postMessage(message, transfer);
   }
 }

@@ -8,6 +8,7 @@ import { DEFAULT_CONSUMER as DEFAULT } from '../../../agent/store/routing.ts';
 import type { AgentStore } from '../../../agent/store/store.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
 import { idsOf, message, openAt } from './samples.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 const [MINUTE, HOUR, DAY] = [60_000, 3_600_000, 86_400_000];
 const CENTRAL = 1_790_000_000_000;
@@ -71,7 +72,7 @@ describe('commands at an agent', () => {
     host.wall += aheadMs;
     await welcome();
     await store.inbox.begin({ incarnation: 'A', next: 1, missing: null });
-    await store.inbox.append(1, commands);
+    await store.inbox.append(1, framesOf(1, commands));
   }
 
   it.each([HOUR, -HOUR, 365 * DAY, -20 * 365 * DAY])(
@@ -102,7 +103,7 @@ describe('commands at an agent', () => {
     expect(await dead()).toEqual(['c1']);
     host.central -= 4 * HOUR;
     await welcome();
-    await store.inbox.append(2, [ending('c2', 30 * MINUTE)]);
+    await store.inbox.append(2, framesOf(2, [ending('c2', 30 * MINUTE)]));
     expect(await taken()).toEqual(['c2']);
   });
 
@@ -157,7 +158,7 @@ describe('commands at an agent', () => {
 
   it('of an agent that never was welcomed are given up by no clock', async () => {
     await store.inbox.begin({ incarnation: 'A', next: 1, missing: null });
-    await store.inbox.append(1, [ending('c1', 10 * MINUTE)]);
+    await store.inbox.append(1, framesOf(1, [ending('c1', 10 * MINUTE)]));
     pass(HOUR);
     expect(await taken()).toEqual([]);
     expect(await store.inbox.expire()).toBe(0);

@@ -9,6 +9,7 @@ import { Routing, type ConsumerTypes } from '../../../agent/store/routing.ts';
 import type { AgentStore } from '../../../agent/store/store.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
 import { Clock, idsOf, message, openAt } from './samples.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 const PRINTER = { name: 'printer', types: ['print*'] };
 const DISPLAY = { name: 'display', types: ['show*'] };
@@ -54,13 +55,16 @@ describe('consumers of the inbox', () => {
     Object.fromEntries((await store.inbox.consumers()).map(({ name, messages }) => [name, messages]));
 
   it('each get their commands only, and an acknowledgement of one leaves those of the others', async () => {
-    await store.inbox.append(1, [
-      command('p1', 'print.a'),
-      command('s1', 'show.a'),
-      command('d1', 'other'),
-      command('p2', 'print.b'),
-      command('s2', 'show.b'),
-    ]);
+    await store.inbox.append(
+      1,
+      framesOf(1, [
+        command('p1', 'print.a'),
+        command('s1', 'show.a'),
+        command('d1', 'other'),
+        command('p2', 'print.b'),
+        command('s2', 'show.b'),
+      ]),
+    );
     expect(await take('printer')).toEqual(['p1', 'p2']);
     expect(await take('display')).toEqual(['s1', 's2']);
     expect(await take('default')).toEqual(['d1']);
@@ -72,7 +76,7 @@ describe('consumers of the inbox', () => {
   });
 
   it('cannot acknowledge beyond what was delivered to them, nor the command of another one; after a restart they can what was delivered before', async () => {
-    await store.inbox.append(1, [command('p1', 'print'), command('s1', 'show'), command('p2', 'print')]);
+    await store.inbox.append(1, framesOf(1, [command('p1', 'print'), command('s1', 'show'), command('p2', 'print')]));
     const [first = 0, second = 0] = await cursors('printer');
     const [shown = 0] = await cursors('display');
     for (const through of [9_999, second, first])
@@ -125,27 +129,30 @@ describe('consumers of the inbox', () => {
       await store.inbox.waitForCommands(consumer, 60_000, signal);
       woken += consumer;
     });
-    await store.inbox.append(1, [command('s1', 'show')]);
+    await store.inbox.append(1, framesOf(1, [command('s1', 'show')]));
     await all[1];
     expect(woken).toBe('display');
-    await store.inbox.append(2, [command('p1', 'print')]);
+    await store.inbox.append(2, framesOf(2, [command('p1', 'print')]));
     await all[0];
     // Behind what was taken there is nothing yet.
     const behind = store.inbox.waitForCommands('printer', 60_000, signal, store.inbox.lastCursor('printer'));
-    await store.inbox.append(3, [command('s2', 'show')]);
+    await store.inbox.append(3, framesOf(3, [command('s2', 'show')]));
     expect(await Promise.race([behind.then(() => 'woken'), store.inbox.depth().then(() => 'waits')])).toBe('waits');
-    await store.inbox.append(4, [command('p2', 'print')]);
+    await store.inbox.append(4, framesOf(4, [command('p2', 'print')]));
     await behind;
   });
 
   it('keep the commands that were stored for them when the routes change; those of a removed one go to default, in order and with new cursors', async () => {
-    await store.inbox.append(1, [
-      command('p1', 'print'),
-      command('d1', 'other'),
-      command('s1', 'show'),
-      command('p2', 'print'),
-      command('d2', 'other'),
-    ]);
+    await store.inbox.append(
+      1,
+      framesOf(1, [
+        command('p1', 'print'),
+        command('d1', 'other'),
+        command('s1', 'show'),
+        command('p2', 'print'),
+        command('d2', 'other'),
+      ]),
+    );
     expect(await take('default')).toEqual(['d1', 'd2']);
     const before = Math.max(...(await cursors('default')));
     await store.stop();
@@ -156,7 +163,7 @@ describe('consumers of the inbox', () => {
     expect(Math.min(...moved)).toBeGreaterThan(before);
     await store.inbox.acknowledge('default', before);
     expect(await take('default')).toEqual(['p1', 'd1', 'p2', 'd2']);
-    await store.inbox.append(6, [command('p3', 'print')]);
+    await store.inbox.append(6, framesOf(6, [command('p3', 'print')]));
     expect(await take('display')).toEqual(['s1', 'p3']);
     await store.inbox.acknowledge('default', moved[3] ?? 0);
     expect(await waiting()).toEqual({ default: 0, display: 2 });
@@ -165,7 +172,7 @@ describe('consumers of the inbox', () => {
 
   it('expire on their own, and the totals follow', async () => {
     await store.inbox.setCentralTime(clock.time);
-    await store.inbox.append(1, [command('p1', 'print', clock.time + 5), command('s1', 'show')]);
+    await store.inbox.append(1, framesOf(1, [command('p1', 'print', clock.time + 5), command('s1', 'show')]));
     expect(await take('printer')).toEqual(['p1']);
     const [cursor = 0] = await cursors('printer');
     clock.time += 5;
@@ -175,7 +182,7 @@ describe('consumers of the inbox', () => {
   });
 
   it('are reported with the first number that each has not acknowledged, in the present log of Central', async () => {
-    await store.inbox.append(1, [command('p1', 'print'), command('s1', 'show'), command('p2', 'print')]);
+    await store.inbox.append(1, framesOf(1, [command('p1', 'print'), command('s1', 'show'), command('p2', 'print')]));
     await take('printer', 1);
     await store.inbox.acknowledge('printer', (await cursors('printer'))[0] ?? 0);
     expect(await store.inbox.consumerPositions()).toMatchObject({
@@ -188,7 +195,7 @@ describe('consumers of the inbox', () => {
     });
     // Numbers of a log that Central has given up mean nothing in the next one.
     await store.inbox.begin({ incarnation: 'B', next: 1, missing: null });
-    await store.inbox.append(1, [command('s2', 'show')]);
+    await store.inbox.append(1, framesOf(1, [command('s2', 'show')]));
     expect((await store.inbox.consumerPositions()).consumers).toMatchObject([
       { name: 'default', waitingFrom: null },
       { name: 'printer', waitingFrom: null, waitingCount: 1 },
@@ -201,11 +208,14 @@ describe('consumers of the inbox', () => {
     const listener = vi.fn<() => void>();
     store.inbox.onChanged(listener);
     const many = Array.from({ length: 60 }, (_, index) => command(`p${index}`, 'print'));
-    await store.inbox.append(1, [...many, ...Array.from({ length: 40 }, (_, index) => command(`s${index}`, 'show'))]);
+    await store.inbox.append(
+      1,
+      framesOf(1, [...many, ...Array.from({ length: 40 }, (_, index) => command(`s${index}`, 'show'))]),
+    );
     expect([store.inbox.fullness(), (await store.inbox.consumerPositions()).inboxFull]).toEqual([null, false]);
     clock.time += 5;
     const before = listener.mock.calls.length;
-    const waits = store.inbox.append(101, [command('s40', 'show')]);
+    const waits = store.inbox.append(101, framesOf(101, [command('s40', 'show')]));
     expect(store.inbox.fullness()).toMatchObject({
       since: clock.time,
       messages: 100,
@@ -221,7 +231,7 @@ describe('consumers of the inbox', () => {
     await waits;
     expect(store.inbox.fullness()).toBeNull();
     // A session that ends takes what waited with it; the inbox is full until somebody acknowledges.
-    const next = store.inbox.append(102, [command('s41', 'show')]);
+    const next = store.inbox.append(102, framesOf(102, [command('s41', 'show')]));
     await nextTurn();
     await Promise.all([expect(next).rejects.toMatchObject({ code: 'session_over' }), store.inbox.position()]);
     expect(store.inbox.fullness()).toMatchObject({ consumer: 'printer' });

@@ -9,6 +9,7 @@ import { MIGRATIONS } from '../../../agent/store/migrations.ts';
 import { validate } from '../../../shared/wire/json-schema.ts';
 import { EXPIRED_COMMANDS, MAX_EXPIRED_BYTES } from '../../../shared/wire/messages.ts';
 import { Clock, message, openAt } from './samples.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 const entry = (number: number, change: Partial<ExpiredItem> = {}): ExpiredItem => ({
   number,
@@ -33,7 +34,7 @@ it('keeps what expired in the same commit, over restarts, until Central has reco
   let store = openAt(folder, { now: clock.now });
   await store.inbox.setCentralTime(clock.time);
   await store.inbox.begin({ incarnation: 'A', next: 1, missing: null });
-  await store.inbox.append(1, [expiring('c1'), expiring('c2')]);
+  await store.inbox.append(1, framesOf(1, [expiring('c1'), expiring('c2')]));
   expect(await store.inbox.expiredBatch()).toBeUndefined();
   clock.time += 5;
   expect(await store.inbox.expire()).toBe(2);

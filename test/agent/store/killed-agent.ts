@@ -1,5 +1,6 @@
 // A process that a test kills: writes both logs of an agent at once, and prints what was answered.
 import { items, message, openAt } from './samples.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 const folder = process.argv[2];
 if (folder === undefined) throw new Error('the folder is missing');
@@ -17,7 +18,7 @@ async function commands(): Promise<void> {
   const position = await inbox.position();
   await inbox.begin({ incarnation: 'A', next: (position?.number ?? 0) + 1, missing: null });
   for (let first = (position?.number ?? 0) + 1; ; first += 2) {
-    const through = await inbox.append(first, items(`c${first}`, `c${first + 1}`));
+    const through = await inbox.append(first, framesOf(first, items(`c${first}`, `c${first + 1}`)));
     process.stdout.write(`c ${through}\n`);
   }
 }

@@ -103,12 +103,13 @@ describe('Outbox', () => {
   });
 
   it('gives up what has expired, and keeps it with its reason', async () => {
-    await store.outbox.append([message('e1', { expiresAt: clock.time + 5 }), message('e2')]);
+    const e1 = message('e1', { expiresAt: clock.time + 5 });
+    await store.outbox.append([e1, message('e2')]);
     expect(await store.outbox.expire()).toBe(0);
     clock.time += 5;
     expect(await store.outbox.expire()).toBe(1);
     expect(await store.deadLetters({ limit: 10, before: null })).toMatchObject([
-      { at: clock.time, direction: 'up', number: 1, id: 'e1', reason: 'expired', json: message('e1').json },
+      { at: clock.time, direction: 'up', number: 1, id: 'e1', reason: 'expired', json: e1.json },
     ]);
     expect(await store.outbox.read(0, 1, 10_000)).toMatchObject([
       { json: '{"tombstone":"expired","id":"e1","source":"/test"}' },

@@ -28,12 +28,13 @@ export function openAt(folder: string, options: Partial<AgentStoreOptions> = {})
 }
 
 export function message(id: string, changes: Partial<Message> = {}): Message {
-  const source = changes.source ?? '/test';
+  const { source = '/test', type = 'test', expiresAt = null } = changes;
+  const expirytime = expiresAt === null ? undefined : new Date(expiresAt).toISOString();
   return {
     id,
     source,
-    type: 'test',
-    json: JSON.stringify({ id, source, data: 'grüezi' }),
+    type,
+    json: JSON.stringify({ specversion: '1.0', id, source, type, expirytime, data: 'grüezi' }),
     expiresAt: null,
     dataHash: 1,
     ...changes,

@@ -8,6 +8,7 @@ import { ByteGate } from '../../../central/sessions/limits/byte-gate.ts';
 import { FrameTurns } from '../../../central/sessions/limits/frame-turns.ts';
 import { OutflowBudget } from '../../../central/sessions/limits/outflow-budget.ts';
 import { CONTROL_BURST, Session, type SessionFacts, type SharedBudgets } from '../../../central/sessions/session.ts';
+import { readMessageFrames } from '../../../shared/delivery/message-frames.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { OutboxEntry } from '../../../shared/delivery/log-interfaces.ts';
 import { encodeMessages } from '../../../shared/wire/codec.ts';
@@ -90,8 +91,9 @@ function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
     },
     inbox: {
       begin: async () => void calls.push('begin'),
-      append: async (first, items) => {
+      append: async (first, frames) => {
         calls.push('append');
+        const items = readMessageFrames(first, frames);
         return await new Promise<number>((resolve) =>
           appends.push({ items, commit: () => resolve(first + items.length - 1) }),
         );
@@ -204,17 +206,35 @@ describe('bytes of messages', () => {
     expect(budgets.budget.used).toBe(0);
   });
 
-  it('many tiny items count for what they take up, not for their bytes', async () => {
+  it('many tiny frames count for what they take up, not for their bytes', async () => {
     const { receive, receiveText, budgets } = setUp();
     receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
-    receiveText(
-      encodeMessages(
-        1,
-        Array.from({ length: 2_000 }, () => '{}'),
-      ),
-    );
+    for (let number = 1; number <= 2_000; number += 1) receiveText(encodeMessages(number, ['{}']));
     await settled();
     expect(budgets.budget.used).toBeGreaterThan(500_000);
+  });
+
+  it('are not decoded on the event loop: a frame of messages reaches the store as it came', async () => {
+    const { receive, receiveText, appends, refused } = setUp();
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    const text = `{"type":"messages","first":1,"items":[${event(1)},${event(2)},`;
+    receiveText(text);
+    await settled();
+    // The test's store reads it, and finds that it is not JSON.
+    expect([appends.length, refused()]).toEqual([0, 'bad_frame']);
+  });
+
+  it.each([
+    ['in another order', `{"items":[${event(1)}],"first":1,"type":"messages"}`],
+    ['with white space', `{ "type": "messages", "first": 1, "items": [ ${event(1)} ] }`],
+  ])('of a frame %s are taken too', async (_, text) => {
+    const { receive, receiveText, appends, refused } = setUp();
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    receiveText(text);
+    await settled();
+    expect([appends.length, refused()]).toEqual([1, undefined]);
   });
 
   it('when the disk takes nothing, a socket is left unread, not declared dead, and read again after the commit', async () => {

@@ -16,6 +16,7 @@ import {
   type OpenEngine,
 } from './samples.ts';
 import { positionId } from '../../shared/sqlite/position-id.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 export function agentContract(open: OpenEngine): void {
   let engine: Engine;
@@ -337,7 +338,7 @@ export function agentContract(open: OpenEngine): void {
 
   it('knows whether a removed agent has left anything', async () => {
     const epoch = await online(store, 'a1');
-    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1')), NOW);
     await store.agents.remove('a1', ACT);
     await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a2', address: null, detail: '{}' });
     expect([
@@ -368,7 +369,7 @@ export function agentContract(open: OpenEngine): void {
   it('shows the depth of both logs', async () => {
     const epoch = await online(store, 'a1');
     await store.outbox.append('a1', [message('c1'), message('c2')], ROOM, NOW + 5);
-    await store.inbox.append('a1', epoch, 1, items('e1'), NOW + 7);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1')), NOW + 7);
     const [agent] = await store.agents.list({ limit: 1 });
     expect(agent?.outbox).toMatchObject({
       messages: 2,
@@ -380,7 +381,7 @@ export function agentContract(open: OpenEngine): void {
 
   it('claims a session: epoch, record, state, name and position in one', async () => {
     const first = await online(store, 'a1');
-    await store.inbox.append('a1', first, 1, items('e1', 'e2'), NOW);
+    await store.inbox.append('a1', first, 1, framesOf(1, items('e1', 'e2')), NOW);
     const grant = await store.agents.claimSession(claimOf('a1', { name: 'Renamed', session: 's2', now: NOW + 9 }));
     expect(grant).toEqual({
       epoch: first + 1,
@@ -427,7 +428,7 @@ export function agentContract(open: OpenEngine): void {
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
     const { epoch } = await store.agents.claimSession(claimOf('a1', { session: 's2' }));
     const refused = { code: 'stale_epoch', close: 4507 };
-    await expect(store.inbox.append('a1', stale, 1, items('e1'), NOW)).rejects.toMatchObject(refused);
+    await expect(store.inbox.append('a1', stale, 1, framesOf(1, items('e1')), NOW)).rejects.toMatchObject(refused);
     await expect(
       store.inbox.begin('a1', stale, { incarnation: 'X', next: 1, missing: null }, NOW),
     ).rejects.toMatchObject(refused);
@@ -438,7 +439,7 @@ export function agentContract(open: OpenEngine): void {
       outbox: { messages: 1 },
       inbox: { number: 0 },
     });
-    expect(await store.inbox.append('a1', epoch, 1, items('e1'), NOW)).toBe(1);
+    expect(await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1')), NOW)).toBe(1);
   });
 
   it('ends a session with its reason, once', async () => {
@@ -489,10 +490,12 @@ export function agentContract(open: OpenEngine): void {
   it('removes an agent with its logs and fences its session, but keeps the events it sent', async () => {
     const epoch = await online(store, 'a1');
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
-    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1')), NOW);
     await store.agents.remove('a1', ACT);
     await expect(store.agents.remove('a1', ACT)).rejects.toMatchObject({ code: 'agent_unknown' });
-    await expect(store.inbox.append('a1', epoch, 2, items('e2'), NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
+    await expect(store.inbox.append('a1', epoch, 2, framesOf(2, items('e2')), NOW)).rejects.toMatchObject({
+      code: 'stale_epoch',
+    });
     await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({
       code: 'agent_unknown',
     });

@@ -26,11 +26,23 @@ import {
   type Engine,
   type OpenEngine,
 } from './samples.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 const KIB = 1024;
 
-function rejected(reason: string, json = '0'): Item {
-  return { kind: 'rejected', id: '(none)', source: '', reason, json };
+/** An item that is rejected for a reason of its own, with so much text besides. */
+function rejected(reason: string, text = ''): Item {
+  return { kind: 'rejected', id: '(none)', source: '', reason, json: JSON.stringify({ [reason]: text }) };
+}
+
+function notAnEvent(json: string): Item {
+  return {
+    kind: 'rejected',
+    id: '(none)',
+    source: '',
+    reason: 'the message is a number; allowed: a JSON object',
+    json,
+  };
 }
 
 export function boundsContract(open: OpenEngine): void {
@@ -50,7 +62,7 @@ export function boundsContract(open: OpenEngine): void {
     await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
     const epoch = await online(store, 'a1');
     for (let number = 1; number <= 250; number += 1)
-      await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`)], NOW + number);
+      await store.inbox.append('a1', epoch, number, framesOf(number, [rejected(`reason ${number}`)]), NOW + number);
     expect((await letters('a1')).map(({ number }) => number)).toEqual(Array.from({ length: 100 }, (_, i) => 250 - i));
     const counted = (await store.agents.incidents({ limit: 9 })).map(({ kind, agentId, count, at, lastAt }) => ({
       kind,
@@ -72,7 +84,7 @@ export function boundsContract(open: OpenEngine): void {
     const epoch = await online(store, 'a1');
     const text = 'x'.repeat(4 * KIB);
     for (let number = 1; number <= 40; number += 1)
-      await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`, text)], NOW);
+      await store.inbox.append('a1', epoch, number, framesOf(number, [rejected(`reason ${number}`, text)]), NOW);
     const kept = await letters('a1');
     expect(kept.at(0)?.number).toBe(40);
     expect(kept.length).toBeGreaterThan(10);
@@ -91,7 +103,7 @@ export function boundsContract(open: OpenEngine): void {
       'a1',
       epoch,
       1,
-      [rejected('no object', '0'), ...items('e1'), rejected('no object', '[]'), ...tombstones],
+      framesOf(1, [notAnEvent('0'), ...items('e1'), notAnEvent('1'), ...tombstones]),
       NOW,
     );
     expect(await letters('a1')).toEqual([
@@ -116,8 +128,8 @@ export function boundsContract(open: OpenEngine): void {
         through: 3,
         count: 2,
         id: '(none)',
-        reason: 'no object',
-        json: '0\n[]',
+        reason: 'the message is a number; allowed: a JSON object',
+        json: '0\n1',
       },
     ]);
     expect(await eventIds(store)).toEqual(['e1']);
@@ -129,7 +141,10 @@ export function boundsContract(open: OpenEngine): void {
       'a1',
       epoch,
       1,
-      Array.from({ length: 5_000 }, (_, i) => rejected(`reason ${i}`)),
+      framesOf(
+        1,
+        Array.from({ length: 5_000 }, (_, i) => rejected(`reason ${i}`)),
+      ),
       NOW,
     );
     const kept = await letters('a1');
@@ -143,9 +158,9 @@ export function boundsContract(open: OpenEngine): void {
     const [first, second] = [await online(store, 'a1'), await online(store, 'a2')];
     await store.outbox.append('a1', [message('c1', { expiresAt: NOW })], ROOM, NOW);
     await store.outbox.expire(NOW);
-    await store.inbox.append('a2', second, 1, [rejected('of another agent')], NOW);
+    await store.inbox.append('a2', second, 1, framesOf(1, [rejected('of another agent')]), NOW);
     for (let number = 1; number <= 300; number += 1)
-      await store.inbox.append('a1', first, number, [rejected(`reason ${number}`)], NOW);
+      await store.inbox.append('a1', first, number, framesOf(number, [rejected(`reason ${number}`)]), NOW);
     expect((await letters('a1')).filter(({ direction }) => direction === 'down')).toMatchObject([{ id: 'c1' }]);
     expect(await letters('a2')).toHaveLength(1);
   });
@@ -167,7 +182,7 @@ export function boundsContract(open: OpenEngine): void {
   it('takes rows beyond a quota that was lowered away when it prunes', async () => {
     const epoch = await online(store, 'a1');
     for (let number = 1; number <= 300; number += 1)
-      await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`)], NOW);
+      await store.inbox.append('a1', epoch, number, framesOf(number, [rejected(`reason ${number}`)]), NOW);
     await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
     await store.prune({
       now: NOW,
@@ -256,21 +271,21 @@ export function boundsContract(open: OpenEngine): void {
   it('takes so many events of one agent in a day and refuses the next with nothing lost; the day after it takes them', async () => {
     await store.bound({ ...DEFAULT_BOUNDS, eventsPerDay: 3 });
     const [first, second] = [await online(store, 'a1'), await online(store, 'a2')];
-    await store.inbox.append('a1', first, 1, items('e1', 'e2'), NOW);
-    await store.inbox.append('a1', first, 3, items('e3', 'e4'), NOW);
+    await store.inbox.append('a1', first, 1, framesOf(1, items('e1', 'e2')), NOW);
+    await store.inbox.append('a1', first, 3, framesOf(3, items('e3', 'e4')), NOW);
     for (let i = 0; i < 3; i += 1)
-      await expect(store.inbox.append('a1', first, 5, items('e5'), NOW + i)).rejects.toMatchObject({
+      await expect(store.inbox.append('a1', first, 5, framesOf(5, items('e5')), NOW + i)).rejects.toMatchObject({
         code: 'events_per_day',
         status: 503,
         retryable: true,
       });
-    await store.inbox.append('a2', second, 1, items('e1'), NOW);
+    await store.inbox.append('a2', second, 1, framesOf(1, items('e1')), NOW);
     expect(await store.agents.incidents({ limit: 9 })).toMatchObject([
       { kind: 'events_per_day', agentId: 'a1', count: 1 },
     ]);
-    expect(await store.inbox.append('a1', first, 5, items('e5'), NOW + DAY)).toBe(5);
+    expect(await store.inbox.append('a1', first, 5, framesOf(5, items('e5')), NOW + DAY)).toBe(5);
     await store.bound(DEFAULT_BOUNDS);
-    expect(await store.inbox.append('a1', first, 6, items('e6', 'e7', 'e8', 'e9'), NOW + DAY)).toBe(9);
+    expect(await store.inbox.append('a1', first, 6, framesOf(6, items('e6', 'e7', 'e8', 'e9')), NOW + DAY)).toBe(9);
   });
 
   it('bounds how often an agent can repeat its enrollment within a day, each of which leaves a certificate', async () => {
@@ -304,7 +319,7 @@ export function boundsContract(open: OpenEngine): void {
     const epoch = await online(store, 'a1');
     for (let i = 0; i < 20; i += 1) {
       await store.inbox.begin('a1', epoch, { incarnation: `log ${i}`, next: 1, missing: null }, NOW);
-      await store.inbox.append('a1', epoch, 1, items(`e${i}`), NOW + i);
+      await store.inbox.append('a1', epoch, 1, framesOf(1, items(`e${i}`)), NOW + i);
     }
     await store.prune({
       now: NOW,

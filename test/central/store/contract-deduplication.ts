@@ -5,6 +5,7 @@ import type { Item } from '../../../shared/delivery/message.ts';
 import { isCoded } from '../../../shared/errors.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { claimOf, DAY, eventIds, items, message, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 export function deduplicationContract(open: OpenEngine): void {
   let engine: Engine;
@@ -31,7 +32,7 @@ export function deduplicationContract(open: OpenEngine): void {
   async function append(id: string, epoch: number, first: number, sent: readonly Item[], at = NOW): Promise<number> {
     for (;;) {
       try {
-        return await store.inbox.append(id, epoch, first, sent, at);
+        return await store.inbox.append(id, epoch, first, framesOf(first, sent), at);
       } catch (error) {
         if (!isCoded(error, 'deduplication_indexing')) throw error;
       }
@@ -76,7 +77,7 @@ export function deduplicationContract(open: OpenEngine): void {
     for (let first = 1; first <= many.length; first += 1_000)
       await append('a1', epoch, first, items(...many.slice(first - 1, first + 999)));
     await begin('a1', epoch, 'second', true);
-    await expect(store.inbox.append('a1', epoch, 1, items('m1'), NOW)).rejects.toMatchObject({
+    await expect(store.inbox.append('a1', epoch, 1, framesOf(1, items('m1')), NOW)).rejects.toMatchObject({
       code: 'deduplication_indexing',
       status: 503,
       retryable: true,

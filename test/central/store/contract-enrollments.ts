@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { RequestBounds, EnrollmentRequest } from '../../../central/store/enrollment-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { ACT, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 const HOUR = 3_600_000;
 const BOUNDS: RequestBounds = {
@@ -265,7 +266,7 @@ export function enrollmentContract(open: OpenEngine): void {
   it('recoveries an agent: another key, the same logs; the old session is over and writes nothing any more', async () => {
     const epoch = await online(store, 'a1');
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
-    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1')), NOW);
     await store.enrollments.putRecoveryCode('a1', code('h1'), ACT);
     expect(await store.enrollments.getRecoveryCode('a1')).toEqual({ ...code('h1'), usedBy: null });
     const agent = await store.enrollments.recover(recovery('a1', 'h1'), ACT);
@@ -281,7 +282,9 @@ export function enrollmentContract(open: OpenEngine): void {
       outbox: { messages: 1 },
       inbox: { number: 1 },
     });
-    await expect(store.inbox.append('a1', epoch, 2, items('e2'), NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
+    await expect(store.inbox.append('a1', epoch, 2, framesOf(2, items('e2')), NOW)).rejects.toMatchObject({
+      code: 'stale_epoch',
+    });
     store = await engine.restart();
     expect(await store.agents.findByKey('new thumbprint')).toMatchObject({ id: 'a1' });
     expect(await store.agents.findByKey('thumbprint of a1')).toBeUndefined();

@@ -17,6 +17,9 @@ import {
   type OpenEngine,
 } from './samples.ts';
 import { positionId } from '../../shared/sqlite/position-id.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
+
+const NO_VERSION = 'the message has no member "specversion"';
 
 export function messageContract(open: OpenEngine): void {
   let engine: Engine;
@@ -217,9 +220,9 @@ export function messageContract(open: OpenEngine): void {
 
   it('takes events in order, tells the last number, and keeps them over a restart', async () => {
     const epoch = await online(store, 'a1');
-    expect(await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW)).toBe(2);
-    expect(await store.inbox.append('a1', epoch, 3, items('e3'), NOW + 1)).toBe(3);
-    expect(await store.inbox.append('a1', epoch, 4, [], NOW + 1)).toBe(3);
+    expect(await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1', 'e2')), NOW)).toBe(2);
+    expect(await store.inbox.append('a1', epoch, 3, framesOf(3, items('e3')), NOW + 1)).toBe(3);
+    expect(await store.inbox.append('a1', epoch, 4, framesOf(4, []), NOW + 1)).toBe(3);
     store = await engine.restart();
     expect(await store.inbox.read(0, {}, 1)).toEqual([
       { cursor: 1, agentId: 'a1', incarnation: 'log of a1', number: 1, receivedAt: NOW, json: message('e1').json },
@@ -235,9 +238,9 @@ export function messageContract(open: OpenEngine): void {
 
   it('calls what does not follow a violation, and takes nothing of it', async () => {
     const epoch = await online(store, 'a1');
-    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1')), NOW);
     for (const first of [1, 3])
-      await expect(store.inbox.append('a1', epoch, first, items('x'), NOW)).rejects.toMatchObject({
+      await expect(store.inbox.append('a1', epoch, first, framesOf(first, items('x')), NOW)).rejects.toMatchObject({
         code: 'log_violation',
         close: 4510,
       });
@@ -252,25 +255,25 @@ export function messageContract(open: OpenEngine): void {
     const mixed: Item[] = [
       ...items('e1', 'e1'),
       { kind: 'tombstone', id: 't', source: '/test', reason: 'expired' },
-      { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{"id":"r"}' },
+      { kind: 'rejected', id: 'r', source: '', reason: NO_VERSION, json: '{"id":"r"}' },
       ...items('e2'),
     ];
-    expect(await store.inbox.append('a1', epoch, 1, mixed, NOW)).toBe(5);
-    expect(await store.inbox.append('a1', epoch, 6, items('e2', 'e3'), NOW)).toBe(7);
+    expect(await store.inbox.append('a1', epoch, 1, framesOf(1, mixed), NOW)).toBe(5);
+    expect(await store.inbox.append('a1', epoch, 6, framesOf(6, items('e2', 'e3')), NOW)).toBe(7);
     expect(await eventIds(store)).toEqual(['e1', 'e2', 'e3']);
     expect(await store.inbox.deadLetters({ limit: 9 })).toMatchObject([
-      { direction: 'up', agentId: 'a1', number: 4, id: 'r', reason: 'no type', json: '{"id":"r"}' },
+      { direction: 'up', agentId: 'a1', number: 4, id: 'r', reason: NO_VERSION, json: '{"id":"r"}' },
       { direction: 'up', agentId: 'a1', number: 3, id: 't', reason: 'expired' },
     ]);
   });
 
   it('records what is missing when a log of events restarts, and delivers again without storing twice', async () => {
     const epoch = await online(store, 'a1');
-    await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1', 'e2')), NOW);
     const begin = { incarnation: 'second', next: 1, missing: { from: 3, through: 8 } };
     await store.inbox.begin('a1', epoch, begin, NOW + 1);
     await store.inbox.begin('a1', epoch, begin, NOW + 2);
-    expect(await store.inbox.append('a1', epoch, 1, items('e2', 'e3'), NOW + 3)).toBe(2);
+    expect(await store.inbox.append('a1', epoch, 1, framesOf(1, items('e2', 'e3')), NOW + 3)).toBe(2);
     expect(await eventIds(store)).toEqual(['e1', 'e2', 'e3']);
     const incidents = await store.agents.incidents({ limit: 9, agentId: 'a1' });
     expect(incidents.map((incident): unknown => JSON.parse(incident.detail))).toEqual([
@@ -286,17 +289,17 @@ export function messageContract(open: OpenEngine): void {
       'a1',
       first,
       1,
-      [
+      framesOf(1, [
         { kind: 'message', message: message('e1', { type: 't1', source: '/s1' }) },
         { kind: 'message', message: message('e2', { type: 't2', source: '/s1' }) },
-      ],
+      ]),
       NOW,
     );
     await store.inbox.append(
       'a2',
       second,
       1,
-      [{ kind: 'message', message: message('e3', { type: 't1', source: '/s2' }) }],
+      framesOf(1, [{ kind: 'message', message: message('e3', { type: 't1', source: '/s2' }) }]),
       NOW,
     );
     await store.inbox.begin('a1', first, { incarnation: 'next', next: 1, missing: null }, NOW);
@@ -304,7 +307,7 @@ export function messageContract(open: OpenEngine): void {
       'a1',
       first,
       1,
-      [{ kind: 'message', message: message('e4', { type: 't1', source: '/s1' }) }],
+      framesOf(1, [{ kind: 'message', message: message('e4', { type: 't1', source: '/s1' }) }]),
       NOW,
     );
     expect(await eventIds(store, 0, { agentId: 'a1' })).toEqual(['e1', 'e2', 'e4']);
@@ -316,15 +319,15 @@ export function messageContract(open: OpenEngine): void {
 
   it('prunes what has outlived its retention, never gives a cursor twice, and forgets what was seen', async () => {
     const epoch = await online(store, 'a1');
-    await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1', 'e2')), NOW);
     await store.inbox.append(
       'a1',
       epoch,
       3,
-      [
-        { kind: 'rejected', id: 'r1', source: '/test', reason: 'bad', json: '{}' },
-        { kind: 'rejected', id: 'r2', source: '/test', reason: 'worse', json: '{}' },
-      ],
+      framesOf(3, [
+        { kind: 'rejected', id: 'r1', source: '/test', reason: 'bad', json: '1' },
+        { kind: 'rejected', id: 'r2', source: '/test', reason: 'worse', json: '[]' },
+      ]),
       NOW,
     );
     await store.agents.recordIncident({ at: NOW, kind: 'one', agentId: null, address: null, detail: '{}' });
@@ -354,7 +357,7 @@ export function messageContract(open: OpenEngine): void {
       await Promise.all([oldest - 2, oldest - 1, oldest].map((after) => store.inbox.prunedThrough(after))),
     ).toEqual([oldest - 1, null, null]);
     store = await engine.restart();
-    expect(await store.inbox.append('a1', epoch, 5, items('e3', 'e1'), later)).toBe(6);
+    expect(await store.inbox.append('a1', epoch, 5, framesOf(5, items('e3', 'e1')), later)).toBe(6);
     const events = await store.inbox.read(2, {}, 9);
     expect(events.map((event) => event.number)).toEqual([5, 6]);
     expect(Math.min(...events.map((event) => event.cursor))).toBeGreaterThan(2);

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { IssuedCertificate, NewRenewal } from '../../../central/store/certificate-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { ACT, claimOf, DAY, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { framesOf } from '../../shared/delivery/frames.ts';
 
 export function renewalContract(open: OpenEngine): void {
   let engine: Engine;
@@ -211,7 +212,9 @@ export function renewalContract(open: OpenEngine): void {
     expect(await revokedOf()).toEqual(['c1 keyCompromise', 'c2 keyCompromise']);
     await expect(store.agents.claimSession(claimOf('a1'))).rejects.toMatchObject({ code: 'agent_revoked' });
     await expect(store.agents.claimSession(claimOf('a1', NEXT))).rejects.toMatchObject({ code: 'agent_unknown' });
-    await expect(store.inbox.append('a1', epoch, 1, [], NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
+    await expect(store.inbox.append('a1', epoch, 1, framesOf(1, []), NOW)).rejects.toMatchObject({
+      code: 'stale_epoch',
+    });
     await expect(
       store.agents.register(
         { id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'thumbprint of a1', now: NOW },

@@ -12,12 +12,13 @@ import { readProduced, type Message } from '../../../shared/delivery/message.ts'
 import type { InboxPort, OutboxEntry } from '../../../shared/delivery/log-interfaces.ts';
 import { Receiver } from '../../../shared/delivery/receiver.ts';
 import { hasChecksum, requireChecksum, withChecksum } from '../../../shared/wire/checksum.ts';
-import { decodeFromAgent, decodeFromCentral, encodeMessages } from '../../../shared/wire/codec.ts';
+import { encodeMessages } from '../../../shared/wire/codec.ts';
 import { scanBatch } from '../../../shared/wire/json-text.ts';
-import { LIMITS, type Messages } from '../../../shared/wire/messages.ts';
+import { LIMITS } from '../../../shared/wire/messages.ts';
 import { openAt } from '../../agent/store/samples.ts';
 import { DAY, NOW, online, ROOM } from '../../central/store/samples.ts';
 import { jsonText } from '../wire/json-arbitraries.ts';
+import { framesOf } from './frames.ts';
 
 const AGENT = 'a1';
 const DEFAULTS = { source: '/agents/a1', now: new Date(NOW) };
@@ -56,11 +57,7 @@ function produced(texts: readonly string[]): Message[] {
 }
 
 /** One frame over a plain line, and its acknowledgement. */
-async function carried(
-  entries: readonly OutboxEntry[],
-  inbox: Pick<InboxPort, 'append'>,
-  decode: typeof decodeFromAgent | typeof decodeFromCentral,
-): Promise<void> {
+async function carried(entries: readonly OutboxEntry[], inbox: Pick<InboxPort, 'append'>): Promise<void> {
   const first = entries[0]?.number ?? 1;
   const bytes = Buffer.from(
     withChecksum(
@@ -73,13 +70,13 @@ async function carried(
   requireChecksum('messages', hasChecksum(bytes));
   await new Promise<void>((resolve, reject) => {
     const receiver = new Receiver({
-      inbox: { begin: async () => undefined, append: (from, items) => inbox.append(from, items) },
+      inbox: { begin: async () => undefined, append: (from, frames) => inbox.append(from, frames) },
       frames: { send: () => resolve() },
       limits: LIMITS,
       onFailure: reject,
     });
     receiver.begin({ type: 'begin', incarnation: 'i', next: first, missing: null });
-    receiver.messages(decode(bytes.toString('utf8')) as Messages, bytes.length);
+    receiver.messages(bytes);
   });
 }
 
@@ -114,11 +111,9 @@ describe('the text of a message', () => {
       fc.asyncProperty(batches, async (texts) => {
         await agent.outbox.append(produced(texts));
         const entries = await agent.outbox.read(after, 1_000, 10_000_000);
-        await carried(
-          entries,
-          { append: (first, items) => central.inbox.append(AGENT, epoch, first, items, NOW) },
-          decodeFromAgent,
-        );
+        await carried(entries, {
+          append: (first, frames) => central.inbox.append(AGENT, epoch, first, frames, NOW),
+        });
         const events = await central.inbox.read(after, {}, 1_000);
         expect(events.map(({ json }) => json)).toEqual(texts);
         after += texts.length;
@@ -133,7 +128,7 @@ describe('the text of a message', () => {
     await fc.assert(
       fc.asyncProperty(batches, async (texts) => {
         await central.outbox.append(AGENT, produced(texts), ROOM, NOW);
-        await carried(await central.outbox.read(AGENT, after, 1_000, 10_000_000), agent.inbox, decodeFromCentral);
+        await carried(await central.outbox.read(AGENT, after, 1_000, 10_000_000), agent.inbox);
         const commands = await agent.inbox.take('default', 1_000);
         expect(commands.map(({ json }) => json)).toEqual(texts);
         await agent.inbox.deliver('default', commands.at(-1)?.cursor ?? 0);
@@ -174,13 +169,13 @@ describe('a (source, id) that comes with other data', () => {
 
   it('becomes a dead letter with its text where a peer sends it, while a repeat is passed over', async () => {
     const items = produced([one, one, other]).map((message) => ({ kind: 'message', message }) as const);
-    expect(await central.inbox.append(AGENT, epoch, 1, items, NOW)).toBe(3);
+    expect(await central.inbox.append(AGENT, epoch, 1, framesOf(1, items), NOW)).toBe(3);
     expect((await central.inbox.read(0, {}, 10)).map(({ json }) => json)).toEqual([one]);
     expect(await central.inbox.deadLetters({ limit: 10 })).toMatchObject([
       { direction: 'up', number: 3, id: '1', reason: 'id_reused', json: other },
     ]);
     await agent.inbox.begin({ incarnation: 'i', next: 1, missing: null });
-    expect(await agent.inbox.append(1, items)).toBe(3);
+    expect(await agent.inbox.append(1, framesOf(1, items))).toBe(3);
     expect((await agent.inbox.take('default', 10)).map(({ json }) => json)).toEqual([one]);
     expect(await agent.deadLetters({ limit: 10, before: null })).toMatchObject([
       { direction: 'down', number: 3, id: '1', reason: 'id_reused', json: other },

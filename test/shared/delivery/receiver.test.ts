@@ -1,8 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Receiver } from '../../../shared/delivery/receiver.ts';
 import { storeFault } from '../../../central/store/errors.ts';
-import { MESSAGES_FRAME_OVERHEAD } from '../../../shared/wire/codec.ts';
-import { scanBatch, type JsonNode } from '../../../shared/wire/json-text.ts';
+import { encodeMessages, MESSAGES_FRAME_OVERHEAD } from '../../../shared/wire/codec.ts';
 import { LIMITS, type SessionLimits } from '../../../shared/wire/messages.ts';
 import { HeldInbox, settled } from './session-logs.ts';
 
@@ -33,8 +32,14 @@ function start(limits: SessionLimits = LIMITS) {
       source: '/s',
       type: 't',
     }));
-    const text = JSON.stringify(items);
-    receiver.messages({ type: 'messages', first, items: scanBatch(text, count).items }, Buffer.byteLength(text));
+    receiver.messages(
+      Buffer.from(
+        encodeMessages(
+          first,
+          items.map((item) => JSON.stringify(item)),
+        ),
+      ),
+    );
   };
   const begin = (next: number): void => receiver.begin({ type: 'begin', incarnation: 'i1', next, missing: null });
   return { inbox, acks, asked, committed, failures, receiver, send, begin };
@@ -42,12 +47,17 @@ function start(limits: SessionLimits = LIMITS) {
 
 afterEach(() => void vi.useRealTimers());
 
-/** So many messages of one size. */
-function large(count: number, bytes: number): readonly JsonNode[] {
-  const event = (id: number, data: string): string =>
+/** The text of a message of that size. */
+function ofBytes(id: number, bytes: number): string {
+  const event = (data: string): string =>
     `{"specversion":"1.0","id":"m${id}","source":"/s","type":"t","data":"${data}"}`;
-  const texts = Array.from({ length: count }, (_, i) => event(i, 'x'.repeat(bytes - event(i, '').length)));
-  return scanBatch(`[${texts.join(',')}]`, count).items;
+  return event('x'.repeat(bytes - event('').length));
+}
+
+/** A frame with one message, and as many bytes around it as a sender counts. */
+function frameOf(number: number, bytes: number): Buffer {
+  const text = encodeMessages(number, [ofBytes(number, bytes)]);
+  return Buffer.from(text.padEnd(bytes + MESSAGES_FRAME_OVERHEAD));
 }
 
 describe('Receiver', () => {
@@ -102,6 +112,7 @@ describe('Receiver', () => {
     const gap = start();
     gap.begin(1);
     gap.send(2, 1);
+    await settled();
     const refused = (found: string) => [{ code: 'bad_frame', parameters: { found } }];
     expect(gap.failures).toMatchObject(refused('messages from 2, where 1 is next'));
 
@@ -109,6 +120,7 @@ describe('Receiver', () => {
     repetition.begin(1);
     repetition.send(1, 2);
     repetition.send(2, 1);
+    await settled();
     expect(repetition.failures).toMatchObject(refused('messages from 2, where 3 is next'));
 
     const twice = start();
@@ -127,11 +139,15 @@ describe('Receiver', () => {
     begin(1_001);
     await settled();
     send(1_001, 3);
-    expect(failures).toEqual([]);
     send(1_004, 1);
+    expect(failures).toEqual([]);
+    inbox.hold = false;
+    inbox.release();
+    await settled();
     expect(failures).toMatchObject([
       { code: 'bad_frame', parameters: { found: '4 messages without waiting for an ack, where 3 are allowed' } },
     ]);
+    expect(inbox.stored).toEqual(['m1001', 'm1002', 'm1003']);
   });
 
   it('refuses a peer that sends more bytes than the window without waiting, whether they wait or are being appended', async () => {
@@ -151,13 +167,12 @@ describe('Receiver', () => {
     begin(1);
     await settled();
     // The first is on its way while the others come.
-    send(1, 1);
-    for (let i = 0; i < 3; i += 1) send(2 + i * 999, 999);
+    for (let number = 1; number <= 200; number += 1) send(number, 1);
     inbox.hold = false;
     inbox.release();
     for (let i = 0; i < 10; i += 1) await settled();
     expect(failures).toEqual([]);
-    expect(acks).toEqual([1, 1_001, 2_001, 2_998]);
+    expect(acks).toEqual([1, 65, 129, 193, 200]);
   });
 
   it('appends half a mebibyte at once, and counts each append', async () => {
@@ -166,13 +181,14 @@ describe('Receiver', () => {
     await settled();
     const appended: number[] = [];
     const append = inbox.append.bind(inbox);
-    inbox.append = (first, items) => {
-      appended.push(items.length);
-      return append(first, items);
+    inbox.append = (first, frames) => {
+      appended.push(frames.length);
+      return append(first, frames);
     };
     receiver.hold(true);
-    const items = large(5, 256 * 1024);
-    receiver.messages({ type: 'messages', first: 1, items }, 5 * 256 * 1024);
+    // Two fit, each with what is around its message.
+    const bytes = 256 * 1024 - MESSAGES_FRAME_OVERHEAD;
+    for (let number = 1; number <= 5; number += 1) receiver.messages(frameOf(number, bytes));
     receiver.hold(false);
     await settled();
     expect(failures).toEqual([]);
@@ -188,13 +204,11 @@ describe('Receiver', () => {
     inbox.hold = true;
     begin(1);
     await settled();
-    const items = large(4, 250);
-    for (const [i, item] of items.entries())
-      receiver.messages({ type: 'messages', first: i + 1, items: [item] }, 250 + MESSAGES_FRAME_OVERHEAD);
+    for (let number = 1; number <= 4; number += 1) receiver.messages(frameOf(number, 250));
     // The window is full to the byte. A sender may send one message with what is left of it, however large.
-    receiver.messages({ type: 'messages', first: 5, items: [items[0]!] }, 10_000);
+    receiver.messages(frameOf(5, 10_000));
     expect(failures).toEqual([]);
-    receiver.messages({ type: 'messages', first: 6, items: [] }, 2);
+    receiver.messages(frameOf(6, 250));
     expect(failures).toMatchObject([
       { code: 'bad_frame', parameters: { found: expect.stringContaining('1000 bytes') } },
     ]);
@@ -209,10 +223,9 @@ describe('Receiver', () => {
     await settled();
     if (isRefused) inbox.refuseWith.push(storeFault('store_reserve', { available: 1, reserve: 2 }));
     else inbox.hold = true;
-    const items = large(1, 900);
     for (const [i, bytes] of [900, 200, 200].entries()) {
       expect(failures).toEqual([]);
-      receiver.messages({ type: 'messages', first: i + 1, items }, bytes + MESSAGES_FRAME_OVERHEAD);
+      receiver.messages(frameOf(i + 1, bytes));
       await settled();
     }
     expect(failures).toMatchObject([{ code: 'bad_frame' }]);
@@ -223,28 +236,25 @@ describe('Receiver', () => {
     begin(1);
     await settled();
     receiver.hold(true);
-    const items = large(4, 250 * 1024);
-    receiver.messages({ type: 'messages', first: 1, items }, 1_000 * 1024 + MESSAGES_FRAME_OVERHEAD);
+    for (let number = 1; number <= 4; number += 1) receiver.messages(frameOf(number, 250 * 1024));
     inbox.hold = true;
     receiver.hold(false);
     inbox.release();
     await settled();
     // Two are on disk, two are being appended: of the window 524 KiB are left.
     expect(acks).toEqual([2]);
-    for (const [i, item] of items.slice(0, 3).entries())
-      receiver.messages({ type: 'messages', first: 5 + i, items: [item] }, 250 * 1024 + MESSAGES_FRAME_OVERHEAD);
+    for (let number = 5; number <= 7; number += 1) receiver.messages(frameOf(number, 250 * 1024));
     expect(failures).toEqual([]);
-    receiver.messages({ type: 'messages', first: 8, items: [items[3]!] }, 250 * 1024);
+    receiver.messages(frameOf(8, 250 * 1024));
     expect(failures).toMatchObject([{ code: 'bad_frame' }]);
   });
 
   it('frees all of a frame whose characters have several bytes', async () => {
     const { failures, receiver, begin, acks } = start({ ...LIMITS, windowBytes: 1_000 });
     begin(1);
-    const text = `[{"specversion":"1.0","id":"m","source":"/s","type":"t","data":"${'ü'.repeat(200)}"}]`;
+    const text = `{"specversion":"1.0","id":"m","source":"/s","type":"t","data":"${'ü'.repeat(200)}"}`;
     for (let number = 1; number <= 10; number += 1) {
-      const frame = { type: 'messages', first: number, items: scanBatch(text, 1).items } as const;
-      receiver.messages(frame, Buffer.byteLength(text) + MESSAGES_FRAME_OVERHEAD);
+      receiver.messages(Buffer.from(encodeMessages(number, [text])));
       await settled();
     }
     expect([acks.length, failures]).toEqual([10, []]);
@@ -274,9 +284,8 @@ describe('Receiver', () => {
   it('frees the window as appends are committed', async () => {
     const { failures, receiver, begin, acks } = start({ ...LIMITS, windowBytes: 1_000 });
     begin(1);
-    const items = large(1, 900);
     for (let number = 1; number <= 5; number += 1) {
-      receiver.messages({ type: 'messages', first: number, items }, 900 + MESSAGES_FRAME_OVERHEAD);
+      receiver.messages(frameOf(number, 900));
       await settled();
     }
     expect([acks, failures]).toEqual([[1, 2, 3, 4, 5], []]);
@@ -322,11 +331,8 @@ describe('Receiver', () => {
   it('lets a bad item fail alone: it takes its number and the others are stored', async () => {
     const { inbox, acks, receiver, begin } = start();
     begin(1);
-    const { items } = scanBatch(
-      '[{"specversion":"1.0","id":"a","source":"/s","type":"t"},42,{"tombstone":"expired","id":"c"}]',
-      3,
-    );
-    receiver.messages({ type: 'messages', first: 1, items }, 100);
+    const items = ['{"specversion":"1.0","id":"a","source":"/s","type":"t"}', '42', '{"tombstone":"expired","id":"c"}'];
+    receiver.messages(Buffer.from(encodeMessages(1, items)));
     await settled();
     expect(inbox.stored).toEqual(['a', 'rejected', 'tombstone']);
     expect(acks).toEqual([3]);
@@ -375,7 +381,10 @@ describe('Receiver', () => {
     receiver.hold(true);
     send(4, 3);
     send(7, 1);
+    receiver.hold(false);
+    await settled();
     expect(failures).toMatchObject([{ code: 'bad_frame' }]);
+    expect(inbox.stored).toHaveLength(3);
   });
 
   it('asks a store that has refused for the day not again at once', async () => {

@@ -1,5 +1,5 @@
 // In-memory ends of a session for tests of Sender and Receiver: what the ports promise, and nothing else.
-import type { Item } from '../../../shared/delivery/message.ts';
+import { readMessageFrames, type MessageFrame } from '../../../shared/delivery/message-frames.ts';
 import type { InboxPort, OutboxEntry, OutboxPort } from '../../../shared/delivery/log-interfaces.ts';
 
 export function entry(number: number, json = `{"n":${number}}`, expiresAt: number | null = null): OutboxEntry {
@@ -61,7 +61,8 @@ export class HeldInbox implements InboxPort {
     this.begun = begin;
   }
 
-  async append(first: number, items: readonly Item[]): Promise<number> {
+  async append(first: number, frames: readonly MessageFrame[]): Promise<number> {
+    const items = readMessageFrames(first, frames);
     if (this.hold) await new Promise<void>((resolve) => this.#held.push(resolve));
     const refusal = this.refuseWith.shift();
     if (refusal !== undefined) throw refusal;

@@ -105,7 +105,13 @@ const message = (id: string): string =>
   JSON.stringify({ specversion: '1.0', id, source: '/s', type: 't', time: '2026-11-22T10:00:00Z' });
 
 const typesIn = ({ sent }: End): string[] => sent.map((text) => (JSON.parse(text) as { type: string }).type);
-const unlimited = { isPaused: false, take: () => undefined, admit: () => true, sending: () => () => undefined };
+const unlimited = {
+  isPaused: false,
+  keep: () => undefined,
+  take: () => undefined,
+  admit: () => true,
+  sending: () => () => undefined,
+};
 
 afterEach(() => {
   vi.useRealTimers();
@@ -329,6 +335,7 @@ describe('a peer', () => {
       budget: {
         isPaused: false,
         take: (data) => void taken.push(data),
+        keep: () => undefined,
         admit: () => admits,
         sending: () => () => undefined,
       },

@@ -1,6 +1,7 @@
 // Reads and writes the logs of agents at Central: commands down, events up, and what becomes of each message.
 import type { DatabaseSync } from 'node:sqlite';
-import type { OutboxBounds, ResumedLog } from '../../../../shared/delivery/log-interfaces.ts';
+import type { Item, Message } from '../../../../shared/delivery/message.ts';
+import type { Appended, OutboxBounds, ResumedLog } from '../../../../shared/delivery/log-interfaces.ts';
 import { ID_REUSED } from '../../../../shared/delivery/dead-letters.ts';
 import type { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
@@ -8,22 +9,13 @@ import { integer, text } from '../../../../shared/sqlite/row.ts';
 import type { ExpiredCommands, Position, Range } from '../../../../shared/wire/messages.ts';
 import { storeFault } from '../../errors.ts';
 import type { NewIncident } from '../../agent-store.ts';
-import type { BegunInbox, CommittedEvents } from '../../message-store.ts';
+import { MAX_REMEMBERED, type BegunInbox, type CommittedEvents, type EventMessage } from '../../message-store.ts';
 import { RunWriter, type RunMessage } from '../events/run-writes.ts';
 import type { SeenRuns } from '../events/seen-runs.ts';
 import { agentKeys } from './agents.ts';
 import { expiredAtAgents, GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
-import {
-  packAppended,
-  packedCost,
-  packEntries,
-  unpackItems,
-  unpackMessages,
-  type PackedAppended,
-  type PackedEntries,
-  type PackedItems,
-} from '../threads/packed-items.ts';
+import { packEntries, type PackedEntries } from '../threads/packed-items.ts';
 
 interface MessageWritesNeeds {
   readonly outbox: OutboxLog;
@@ -42,6 +34,36 @@ interface MessageWritesNeeds {
 const LOOKED_UP_COSTS = { itemCost: 1024 };
 const RUN_COSTS = { itemCost: 32, runCost: 1024, keyCost: 64 };
 
+interface EventCosts {
+  /** The rows and indexes of each item. */
+  readonly itemCost: number;
+  /** Those of messages that follow each other. */
+  readonly runCost?: number;
+  /** Each other type and source among them. */
+  readonly keyCost?: number;
+}
+
+/** An estimate of what these items take on the disk. */
+function costOf(items: readonly Item[], { itemCost, runCost = 0, keyCost = 0 }: EventCosts): number {
+  let bytes = items.length * itemCost;
+  let before: Message | undefined;
+  for (const item of items) {
+    if (item.kind !== 'message') {
+      bytes += item.id.length + item.source.length + item.reason.length;
+      if (item.kind === 'rejected') bytes += item.json.length;
+      before = undefined;
+      continue;
+    }
+    const { message } = item;
+    bytes += message.json.length;
+    if (before === undefined) bytes += runCost;
+    if (message.source !== before?.source) bytes += keyCost;
+    if (message.type !== before?.type) bytes += keyCost;
+    before = message;
+  }
+  return bytes;
+}
+
 export function messageWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
   return { ...commandWrites(database, needs), ...eventWrites(database, needs) };
 }
@@ -51,8 +73,8 @@ function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters 
   const idOfKey = database.prepare('SELECT id FROM agent WHERE key = ?');
   const recordExpired = expiredAtAgents(database, deadLetters);
   return {
-    appendCommands(agentId: string, packed: PackedItems, bounds: OutboxBounds, now: number): PackedAppended {
-      return packAppended(outbox.append(keys.of(agentId), unpackMessages(packed), bounds, now));
+    appendCommands(agentId: string, commands: readonly Message[], bounds: OutboxBounds, now: number): Appended[] {
+      return outbox.append(keys.of(agentId), commands, bounds, now);
     },
 
     /** Decides how the commands of an agent go on that says it is there, and records what is missing. */
@@ -102,13 +124,13 @@ function eventWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
         incidents.recordIncident(logRestarted(agentId, 'up', incarnation, begin.missing, now));
     },
 
-    appendEvents(agentId: string, epoch: number, first: number, packed: PackedItems, now: number): CommittedEvents {
+    appendEvents(agentId: string, epoch: number, first: number, items: readonly Item[], now: number): CommittedEvents {
       const peer = keys.ofSession(agentId, epoch);
-      takeRoom(packedCost(packed, seen.looksUp(peer) ? LOOKED_UP_COSTS : RUN_COSTS));
-      const items = unpackItems(packed);
+      takeRoom(costOf(items, seen.looksUp(peer) ? LOOKED_UP_COSTS : RUN_COSTS));
       const { incarnation, through, fresh, reused } = inbox.accept(peer, first, items, now);
       let firstCursor: number | null = null;
-      const stored: number[] = [];
+      let stored = 0;
+      const events: EventMessage[] = [];
       const givenUp = new GivenUp(agentId, now);
       let run: RunMessage[] = [];
       let origin: number | undefined;
@@ -123,7 +145,9 @@ function eventWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
       for (const [index, item] of items.entries()) {
         if (item.kind === 'message' && fresh[index] === true) {
           run.push(item.message);
-          stored.push(index);
+          stored += 1;
+          const { type, source, json } = item.message;
+          if (stored <= MAX_REMEMBERED) events.push({ number: first + index, type, source, json });
           continue;
         }
         store(index);
@@ -132,7 +156,7 @@ function eventWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
       }
       store(items.length);
       deadLetters.recordDeadLetters(givenUp.letters());
-      return { through, incarnation, firstCursor, stored: stored.length === items.length ? null : stored };
+      return { through, incarnation, firstCursor, stored, events: stored > MAX_REMEMBERED ? null : events };
     },
 
     /** One step of entering what was seen of an agent into the table. True when there is more. */

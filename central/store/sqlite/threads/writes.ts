@@ -1,11 +1,14 @@
 // The methods of the writing thread, composed over one connection.
 import type { DatabaseSync } from 'node:sqlite';
+import type { OutboxBounds } from '../../../../shared/delivery/log-interfaces.ts';
+import { readMessageFrames, type MessageFrame } from '../../../../shared/delivery/message-frames.ts';
 import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { agentWrites } from '../rows/agents.ts';
 import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../../space/bounds.ts';
 import type { ClaimedSession, SessionClaim } from '../../agent-store.ts';
 import type { AuditEntry } from '../../audit-store.ts';
+import type { CommittedEvents } from '../../message-store.ts';
 import { audited, auditWrites } from '../rows/audit.ts';
 import { certificateWrites } from '../rows/certificates.ts';
 import { enrollmentWrites } from '../rows/enrollments.ts';
@@ -13,7 +16,7 @@ import { dayQuotas } from '../rows/day-quota.ts';
 import { deadLetterWrites } from '../rows/dead-letters.ts';
 import { incidentWrites } from '../rows/incidents.ts';
 import { messageWrites } from '../rows/messages.ts';
-import { packedCost, packedItems } from './packed-items.ts';
+import { packAppended, unpackMessages, type PackedAppended, type PackedMessages } from './packed-items.ts';
 import { keyMaterialWrites, parameterWrites } from '../rows/parameters.ts';
 import { conversionWrites } from '../events/conversion.ts';
 import { SeenRuns } from '../events/seen-runs.ts';
@@ -35,7 +38,7 @@ interface WritesOptions {
 }
 
 /** Estimates of the rows and indexes of a command, and of an agent with its first certificates, besides their texts. */
-const COMMAND_COST = 512;
+const COMMAND_COST = 768;
 const AGENT_COST = 32 * 1024;
 /** An audit entry about refusals, with the page that it may need. */
 const REFUSALS_COST = 4 * 1024;
@@ -91,19 +94,26 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
 
     // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is
     // there, free space, or are bounded.
-    appendEvents(...call: Parameters<typeof messages.appendEvents>) {
-      const [agentId, , , packed, now] = call;
-      quotas.takeEvents(agentId, packedItems(packed), now);
-      return messages.appendEvents(...call);
+    appendEvents(
+      agentId: string,
+      epoch: number,
+      next: number,
+      frames: readonly MessageFrame[],
+      now: number,
+    ): CommittedEvents {
+      const items = readMessageFrames(next, frames);
+      quotas.takeEvents(agentId, items.length, now);
+      return messages.appendEvents(agentId, epoch, next, items, now);
     },
     beginInbox(...call: Parameters<typeof messages.beginInbox>) {
       const [agentId, , { incarnation }, now] = call;
       quotas.takeRestart(agentId, incarnation, now);
       return messages.beginInbox(...call);
     },
-    appendCommands(...call: Parameters<typeof messages.appendCommands>) {
-      space.take(packedCost(call[1], { itemCost: COMMAND_COST }));
-      return messages.appendCommands(...call);
+    appendCommands(agentId: string, packed: PackedMessages, bounds: OutboxBounds, now: number): PackedAppended {
+      const commands = unpackMessages(packed);
+      space.take(commands.reduce((bytes, { json }) => bytes + json.length, commands.length * COMMAND_COST));
+      return packAppended(messages.appendCommands(agentId, commands, bounds, now));
     },
     ...boundedEnrollments({ space, quotas, audit, agents, enrollments }),
     appendRefusals(entry: AuditEntry): void {

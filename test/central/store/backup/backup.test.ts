@@ -16,6 +16,7 @@ import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.t
 import type { Store } from '../../../../central/store/store.ts';
 import { keyMaterialOf, putKeyMaterial } from '../../fakes.ts';
 import { DAY, eventIds, items, NOW, online } from '../samples.ts';
+import { framesOf } from '../../../shared/delivery/frames.ts';
 
 const PASSWORD = 'correct horse battery staple';
 /** The least that is taken: each guess costs the test, too. */
@@ -117,9 +118,9 @@ const PATIENCE = { timeout: 120_000 };
 describe('a backup and its restore', PATIENCE, () => {
   it('give back what was there; cursors go on behind those that the replaced store gave', async () => {
     const epoch = await online(store, 'a1');
-    await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1', 'e2')), NOW);
     const backup = await made();
-    await store.inbox.append('a1', epoch, 3, items('e3', 'e4', 'e5'), NOW);
+    await store.inbox.append('a1', epoch, 3, framesOf(3, items('e3', 'e4', 'e5')), NOW);
     const staged = await stage(backup);
     expect(staged.facts).toMatchObject({ central: 'central.test', created: new Date(NOW).toISOString() });
     const lastCursor = await store.inbox.lastCursor();
@@ -129,7 +130,7 @@ describe('a backup and its restore', PATIENCE, () => {
     store = await open(folder);
     expect(await eventIds(store)).toEqual(['e1', 'e2']);
     expect(await store.inbox.lastCursor()).toBe(2);
-    await store.inbox.append('a1', epoch, 3, items('n3', 'n4'), NOW);
+    await store.inbox.append('a1', epoch, 3, framesOf(3, items('n3', 'n4')), NOW);
     expect((await store.inbox.read(lastCursor, {}, 9)).map(({ cursor }) => cursor)).toEqual([6, 7]);
     expect(await store.stats()).toMatchObject({ events: 4 });
     expect((await store.audit.list({ limit: 2 })).map(({ action }) => action)).toEqual([
@@ -140,7 +141,7 @@ describe('a backup and its restore', PATIENCE, () => {
     // Once more on the same store: the cursors of both are kept.
     await store.stop();
     store = await open(folder);
-    await store.inbox.append('a1', epoch, 5, items('n5'), NOW);
+    await store.inbox.append('a1', epoch, 5, framesOf(5, items('n5')), NOW);
     expect(await store.inbox.lastCursor()).toBe(8);
   });
 
@@ -197,7 +198,7 @@ describe('a backup and its restore', PATIENCE, () => {
   it('can be undone: the store before is back, whole', async () => {
     const epoch = await online(store, 'a1');
     const staged = await stage(await made());
-    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1')), NOW);
     await store.stop();
     const replaced = await openStoreFiles(folder).replace(staged, 1);
     const other = await open(folder);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { rememberCommitted, type EngineStore } from '../../../../central/store/memory/committed.ts';
-import type { EventFilter, StoredEvent } from '../../../../central/store/message-store.ts';
+import type { EventFilter, EventMessage, StoredEvent } from '../../../../central/store/message-store.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { unpackEntries } from '../../../../central/store/sqlite/threads/packed-items.ts';
 import { createReads, type Reads } from '../../../../central/store/sqlite/threads/reads.ts';
@@ -16,6 +16,7 @@ import type { Item } from '../../../../shared/delivery/message.ts';
 import { openReader } from '../../../../shared/sqlite/database.ts';
 import { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
 import { ACT, claimOf, DAY, items, message, NOW, online, registered, ROOM } from '../samples.ts';
+import { framesOf } from '../../../shared/delivery/frames.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 
@@ -89,7 +90,7 @@ describe('over the real engine, every answer is the one of the database', () => 
               }),
             },
       );
-      last[id] = await store.inbox.append(id, epochs[id], last[id] + 1, appended, now);
+      last[id] = await store.inbox.append(id, epochs[id], last[id] + 1, framesOf(last[id] + 1, appended), now);
       if (next(25) === 0) {
         const olderThan = now - DAY / 4;
         await store.prune({
@@ -260,11 +261,13 @@ const stored = (cursor: number): StoredEvent => ({
   json: '{}',
 });
 
+const textOf = (number: number): EventMessage => ({ number, type: 't', source: '/s', json: `{"n":${number}}` });
+
 describe('while calls are on their way', () => {
   it('an event that a reader saw before its append was answered is not forgotten by the next reader', async () => {
     const { engine, answer, calls } = byHand();
     const { inbox } = await rememberCommitted(engine);
-    const appending = inbox.append('a', 1, 8, items('e8'), NOW);
+    const appending = inbox.append('a', 1, 8, framesOf(8, items('e8')), NOW);
     // This reader is behind what is remembered; the reading thread sees the commit already.
     const behind = inbox.read(5, {}, 10);
     await answer('read', [stored(6), stored(7), stored(8)]);
@@ -275,7 +278,7 @@ describe('while calls are on their way', () => {
     expect(calls('read')).toBe(1);
     await answer('read', [stored(8)]);
     expect(await upToDate).toHaveLength(1);
-    await answer('append', { through: 8, incarnation: 'i', firstCursor: 8, stored: null });
+    await answer('append', { through: 8, incarnation: 'i', firstCursor: 8, stored: 1, events: [textOf(8)] });
     expect(await appending).toBe(8);
     expect(await inbox.read(7, {}, 10)).toMatchObject([{ cursor: 8 }]);
     expect(calls('read')).toBe(0);
@@ -284,8 +287,14 @@ describe('while calls are on their way', () => {
   it('cursors that this process did not append leave the reads before them to the store', async () => {
     const { engine, answer, calls } = byHand();
     const { inbox } = await rememberCommitted(engine);
-    const appending = inbox.append('a', 1, 1, items('e1', 'e2'), NOW);
-    await answer('append', { through: 2, incarnation: 'i', firstCursor: 20, stored: null });
+    const appending = inbox.append('a', 1, 1, framesOf(1, items('e1', 'e2')), NOW);
+    await answer('append', {
+      through: 2,
+      incarnation: 'i',
+      firstCursor: 20,
+      stored: 2,
+      events: [textOf(1), textOf(2)],
+    });
     await appending;
     expect(await inbox.lastCursor()).toBe(21);
     expect(await inbox.read(19, {}, 10)).toMatchObject([{ cursor: 20 }, { cursor: 21 }]);

@@ -1,17 +1,21 @@
 // What is kept of events is bounded in number and in size, and whatever is not kept is left to the store.
 import { describe, expect, it } from 'vitest';
-import {
-  MAX_APPENDED,
-  MAX_EVENTS,
-  MAX_EVENTS_LENGTH,
-  RecentEvents,
-} from '../../../../central/store/memory/recent-events.ts';
-import type { Item } from '../../../../shared/delivery/message.ts';
-import { items, message, NOW } from '../samples.ts';
+import { MAX_EVENTS, MAX_EVENTS_LENGTH, RecentEvents } from '../../../../central/store/memory/recent-events.ts';
+import { MAX_REMEMBERED } from '../../../../central/store/message-store.ts';
+import { NOW } from '../samples.ts';
 
-function append(recent: RecentEvents, appended: readonly Item[], firstCursor = recent.newest + 1): void {
-  const call = { agentId: 'a', first: firstCursor, items: appended, now: NOW };
-  recent.committed(call, { through: 0, incarnation: 'i', firstCursor, stored: null });
+function append(recent: RecentEvents, texts: readonly string[], firstCursor = recent.newest + 1): void {
+  const events = texts.map((json, i) => ({ number: firstCursor + i, type: 't', source: '/s', json }));
+  recent.committed(
+    { agentId: 'a', now: NOW },
+    {
+      through: 0,
+      incarnation: 'i',
+      firstCursor,
+      stored: texts.length,
+      events: texts.length > MAX_REMEMBERED ? null : events,
+    },
+  );
 }
 
 const cursors = (recent: RecentEvents, after: number): number[] | undefined =>
@@ -20,7 +24,7 @@ const cursors = (recent: RecentEvents, after: number): number[] | undefined =>
 describe('recent events', () => {
   it('are the last ones only', () => {
     const recent = new RecentEvents(10);
-    for (let i = 0; i < MAX_EVENTS + 3; i += 1) append(recent, items(`e${i}`));
+    for (let i = 0; i < MAX_EVENTS + 3; i += 1) append(recent, [`e${i}`]);
     expect(recent.newest).toBe(10 + MAX_EVENTS + 3);
     expect(cursors(recent, 12)).toBeUndefined();
     expect(cursors(recent, 13)).toHaveLength(MAX_EVENTS);
@@ -30,20 +34,23 @@ describe('recent events', () => {
   it('are as many as fit into the bytes', () => {
     const recent = new RecentEvents(0);
     const json = 'x'.repeat(MAX_EVENTS_LENGTH / 4);
-    for (let i = 0; i < 6; i += 1) append(recent, [{ kind: 'message', message: message(`e${i}`, { json }) }]);
+    for (let i = 0; i < 6; i += 1) append(recent, [json]);
     expect(cursors(recent, 1)).toBeUndefined();
     expect(cursors(recent, 2)).toEqual([3, 4, 5, 6]);
-    append(recent, [{ kind: 'message', message: message('huge', { json: 'x'.repeat(MAX_EVENTS_LENGTH + 1) }) }]);
+    append(recent, ['x'.repeat(MAX_EVENTS_LENGTH + 1)]);
     expect(cursors(recent, 6)).toBeUndefined();
     expect(cursors(recent, 7)).toEqual([]);
   });
 
   it('of a large append are left to the store, those after it are not', () => {
     const recent = new RecentEvents(0);
-    append(recent, items('before'));
-    append(recent, items(...Array.from({ length: MAX_APPENDED + 1 }, (_, i) => `e${i}`)));
-    append(recent, items('behind'));
-    const through = MAX_APPENDED + 2;
+    append(recent, ['before']);
+    append(
+      recent,
+      Array.from({ length: MAX_REMEMBERED + 1 }, (_, i) => `e${i}`),
+    );
+    append(recent, ['behind']);
+    const through = MAX_REMEMBERED + 2;
     expect(cursors(recent, through - 1)).toBeUndefined();
     expect(cursors(recent, through)).toEqual([through + 1]);
   });

@@ -1,6 +1,7 @@
 // A process that a test kills: appends events of one agent, several calls in flight, and prints each number that was answered.
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { claimOf, items, NOW, online } from '../samples.ts';
+import { framesOf } from '../../../shared/delivery/frames.ts';
 
 const folder = process.argv[2];
 if (folder === undefined) throw new Error('the folder is missing');
@@ -24,7 +25,7 @@ async function append(): Promise<void> {
       'a1',
       grant.epoch,
       first,
-      items(`e${first}`, `e${first + 1}`, `e${first + 2}`),
+      framesOf(first, items(`e${first}`, `e${first + 1}`, `e${first + 2}`)),
       NOW,
     );
     process.stdout.write(`${through}\n`);

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { DEFAULT_BOUNDS, INCIDENTS_OF_STRANGERS } from '../../../../central/store/space/bounds.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
-import type { Item } from '../../../../shared/delivery/message.ts';
+import type { Item, Message } from '../../../../shared/delivery/message.ts';
 import { openDatabase } from '../../../../shared/sqlite/database.ts';
 import type { CodedError } from '../../../../shared/errors.ts';
 import type { Store } from '../../../../central/store/store.ts';
@@ -16,6 +16,7 @@ import { auditEntry, claimOf, DAY, eventIds, items, message, NOW, online, regist
 import { positionId } from '../../../shared/sqlite/position-id.ts';
 import { linesUntilKilled } from '../../../killed-writer.ts';
 import { canMount } from '../../../small-disk.ts';
+import { framesOf } from '../../../shared/delivery/frames.ts';
 
 function unexpected(error: CodedError): void {
   throw error;
@@ -40,6 +41,12 @@ storeContract('SQLite', async () => {
     },
   };
 });
+
+/** An event with so much data. */
+function ofBytes(id: string, bytes: number): Message {
+  const json = { specversion: '1.0', id, source: '/test', type: 'test.thing', data: 'x'.repeat(bytes) };
+  return message(id, { json: JSON.stringify(json) });
+}
 
 describe('openSqliteStore', () => {
   let folder: string;
@@ -196,11 +203,11 @@ describe('openSqliteStore', () => {
         kind: 'rejected',
         id: '(none)',
         source: '',
-        reason: `item ${i % 100} is a number; allowed: an object`,
-        json: '0',
+        reason: 'one of four',
+        json: ['{}', '[]', '""', '11'][i % 4] ?? '',
       }));
       sent += 2 * items.length;
-      await store.inbox.append('a1', epoch, batch * 2_000 + 1, items, NOW);
+      await store.inbox.append('a1', epoch, batch * 2_000 + 1, framesOf(batch * 2_000 + 1, items), NOW);
     }
     expect(sent).toBe(260_000);
     expect((await size()) - before).toBeLessThan(4 * sent);
@@ -249,7 +256,9 @@ describe('openSqliteStore', () => {
     const store = await open();
     const epochs = await Promise.all(Array.from({ length: 20 }, (_, n) => online(store, `a${n}`)));
     const before = (await store.stats()).commits;
-    await Promise.all(epochs.map((epoch, n) => store.inbox.append(`a${n}`, epoch, 1, items(`e${n}`), NOW)));
+    await Promise.all(
+      epochs.map((epoch, n) => store.inbox.append(`a${n}`, epoch, 1, framesOf(1, items(`e${n}`)), NOW)),
+    );
     expect((await store.stats()).commits - before).toBeLessThanOrEqual(2);
     expect(await eventIds(store)).toHaveLength(20);
   });
@@ -273,7 +282,7 @@ describe('openSqliteStore', () => {
         'a1',
         epoch,
         first,
-        items(...Array.from({ length: 5_000 }, (_, n) => `e${first + n}`)),
+        framesOf(first, items(...Array.from({ length: 5_000 }, (_, n) => `e${first + n}`))),
         NOW,
       );
     }
@@ -281,7 +290,7 @@ describe('openSqliteStore', () => {
       'a1',
       epoch,
       50_001,
-      [{ kind: 'message', message: message('rare', { type: 'rare' }) }],
+      framesOf(50_001, [{ kind: 'message', message: message('rare', { type: 'rare' }) }]),
       NOW,
     );
     expect(await store.inbox.read(0, { type: 'rare' }, 10)).toMatchObject([{ cursor: 50_001 }]);
@@ -293,9 +302,9 @@ describe('openSqliteStore', () => {
     const epoch = await online(store, 'a1');
     const large = Array.from({ length: 60 }, (_, n) => ({
       kind: 'message' as const,
-      message: message(`e${n}`, { json: JSON.stringify({ id: `e${n}`, data: 'x'.repeat(250_000) }) }),
+      message: ofBytes(`e${n}`, 250_000),
     }));
-    await store.inbox.append('a1', epoch, 1, large, NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, large), NOW);
     const page = await store.inbox.read(0, {}, 100);
     expect(page.length).toBeGreaterThan(20);
     expect(page.length).toBeLessThan(60);
@@ -313,9 +322,9 @@ describe('openSqliteStore', () => {
     for (let first = 1; first <= 160; first += 20) {
       const large = Array.from({ length: 20 }, (_, n) => ({
         kind: 'message' as const,
-        message: message(`e${first + n}`, { json: JSON.stringify({ data: 'x'.repeat(250_000) }) }),
+        message: ofBytes(`e${first + n}`, 250_000),
       }));
-      await store.inbox.append('a1', epoch, first, large, NOW);
+      await store.inbox.append('a1', epoch, first, framesOf(first, large), NOW);
     }
     await store.stop();
     const path = join(folder, 'central.db');
@@ -326,7 +335,7 @@ describe('openSqliteStore', () => {
       code: 'store_failed',
       hint: expect.stringContaining('restore the last backup'),
     });
-    await expect(store.inbox.append('a1', epoch, 161, items('late'), NOW)).rejects.toMatchObject({
+    await expect(store.inbox.append('a1', epoch, 161, framesOf(161, items('late')), NOW)).rejects.toMatchObject({
       code: 'store_failed',
     });
     await expect(store.agents.get('a1')).rejects.toMatchObject({ code: 'store_failed' });
@@ -346,11 +355,9 @@ describe('openSqliteStore', () => {
           for (;;) {
             const batch = Array.from({ length: 10 }, (_, n) => ({
               kind: 'message' as const,
-              message: message(`e${answered + n}`, {
-                json: JSON.stringify({ id: `e${answered + n}`, data: 'x'.repeat(10_000) }),
-              }),
+              message: ofBytes(`e${answered + n}`, 10_000),
             }));
-            answered = await store.inbox.append('a1', epoch, answered + 1, batch, NOW);
+            answered = await store.inbox.append('a1', epoch, answered + 1, framesOf(answered + 1, batch), NOW);
           }
         })().catch((error: unknown) => error);
         expect(failure).toMatchObject({ code: 'store_failed', hint: expect.stringContaining(folder) });
@@ -388,11 +395,11 @@ describe('openSqliteStore', () => {
     await registered(store, 'a1');
     const { epoch } = await store.agents.claimSession(claimOf('a1'));
     await store.inbox.begin('a1', epoch, { incarnation: 'A', next: 1, missing: null }, NOW);
-    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1')), NOW);
     await store.stop();
     const yesterday = readFileSync(join(folder, 'central.db'));
     store = await open();
-    await store.inbox.append('a1', epoch, 2, items('e2'), NOW);
+    await store.inbox.append('a1', epoch, 2, framesOf(2, items('e2')), NOW);
     await store.stop();
     writeFileSync(join(folder, 'central.db'), yesterday);
     store = await open();

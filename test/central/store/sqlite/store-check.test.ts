@@ -10,6 +10,7 @@ import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.t
 import { checkStore } from '../../../../central/store/sqlite/store-check.ts';
 import type { Item } from '../../../../shared/delivery/message.ts';
 import { DAY, items, message, NOW, online } from '../samples.ts';
+import { framesOf } from '../../../shared/delivery/frames.ts';
 
 let folder = '';
 let good = Buffer.alloc(0);
@@ -21,13 +22,13 @@ beforeAll(async () => {
     onFailure: () => undefined,
   });
   const epoch = await online(store, 'a1');
-  await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
+  await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1', 'e2')), NOW);
   // Keys are spread over all their numbers: some of sixty are near the largest.
   const types = Array.from({ length: 60 }, (_, n): Item => ({
     kind: 'message',
     message: message(`t${n}`, { type: `t${n}` }),
   }));
-  await store.inbox.append('a1', epoch, 3, types, NOW);
+  await store.inbox.append('a1', epoch, 3, framesOf(3, types), NOW);
   await store.snapshot(join(folder, 'good.db'));
   await store.stop();
   good = readFileSync(join(folder, 'good.db'));

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { EventFilter } from '../../../../../central/store/message-store.ts';
 import type { Item } from '../../../../../shared/delivery/message.ts';
+import { framesOf } from '../../../../shared/delivery/frames.ts';
 import { ACT, message, NOW } from '../../samples.ts';
 import { inProcess } from './in-process.ts';
 
@@ -148,7 +149,9 @@ describe('events in runs', () => {
           'a1',
           epoch,
           run + 1,
-          ['message', `e${run}`, `/${run % 2}`, `t${(run + 1) % 2}`, '{}', null, 1],
+          framesOf(run + 1, [
+            { kind: 'message', message: message(`e${run}`, { source: `/${run % 2}`, type: `t${(run + 1) % 2}` }) },
+          ]),
           NOW,
         );
     });

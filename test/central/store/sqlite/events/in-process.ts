@@ -3,10 +3,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { MIGRATIONS } from '../../../../../central/store/sqlite/migrations.ts';
 import type { EventFilter, StoredEvent } from '../../../../../central/store/message-store.ts';
 import { createReads, type Reads } from '../../../../../central/store/sqlite/threads/reads.ts';
-import { packItems } from '../../../../../central/store/sqlite/threads/packed-items.ts';
 import { createWrites, type Writes } from '../../../../../central/store/sqlite/threads/writes.ts';
 import type { Item } from '../../../../../shared/delivery/message.ts';
 import { transactionExecutor } from '../../../../../shared/sqlite/transaction.ts';
+import { framesOf } from '../../../../shared/delivery/frames.ts';
 import { ACT, claimOf, DAY, NOW } from '../../samples.ts';
 
 export interface InProcess {
@@ -59,7 +59,7 @@ export function inProcess(database = emptyDatabase()): InProcess {
       return epoch;
     },
     append: (id, epoch, first, items, now = NOW) =>
-      commit(() => writes.appendEvents(id, epoch, first, packItems(items), now)).through,
+      commit(() => writes.appendEvents(id, epoch, first, framesOf(first, items), now)).through,
     readAll(filter, limit, after = 0) {
       const all: StoredEvent[] = [];
       for (let at = after; ;) {
