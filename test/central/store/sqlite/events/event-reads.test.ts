@@ -9,7 +9,7 @@ import { inProcess } from './in-process.ts';
 
 const AGENTS = ['a1', 'a2', 'a3'] as const;
 const TYPES = ['t', 't"quoted', 'tür', 't\\b'];
-const SOURCES = ['/s', '/s/1', '/ü'];
+const SOURCES = ['/s', '/s/1', '/%C3%BC'];
 
 const item: fc.Arbitrary<{ kind: Item['kind']; type: string; source: string; data: string }> = fc.record({
   kind: fc.constantFrom('message', 'message', 'message', 'message', 'tombstone', 'rejected'),
