@@ -159,7 +159,7 @@ describe('a Central whose clock jumps', () => {
     await jumping.ran(EXPIRE_MS);
     expect([await kept(), await letters(central), await problems()]).toEqual([5, [], ['clock_stepped']]);
 
-    const accepted = await central.cli('maintenance', 'accept-clock', '--comment', 'the battery was replaced');
+    const accepted = await central.cli('maintenance', 'accept-clock', '--comment', 'the battery was replaced', '--yes');
     expect([accepted.code, accepted.stderr]).toEqual([0, '']);
     // The newest event is kept: its cursor is where the next ones continue.
     await until(async () => ((await kept()) === 1 ? true : undefined));
