@@ -62,9 +62,6 @@ export interface DeadLetter {
   readonly json: string;
 }
 
-/** The events of an append of no more than so many are kept in memory: who sends more has readers that are behind. */
-export const MAX_REMEMBERED = 64;
-
 /** What an event holds of its message. */
 export interface EventMessage {
   /** Its number in the agent's log. */

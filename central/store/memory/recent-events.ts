@@ -5,6 +5,8 @@ import type { CommittedEvents, EventFilter, StoredEvent } from '../message-store
 export const MAX_EVENTS = 256;
 /** In UTF-16 units of all events that are kept. */
 export const MAX_EVENTS_LENGTH = 4 * 1024 * 1024;
+/** The events of an append of no more than so many are kept in memory: who sends more has readers that are behind. */
+export const MAX_REMEMBERED = 64;
 /** One append as it was called. */
 interface Append {
   readonly agentId: string;

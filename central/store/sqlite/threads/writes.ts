@@ -94,6 +94,30 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
 
     // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is
     // there, free space, or are bounded.
+    ...boundedMessages({ space, quotas, messages }),
+    ...boundedEnrollments({ space, quotas, audit, agents, enrollments }),
+    appendRefusals(entry: AuditEntry): void {
+      space.take(REFUSALS_COST);
+      audit.appendAudit(entry);
+    },
+
+    bound(next: StoreBounds): void {
+      bounds = next;
+      space.setReserve(next.reserveBytes);
+    },
+    space: (): StoreSpace => space.report(),
+  };
+}
+
+interface BoundedMessageParts {
+  readonly space: WritesOptions['space'];
+  readonly quotas: ReturnType<typeof dayQuotas>;
+  readonly messages: ReturnType<typeof messageWrites>;
+}
+
+/** Messages need room; an agent sends so many events, and restarts its log so often, within a day. */
+function boundedMessages({ space, quotas, messages }: BoundedMessageParts) {
+  return {
     appendEvents(
       agentId: string,
       epoch: number,
@@ -115,17 +139,6 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       space.take(commands.reduce((bytes, { json }) => bytes + json.length, commands.length * COMMAND_COST));
       return packAppended(messages.appendCommands(agentId, commands, bounds, now));
     },
-    ...boundedEnrollments({ space, quotas, audit, agents, enrollments }),
-    appendRefusals(entry: AuditEntry): void {
-      space.take(REFUSALS_COST);
-      audit.appendAudit(entry);
-    },
-
-    bound(next: StoreBounds): void {
-      bounds = next;
-      space.setReserve(next.reserveBytes);
-    },
-    space: (): StoreSpace => space.report(),
   };
 }
 

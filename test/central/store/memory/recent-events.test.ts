@@ -1,7 +1,11 @@
 // What is kept of events is bounded in number and in size, and whatever is not kept is left to the store.
 import { describe, expect, it } from 'vitest';
-import { MAX_EVENTS, MAX_EVENTS_LENGTH, RecentEvents } from '../../../../central/store/memory/recent-events.ts';
-import { MAX_REMEMBERED } from '../../../../central/store/message-store.ts';
+import {
+  MAX_EVENTS,
+  MAX_EVENTS_LENGTH,
+  MAX_REMEMBERED,
+  RecentEvents,
+} from '../../../../central/store/memory/recent-events.ts';
 import { NOW } from '../samples.ts';
 
 function append(recent: RecentEvents, texts: readonly string[], firstCursor = recent.newest + 1): void {
