@@ -35,11 +35,11 @@ export const AUDIT_ACTIONS = {
   'ca.delete-key': { text: 'deleted the key of a retired or prepared authority' },
   'ca.export': { text: 'exported an authority with its key' },
   'ca.import': { text: 'let another authority sign' },
+  'ca.record-generations': { by: 'central', text: 'recorded the generations of an authority from an earlier version' },
   'ca.reissue': {
     by: 'central',
     text: 'reissued its root with the same key: the clock was wrong when it was made',
   },
-  'ca.record-generations': { by: 'central', text: 'recorded the generations of an authority from an earlier version' },
   'ca.rotation.cross-certify': { by: 'central', text: 'certified the next authority by the current one' },
   'ca.rotation.prepare': { text: 'prepared the next authority' },
   'ca.rotation.publish': { text: 'sent the root of the next authority to the agents' },

@@ -19,6 +19,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
     quick: 'test/agent/dial/proxy-connect.test.ts',
   },
+  'test/flow/full-inbox.test.ts': {
+    why: '6 s: an inbox fills, is reported, and has room again',
+    quick: 'test/agent/store/consumers.test.ts',
+  },
   'test/flow/clocks.test.ts': {
     why: '25 s: commands expire, and both programs are killed and run again',
     quick: 'test/agent/store/central-time.test.ts',
@@ -127,6 +131,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '15 s: six kills of a daemon under load',
     quick: 'test/agent/store/consumers.test.ts',
   },
+  'test/reliability/damaged-store.test.ts': {
+    why: '14 s: twenty kinds of damage, each met by a process of its own',
+    quick: 'test/central/store/sqlite/store-check.test.ts',
+  },
   'test/reliability/disk-reserve.test.ts': {
     why: '15 s: a disk is filled',
     quick: 'test/central/store/sqlite/space.test.ts',
@@ -141,7 +149,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   },
   'test/reliability/kill.test.ts': {
     why: '40 s: 20 kills',
-    quick: 'test/reliability/damaged-store.test.ts',
+    quick: 'test/central/store/sqlite/sqlite-store.test.ts',
   },
   'test/reliability/kill-authority.test.ts': {
     why: '60 s: Central is killed before each commit of three acts',

@@ -204,9 +204,10 @@ describe('text from elsewhere', () => {
     const folders = await agentFolders(cleanup);
     const connection = {
       state: 'waiting',
-      stateChangedAt: HOSTILE,
+      stateChangedAt: '2026-11-22T04:12:40.220Z',
       stateReason: { code: 'refused', detail: HOSTILE, hint: HOSTILE },
       central: { name: HOSTILE, url: HOSTILE, sessionId: null, epoch: 1 },
+      connectedAt: null,
     };
     await openApi({
       dataFolder: folders.data,
@@ -215,8 +216,8 @@ describe('text from elsewhere', () => {
           name: HOSTILE,
           version: HOSTILE,
           connection,
-          outbox: { messageCount: 0, bytes: 0 },
-          inbox: { messageCount: 0, bytes: 0 },
+          outbox: { messageCount: 0, bytes: 0, oldestAt: null },
+          inbox: { messageCount: 0, bytes: 0, oldestAt: null },
         }),
       },
     });

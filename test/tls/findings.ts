@@ -75,7 +75,7 @@ const GOOD_SUITE =
 
 /** The rows of the table under "## Findings of testssl" that name a finding: | `id` | finding | why it is accepted |. */
 export function explainedIn(markdown: string): Explained[] {
-  const section = markdown.split(/^## /m).find((part) => part.startsWith('What testssl finds\n'));
+  const section = markdown.split(/^## /m).find((part) => part.startsWith('Findings of testssl\n'));
   if (section === undefined) throw new Error('there is no section "Findings of testssl"');
   return Array.from(
     section.matchAll(/^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$/gm),

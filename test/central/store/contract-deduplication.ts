@@ -7,6 +7,14 @@ import type { Store } from '../../../central/store/store.ts';
 import { claimOf, DAY, eventIds, items, message, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
 
+const OTHER_DATA = JSON.stringify({
+  specversion: '1.0',
+  id: 'm17',
+  source: '/test',
+  type: 'test.thing',
+  data: 'other',
+});
+
 export function deduplicationContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
@@ -56,13 +64,13 @@ export function deduplicationContract(open: OpenEngine): void {
     await begin('a1', epoch, 'second', true);
     const again: Item[] = [
       ...items('new', 'm0', 'm4999'),
-      { kind: 'message', message: message('m17', { dataHash: 2 }) },
+      { kind: 'message', message: message('m17', { json: OTHER_DATA }) },
       ...items('m2500', 'newer'),
     ];
     expect(await append('a1', epoch, 1, again)).toBe(6);
     expect(await eventIds(store, 5_000)).toEqual(['new', 'newer']);
     expect(await store.inbox.deadLetters({ limit: 9 })).toMatchObject([
-      { number: 4, id: 'm17', reason: 'id_reused', json: message('m17').json },
+      { number: 4, id: 'm17', reason: 'id_reused', json: OTHER_DATA },
     ]);
     // Also what came since the restart, and after one more.
     expect(await append('a1', epoch, 7, items('new'))).toBe(7);

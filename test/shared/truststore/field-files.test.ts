@@ -241,7 +241,7 @@ describe('keys whose derivation takes long', () => {
       ['change-password', path, '--new-password-file', password],
     ]) {
       const { status, stderr } = await command(...line);
-      expect([status, stderr]).toEqual([1, expect.stringContaining('The 4 private keys of ')]);
+      expect([status, stderr]).toEqual([6, expect.stringContaining('The 4 private keys of ')]);
       expect(stderr).toContain('(truststore_too_much_work)');
       expect(stderr).toContain(
         `keytool -importkeystore -srckeystore "${path}" -destkeystore "${path}.new" -deststoretype ${line[0] === 'convert' ? 'JKS' : 'PKCS12'}`,

@@ -75,7 +75,7 @@ describe('over the real engine, every answer is the one of the database', () => 
     const last = { a: 0, b: 0 };
     let now = NOW;
     let asked = 0;
-    for (let step = 0; step < 120; step += 1) {
+    for (let step = 0; step < 70; step += 1) {
       now += next(DAY / 6);
       const id = next(2) === 0 ? 'a' : 'b';
       const count = next(12) === 0 ? 65 + next(40) : next(5);
@@ -127,7 +127,7 @@ describe('over the real engine, every answer is the one of the database', () => 
     for (const id of ids) state.set(id, { epoch: await online(store, id), known: 0 });
     let now = NOW;
     let asked = 0;
-    for (let step = 0; step < 160; step += 1) {
+    for (let step = 0; step < 90; step += 1) {
       now += 1_000;
       const id = ids[next(2)] ?? 'a';
       const log = state.get(id) ?? { epoch: 0, known: 0 };
