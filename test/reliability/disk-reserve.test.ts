@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DEFAULT_BOUNDS } from '../../central/store/space/bounds.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
-import type { Item } from '../../shared/delivery/message.ts';
+import type { Item, Message } from '../../shared/delivery/message.ts';
 import { auditEntry, DAY, message, NOW, online, registered, ROOM } from '../central/store/samples.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';
@@ -75,6 +75,12 @@ async function hostileAgent(central: CentralProcess): Promise<{ id: string; raw:
   const raw = await RawAgent.ws(cleanup, central);
   await raw.welcomed({ id, key, name: 'hostile' });
   return { id, raw };
+}
+
+/** An event with so much data. */
+function eventOf(id: string, bytes: number): Message {
+  const event = { specversion: '1.0', id, source: '/test', type: 'test.thing', data: 'x'.repeat(bytes) };
+  return message(id, { json: JSON.stringify(event) });
 }
 
 describe.skipIf(missing('root and the right to mount', canMount()))('the disk reserve under load', () => {
@@ -185,7 +191,7 @@ describe.skipIf(missing('root and the right to mount', canMount()))('the disk re
     const batch = (number: number): Item[] =>
       Array.from({ length: 500 }, (_, i) => ({
         kind: 'message',
-        message: message(`${number}-${i}`, { json: JSON.stringify({ text: 'x'.repeat(i % 2 === 0 ? 10 : 1_000) }) }),
+        message: eventOf(`${number}-${i}`, i % 2 === 0 ? 10 : 1_000),
       }));
     // Forty at once: no one looks at the disk in between. What is refused is sent again, as an agent does.
     let taken = 0;
