@@ -62,10 +62,20 @@ export class Receiver {
     );
   }
 
+  /** The sender has begun: its messages are taken. */
+  get hasBegun(): boolean {
+    return this.#state !== 'new';
+  }
+
+  /** A `messages` frame without items has come. */
+  nothing(): void {
+    if (this.#state === 'new') this.#fail(refusal('bad_frame', { found: 'messages before begin' }));
+  }
+
   /** Takes a `messages` frame, which is decoded where it is written (message-frames.ts). */
   messages(data: Buffer): void {
     if (this.#state === 'stopped') return;
-    if (this.#state === 'new') return this.#fail(refusal('bad_frame', { found: 'messages before begin' }));
+    if (this.#state === 'new') return this.nothing();
     const { limits } = this.#options;
     if (this.#waitingBytes + this.#appendingBytes > limits.windowBytes)
       return this.#fail(

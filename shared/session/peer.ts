@@ -133,7 +133,9 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
     const { decode, limits, hasChecksums, budget } = this.#options;
     try {
       const summed = hasChecksum(data);
-      const frame = hasMessagesHead(data) ? 'messages' : decode(data.toString('utf8'), limits.windowItems);
+      // Before the begin no messages are taken: the text of the refusal names what is wrong with a frame first.
+      const isKnown = this.#receiver.hasBegun && hasMessagesHead(data);
+      const frame = isKnown ? 'messages' : decode(data.toString('utf8'), limits.windowItems);
       if (frame !== null && hasChecksums) requireChecksum(frame === 'messages' ? frame : frame.type, summed);
       if (frame === 'messages' || (frame?.type === 'messages' && frame.items.length > 0)) {
         budget?.keep(data);
@@ -164,7 +166,7 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
     switch (frame.type) {
       case 'messages':
         // Without items: there is nothing to write and nothing to acknowledge.
-        return undefined;
+        return this.#receiver.nothing();
       case 'ack':
         return this.#sender.acknowledge(frame.through);
       case 'begin':

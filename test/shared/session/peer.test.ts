@@ -272,6 +272,8 @@ describe('a peer', () => {
     ['a binary frame', Buffer.from([1]), true],
     ['a frame that is not JSON', Buffer.from('{'), false],
     ['an ack before begin', Buffer.from(encode({ type: 'ack', through: 1 })), false],
+    ['messages before begin', Buffer.from(encodeMessages(1, [message('early')])), false],
+    ['messages without items before begin', Buffer.from(encodeMessages(1, [])), false],
   ])('fails on %s, once, and reads nothing more', (_, data, isBinary) => {
     vi.useFakeTimers();
     const { peer, end, happened } = side<AgentFrame>(decodeFromAgent);
