@@ -17,6 +17,9 @@ export interface AgentSeed {
   readonly identity: Identity;
 }
 
+/** The log in memory makes each message once, as the outbox of the product does. */
+const CONTROL = { ...NO_CONTROL, capabilities: ['deduplication'] };
+
 const DRAIN_MS = 60_000;
 const DIAL_MS = 120_000;
 const RETRY_MS = 100;
@@ -181,7 +184,7 @@ export class QueuegateLoad implements LoadDriver {
       outbox: agent.outbox,
       inbox: agent.inbox,
       now: Date.now,
-      control: NO_CONTROL,
+      control: CONTROL,
       onOnline: (online) => {
         agent.online = true;
         agent.notify = () => online.notify();
