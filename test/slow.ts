@@ -159,6 +159,14 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '16 s: lines that are cut or stall; waits for the heartbeat',
     quick: 'test/shared/delivery/ordered-log.test.ts',
   },
+  'test/reliability/on-disk.test.ts': {
+    why: '9 s: traces the system calls of Central and of the daemon',
+    quick: 'test/shared/sqlite/group-commit.test.ts',
+  },
+  'test/reliability/restore.test.ts': {
+    why: '13 s: both programs are restored from an earlier copy, and run on',
+    quick: 'test/central/store/backup/backup.test.ts',
+  },
   'test/reliability/slow-disk.test.ts': {
     why: '22 s: 200 ms for each sync',
     quick: 'test/shared/sqlite/group-commit.test.ts',
