@@ -20,7 +20,8 @@ export interface AgentSeed {
 /** The log in memory makes each message once, as the outbox of the product does. */
 const CONTROL = { ...NO_CONTROL, capabilities: ['deduplication'] };
 
-const DRAIN_MS = 60_000;
+/** Two thousand agents hold four million messages in their windows. */
+const DRAIN_MS = 180_000;
 const DIAL_MS = 120_000;
 const RETRY_MS = 100;
 /** Commands per request, and requests at once: enough to keep Central's outboxes filled. */

@@ -7,7 +7,8 @@ import { ackOf, isMessages, throughOf } from '../raw-frames.ts';
 import { messageJson, sourceOf } from '../sample.ts';
 import { nowCount, unsupported, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
 
-const DRAIN_MS = 60_000;
+/** Two thousand agents hold four million messages in their windows. */
+const DRAIN_MS = 180_000;
 const DIAL_MS = 120_000;
 const RETRY_MS = 100;
 
