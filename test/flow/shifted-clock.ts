@@ -16,11 +16,11 @@ globalThis.Date = new Proxy(Date, {
 
 const { setInterval: every } = globalThis;
 globalThis.setInterval = Object.assign(
-  (run: () => void, ms?: number) =>
+  (run: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) =>
     ms === undefined || !fast.has(ms)
-      ? every(run, ms)
+      ? every(run, ms, ...args)
       : every(() => {
-          run();
+          run(...args);
           appendFileSync(`${file}.${ms}`, '.');
         }, FAST_MS),
   every,
