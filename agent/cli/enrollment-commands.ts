@@ -154,7 +154,7 @@ async function recover({ request, positionals, text, secrets }: Call): Promise<n
   const file = text('code-file');
   if (file === undefined && !canPrompt())
     throw new UsageError(
-      'recover needs the recovery code, and there is no terminal to prompt on. Name a file: --code-file FILE ("-": stdin)',
+      'recover needs the recovery code, and it cannot prompt without a terminal. Name a file: --code-file FILE ("-": stdin)',
     );
   const conf = await loadAgentConf(request);
   const code = (

@@ -38,7 +38,7 @@ export interface CommandCall {
   secret(option: string, variable: string, question?: string): Promise<string | undefined>;
   /**
    * Asks before an act that cannot be undone: yes or no, or the name of what it is done to. Not with --yes, nor with --dry-run.
-   * The question names the Central and the context. Errors: usage (no terminal to ask on), not_confirmed.
+   * The question names the Central and the context. Errors: usage (it cannot ask without a terminal), not_confirmed.
    */
   confirm(question: Question): Promise<void>;
   /** The id of the API token of this command; undefined: the token has another form. */

@@ -126,7 +126,8 @@ async function run(
     },
     confirm: async (question) => {
       if (values['yes'] !== true && values['dry-run'] !== true) {
-        if (!surroundings.canPrompt) throw complain('--yes is required where there is no terminal to ask on');
+        if (!surroundings.canPrompt)
+          throw complain('--yes is required without a terminal, since the command cannot ask');
         await askFirst(surroundings.secrets, question, question.place ?? (await place()));
       }
       hasAsked = true;

@@ -235,7 +235,7 @@ async function unlockPkcs8(info: Buffer, password: string | undefined, file: str
   }
 }
 
-/** What is not implemented here (scrypt, for one) OpenSSL may know. */
+/** OpenSSL may know a protection that is not implemented here. */
 function unlockByOpenssl(info: Buffer, passphrase: string, unsupported: unknown): KeyObject {
   try {
     return createPrivateKey({ key: info, format: 'der', type: 'pkcs8', passphrase });

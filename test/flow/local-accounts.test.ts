@@ -160,7 +160,7 @@ describe('a secret of a command', () => {
     expect(asArgument.stderr).not.toContain('ABCDE');
     expect(await runNode('agent/cli.ts', ['recover', ...flags])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('there is no terminal to prompt on'),
+      stderr: expect.stringContaining('it cannot prompt without a terminal'),
     });
   });
 

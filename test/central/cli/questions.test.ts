@@ -135,7 +135,7 @@ describe('a command that destroys something', () => {
     const { line = [] } = LINES[name] ?? {};
     const refused = await run(name, line, undefined);
     expect(refused).toMatchObject({ status: 2, asked: '', acts: [] });
-    expect(refused.error).toContain('--yes is required where there is no terminal to ask on');
+    expect(refused.error).toContain('--yes is required without a terminal, since the command cannot ask');
   });
 
   test.each(asking.map(({ name }) => name).filter((name) => !['contexts delete', 'store restore'].includes(name)))(

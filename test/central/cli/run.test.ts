@@ -253,7 +253,7 @@ describe('agents, messages, events and tokens', () => {
       expect(await queuegate(...line), line.join(' ')).toMatchObject({
         status: 2,
         out: '',
-        error: expect.stringContaining('--yes is required where there is no terminal to ask on'),
+        error: expect.stringContaining('--yes is required without a terminal, since the command cannot ask'),
       });
       for (const answer of ['n\n', '\n', 'branch-8\n'])
         expect(await asked(answer, ...line), line.join(' ')).toMatchObject({
