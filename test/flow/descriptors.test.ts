@@ -13,7 +13,9 @@ it('a Central at its limit of open files says so, keeps REST and the store worki
     '-c',
     'ulimit -n 72; exec "$0" "$@"',
   ]);
-  await central.process.printed(/"code":"descriptors_few"/);
+  // How many agents the limit allows depends on what the process inherited: CI leaves other files open than a shell.
+  const room = Number((await central.process.printed(/"descriptors_few".*"maxSessions":(\d+)/))[1]);
+  expect(room).toBeGreaterThan(1);
   const strangers: Socket[] = [];
   for (let i = 0; i < 200; i += 1) {
     const socket = connect(i % 2 === 0 ? central.ports.ws : central.ports.wss, '127.0.0.1');
@@ -26,8 +28,9 @@ it('a Central at its limit of open files says so, keeps REST and the store worki
   for (const socket of strangers) socket.destroy();
 
   const agents: AgentProcess[] = [];
-  for (const name of ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'])
-    agents.push(await AgentProcess.enrolled(cleanup, central, name));
+  // Handshakes have few places here: one may still be taken by a stranger, or by the agent before.
+  for (let i = 0; i <= room; i += 1)
+    agents.push(await until(() => AgentProcess.enrolled(cleanup, central, `branch-${i}`).catch(() => undefined)));
   await central.process.printed(/"code":"descriptors_full"/);
   const online = async (): Promise<string[]> => {
     const { body } = await central.rest('GET', '/agents?state=online');
