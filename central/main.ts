@@ -11,7 +11,7 @@ import { changedSettings } from '../shared/settings/settings.ts';
 import { stopSignal } from '../shared/signals.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
 import { openLog, type Log } from '../shared/terminal/log.ts';
-import { printFault, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
+import { printFault, printOut, printsToTerminal, releaseInput } from '../shared/terminal/standard-streams.ts';
 import { shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral } from './central.ts';
@@ -42,6 +42,7 @@ async function main(): Promise<number> {
     printOut(command === 'help' ? centralHelp() : `${VERSION}\n`);
     return 0;
   }
+  releaseInput();
   const request = { argv, environment: { ...process.env } };
   const config = await loadCentralConfig(request);
   if (command === 'create-administrator-token') {

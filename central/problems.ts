@@ -45,7 +45,7 @@ export const PROBLEM_ERRORS = {
   },
   log_lines_lost: {
     text: '{lines} lines of the log of Central were lost; the last one because of {error}.',
-    hint: 'Free space on the disk of the log, or restart what reads it. The problem ends an hour after the last lost line.',
+    hint: 'Free space on the disk of the log, or restart what reads it. If its terminal was closed, start Central as a service. The problem ends an hour after the last lost line.',
   },
   audit_entry_altered: {
     text: 'The audit log was changed: the entry {number} is not the one that was written.',

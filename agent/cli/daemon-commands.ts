@@ -2,7 +2,7 @@
 import { watchForOrphaning } from '../../shared/orphan.ts';
 import { stopSignal } from '../../shared/signals.ts';
 import { escapeLine } from '../../shared/terminal/escape.ts';
-import { printFault, printOut } from '../../shared/terminal/standard-streams.ts';
+import { printFault, printOut, releaseInput } from '../../shared/terminal/standard-streams.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
 import { expectNoArguments, UsageError, type AgentCommand, type Call } from './command.ts';
 import { enrollmentToken } from './enrollment-commands.ts';
@@ -71,6 +71,7 @@ export const DAEMON_COMMANDS = {
 
 async function start(call: Call): Promise<number> {
   expectNoArguments(call, 'start');
+  releaseInput();
   const { startAgent } = await import('../main.ts');
   const agent = await startAgent(call.request);
   const orphaned = new Promise<'signal'>((resolve) => {

@@ -1,7 +1,8 @@
 // Writes the log of a daemon to its standard output without ever blocking or ending the daemon: when the disk of the log is full, or
 // the reader of a pipe has stopped, lines are lost and counted, and the first line that can be written again says how many.
-import { constants, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { isatty } from 'node:tty';
 
 /** What waits for a reader that pauses: some thousand lines. */
 const MAX_WAITING_BYTES = 1024 * 1024;
@@ -127,7 +128,7 @@ export function writeWithoutWaiting(fd: number): WriteBytes {
   const kind = fstatSync(fd);
   if (kind.isFile()) return (bytes) => writeSync(fd, bytes);
   const own = reopenNonBlocking(fd);
-  if (own !== undefined) return (bytes) => writeSync(own, bytes);
+  if (own !== undefined) return isatty(own) ? writeUntilClosed(own) : (bytes) => writeSync(own, bytes);
   // A socket, as of the journal of systemd: it cannot be opened again, and Node writes to it without waiting.
   const socket = new Socket({ fd, readable: false, writable: true });
   let failure: Error | undefined;
@@ -138,6 +139,23 @@ export function writeWithoutWaiting(fd: number): WriteBytes {
     if (socket.writableNeedDrain) throw Object.assign(new Error('the reader does not read'), { code: 'EAGAIN' });
     socket.write(bytes);
     return bytes.length;
+  };
+}
+
+/** Writes to a terminal. Once it is closed (EIO) it never comes back: it is not held open, and what follows is lost. */
+function writeUntilClosed(terminal: number): WriteBytes {
+  let failure: unknown;
+  return (bytes) => {
+    if (failure !== undefined) throw failure;
+    try {
+      return writeSync(terminal, bytes);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EIO') {
+        failure = error;
+        closeSync(terminal);
+      }
+      throw error;
+    }
   };
 }
 

@@ -1,4 +1,6 @@
 // The one place that writes to the standard streams: text from elsewhere cannot act on a terminal, whichever part composed it.
+import { closeSync, openSync } from 'node:fs';
+import { devNull } from 'node:os';
 import { isatty } from 'node:tty';
 import { escapeLines } from './escape.ts';
 
@@ -39,4 +41,14 @@ export function printsToTerminal(): boolean {
 /** `queuegate events list | head`: the reader has seen enough, which is not a failure. */
 export function endWithReader(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+}
+
+/**
+ * For a daemon, first of all: it reads no input, and holds no terminal for it, such as the one of a shell that started it in the
+ * background. Before anything else opens a file: open(2) returns the lowest free descriptor, which is then the one just closed.
+ */
+export function releaseInput(): void {
+  if (!isatty(0)) return;
+  closeSync(0);
+  openSync(devNull, 'r');
 }
