@@ -30,6 +30,7 @@ import { PRIVATE_KEY_ERRORS } from '../shared/keystore/key-file.ts';
 import { LOCAL_SOCKET_ERRORS } from '../shared/platform/local-socket.ts';
 import { PROPERTIES_ERRORS } from '../shared/settings/properties.ts';
 import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings/settings.ts';
+import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
 import { LINE_ERRORS } from '../shared/terminal/program.ts';
 import { TRUSTSTORE_ERRORS } from '../shared/truststore/errors.ts';
@@ -110,6 +111,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'Answers of `queuegate` and of the truststore commands of both programs to a line that they do not understand.',
     errors: LINE_ERRORS,
+  },
+  {
+    table: 'RELEASE_ERRORS',
+    reader: 'both',
+    title: 'Releases',
+    about: 'What Central and the agent say of manifests, their files, and instructions to take a release.',
+    errors: RELEASE_ERRORS,
   },
   {
     table: 'TRUSTSTORE_ERRORS',

@@ -216,6 +216,8 @@ class Connection {
       case 'renew-refused':
       case 'renew-now':
       case 'expired-recorded':
+      case 'release-offer':
+      case 'release-cancel':
         return this.#ports.control.onFrame(frame);
       case 'trust':
         return this.#onTrust(frame);
@@ -254,7 +256,7 @@ class Connection {
       nonce: randomBytes(24).toString('base64url'),
       transport: target.secure ? 'wss' : 'ws',
       binding,
-      release: null,
+      releases: { profile: null, runtime: null, program: null },
       capabilities: [...this.#ports.control.capabilities],
       logs: { down },
     };

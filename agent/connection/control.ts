@@ -81,6 +81,10 @@ export function createControl({
           return trust.onFrame(frame);
         case 'expired-recorded':
           return expired.onFrame(frame);
+        case 'release-offer':
+        case 'release-cancel':
+          // Without the capability `releases.1` Central sends none.
+          return undefined;
         default:
           return renewal.onFrame(frame);
       }

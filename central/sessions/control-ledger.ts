@@ -55,6 +55,8 @@ export class ControlLedger {
         if (this.#renewing) return 'renew before the renew frame before it was answered';
         this.#renewing = true;
         return undefined;
+      case 'release-state':
+        return 'release-state without a release-offer before it';
     }
   }
 }

@@ -60,6 +60,9 @@ export function createControl({
           return consumers.onFrame(session, frame);
         case 'expired':
           return expired.onFrame(session, frame);
+        case 'release-state':
+          // The ledger has refused it.
+          return undefined;
       }
     },
   };

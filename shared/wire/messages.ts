@@ -24,6 +24,9 @@
 //     | ---- consumers ---------------------> |   which programs take commands at the agent, and how far each is
 //     | ---- expired -----------------------> |   commands that expired at the agent, after their acknowledgement
 //     | <----------------- expired-recorded - |   they are on Central's disk
+//     | <-------------------- release-offer - |   take a release, as the signed instruction says
+//     | <------------------- release-cancel - |   do not go on with it
+//     | ---- release-state -----------------> |   how far the agent is with it
 //     |   An answer needs its question: at most one trusted or trust-refused for each trust, one renew-installed for each
 //     |   renewed, one renew and one expired at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
 //     |      WebSocket pings both ways; a side that hears nothing for two and a half periods ends the connection
@@ -33,6 +36,7 @@
 //
 // Text frames hold one JSON object; binary frames are kept for streams. Members that are not named here are ignored, so that
 // a newer peer may say more; a type that is not known is ignored too. Nothing here touches sockets or stores.
+import { ENVELOPE } from '../releases/instruction.ts';
 import type { JsonSchema, Static } from './json-schema.ts';
 import type { JsonNode } from './json-text.ts';
 
@@ -85,6 +89,9 @@ const position = {
 } as const;
 const positionOrNull = { anyOf: [{ type: 'null' }, position] } as const;
 
+const digest = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
+const digestOrNull = { anyOf: [{ type: 'null' }, digest] } as const;
+
 const range = { type: 'object', required: ['from', 'through'], properties: { from: number, through: number } } as const;
 
 export const CHALLENGE = {
@@ -112,7 +119,7 @@ export const HELLO = {
     'nonce',
     'transport',
     'binding',
-    'release',
+    'releases',
     'capabilities',
     'logs',
     'signature',
@@ -138,7 +145,12 @@ export const HELLO = {
     transport: { enum: ['ws', 'wss'] },
     /** RFC 9266 exporter value (base64url), null on ws and behind a proxy. */
     binding: { anyOf: [{ type: 'null' }, base64] },
-    release: { anyOf: [{ type: 'null' }, id] },
+    /** The digests of what it runs; null: not from a release. */
+    releases: {
+      type: 'object',
+      required: ['profile', 'runtime', 'program'],
+      properties: { profile: digestOrNull, runtime: digestOrNull, program: digestOrNull },
+    },
     capabilities: { type: 'array', maxItems: 32, items: { type: 'string', minLength: 1, maxLength: 64 } },
     logs: { type: 'object', required: ['down'], properties: { down: positionOrNull } },
     signature: base64,
@@ -219,7 +231,7 @@ const DRAIN = {
 const PAUSE = { type: 'object', required: ['type'], properties: { type: { const: 'pause' } } } as const;
 const RESUME = { type: 'object', required: ['type'], properties: { type: { const: 'resume' } } } as const;
 
-const thumbprint = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
+const thumbprint = digest;
 const pem = { type: 'string', minLength: 64, maxLength: 65_536 } as const;
 const code = { type: 'string', minLength: 1, maxLength: 64 } as const;
 
@@ -357,6 +369,47 @@ const EXPIRED_RECORDED = {
   properties: { type: { const: 'expired-recorded' }, through: number },
 } as const;
 
+/** Take a release: an instruction that Central has signed, and the ticket for its manifest and blobs. */
+const RELEASE_OFFER = {
+  type: 'object',
+  required: ['type', 'instruction', 'ticket'],
+  properties: {
+    type: { const: 'release-offer' },
+    instruction: ENVELOPE,
+    /** For the agents' ports, as `Authorization: Bearer TICKET`. */
+    ticket: { type: 'string', minLength: 16, maxLength: 512, pattern: '^[A-Za-z0-9._~-]+$' },
+  },
+} as const;
+/** What the instruction of this generation began, and did not end, ends: the agent stays on its present release. */
+const RELEASE_CANCEL = {
+  type: 'object',
+  required: ['type', 'generation'],
+  properties: { type: { const: 'release-cancel' }, generation: { type: 'integer', minimum: 1, maximum: MAX_NUMBER } },
+} as const;
+/**
+ * How far the agent is with its newest instruction; at most once a second, and once after each welcome for each kind that
+ * has ever had one.
+ */
+const RELEASE_STATE = {
+  type: 'object',
+  required: ['type', 'kind', 'generation', 'release', 'state', 'receivedBytes', 'totalBytes', 'code', 'detail', 'hint'],
+  properties: {
+    type: { const: 'release-state' },
+    kind: { enum: ['profile', 'software'] },
+    generation: { type: 'integer', minimum: 1, maximum: MAX_NUMBER },
+    release: digest,
+    state: {
+      enum: ['offered', 'synchronizing', 'synchronized', 'trying', 'succeeded', 'rolled-back', 'failed', 'canceled'],
+    },
+    receivedBytes: number,
+    totalBytes: number,
+    /** Why it is not further; empty where nothing is wrong. */
+    code: { type: 'string', maxLength: 64 },
+    detail: line,
+    hint: line,
+  },
+} as const;
+
 /** What an agent may send, by type. */
 export const FROM_AGENT = {
   hello: HELLO,
@@ -371,6 +424,7 @@ export const FROM_AGENT = {
   'trust-refused': TRUST_REFUSED,
   consumers: CONSUMERS,
   expired: EXPIRED_COMMANDS,
+  'release-state': RELEASE_STATE,
 } as const satisfies Record<string, JsonSchema>;
 /** What Central may send, by type. */
 export const FROM_CENTRAL = {
@@ -388,6 +442,8 @@ export const FROM_CENTRAL = {
   'renew-now': RENEW_NOW,
   trust: TRUST,
   'expired-recorded': EXPIRED_RECORDED,
+  'release-offer': RELEASE_OFFER,
+  'release-cancel': RELEASE_CANCEL,
 } as const satisfies Record<string, JsonSchema>;
 
 export type Position = Static<typeof position>;
@@ -416,10 +472,13 @@ export type TrustRefused = Static<typeof TRUST_REFUSED>;
 export type Consumers = Static<typeof CONSUMERS>;
 export type ExpiredCommands = Static<typeof EXPIRED_COMMANDS>;
 export type ExpiredRecorded = Static<typeof EXPIRED_RECORDED>;
+export type ReleaseOffer = Static<typeof RELEASE_OFFER>;
+export type ReleaseCancel = Static<typeof RELEASE_CANCEL>;
+export type ReleaseState = Static<typeof RELEASE_STATE>;
 
-/** Frames beside the messages, about the agent's certificate, what it trusts, its consumers, and commands that expired. */
-export type AgentControl = Renew | RenewInstalled | Trusted | TrustRefused | Consumers | ExpiredCommands;
-export type CentralControl = Renewed | RenewRefused | RenewNow | Trust | ExpiredRecorded;
+/** Frames beside the messages: the agent's certificate, what it trusts, its consumers, commands that expired, and releases. */
+export type AgentControl = Renew | RenewInstalled | Trusted | TrustRefused | Consumers | ExpiredCommands | ReleaseState;
+export type CentralControl = Renewed | RenewRefused | RenewNow | Trust | ExpiredRecorded | ReleaseOffer | ReleaseCancel;
 
 export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume | AgentControl;
 export type CentralFrame =

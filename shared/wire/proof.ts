@@ -19,6 +19,11 @@ function positionText(position: Position | null): string {
   return position === null ? '' : JSON.stringify([position.incarnation, String(position.number), position.id]);
 }
 
+function releasesText({ profile, runtime, program }: Hello['releases']): string {
+  const digests = [profile ?? '', runtime ?? '', program ?? ''];
+  return digests.every((digest) => digest === '') ? '' : JSON.stringify(digests);
+}
+
 /** What an agent signs: the protocol, both nonces, Central's name, itself, and the connection as it sees it. */
 export function helloTranscript(challenge: Pick<Challenge, 'nonce' | 'centralName'>, hello: Unsigned<Hello>): string {
   return JSON.stringify([
@@ -33,7 +38,7 @@ export function helloTranscript(challenge: Pick<Challenge, 'nonce' | 'centralNam
     hello.bootId,
     hello.transport,
     hello.binding ?? '',
-    hello.release ?? '',
+    releasesText(hello.releases),
     JSON.stringify(hello.capabilities),
     positionText(hello.logs.down),
   ]);

@@ -193,7 +193,7 @@ export class RawAgent {
       nonce: randomBytes(24).toString('base64url'),
       transport: carrier instanceof TLSSocket ? 'wss' : 'ws',
       binding: carrier instanceof TLSSocket ? (channelBinding(carrier) ?? null) : null,
-      release: null,
+      releases: { profile: null, runtime: null, program: null },
       capabilities: [],
       logs: { down: null },
       ...change,

@@ -95,7 +95,7 @@ function login(port: number, { id, name, key }: Known, options: { readonly stay:
           nonce: randomBytes(24).toString('base64url'),
           transport: 'ws',
           binding: null,
-          release: null,
+          releases: { profile: null, runtime: null, program: null },
           capabilities: [],
           logs: { down: null },
         };

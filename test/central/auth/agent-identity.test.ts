@@ -37,7 +37,7 @@ function hello(change: Partial<Hello> = {}, signer = agent): Hello {
     nonce: 'n'.repeat(32),
     transport: 'wss',
     binding: 'YmluZGluZw',
-    release: null,
+    releases: { profile: null, runtime: null, program: null },
     capabilities: [],
     logs: { down: null },
     ...change,
@@ -96,7 +96,7 @@ describe('proveHello', () => {
       { version: '9' },
       { bootId: 'x'.repeat(32) },
       { nonce: 'x'.repeat(32) },
-      { release: 'x' },
+      { releases: { profile: 'a'.repeat(64), runtime: null, program: null } },
       { capabilities: ['x'] },
       { logs: { down: { incarnation: 'i', number: 1, id: 'x' } } },
     ];

@@ -352,7 +352,7 @@ describe('one key is one key, however its point is written', () => {
         nonce: 'm'.repeat(22),
         transport: 'ws',
         binding: null,
-        release: null,
+        releases: { profile: null, runtime: null, program: null },
         capabilities: [],
         logs: { down: null },
       };

@@ -226,7 +226,7 @@ async function hello(
         nonce: randomBytes(24).toString('base64url'),
         transport: 'wss',
         binding: carrier instanceof TLSSocket ? (channelBinding(carrier) ?? null) : null,
-        release: null,
+        releases: { profile: null, runtime: null, program: null },
         capabilities: ['renewal', 'trust', 'consumers'],
         logs: { down: null },
         ...change,

@@ -146,7 +146,7 @@ class HonestAgent {
       nonce: randomBytes(24).toString('base64url'),
       transport: 'wss',
       binding: carrier instanceof TLSSocket ? (channelBinding(carrier) ?? null) : null,
-      release: null,
+      releases: { profile: null, runtime: null, program: null },
       capabilities: [],
       logs: {
         down:

@@ -31,7 +31,7 @@ const hello: Omit<Hello, 'signature'> = {
   nonce: 'n2',
   transport: 'wss',
   binding: 'b',
-  release: 'r',
+  releases: { profile: 'a'.repeat(64), runtime: null, program: 'b'.repeat(64) },
   capabilities: ['c'],
   logs: { down: { incarnation: 'i', number: 4, id: 'm4' } },
 };
@@ -59,14 +59,20 @@ describe('what an agent signs in its hello', () => {
       'boot',
       'wss',
       'b',
-      'r',
+      `["${'a'.repeat(64)}","","${'b'.repeat(64)}"]`,
       '["c"]',
       '["i","4","m4"]',
     ]);
   });
 
   it('has an empty text for what is absent', () => {
-    const bare = { ...hello, binding: null, release: null, capabilities: [], logs: { down: null } };
+    const bare = {
+      ...hello,
+      binding: null,
+      releases: { profile: null, runtime: null, program: null },
+      capabilities: [],
+      logs: { down: null },
+    };
     expect((JSON.parse(helloTranscript(challenge, bare)) as string[]).slice(-4)).toEqual(['', '', '[]', '']);
   });
 });
