@@ -15,7 +15,7 @@ import {
 } from '../../enrollment-store.ts';
 import { storeFault } from '../../errors.ts';
 import type { AgentRecord, NewAgent } from '../../agent-store.ts';
-import type { agentWrites } from './agents.ts';
+import type { agentWrites } from './agents/agents.ts';
 
 const BLOCKS = `SELECT block, count(*) AS pending FROM enrollment_request WHERE state = 'pending' GROUP BY block ORDER BY pending DESC, block LIMIT ?`;
 const RECOVERY_CODE_OF =

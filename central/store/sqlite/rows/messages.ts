@@ -13,7 +13,7 @@ import { MAX_REMEMBERED } from '../../memory/recent-events.ts';
 import type { BegunInbox, CommittedEvents, EventMessage } from '../../message-store.ts';
 import { RunWriter, type RunMessage } from '../events/run-writes.ts';
 import type { SeenRuns } from '../events/seen-runs.ts';
-import { agentKeys } from './agents.ts';
+import { agentKeys } from './agents/agents.ts';
 import { expiredAtAgents, GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
 import { packEntries, type PackedEntries } from '../threads/packed-items.ts';

@@ -1,7 +1,7 @@
 // The methods of the reading thread. It sees each commit that has been answered.
 import type { DatabaseSync } from 'node:sqlite';
-import { agentNameReads } from '../rows/agent-names.ts';
-import { agentReads } from '../rows/agent-reads.ts';
+import { agentNameReads } from '../rows/agents/agent-names.ts';
+import { agentReads } from '../rows/agents/agent-reads.ts';
 import { auditReads } from '../rows/audit.ts';
 import { certificateReads } from '../rows/certificates.ts';
 import { enrollmentReads } from '../rows/enrollments.ts';

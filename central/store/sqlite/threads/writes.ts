@@ -4,7 +4,7 @@ import type { OutboxBounds } from '../../../../shared/delivery/log-interfaces.ts
 import { readMessageFrames, type MessageFrame } from '../../../../shared/delivery/message-frames.ts';
 import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
-import { agentWrites } from '../rows/agents.ts';
+import { agentWrites } from '../rows/agents/agents.ts';
 import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../../space/bounds.ts';
 import type { ClaimedSession, SessionClaim } from '../../agent-store.ts';
 import type { AuditEntry } from '../../audit-store.ts';

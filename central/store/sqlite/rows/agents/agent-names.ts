@@ -1,12 +1,12 @@
 // The one namespace of agents' ids and names: that no one takes what another has or what is reserved, and which records
 // from before these rules break them. What is reserved is central/store/agent-names.ts's.
 import type { DatabaseSync } from 'node:sqlite';
-import { integer, text, type Row } from '../../../../shared/sqlite/row.ts';
-import { idPrefixes, isPlainId, looksLikeIdPrefix, reservation } from '../../agent-names.ts';
-import { storeFault } from '../../errors.ts';
-import type { NameFault, NameFaults, NewAgent } from '../../agent-store.ts';
-import type { EnrollmentTokenRecord } from '../../token-store.ts';
-import type { tokenWrites } from './tokens.ts';
+import { integer, text, type Row } from '../../../../../shared/sqlite/row.ts';
+import { idPrefixes, isPlainId, looksLikeIdPrefix, reservation } from '../../../agent-names.ts';
+import { storeFault } from '../../../errors.ts';
+import type { NameFault, NameFaults, NewAgent } from '../../../agent-store.ts';
+import type { EnrollmentTokenRecord } from '../../../token-store.ts';
+import type { tokenWrites } from '../tokens.ts';
 
 interface AgentNameNeeds {
   readonly tokens: Pick<ReturnType<typeof tokenWrites>, 'isBound'>;

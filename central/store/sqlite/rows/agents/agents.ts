@@ -1,16 +1,16 @@
 // Writes agents: registration, keys, sessions and their epochs, quarantine and revocation. agent-reads.ts reads them.
 import type { DatabaseSync } from 'node:sqlite';
-import type { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
-import type { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
-import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
-import type { AgentRecord, ClaimedSession, ConsumerReport, NewAgent, SessionClaim } from '../../agent-store.ts';
-import type { RevocationReason } from '../../certificate-store.ts';
-import { storeFault } from '../../errors.ts';
-import type { EnrollmentTokenRecord } from '../../token-store.ts';
+import type { InboxLog } from '../../../../../shared/sqlite/logs/inbox-log.ts';
+import type { OutboxLog } from '../../../../../shared/sqlite/logs/outbox-log.ts';
+import { integer, text, textOrNull, type Row } from '../../../../../shared/sqlite/row.ts';
+import type { AgentRecord, ClaimedSession, ConsumerReport, NewAgent, SessionClaim } from '../../../agent-store.ts';
+import type { RevocationReason } from '../../../certificate-store.ts';
+import { storeFault } from '../../../errors.ts';
+import type { EnrollmentTokenRecord } from '../../../token-store.ts';
 import { agentNameRules } from './agent-names.ts';
 import { agentRecord, SELECT_AGENT } from './agent-reads.ts';
-import type { certificateWrites } from './certificates.ts';
-import type { tokenWrites } from './tokens.ts';
+import type { certificateWrites } from '../certificates.ts';
+import type { tokenWrites } from '../tokens.ts';
 
 interface AgentWritesNeeds {
   readonly certificates: Pick<ReturnType<typeof certificateWrites>, 'assertKeyGood' | 'revokeAll'>;

@@ -1,17 +1,17 @@
 // Reads agents: their rows, with both logs and both certificates, as records.
 import type { DatabaseSync } from 'node:sqlite';
-import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
-import { MIN_ID_PREFIX } from '../../agent-names.ts';
+import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../../shared/sqlite/row.ts';
+import { MIN_ID_PREFIX } from '../../../agent-names.ts';
 import {
   AGENT_STATES,
   type AgentRecord,
   type AgentState,
   type ConsumerReport,
   type SessionRecord,
-} from '../../agent-store.ts';
-import type { AgentCertificate } from '../../certificate-store.ts';
+} from '../../../agent-store.ts';
+import type { AgentCertificate } from '../../../certificate-store.ts';
 import { BEHIND_ANY, ID_BEGINS_WITH } from './agent-names.ts';
-import { revocationOf } from './certificates.ts';
+import { revocationOf } from '../certificates.ts';
 
 const CERTIFICATE_COLUMNS = [
   'thumbprint',
