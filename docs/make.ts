@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ADMIN_ERRORS } from '../central/admin/errors.ts';
 import { auditMarkdown } from '../central/audit.ts';
+import { SELECTOR_ERRORS } from '../central/agents/selectors.ts';
 import { AUTH_ERRORS, PLACE_ERRORS } from '../central/auth/errors.ts';
 import { CHANGE_ERRORS } from '../central/change/errors.ts';
 import { NOTICES } from '../central/change/report.ts';
@@ -205,6 +206,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: agents, tokens, versions',
     about: 'What the store refuses, whatever engine it runs on.',
     errors: STORE_ERRORS,
+  },
+  {
+    table: 'SELECTOR_ERRORS',
+    reader: 'central',
+    title: 'Central: selectors of agents',
+    about: 'Answers to acts and lists that name several agents by labels, names or a list of agents.',
+    errors: SELECTOR_ERRORS,
   },
   {
     table: 'BACKUP_ERRORS',

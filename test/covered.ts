@@ -267,6 +267,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/store/sqlite/events/run-writes.ts',
       'central/store/sqlite/migrations.ts',
       'central/store/sqlite/retention.ts',
+      'central/store/sqlite/rows/agents/agent-changes.ts',
       'central/store/sqlite/rows/agents/agent-names.ts',
       'central/store/sqlite/rows/agents/agent-reads.ts',
       'central/store/sqlite/rows/agents/agents.ts',

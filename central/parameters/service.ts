@@ -109,7 +109,7 @@ export class ParameterService {
     const { state, applier, agents, now } = this.#options;
     const { version } = this;
     if (request.ifMatch !== undefined && request.ifMatch !== version)
-      throw storeFault('version_conflict', { expected: request.ifMatch, found: version });
+      throw storeFault('version_conflict', { subject: 'the parameters', expected: request.ifMatch, found: version });
     const before = state.values();
     const { rows, stored } = await validateChange(request.values, {
       stored: state.stored(),

@@ -156,7 +156,7 @@ export class Sessions {
     if (this.#state !== 'open' || proven.webSocket.readyState !== proven.webSocket.OPEN)
       return await this.#abandon(proven, claimed);
     const { aging, now } = this.#options;
-    const facts = sessionFacts(proven, session, claimed.epoch, now(), aging.offsetMs());
+    const facts = sessionFacts(proven, session, claimed, now(), aging.offsetMs());
     const { connection } = proven;
     // One write, and one packet: the welcome and the begin that follows it within this step.
     connection.cork();
@@ -217,7 +217,7 @@ export class Sessions {
   ): void {
     const { log, now, node, control, onEvents, onOpened } = this.#options;
     // What these closures name lives as long as the session: the number and not the record.
-    const { agentId, sessionId, epoch, transport, address } = facts;
+    const { agentId, agentName: name, sessionId, epoch, transport, address } = facts;
     const opened = new Session({
       facts,
       budgets: this.#budgets,
@@ -234,7 +234,7 @@ export class Sessions {
       onEnd: (ended, reason) => this.#onEnd(ended, reason),
     });
     this.#byAgent.set(agentId, opened);
-    log.info({ agent: agentId, name: hello.name, session: sessionId, epoch, transport, address, node }, 'agent online');
+    log.info({ agent: agentId, name, session: sessionId, epoch, transport, address, node }, 'agent online');
     onOpened(facts);
     opened.start(hello.logs.down);
     control.onOpened(opened);
@@ -385,13 +385,13 @@ export class Sessions {
 function sessionFacts(
   { hello, agent, listener, origin, certificate }: ProvenConnection,
   sessionId: string,
-  epoch: number,
+  { epoch, name }: ClaimedSession,
   since: number,
   clockOffsetMs: number,
 ): SessionFacts {
   return {
     agentId: agent.id,
-    agentName: hello.name,
+    agentName: name,
     sessionId,
     epoch,
     bootId: hello.bootId,

@@ -2,19 +2,29 @@
 // The rules of store.ts apply.
 import type { LogDepth, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
 import type { Consumers, Position } from '../../shared/wire/messages.ts';
+import type { AgentMatch, Labels, LabelTerm } from './agents/labels.ts';
 import type { AuditEntry } from './audit-store.ts';
 import type { AgentCertificate, Revocation, RevocationReason } from './certificate-store.ts';
 
 /**
  * States of an agent. Revoked ends only when the agent's key is replaced: the same act makes the agent Disconnected,
- * clears the reason of revocation and the next key, and gives it a certificate for the new key.
+ * clears the reason of revocation and the next key, and gives it a certificate for the new key. Disabled ends when an
+ * administrator enables the agent: then it is Disconnected, or Enrolled when it never had a session.
  */
-export const AGENT_STATES = ['enrolled', 'online', 'disconnected', 'quarantined', 'revoked'] as const;
+export const AGENT_STATES = ['enrolled', 'online', 'disconnected', 'quarantined', 'disabled', 'revoked'] as const;
 export type AgentState = (typeof AGENT_STATES)[number];
 
 export interface AgentRecord {
   readonly id: string;
   readonly name: string;
+  /** An administrator named it: the name in its hello is not taken over. */
+  readonly isNameSet: boolean;
+  readonly labels: Labels;
+  readonly notes: string;
+  /** Grows with each change of name, labels or notes; the ETag. */
+  readonly version: number;
+  /** Who made that change; null before the first one. */
+  readonly changedBy: string | null;
   /** SubjectPublicKeyInfo of the current key, DER, base64. */
   readonly publicKey: string;
   /** SHA-256 of the DER above, lower-case hex: the key's thumbprint. */
@@ -84,12 +94,40 @@ export interface SessionClaim {
 /** Everything is decided in the transaction that raised the epoch. */
 export interface ClaimedSession {
   readonly epoch: number;
+  /** Of its hello, unless an administrator named it. */
+  readonly name: string;
   /** Where Central is in the agent's events. */
   readonly up: Position | null;
   /** How its commands go on (shared/delivery/ordered-log.ts). */
   readonly down: ResumedLog;
   /** True when the next key became the current one. */
   readonly promoted: boolean;
+}
+
+/** What is absent stays. */
+export interface AgentChange {
+  /** Null: the next name that the agent reports. */
+  readonly name?: string | null | undefined;
+  /** Merged into the labels of the agent; null deletes a key. */
+  readonly labels?: Readonly<Record<string, string | null>> | undefined;
+  readonly notes?: string | undefined;
+}
+
+/** An agent as an act over several agents sees it. */
+export interface SelectedAgent extends Pick<AgentRecord, 'id' | 'name' | 'labels' | 'state'> {
+  /** When its last session ended; null while one is open, and before the first. */
+  readonly offlineSince: number | null;
+}
+
+interface AgentListPage {
+  /** The last name of the page before. */
+  readonly after?: string;
+  readonly limit: number;
+  readonly state?: AgentState;
+  /** Of these patterns one fits; `*` means any characters. */
+  readonly names?: readonly string[];
+  /** Of these groups one holds: all of its terms. */
+  readonly labels?: readonly (readonly LabelTerm[])[];
 }
 
 /** What an agent reported of the consumers of its commands, last. */
@@ -179,15 +217,35 @@ export interface AgentStore {
   hasLeftRecords(id: string): Promise<boolean>;
   /** Records from before the rules on ids and names (agent-names.ts) that break them: how many, and the first ones. */
   nameFaults(limit: number): Promise<NameFaults>;
-  /** In order of name; `after` is the last name of the page before. */
-  list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
+  /** In order of name. */
+  list(page: AgentListPage): Promise<AgentRecord[]>;
+  /** The agents that one of these selects, each once, in order of name. */
+  select(matches: readonly AgentMatch[]): Promise<SelectedAgent[]>;
+  /**
+   * Changes what administrators know of an agent. `version`: that of the record that the change was made for; null: any.
+   * Errors: agent_unknown, version_conflict, agent_labels_full, agent_name_taken, agent_name_reserved.
+   */
+  change(
+    agentId: string,
+    change: AgentChange,
+    terms: { readonly version: number | null; readonly by: string; readonly now: number },
+    audit: AuditEntry,
+  ): Promise<AgentRecord>;
+  /**
+   * Sets Disabled and fences its session off; resolves with the epoch from which on a session is newer. An agent that is
+   * disabled stays as it is. Errors: agent_unknown, agent_revoked.
+   */
+  disable(agentId: string, act: { readonly now: number; readonly text: string }, audit: AuditEntry): Promise<number>;
+  /** Ends Disabled; an agent in another state stays as it is. Errors: agent_unknown, agent_revoked. */
+  enable(agentId: string, act: { readonly now: number; readonly text: string }, audit: AuditEntry): Promise<void>;
   /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
   remove(id: string, audit: AuditEntry): Promise<void>;
   /**
    * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, reads
    * the inbox position, and resumes the outbox from where the agent says it is, all in one transaction. A claim with the next key makes it the current one and its
    * certificate the newest; the certificates of the old key are revoked (superseded).
-   * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken, agent_name_reserved.
+   * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_disabled, agent_name_taken,
+   * agent_name_reserved.
    */
   claimSession(claim: SessionClaim): Promise<ClaimedSession>;
   /** Ends the session unless a newer one holds the epoch (then it does nothing). */
@@ -217,6 +275,7 @@ export interface AgentStore {
   /** The last report of an agent; undefined: none, or the agent is unknown. */
   consumersOf(agentId: string): Promise<ConsumerReport | undefined>;
   countByState(): Promise<Readonly<Record<AgentState, number>>>;
+  /** A disabled or revoked agent stays that. */
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
   /**
    * Records an incident, or counts it in the row of its kind and cause that is not older than the interval

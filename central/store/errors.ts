@@ -47,6 +47,16 @@ export const STORE_ERRORS = {
     text: 'The agent {id} is revoked; its key is refused.',
     hint: 'Give it a new key ("queuegate agents recovery-code create {id}"), or delete the agent ("queuegate agents delete {id}") and enroll the machine again.',
   },
+  agent_disabled: {
+    status: 409,
+    text: 'The agent {id} is disabled.',
+    hint: 'Enable the agent first.',
+  },
+  agent_labels_full: {
+    status: 422,
+    text: 'The agent {id} would have {found} labels; allowed: {most}.',
+    hint: 'Delete labels that are not used any more.',
+  },
   token_used: {
     status: 403,
     text: 'The enrollment token {id} is used up ({uses} of {uses} uses).',
@@ -104,8 +114,8 @@ export const STORE_ERRORS = {
   },
   version_conflict: {
     status: 412,
-    text: 'The parameters were changed in the meantime (version {found}, expected {expected}).',
-    hint: 'Read them again, check that your change still applies, and send it with the new version.',
+    text: 'There was another change of {subject} in the meantime (version {found}, expected {expected}).',
+    hint: 'Read the present state, check that your change still applies, and send it with the new ETag.',
   },
   key_material_conflict: {
     status: 409,

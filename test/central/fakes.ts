@@ -257,6 +257,11 @@ export function agentRecord(agent: Partial<NewAgent> & { readonly name: string }
   return {
     id: agent.id ?? agent.name,
     name: agent.name,
+    isNameSet: false,
+    labels: {},
+    notes: '',
+    version: 0,
+    changedBy: null,
     publicKey: agent.publicKey ?? 'key',
     keyThumbprint: agent.keyThumbprint ?? createHash('sha256').update(agent.name).digest('hex'),
     enrolledAt: now,

@@ -378,6 +378,18 @@ const EVENT_RUNS = `
   END;
 `;
 
+/**
+ * What administrators know of an agent: `labels` as a JSON object of texts, `notes`, and whether they named it
+ * (`name_set`). `version` grows with each change of them, `changed_by` made the last one.
+ */
+const LABELS = `
+  ALTER TABLE agent ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+  ALTER TABLE agent ADD COLUMN notes TEXT NOT NULL DEFAULT '';
+  ALTER TABLE agent ADD COLUMN name_set INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE agent ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE agent ADD COLUMN changed_by TEXT;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -392,4 +404,5 @@ export const MIGRATIONS: readonly string[] = [
   ENROLLMENT_REQUESTS,
   CONSUMER_REPORTS,
   EVENT_RUNS,
+  LABELS,
 ];

@@ -31,9 +31,10 @@ const MAX_ROWS: Readonly<Record<string, number>> = {
 };
 /** SQLite reads JSON to a depth of 1,000 only, which a payload may exceed: what it does not take, JavaScript decides. */
 const JSON_OF = (column: string): string => `(json_valid(${column}) OR parses(${column}))`;
-/** What each row has to be, in SQL over columns that every schema has. */
-const RULES: readonly (readonly [table: string, rule: string])[] = [
+/** What each row has to be, in SQL over columns that every schema has; or where the schema has the column that is named. */
+const RULES: readonly (readonly [table: string, rule: string, column?: string])[] = [
   ['agent', `state IN (${AGENT_STATES.map((state) => `'${state}'`).join()})`],
+  ['agent', 'are_labels(labels)', 'labels'],
   ['api_token', "role IN ('viewer', 'operator', 'administrator')"],
   ['parameter', `value IS NULL OR ${JSON_OF('value')}`],
   ['parameter_state', `pending IS NULL OR ${JSON_OF('pending')}`],
@@ -146,9 +147,12 @@ function assertRows(database: DatabaseSync): void {
   database.function('run_fits', { deterministic: true, directOnly: true }, (count, keys, lengths, body) =>
     Number(runFits(count, [keys, lengths, body])),
   );
-  for (const [table, rule] of RULES)
+  database.function('are_labels', { deterministic: true, directOnly: true }, (labels) => Number(areLabels(labels)));
+  const columns = database.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?');
+  for (const [table, rule, column] of RULES)
     if (
       tables.has(table) &&
+      (column === undefined || columns.get(table, column) !== undefined) &&
       database.prepare(`SELECT 1 FROM "${table}" WHERE NOT (${rule}) LIMIT 1`).get() !== undefined
     )
       throw unsound(`a row of its table "${table}" has a value that Central never writes`);
@@ -169,6 +173,16 @@ function runFits(count: unknown, parts: readonly unknown[]): boolean {
     const found = unpackKeys(keys);
     const areKeys = found.length > 0 && found.every((key) => Number.isSafeInteger(key) && key >= 0);
     return texts.length > 0 && texts.length === count && bytes === body.length && areKeys && texts.every(parses);
+  } catch {
+    return false;
+  }
+}
+
+function areLabels(value: unknown): boolean {
+  try {
+    const labels: unknown = JSON.parse(String(value));
+    if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return false;
+    return Object.values(labels).every((text) => typeof text === 'string');
   } catch {
     return false;
   }

@@ -1,6 +1,7 @@
 // The suite that every engine of Central's store passes. An engine's own test opens it and says how it starts again.
 import { describe } from 'vitest';
 import { administrationContract } from './contract-administration.ts';
+import { agentChangeContract } from './contract-agent-changes.ts';
 import { agentContract } from './contract-agents.ts';
 import { boundsContract } from './contract-bounds.ts';
 import { certificateContract } from './contract-certificates.ts';
@@ -13,6 +14,9 @@ import type { OpenEngine } from './samples.ts';
 export function storeContract(name: string, open: OpenEngine): void {
   describe(`${name}: agents`, () => {
     agentContract(open);
+  });
+  describe(`${name}: names, labels and disabled agents`, () => {
+    agentChangeContract(open);
   });
   describe(`${name}: messages`, () => {
     messageContract(open);

@@ -28,7 +28,7 @@ export function parameterWrites(database: DatabaseSync, audit: Audit) {
     saveParameters(change: ParameterChange): ParameterSnapshot {
       const found = integer(version.get(), 'version');
       if (found !== change.expectedVersion)
-        throw storeFault('version_conflict', { found, expected: change.expectedVersion });
+        throw storeFault('version_conflict', { subject: 'the parameters', found, expected: change.expectedVersion });
       for (const row of change.rows) upsert.run(row.name, row.value, row.changedBy, row.changedAt);
       advance.run(change.pending === null ? null : JSON.stringify(change.pending));
       audit.appendAudit(change.audit);

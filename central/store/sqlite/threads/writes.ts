@@ -192,6 +192,9 @@ function auditedWrites(
   return {
     removeAgent: audited(audit, agents, 'removeAgent'),
     revokeAgent: audited(audit, agents, 'revokeAgent'),
+    changeAgent: audited(audit, agents, 'changeAgent'),
+    disableAgent: audited(audit, agents, 'disableAgent'),
+    enableAgent: audited(audit, agents, 'enableAgent'),
     admitAgent: audited(audit, agents, 'admitAgent'),
     acceptEnrollment: audited(audit, enrollments, 'acceptEnrollment'),
     rejectEnrollment: audited(audit, enrollments, 'rejectEnrollment'),

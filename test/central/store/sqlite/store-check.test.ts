@@ -154,6 +154,8 @@ describe('the store in a backup', () => {
       'api_token" has 1001 rows',
     ],
     ['no state of the parameters', 'DELETE FROM parameter_state', 'parameter_state" has 0 rows'],
+    ['labels that are not texts', `UPDATE agent SET labels = '{"region":{}}'`, 'agent'],
+    ['labels that are not JSON', "UPDATE agent SET labels = '{'", 'agent'],
     ['a state that does not exist', "UPDATE agent SET state = 'root'", 'agent'],
     ['a role that does not exist', "INSERT INTO api_token VALUES ('t', 'n', 'root', 'h', 1, 'x', NULL)", 'api_token'],
     ['a parameter that is not JSON', "INSERT INTO parameter VALUES ('p', '{', 'x', 1)", 'parameter'],

@@ -2,13 +2,14 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { InboxLog } from '../../../../../shared/sqlite/logs/inbox-log.ts';
 import type { OutboxLog } from '../../../../../shared/sqlite/logs/outbox-log.ts';
-import { integer, text, textOrNull, type Row } from '../../../../../shared/sqlite/row.ts';
+import { integer, text, textOrNull } from '../../../../../shared/sqlite/row.ts';
 import type { AgentRecord, ClaimedSession, ConsumerReport, NewAgent, SessionClaim } from '../../../agent-store.ts';
 import type { RevocationReason } from '../../../certificate-store.ts';
 import { storeFault } from '../../../errors.ts';
 import type { EnrollmentTokenRecord } from '../../../token-store.ts';
+import { agentChanges } from './agent-changes.ts';
 import { agentNameRules } from './agent-names.ts';
-import { agentRecord, SELECT_AGENT } from './agent-reads.ts';
+import { agentRecord, findById, SELECT_AGENT } from './agent-reads.ts';
 import type { certificateWrites } from '../certificates.ts';
 import type { tokenWrites } from '../tokens.ts';
 
@@ -26,17 +27,8 @@ export function agentWrites(database: DatabaseSync, needs: AgentWritesNeeds) {
     ...registrationWrites(database, needs),
     ...sessionWrites(database, needs),
     ...restrictionWrites(database, needs),
+    ...agentChanges(database, needs),
     ...consumerWrites(database),
-  };
-}
-
-/** An agent's record, or agent_unknown. */
-function findById(database: DatabaseSync): (id: string) => Row {
-  const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
-  return (id) => {
-    const row = byId.get(id);
-    if (row === undefined) throw storeFault('agent_unknown', { id });
-    return row;
   };
 }
 
@@ -144,7 +136,7 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
   const find = findById(database);
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
   const claim = database.prepare(`
-    UPDATE agent SET name = ?, epoch = epoch + 1, session = ?, session_boot = ?, session_version = ?, session_transport = ?, session_address = ?,
+    UPDATE agent SET version = version + (name <> ?1 COLLATE BINARY), name = ?1, epoch = epoch + 1, session = ?, session_boot = ?, session_version = ?, session_transport = ?, session_address = ?,
       session_node = ?, session_since = ?, session_ended_at = NULL, quarantined_until = NULL, state = 'online', state_since = ?, state_reason = ?
     WHERE key = ?`);
   const endOne = database.prepare(END_ONE_SESSION);
@@ -155,14 +147,17 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
 
   return {
     claimSession(session: Omit<SessionClaim, 'down'>): Omit<ClaimedSession, 'down'> {
-      const { agentId, name, now, transport, address } = session;
+      const { agentId, now, transport, address } = session;
       const row = find(agentId);
       const promoted = textOrNull(row, 'next_key_thumbprint') === session.keyThumbprint;
       const before = text(row, 'key_thumbprint');
       if (!promoted && before !== session.keyThumbprint) throw storeFault('agent_unknown', { id: agentId });
       if (text(row, 'state') === 'revoked') throw storeFault('agent_revoked', { id: agentId });
+      if (text(row, 'state') === 'disabled') throw storeFault('agent_disabled', { id: agentId });
+      const known = text(row, 'name');
+      const name = integer(row, 'name_set') === 1 ? known : session.name;
       // An agent keeps its current name, even one from before there were rules.
-      if (name.toLowerCase() !== text(row, 'name').toLowerCase()) names.assertNameFree(name, agentId, null, now);
+      if (name.toLowerCase() !== known.toLowerCase()) names.assertNameFree(name, agentId, null, now);
       const key = integer(row, 'key');
       if (promoted) {
         // Another agent enrolled meanwhile with the key that was to be this agent's.
@@ -173,7 +168,7 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       const { session: id, bootId, version, node } = session;
       const reason = `connected over ${transport} from ${address}`;
       claim.run(name, id, bootId, version, transport, address, node, now, now, reason, key);
-      return { epoch: integer(row, 'epoch') + 1, up: inbox.position(key), promoted };
+      return { epoch: integer(row, 'epoch') + 1, name, up: inbox.position(key), promoted };
     },
 
     endSession(agentId: string, epoch: number, now: number, reason: string): void {
@@ -189,7 +184,8 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
 function restrictionWrites(database: DatabaseSync, { certificates }: AgentWritesNeeds) {
   const find = findById(database);
   const quarantine = database.prepare(
-    `UPDATE agent SET quarantined_until = ?, state = 'quarantined', state_since = ?, state_reason = ? WHERE id = ?`,
+    `UPDATE agent SET quarantined_until = ?, state = 'quarantined', state_since = ?, state_reason = ?
+      WHERE id = ? AND state NOT IN ('disabled', 'revoked')`,
   );
   // The epoch grows, so that an open session can write nothing any more.
   const revoke = database.prepare(`
@@ -208,7 +204,8 @@ function restrictionWrites(database: DatabaseSync, { certificates }: AgentWrites
     },
 
     quarantineAgent(agentId: string, until: number, now: number, reason: string): void {
-      if (quarantine.run(until, now, reason, agentId).changes === 0) throw storeFault('agent_unknown', { id: agentId });
+      find(agentId);
+      quarantine.run(until, now, reason, agentId);
     },
   };
 }

@@ -1,0 +1,141 @@
+// The part of the contract that concerns what administrators decide about agents: names, labels, notes, disabling.
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { AgentChange } from '../../../central/store/agent-store.ts';
+import type { Store } from '../../../central/store/store.ts';
+import { ACT, claimOf, enrollmentToken, NOW, online, registered, type Engine, type OpenEngine } from './samples.ts';
+
+export function agentChangeContract(open: OpenEngine): void {
+  let engine: Engine;
+  let store: Store;
+
+  beforeEach(async () => {
+    engine = await open();
+    ({ store } = engine);
+  });
+
+  afterEach(() => engine.dispose());
+
+  const change = (id: string, wanted: AgentChange, version: number | null = null) =>
+    store.agents.change(id, wanted, { version, by: 'admin', now: NOW }, { ...ACT, action: 'agents.set' });
+  const entries = async () => (await store.audit.list({ limit: 100 })).filter(({ action }) => action === 'agents.set');
+
+  it('merges labels, keeps them with the notes over a restart, and writes the entry of the act with them', async () => {
+    expect(await registered(store, 'a1')).toMatchObject({
+      labels: {},
+      notes: '',
+      isNameSet: false,
+      version: 0,
+      changedBy: null,
+    });
+    await change('a1', { labels: { tier: 'test', region: 'north' }, notes: 'Main Street' });
+    const changed = await change('a1', { labels: { tier: null, floor: '' } });
+    expect(changed).toMatchObject({
+      labels: { floor: '', region: 'north' },
+      notes: 'Main Street',
+      version: 2,
+      changedBy: 'admin',
+    });
+    expect(await entries()).toHaveLength(2);
+    store = await engine.restart();
+    expect(await store.agents.get('a1')).toEqual(changed);
+  });
+
+  it('refuses a change of an older version, too many labels and an unknown agent, and then writes nothing', async () => {
+    await registered(store, 'a1');
+    await change('a1', { notes: 'first' }, 0);
+    await expect(change('a1', { notes: 'second' }, 0)).rejects.toMatchObject({ code: 'version_conflict', status: 412 });
+    const labels = Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`k${i}`, 'v']));
+    await expect(change('a1', { labels })).rejects.toMatchObject({ code: 'agent_labels_full', status: 422 });
+    await expect(change('a2', { notes: 'x' })).rejects.toMatchObject({ code: 'agent_unknown' });
+    expect(await store.agents.get('a1')).toMatchObject({ notes: 'first', labels: {}, version: 1 });
+    expect(await entries()).toHaveLength(1);
+  });
+
+  it('renames an agent within the one namespace, keeps that name over a hello, and takes that of a hello after null', async () => {
+    await registered(store, 'a1', 'Branch-1');
+    await registered(store, 'a2', 'Branch-2');
+    await store.tokens.addEnrollmentToken(enrollmentToken('bound', { agentName: 'branch-9' }), ACT);
+    for (const [name, code] of [
+      ['bRANCH-2', 'agent_name_taken'],
+      ['A2', 'agent_name_taken'],
+      ['all', 'agent_name_reserved'],
+      ['central-agent', 'agent_name_reserved'],
+      ['branch-9', 'agent_name_reserved'],
+    ] as const)
+      await expect(change('a1', { name })).rejects.toMatchObject({ code, status: 409 });
+    expect(await change('a1', { name: 'BRANCH-1' })).toMatchObject({ name: 'BRANCH-1', isNameSet: true });
+    await change('a1', { name: 'kasse-7' });
+    expect(await store.agents.claimSession(claimOf('a1', { name: 'Branch-1' }))).toMatchObject({ name: 'kasse-7' });
+    expect(await store.agents.findByName('kasse-7')).toMatchObject({ id: 'a1', version: 2 });
+    expect(await change('a1', { name: null })).toMatchObject({ name: 'kasse-7', isNameSet: false });
+    expect(await store.agents.claimSession(claimOf('a1', { name: 'Branch-1' }))).toMatchObject({ name: 'Branch-1' });
+    expect(await store.agents.get('a1')).toMatchObject({ name: 'Branch-1', version: 4 });
+  });
+
+  it('disables an agent: its session can write nothing and no claim succeeds until it is enabled', async () => {
+    const epoch = await online(store, 'a1');
+    const act = { now: NOW + 5, text: 'disabled by admin' };
+    expect(await store.agents.disable('a1', act, ACT)).toBe(epoch + 1);
+    expect(await store.agents.disable('a1', { ...act, now: NOW + 9 }, ACT)).toBe(epoch + 1);
+    expect(await store.agents.get('a1')).toMatchObject({
+      state: 'disabled',
+      stateSince: NOW + 5,
+      stateReason: 'disabled by admin',
+      session: { endedAt: NOW + 5 },
+    });
+    await expect(store.inbox.append('a1', epoch, 1, [], NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
+    await expect(store.agents.claimSession(claimOf('a1'))).rejects.toMatchObject({ code: 'agent_disabled' });
+    await store.agents.quarantine('a1', NOW + 100, NOW, 'two copies');
+    store = await engine.restart();
+    expect(await store.agents.countByState()).toMatchObject({ disabled: 1, quarantined: 0 });
+    await store.agents.enable('a1', { now: NOW + 10, text: 'enabled by admin' }, ACT);
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'disconnected', stateReason: 'enabled by admin' });
+    expect(await store.agents.claimSession(claimOf('a1'))).toMatchObject({ epoch: epoch + 2 });
+    await store.agents.enable('a1', { now: NOW + 11, text: 'again' }, ACT);
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'online' });
+  });
+
+  it('leaves a revoked agent revoked, and an agent that never connected enrolled', async () => {
+    await registered(store, 'a1');
+    await store.agents.disable('a1', { now: NOW, text: 'x' }, ACT);
+    await store.agents.enable('a1', { now: NOW, text: 'y' }, ACT);
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'enrolled', session: null });
+    await store.agents.disable('a1', { now: NOW, text: 'x' }, ACT);
+    await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW, text: 'z' }, ACT);
+    for (const act of ['enable', 'disable'] as const)
+      await expect(store.agents[act]('a1', { now: NOW, text: 'y' }, ACT)).rejects.toMatchObject({
+        code: 'agent_revoked',
+      });
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'revoked' });
+  });
+
+  it('selects and lists agents by labels and names, in order of name', async () => {
+    await registered(store, 'a1', 'branch-20');
+    await registered(store, 'a2', 'Branch-10');
+    await registered(store, 'a3', 'depot-1');
+    await change('a1', { labels: { region: 'north', tier: 'test' } });
+    await change('a2', { labels: { region: 'north' } });
+    const namesOf = (agents: readonly { readonly name: string }[]) => agents.map(({ name }) => name);
+    const north = { key: 'region', operator: '=', value: 'north' } as const;
+    const noTest = { key: 'tier', operator: '!=', value: 'test' } as const;
+    const select = async (...matches: Parameters<Store['agents']['select']>[0]) =>
+      namesOf(await store.agents.select(matches));
+    expect(await select({ kind: 'all' })).toEqual(['Branch-10', 'branch-20', 'depot-1']);
+    expect(await select({ kind: 'labels', terms: [north, noTest] })).toEqual(['Branch-10']);
+    expect(await select({ kind: 'labels', terms: [noTest] })).toEqual(['Branch-10', 'depot-1']);
+    expect(await select({ kind: 'name', pattern: 'BRANCH-*' }, { kind: 'name', pattern: '*-20' })).toEqual([
+      'Branch-10',
+      'branch-20',
+    ]);
+    expect(await select({ kind: 'name', pattern: 'b*c*-1' })).toEqual([]);
+    expect(await select()).toEqual([]);
+    const list = async (page: Parameters<Store['agents']['list']>[0]) => namesOf(await store.agents.list(page));
+    expect(await list({ limit: 1, labels: [[north]] })).toEqual(['Branch-10']);
+    expect(await list({ limit: 1, labels: [[north]], after: 'Branch-10' })).toEqual(['branch-20']);
+    expect(await list({ limit: 9, labels: [[north], [noTest]], names: ['depot*', '*-2*'] })).toEqual([
+      'branch-20',
+      'depot-1',
+    ]);
+    expect(await list({ limit: 9, names: ['*'], state: 'online' })).toEqual([]);
+  });
+}
