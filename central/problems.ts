@@ -23,6 +23,10 @@ export const PROBLEM_ERRORS = {
     text: 'The certificate {kind} {slot} ({subject}) expired at {notAfter}. Use: {usedFor}.',
     hint: 'List all with "queuegate certificates list --expires-within 1d". A server certificate: "queuegate server-certificate issue". An authority: "queuegate ca rotation show" names the next step.',
   },
+  central_certificate_not_yet_valid: {
+    text: 'The certificate {kind} {slot} ({subject}) is not valid before {notBefore}. Use: {usedFor}.',
+    hint: 'Correct the clock of this host if it is behind. If it is right, replace the certificate. A server certificate: "queuegate server-certificate issue". An imported authority: "queuegate ca import" with one that is valid now.',
+  },
   authority_reissued: {
     text: "Central's root was reissued with its key at {reissuedAt}, because it was not valid at that time. {count} agents do not have the new one, as far as Central knows: {agents}.",
     hint: 'Agents that connect get it by themselves. For the others run "queuegate agents recovery-code create NAME", or import the file of "queuegate ca trust-bundle" into their truststores.',

@@ -5,7 +5,7 @@ import { isCoded, systemCode, textOf, type CodedError } from '../../shared/error
 import { firstInPem } from '../../shared/x509/certificates.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { SUBPROTOCOL } from '../../shared/wire/messages.ts';
-import { timeLine, validityOf } from '../../shared/x509/validity.ts';
+import { byExpiry, timeLine, validityOf } from '../../shared/x509/validity.ts';
 import { agentFault } from '../errors.ts';
 import { trustHint } from '../trust/import-command.ts';
 import { targetName, type Target } from '../target.ts';
@@ -74,12 +74,18 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
     );
   // OpenSSL does not say which certificate of the chain it means; when it cannot be the one that was shown, it is one above it.
   const dates = shown && validityOf(shown);
-  if (code === 'CERT_HAS_EXPIRED' && shown !== undefined && dates !== undefined && dates.to > now)
-    return agentFault(
-      'tls_authority_expired',
-      { target: name, name: oneLine(shown.issuer) ?? '', date: 'an unknown date', truststore, now: today },
-      error,
-    );
+  if (shown !== undefined && dates !== undefined) {
+    const issuer = issuerAmong(context.ca ?? [], shown);
+    const facts = { target: name, name: oneLine(shown.issuer) ?? '', truststore, now: today };
+    if (code === 'CERT_HAS_EXPIRED' && dates.to > now)
+      return agentFault('tls_authority_expired', { ...facts, date: dateOf(issuer && validityOf(issuer).to) }, error);
+    if (code === 'CERT_NOT_YET_VALID' && dates.from <= now)
+      return agentFault(
+        'tls_authority_not_yet_valid',
+        { ...facts, date: dateOf(issuer && validityOf(issuer).from) },
+        error,
+      );
+  }
   if (code === 'CERT_HAS_EXPIRED')
     return agentFault('tls_expired', { target: name, date: dateOf(dates?.to), now: today }, error);
   if (code === 'CERT_NOT_YET_VALID')
@@ -97,6 +103,14 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
   if (code.startsWith('ERR_SSL') || code === 'EPROTO' || code.startsWith('ERR_TLS'))
     return agentFault('tls_failed', { target: name, found: reasonOf(error) }, error);
   return agentFault('central_unreachable', { target: name, found: code === '' ? textOf(error) : code }, error);
+}
+
+/** The trusted certificate that bears the name of its issuer, for a message: the one whose dates end last. */
+function issuerAmong(ca: readonly string[], shown: X509Certificate): X509Certificate | undefined {
+  return ca
+    .map(firstInPem)
+    .filter(({ subject }) => subject === shown.issuer)
+    .toSorted(byExpiry)[0];
 }
 
 function dateOf(date: Date | undefined): string {

@@ -252,9 +252,13 @@ async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Note
   notes.say(`certificate ${certificateLine(certificate)}`);
   if (!certificate.checkPrivateKey(key.privateKey))
     notes.warn('this certificate belongs to another key; what proves the agent is its key');
-  const { to } = validityOf(certificate);
+  const { from, to } = validityOf(certificate);
   if (hasUnreadableDate(certificate)) notes.warn('this certificate has an unreadable date');
   else if (to < now()) notes.warn(`this certificate expired on ${day(to)}`);
+  else if (from > now())
+    notes.warn(
+      `this certificate is not valid before ${day(from)}; the clock of this machine shows ${day(now())}. Central accepts it, and renews it when the agent connects`,
+    );
   if (next !== undefined) notes.say(`a fresh key waits for its first welcome: sha256:${next.key.thumbprint}`);
   return credentials;
 }

@@ -49,7 +49,7 @@ function signed(certificate: X509Certificate, issuer: X509Certificate): boolean 
   }
 }
 
-function isValid(certificate: X509Certificate, now: Date): boolean {
+export function isValid(certificate: X509Certificate, now: Date): boolean {
   const { from, to } = validityOf(certificate);
   return from <= now && now <= to;
 }

@@ -131,7 +131,8 @@ function namedOthers(others: readonly string[]): string[] {
   return odd.length === 0 ? [] : [namesOf(odd)];
 }
 
-function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
+/** What is wrong with the dates of a trusted certificate, to follow its alias and file; undefined: nothing. */
+export function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
   const { from, to } = validityOf(certificate);
   if (to < now)
     return `expired on ${day(to)} (${subjectLine(certificate)}): a Central that shows a certificate under it is refused.`;

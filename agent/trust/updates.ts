@@ -7,12 +7,13 @@ import { dirname } from 'node:path';
 import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { certificatesInPem } from '../../shared/x509/certificates.ts';
 import { CodedError, isCoded, systemCode, textOf } from '../../shared/errors.ts';
-import { parseCertificate } from '../../shared/keystore/material.ts';
+import { aliasLine, parseCertificate } from '../../shared/keystore/material.ts';
 import type { Trust, Trusted, TrustRefused } from '../../shared/wire/messages.ts';
 import type { AgentConf } from '../conf.ts';
 import type { ControlLine, SendControl, TrustControl } from '../connection/control.ts';
 import { agentFault } from '../errors.ts';
-import { trustPath } from './path.ts';
+import { isValid, trustPath } from './path.ts';
+import { validityWarning } from './truststore.ts';
 import { loadManagedRoots, saveManagedRoots } from './managed-roots.ts';
 
 interface TrustUpdatesOptions {
@@ -119,6 +120,7 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
         { truststore: file, added: aliases(added), removed: aliases(removed) },
         'the truststore follows Central',
       );
+      for (const { alias, certificates } of added) warnOfDates(options, alias, file, certificates[0]);
       await saveManagedRoots(
         dataFolder,
         (await loadManagedRoots(dataFolder)).filter((thumbprint) => there.has(thumbprint)),
@@ -131,6 +133,13 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
     if (!exists && !central.secure) return [];
     throw error;
   }
+}
+
+/** A root of Central that is out of date by the clock of this host verifies nothing yet, or nothing any more. */
+function warnOfDates({ log, now }: TrustUpdatesOptions, alias: string, file: string, der: Buffer): void {
+  const certificate = parseCertificate(der);
+  const found = certificate === undefined ? undefined : validityWarning(certificate, new Date(now()));
+  if (found !== undefined) log.warn({ truststore: file }, `"${aliasLine(alias)}" in ${file} ${found}`);
 }
 
 function certificatesOf(pem: string): Buffer[] {
@@ -162,7 +171,9 @@ async function assertWritable(file: string): Promise<boolean> {
 async function assertReaches(file: string, line: ControlLine, next: readonly Buffer[], now: number): Promise<void> {
   // Java keeps certificates that OpenSSL does not read; they verify nothing here.
   const trusted = next.map((der) => parseCertificate(der)).filter((certificate) => certificate !== undefined);
-  const reaches = (shown: readonly X509Certificate[]): boolean =>
-    trustPath(shown, trusted, new Date(now)).anchor !== undefined;
+  const reaches = (shown: readonly X509Certificate[]): boolean => {
+    const { path, anchor } = trustPath(shown, trusted, new Date(now));
+    return anchor !== undefined && path.every((certificate) => isValid(certificate, new Date(now)));
+  };
   if (!reaches(line.shown()) && !reaches(await line.shownNow())) throw agentFault('trust_would_cut_off', { file });
 }

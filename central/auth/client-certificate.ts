@@ -1,5 +1,5 @@
 // Checks the client certificate of an agent (docs/CERTIFICATES.md): issued by this Central, in date (or the agent's
-// own, expired within the grace), and for the very key that the agent signs its hello with. TLS itself only asks for
+// own, expired within the grace period or not valid yet), and for the very key that the agent signs its hello with. TLS itself only asks for
 // it: an expired certificate of a stranger would there look like one of ours.
 import type { X509Certificate } from 'node:crypto';
 import { refusal } from '../../shared/wire/refusals.ts';
@@ -51,9 +51,10 @@ function faultOf(shown: X509Certificate, { publicKey, own, authorities, now }: C
   if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is not a client certificate';
   const { from, to } = validityOf(shown);
   if (hasUnreadableDate(shown)) return 'it has a date that is not in the calendar';
+  // The record has checked when its own one expires; and where that is not valid yet, Central issued it while a clock was wrong, and
+  // renews it in this session.
+  if (thumbprintOf(shown) === own?.thumbprint) return undefined;
   if (from.getTime() > now)
     return `it is valid from ${timeLine(from)} on only; Central's clock shows ${new Date(now).toISOString()}`;
-  // Its own certificate's expiry has been checked by the record.
-  if (to.getTime() <= now && thumbprintOf(shown) !== own?.thumbprint) return `it expired on ${timeLine(to)}`;
-  return undefined;
+  return to.getTime() <= now ? `it expired on ${timeLine(to)}` : undefined;
 }

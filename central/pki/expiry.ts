@@ -144,22 +144,29 @@ export class Expiry {
       expiry.set({ kind, slot }, left(notAfter));
     if (soonest !== undefined) expiry.set({ kind: 'agent', slot: 'soonest' }, left(soonest.notAfter));
     for (const { days, count } of counts) agents.set({ expires_within_days: String(days) }, count);
-    await this.#findExpired();
+    await this.#findOutOfDate();
   }
 
-  /** What has expired, as of the last measurement, for the status. */
+  /** What has expired or is not valid yet, as of the last measurement, for the status. */
   problems(): Problem[] {
     return this.#problems;
   }
 
-  async #findExpired(): Promise<void> {
+  async #findOutOfDate(): Promise<void> {
     const { certificates, now } = this.#options;
-    const own = this.#inUse()
-      .filter(({ notAfter }) => notAfter <= now())
-      .map(({ kind, slot, subject, notAfter, usedFor }) => {
-        const facts = { kind, slot, subject, notAfter: new Date(notAfter).toISOString(), usedFor };
-        return problemOf(problemFault('central_certificate_expired', facts), notAfter);
-      });
+    const own = this.#inUse().flatMap(({ kind, slot, subject, notBefore, notAfter, usedFor }) => {
+      const facts = { kind, slot, subject, usedFor };
+      if (notAfter <= now())
+        return problemOf(
+          problemFault('central_certificate_expired', { ...facts, notAfter: new Date(notAfter).toISOString() }),
+          notAfter,
+        );
+      if (notBefore <= now()) return [];
+      return problemOf(
+        problemFault('central_certificate_not_yet_valid', { ...facts, notBefore: new Date(notBefore).toISOString() }),
+        now(),
+      );
+    });
     const count = await certificates.countUntil(now());
     const first = count === 0 ? [] : await certificates.soonest({ until: now(), limit: NAMED_AGENTS });
     const names = [...first.map((issued) => this.#ofAgent(issued).slot), ...(count > first.length ? ['...'] : [])];

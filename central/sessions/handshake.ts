@@ -39,6 +39,8 @@ interface HandshakeOptions {
   readonly authorities: () => readonly X509Certificate[];
   /** agents.authentication and agents.certificate.graceDays. */
   readonly authentication: () => { readonly authentication: Authentication; readonly graceDays: number };
+  /** By which certificates expire: a clock that jumps ahead must not end the dialing of all agents. */
+  readonly certificateTime: () => number;
   readonly welcomeTimeoutMs: () => number;
   readonly log: Logger;
   readonly now: () => number;
@@ -192,7 +194,7 @@ export class Handshake {
     const key = await this.#proofs.run(() => proveHello(hello, challenge, { listener, origin, binding }));
     if (webSocket.readyState !== webSocket.OPEN) return;
     const agent = validateRegistration(hello, key, await this.#options.agents.get(hello.id));
-    const now = this.#options.now();
+    const now = this.#options.certificateTime();
     const certificate = validateCertificate(agent, key, { ...this.#options.authentication(), now });
     if (listener === 'wss') {
       const shown = connection instanceof TLSSocket ? peerCertificate(connection) : undefined;

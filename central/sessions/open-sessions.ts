@@ -101,7 +101,7 @@ function createSessions(needs: SessionsNeeds) {
 }
 
 function createHandshake(
-  { config, store, pki, parameters, incidents, refusals, metrics, descriptors, log, now }: SessionsNeeds,
+  { config, store, pki, parameters, incidents, refusals, metrics, descriptors, log, now, aging }: SessionsNeeds,
   sessions: Sessions,
   failures: HandshakeFailures,
 ): Handshake {
@@ -125,6 +125,7 @@ function createHandshake(
       authentication: values()['agents.authentication'],
       graceDays: values()['agents.certificate.graceDays'],
     }),
+    certificateTime: () => aging.steady(),
     welcomeTimeoutMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     log,
     now,

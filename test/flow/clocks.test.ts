@@ -190,3 +190,22 @@ it('a first start with the clock ahead leaves a root that is not valid yet: it i
   await AgentProcess.enrolled(cleanup, central, 'branch-1');
   await central.online('branch-1');
 });
+
+it('a root that is reissued reaches open sessions; a certificate of an agent that is not valid yet is accepted, and renewed', async () => {
+  // The interval of central/maintenance.ts in which certificates are looked at.
+  const [folder, wrong] = [await cleanup.folder(), await clock([60_000])];
+  const central = await CentralProcess.start(cleanup, folder, [], wrong.env);
+  let agent = await AgentProcess.enrolled(cleanup, central, 'branch-1');
+  await central.online('branch-1');
+  expect((await central.change({ 'websocket.secure.clientAuth': 'required' })).status).toBe(200);
+  await wrong.set(-2 * DAY);
+  await agent.process.printed(/the truststore follows Central/);
+  expect((await central.agent('branch-1'))?.['state']).toBe('online');
+  await agent.stop();
+
+  agent = AgentProcess.start(cleanup, agent.folders, 'branch-1');
+  await agent.process.printed(/certificate renewed/);
+  await central.online('branch-1');
+  const { body } = await central.rest('GET', '/status');
+  expect((body.problems as { readonly code: string }[]).map(({ code }) => code)).toEqual(['clock_stepped']);
+});

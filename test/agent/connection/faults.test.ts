@@ -8,20 +8,34 @@ import { fixture } from '../../shared/keystore/peers.ts';
 const shown = new X509Certificate(fixture('central.crt'));
 
 function explained(code: string, now: string): string {
+  return explainedFully(code, now).code;
+}
+
+function explainedFully(code: string, now: string, ca: readonly string[] = []) {
   const context = {
     target: { secure: true, host: 'central.example', port: 9150 },
     truststore: 't.jks',
     shown,
+    ca,
     timeoutSeconds: 15,
     now: new Date(now),
   };
-  return explainDialFailure(Object.assign(new Error('no'), { code }), context).code;
+  return explainDialFailure(Object.assign(new Error('no'), { code }), context);
 }
 
 describe('an expired certificate', () => {
   it('is the one that was shown, or one above it that OpenSSL does not name', () => {
     expect(explained('CERT_HAS_EXPIRED', '2050-01-01')).toBe('tls_expired');
     expect(explained('CERT_HAS_EXPIRED', '2040-01-01')).toBe('tls_authority_expired');
+  });
+});
+
+describe('a certificate that is not valid yet', () => {
+  it('is the one that was shown, or the authority above it, with the date of the trusted one of its name', () => {
+    expect(explained('CERT_NOT_YET_VALID', '2020-01-01')).toBe('tls_not_yet_valid');
+    const above = explainedFully('CERT_NOT_YET_VALID', '2040-01-01', [fixture('root-ec.crt').toString()]);
+    expect(above.code).toBe('tls_authority_not_yet_valid');
+    expect(above.message).toMatch(/is not valid before 20\d\d-/);
   });
 });
 
@@ -74,7 +88,8 @@ describe('what the system or TLS say', () => {
     ['INVALID_CA', 'tls_unknown_authority'],
     ['CERT_UNTRUSTED', 'tls_unknown_authority'],
     ['ERR_TLS_CERT_ALTNAME_INVALID', 'tls_wrong_name'],
-    ['CERT_NOT_YET_VALID', 'tls_not_yet_valid'],
+    // The one that was shown is valid.
+    ['CERT_NOT_YET_VALID', 'tls_authority_not_yet_valid'],
     ['ERR_SSL_WRONG_VERSION_NUMBER', 'tls_plain_port'],
     ['ERR_SSL_PACKET_LENGTH_TOO_LONG', 'tls_plain_port'],
     ['ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION', 'tls_old_protocol'],
@@ -154,7 +169,7 @@ describe('what the system or TLS say', () => {
 
   it('says the dates of the certificate that was shown', () => {
     expect(faultOf(coded('CERT_HAS_EXPIRED'), { now: new Date('2050-01-01') }).message).toContain('2046');
-    expect(faultOf(coded('CERT_NOT_YET_VALID')).message).toMatch(/20\d\d-/);
+    expect(faultOf(coded('CERT_NOT_YET_VALID'), { now: new Date('2020-01-01') }).message).toMatch(/20\d\d-/);
     expect(faultOf(coded('CERT_NOT_YET_VALID'), { shown: undefined }).message).toContain('an unknown date');
   });
 

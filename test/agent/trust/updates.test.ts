@@ -5,6 +5,8 @@ import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadManagedRoots } from '../../../agent/trust/managed-roots.ts';
 import { createTrustUpdates } from '../../../agent/trust/updates.ts';
+import { makeCertificate } from '../../../central/pki/x509/certificate.ts';
+import { makeKeyPair } from '../../../central/pki/x509/key-algorithms.ts';
 import type { AgentControl, Trust } from '../../../shared/wire/messages.ts';
 import { fingerprintOf, updateTrusted } from '../../../shared/truststore/update.ts';
 import { openFile } from '../../../shared/truststore/write.ts';
@@ -104,6 +106,18 @@ function trust(...roots: Root[]): Trust {
 
 const trusted = (...roots: Root[]) => ({ type: 'trusted', thumbprints: roots.map(({ thumbprint }) => thumbprint) });
 
+/** Two roots of one key and one name, from these times on. */
+async function reissued(...times: [number, number]): Promise<[Root, Root]> {
+  const { privateKey: selfKey, publicKey } = await makeKeyPair();
+  const make = async (now: number): Promise<Root> => {
+    const order = { profile: 'root', subject: 'CN=Root', publicKey, lifetimeDays: 30, now, selfKey } as const;
+    const certificate = await makeCertificate(order);
+    const pem = certificate.toString();
+    return { pem, der: certificate.raw, thumbprint: fingerprintOf(certificate.raw), certificate };
+  };
+  return [await make(times[0]), await make(times[1])];
+}
+
 /** Trust asks nothing of it. */
 const NO_KEY = {} as AgentKey;
 
@@ -141,6 +155,21 @@ describe('an agent that learns what to trust', () => {
     shown.now = [next.certificate];
     expect(await given(next)).toEqual(trusted(next));
     expect(await there()).not.toContain(old.thumbprint);
+  });
+
+  it('keeps a root that is valid now when the one that comes for it is not', async () => {
+    const { root, byHand, given, there, shown, lines } = setUp();
+    const hand = root();
+    // One key and one name, as of a root that was reissued.
+    const [old, early] = await reissued(Date.now(), Date.parse('2040-01-01'));
+    await byHand(hand);
+    await given(old);
+    shown.line = [old.certificate];
+    shown.now = [old.certificate];
+    expect(await given(early)).toMatchObject({ type: 'trust-refused', code: 'trust_would_cut_off' });
+    expect(await there()).toEqual([hand, old].map(({ thumbprint }) => thumbprint));
+    expect(await given(old, early)).toEqual(trusted(old, early));
+    expect(lines.at(-1)).toMatch(/is valid from 2039-12-31 on only .*: look at the clock of this machine/);
   });
 
   it('answers what went wrong, says it once, and leaves the store as it is', async () => {

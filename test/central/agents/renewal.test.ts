@@ -1,6 +1,7 @@
 // How agents are asked to renew: the spread follows from the number that is online, which may come from a database.
 import { expect, it } from 'vitest';
 import { Renewals } from '../../../central/agents/renewal.ts';
+import type { Authority } from '../../../central/pki/authority/authority.ts';
 import type { Session } from '../../../central/sessions/session.ts';
 import type { CentralControl } from '../../../shared/wire/messages.ts';
 
@@ -11,7 +12,7 @@ function setUp() {
   const renewals = new Renewals({
     agents: unused,
     certificates: unused,
-    authority: unused,
+    authority: { current: () => ({ id: 'root-1' }) } as unknown as Authority,
     lifetimeDays: () => 90,
     online() {
       const count = Promise.withResolvers<number>();
@@ -63,4 +64,20 @@ it('asks no agent and warns when the number online cannot be read; the next requ
   counts[1]?.resolve(1);
   await settle();
   expect(one.sent).toEqual([{ type: 'renew-now', spreadSeconds: 1 }]);
+});
+
+it('asks at the welcome for what another authority issued, and for what is not valid yet', async () => {
+  const { renewals, counts, session, settle } = setUp();
+  const welcomed = async (certificate: object) => {
+    const { sent, session: opened } = session();
+    Object.assign(opened.facts, { certificate });
+    renewals.onOpened(opened);
+    for (const count of counts.splice(0)) count.resolve(1);
+    await settle();
+    return sent.length;
+  };
+  const good = { issuer: 'root-1', notBefore: -1, notAfter: 1 };
+  expect(await welcomed(good)).toBe(0);
+  expect(await welcomed({ ...good, issuer: 'root-0' })).toBe(1);
+  expect(await welcomed({ ...good, notBefore: 1 })).toBe(1);
 });

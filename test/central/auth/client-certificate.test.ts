@@ -54,13 +54,17 @@ function faultOf(
 describe('a client certificate', () => {
   it('is taken when it is of this Central, for the key of the hello, and in date', () => {
     expect(faultOf(certificate)).toBeUndefined();
-    expect(faultOf(certificate, { now: START - DAY })).toContain('is valid from');
+    expect(faultOf(certificate, { now: START - DAY, own: null })).toContain('is valid from');
     expect(faultOf(certificate, { publicKey: Buffer.from('other') })).toContain('another key');
   });
 
   it("may be the agent's own that has expired, which the record has validated; another expired one may not", () => {
     expect(faultOf(certificate, { now: START + 11 * DAY })).toBeUndefined();
     expect(faultOf(certificate, { now: START + 11 * DAY, own: null })).toMatch(/^certificate_foreign: .*it expired on/);
+  });
+
+  it("may be the agent's own that is not valid yet, which is renewed in the session", () => {
+    expect(faultOf(certificate, { now: START - DAY }, 'required')).toBeUndefined();
   });
 
   it("of a stranger is a stranger's before anybody looks at its dates, even under the thumbprint of the record", async () => {

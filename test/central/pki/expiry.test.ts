@@ -248,3 +248,19 @@ test('what has expired is a problem: each certificate of ours in use, and one fo
   );
   expect(found.filter((line) => line.includes('authority'))).toEqual([]);
 });
+
+test('what is not valid yet is a problem: each certificate of ours in use, while the clock is behind', async () => {
+  const { open, pass } = await setUp();
+  const expiry = open();
+  pass(-2);
+  await expiry.measure();
+  const [first] = expiry.problems();
+  expect(first?.code).toBe('central_certificate_not_yet_valid');
+  expect(first?.hint).toMatch(/^Correct the clock of this host/);
+  expect(new Set(expiry.problems().map(({ detail }) => /certificate (\w+)/.exec(detail)?.[1]))).toEqual(
+    new Set(['authority', 'server', 'signing']),
+  );
+  pass(2);
+  await expiry.measure();
+  expect(expiry.problems()).toEqual([]);
+});
