@@ -28,7 +28,14 @@ import { isConsumerKey, readConsumers, type ConsumerSettings } from './consumer-
 
 export const AGENT_PREFIX = 'QUEUE_AGENT_';
 /** Variables that commands read by themselves. */
-const OTHER_VARIABLES = ['QUEUE_AGENT_PROFILE', 'QUEUE_AGENT_TOKEN', 'QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD'];
+const OTHER_VARIABLES = [
+  'QUEUE_AGENT_PROFILE',
+  'QUEUE_AGENT_TOKEN',
+  'QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD',
+  // Of the launcher (deploy/queue-agent/launch).
+  'QUEUE_AGENT_SOFTWARE_FOLDER',
+  'QUEUE_AGENT_SLOT',
+];
 
 const jvmArgs: SettingFormat<readonly string[]> = {
   name: 'JVM arguments',

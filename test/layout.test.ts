@@ -345,13 +345,14 @@ describe('the layout', () => {
 
 /** All text of the repository that people write and read, without recorded files. */
 function texts(): [file: string, text: string][] {
-  const folders = ['central', 'agent', 'shared', 'test', 'bench', 'docs', 'profiles', '.ci'];
+  const folders = ['central', 'agent', 'shared', 'test', 'bench', 'deploy', 'docs', 'profiles', '.ci'];
   const inFolders = folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
   );
   const found = [...inFolders, 'README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'].filter(
     (file) =>
-      !/node_modules|^test\/fixtures/.test(file) && (/\.(?:ts|cjs|md|conf)$/.test(file) || file.startsWith('.ci/')),
+      !/node_modules|^test\/fixtures|^deploy\/out/.test(file) &&
+      (/\.(?:ts|cjs|md|conf)$/.test(file) || file.startsWith('.ci/')),
   );
   return found.map((file) => [file, readFileSync(join(root, file), 'utf8')]);
 }
