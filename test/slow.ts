@@ -11,6 +11,10 @@ export interface SlowFile {
 }
 
 export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/central/store/sqlite/newer-schema.test.ts': {
+    why: '12 s: the whole contract of the store, a second time',
+    quick: 'test/shared/sqlite/database.test.ts',
+  },
   'test/central/pki/authority/cross-certificate.test.ts': {
     why: '9 s: compiles and starts Java for each root',
     quick: 'test/central/pki/authority/authority.test.ts',

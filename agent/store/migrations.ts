@@ -1,4 +1,5 @@
 // The tables of the agent's store. Released steps are never changed, only added to.
+import { compatibilitySchema } from '../../shared/sqlite/compatibility.ts';
 import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../shared/sqlite/logs/inbox-log.ts';
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../shared/sqlite/logs/outbox-log.ts';
 
@@ -101,4 +102,4 @@ const CENTRAL_TIME = `
 `;
 
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, DATA_HASHES, CONSUMERS, CENTRAL_TIME];
+export const MIGRATIONS: readonly string[] = [FIRST, DATA_HASHES, CONSUMERS, CENTRAL_TIME, compatibilitySchema(5)];

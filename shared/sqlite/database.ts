@@ -5,13 +5,17 @@ import { DatabaseSync } from 'node:sqlite';
 import { textOf } from '../errors.ts';
 import { databaseFault, IO_ERROR, isFatal, openFailure } from './errors.ts';
 import { syncFolderSync } from '../platform/files.ts';
+import { readableBy } from './compatibility.ts';
 import { createPrivateFile } from './private-file.ts';
 
 export interface DatabaseOptions {
   readonly path: string;
   /** Marks the file as one of ours (PRAGMA application_id), so that another program's is not written into. */
   readonly applicationId: number;
-  /** SQL that leads from version n to n + 1. What has been released is never changed, only added to. */
+  /**
+   * SQL that leads from version n to n + 1. What has been released is never changed, only added to. A step that an older
+   * version can live with leaves `readable_by` as it is (compatibility.ts).
+   */
   readonly migrations: readonly string[];
   readonly cacheKiB: number;
   /**
@@ -139,7 +143,7 @@ function inspect({ path, applicationId, migrations }: DatabaseOptions): void {
     const found = numberOf(database, 'application_id');
     const version = numberOf(database, 'user_version');
     if (found !== applicationId) throw databaseFault('data_foreign', { path, found: `application_id ${found}` });
-    if (version > migrations.length)
+    if (version > migrations.length && readableBy(database) > migrations.length)
       throw databaseFault('data_newer', { path, found: version, known: migrations.length });
     if (size <= QUICK_CHECK_MAX_BYTES) check(database, path);
   } finally {
@@ -150,7 +154,8 @@ function inspect({ path, applicationId, migrations }: DatabaseOptions): void {
 /** All steps in one transaction: a database is migrated whole, or it is as it was. Errors: data_not_migrated, and those of the disk. */
 function migrate(database: DatabaseSync, { path, migrations }: DatabaseOptions, version: number): void {
   const to = migrations.length;
-  if (version === to) return;
+  // A newer version wrote it, and left it readable.
+  if (version >= to) return;
   try {
     database.exec(`BEGIN IMMEDIATE; ${migrations.slice(version).join(';')}; PRAGMA user_version = ${to}; COMMIT`);
   } catch (error) {

@@ -76,7 +76,7 @@ describe('a restart of Central', () => {
     const folder = await cleanup.folder();
     await (await CentralProcess.start(cleanup, folder)).stop();
     const database = new DatabaseSync(join(folder, 'central.db'));
-    database.exec('PRAGMA user_version = 4711');
+    database.exec('PRAGMA user_version = 4711; UPDATE compatibility SET readable_by = 4711');
     database.close();
     const refused = await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts]);
     expect(refused).toMatchObject({ code: 1, stdout: '' });

@@ -1,6 +1,7 @@
 // The tables of Central's SQLite store. Released migrations never change; new ones are added.
 import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../../shared/sqlite/logs/inbox-log.ts';
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/logs/outbox-log.ts';
+import { compatibilitySchema } from '../../../shared/sqlite/compatibility.ts';
 import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
 
 /** "QGC1": a database of Central. */
@@ -405,4 +406,5 @@ export const MIGRATIONS: readonly string[] = [
   CONSUMER_REPORTS,
   EVENT_RUNS,
   LABELS,
+  compatibilitySchema(14),
 ];

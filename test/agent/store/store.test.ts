@@ -36,7 +36,7 @@ describe('openAgentStore', () => {
     expect(() => openAt(folder)).toThrow(expect.objectContaining({ code: 'data_damaged' }));
     writeFileSync(path, whole);
     const database = new DatabaseSync(path);
-    database.exec('PRAGMA user_version = 99');
+    database.exec('PRAGMA user_version = 99; UPDATE compatibility SET readable_by = 99');
     database.close();
     expect(() => openAt(folder)).toThrow(expect.objectContaining({ code: 'data_newer' }));
     writeFileSync(path, whole);

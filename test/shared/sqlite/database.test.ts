@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { compatibilitySchema } from '../../../shared/sqlite/compatibility.ts';
 import { boundLog, openDatabase, openReader, type DatabaseOptions } from '../../../shared/sqlite/database.ts';
 
 const hasStrace = spawnSync('strace', ['-V']).status === 0;
@@ -122,6 +123,36 @@ describe('openDatabase', () => {
       }),
     );
     expect(readFileSync(options.path).equals(before)).toBe(true);
+  });
+
+  it('opens a file that a newer version has migrated and left readable, changes nothing of it, and gives it back', () => {
+    const released = [...options.migrations, compatibilitySchema(3)];
+    const newer = [...released, 'ALTER TABLE a ADD COLUMN more TEXT; CREATE TABLE c (n INTEGER) STRICT'];
+    openDatabase({ ...options, migrations: released }).close();
+    const after = openDatabase({ ...options, migrations: newer });
+    after.exec("INSERT INTO a VALUES (1, 'x'); INSERT INTO c VALUES (2)");
+    after.close();
+    const older = openDatabase({ ...options, migrations: released });
+    expect(pragma(older, 'user_version')).toBe(4);
+    older.exec('INSERT INTO a (n) VALUES (3)');
+    older.close();
+    using again = openDatabase({ ...options, migrations: newer });
+    expect(again.prepare('SELECT n, more FROM a ORDER BY n').all()).toEqual([
+      { n: 1, more: 'x' },
+      { n: 3, more: null },
+    ]);
+    expect(again.prepare('SELECT n FROM c').get()).toEqual({ n: 2 });
+  });
+
+  it('refuses a file that a newer version has made unreadable for it', () => {
+    const released = [...options.migrations, compatibilitySchema(3)];
+    const added = [...released, 'CREATE TABLE c (n INTEGER) STRICT'];
+    const contracted = [...added, 'DROP TABLE a; UPDATE compatibility SET readable_by = 4'];
+    openDatabase({ ...options, migrations: contracted }).close();
+    expect(() => openDatabase({ ...options, migrations: released })).toThrow(
+      expect.objectContaining({ code: 'data_newer' }),
+    );
+    openDatabase({ ...options, migrations: added }).close();
   });
 
   it('refuses a database of another program', () => {

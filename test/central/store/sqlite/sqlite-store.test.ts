@@ -180,7 +180,7 @@ describe('openSqliteStore', () => {
   it('refuses the data of a newer version', async () => {
     await (await open()).stop();
     const database = new DatabaseSync(join(folder, 'central.db'));
-    database.exec('PRAGMA user_version = 99');
+    database.exec('PRAGMA user_version = 99; UPDATE compatibility SET readable_by = 99');
     database.close();
     await expect(open()).rejects.toMatchObject({ code: 'data_newer', message: expect.stringContaining('99') });
   });
