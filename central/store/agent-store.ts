@@ -3,6 +3,7 @@
 import type { LogDepth, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
 import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { AgentMatch, Labels, LabelTerm } from './agents/labels.ts';
+import type { AgentSort } from './agents/sort.ts';
 import type { AuditEntry } from './audit-store.ts';
 import type { AgentCertificate, Revocation, RevocationReason } from './certificate-store.ts';
 
@@ -123,6 +124,7 @@ interface AgentListPage {
   /** The last name of the page before. */
   readonly after?: string;
   readonly limit: number;
+  readonly sort?: AgentSort;
   readonly state?: AgentState;
   /** Of these patterns one fits; `*` means any characters. */
   readonly names?: readonly string[];
@@ -217,7 +219,7 @@ export interface AgentStore {
   hasLeftRecords(id: string): Promise<boolean>;
   /** Records from before the rules on ids and names (agent-names.ts) that break them: how many, and the first ones. */
   nameFaults(limit: number): Promise<NameFaults>;
-  /** In order of name. */
+  /** In order of name (`after` is one), unless `sort` says another order and place. */
   list(page: AgentListPage): Promise<AgentRecord[]>;
   /** The agents that one of these selects, each once, in order of name. */
   select(matches: readonly AgentMatch[]): Promise<SelectedAgent[]>;

@@ -9,6 +9,9 @@ import {
   type Incident,
   type SessionRecord,
 } from '../../store/agent-store.ts';
+import { AGENT_SORTS, lastSeenAt, placeOf, type AgentPlace, type AgentSort } from '../../store/agents/sort.ts';
+import { isRecord } from '../../../shared/wire/json-schema.ts';
+import { adminFault } from '../errors.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { notice } from '../../change/report.ts';
 import { sendReport, type Report } from '../changes/report.ts';
@@ -18,7 +21,10 @@ import type { AdminServices } from '../services.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 
 const readList = queryOf(
-  Type.Object({ ...pageMembers, state: Type.Optional(oneOf(AGENT_STATES)) }, { additionalProperties: false }),
+  Type.Object(
+    { ...pageMembers, state: Type.Optional(oneOf(AGENT_STATES)), sort: oneOf(AGENT_SORTS, { default: 'name' }) },
+    { additionalProperties: false },
+  ),
 );
 const readIncidents = queryOf(
   Type.Object(
@@ -33,10 +39,11 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     const after = positionOf(request, query);
     const found = await agents.list({
       limit: query.limit,
-      ...(after === undefined ? {} : { after }),
+      ...placeOfPage(query.sort, after),
       ...(query.state === undefined ? {} : { state: query.state }),
     });
-    const next = found.length === query.limit ? (found.at(-1)?.name ?? null) : null;
+    const last = found.length === query.limit ? found.at(-1) : undefined;
+    const next = last === undefined ? null : positionIn(last, query.sort);
     return pageJson(request, reply, found.map(agentJson), next);
   });
 
@@ -67,6 +74,30 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     const next = found.length === query.limit ? String(found.at(-1)?.key) : null;
     return pageJson(request, reply, found.map(incidentJson), next);
   });
+}
+
+type AgentListPage = Parameters<AdminServices['agents']['list']>[0];
+
+/** Where a page begins: behind a name, or behind a place in another order. Errors: cursor_invalid. */
+function placeOfPage(by: AgentSort['by'], after: string | undefined): Pick<AgentListPage, 'after' | 'sort'> {
+  if (by === 'name') return after === undefined ? {} : { after };
+  return { sort: { by, ...(after === undefined ? {} : { after: placeIn(after) }) } };
+}
+
+function positionIn(last: AgentRecord, by: AgentSort['by']): string {
+  return by === 'name' ? last.name : JSON.stringify(placeOf(last, by));
+}
+
+/** The place in a cursor. Errors: cursor_invalid. */
+function placeIn(position: string): AgentPlace {
+  try {
+    const found: unknown = JSON.parse(position);
+    if (isRecord(found) && ['string', 'number'].includes(typeof found['value']) && typeof found['id'] === 'string')
+      return found as unknown as AgentPlace;
+  } catch {
+    // Not a cursor of this list.
+  }
+  throw adminFault('cursor_invalid', {});
 }
 
 const REMOVED = {
@@ -117,6 +148,7 @@ export function agentJson(agent: AgentRecord) {
     enrolledBy: agent.enrolledBy,
     epoch: agent.epoch,
     quarantinedUntil: timeOf(agent.quarantinedUntil),
+    lastSeenAt: timeOf(lastSeenAt(agent, Date.now())),
     session: agent.session === null ? null : sessionJson(agent.session),
     logs: {
       down: {

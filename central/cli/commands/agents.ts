@@ -13,12 +13,20 @@ const MAX_FILE_BYTES = 8 * 1024 * 1024;
 export const agentCommands: readonly Command[] = [
   {
     name: 'agents list',
-    usage: '[--state STATE]',
+    usage: '[--state STATE] [--sort KEY]',
     summary: 'agents with state, transport and what waits for them',
-    options: { state: { type: 'string', doc: 'enrolled, online, disconnected, quarantined or revoked' }, ...LIST },
+    options: {
+      state: { type: 'string', doc: 'enrolled, online, disconnected, quarantined or revoked' },
+      sort: {
+        type: 'string',
+        value: 'KEY',
+        doc: 'name, state, lastSeenAt or queuedCount; with - in front the reverse order',
+      },
+      ...LIST,
+    },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await readList(call, '/agents', { state: call.text('state') });
+      const answer = await readList(call, '/agents', { state: call.text('state'), sort: call.text('sort') });
       call.answer(answer, () =>
         call.table(
           ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'],

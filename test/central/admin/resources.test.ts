@@ -195,7 +195,12 @@ describe('agents and incidents', () => {
     expect(items).toMatchObject([{ name: 'a', state: 'enrolled' }, { name: 'b' }]);
     expect(first.headers.get('link')).toBe(`</api/v1/agents?limit=2&after=${next}>; rel="next"`);
     // A cursor is opaque, and belongs to one list with one filter.
-    for (const path of ['/agents?after=b', `/agents?state=online&after=${next}`, `/incidents?after=${next}`])
+    for (const path of [
+      '/agents?after=b',
+      `/agents?state=online&after=${next}`,
+      `/agents?sort=-name&after=${next}`,
+      `/incidents?after=${next}`,
+    ])
       expect(await json(rest.request('GET', path))).toMatchObject({ type: 'urn:queuegate:error:cursor_invalid' });
     expect(await json(rest.request('GET', `/agents?limit=3&after=${next}`))).toMatchObject({
       items: [{ name: 'c' }],

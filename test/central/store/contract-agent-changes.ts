@@ -1,8 +1,20 @@
 // The part of the contract that concerns what administrators decide about agents: names, labels, notes, disabling.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { AgentChange } from '../../../central/store/agent-store.ts';
+import { placeOf, type AgentPlace, type AgentSort } from '../../../central/store/agents/sort.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { ACT, claimOf, enrollmentToken, NOW, online, registered, type Engine, type OpenEngine } from './samples.ts';
+import {
+  ACT,
+  claimOf,
+  enrollmentToken,
+  message,
+  NOW,
+  online,
+  registered,
+  ROOM,
+  type Engine,
+  type OpenEngine,
+} from './samples.ts';
 
 export function agentChangeContract(open: OpenEngine): void {
   let engine: Engine;
@@ -137,5 +149,33 @@ export function agentChangeContract(open: OpenEngine): void {
       'depot-1',
     ]);
     expect(await list({ limit: 9, names: ['*'], state: 'online' })).toEqual([]);
+    expect(await list({ limit: 9, labels: [[north]], sort: { by: '-name' } })).toEqual(['branch-20', 'Branch-10']);
+  });
+
+  it('lists agents by name, state, last session and waiting commands, in both orders, page by page', async () => {
+    for (const id of ['a3', 'a4']) await registered(store, id);
+    await online(store, 'a1');
+    const epoch = await online(store, 'a2');
+    await store.agents.endSession({ agentId: 'a2', epoch, now: NOW + 5, reason: 'lost' });
+    await store.outbox.append('a4', [message('c1')], ROOM, NOW);
+    const pages = async (by: AgentSort['by']): Promise<string> => {
+      const found: string[] = [];
+      for (let after: AgentPlace | undefined; ;) {
+        const page = await store.agents.list({ limit: 1, sort: { by, ...(after === undefined ? {} : { after }) } });
+        const [agent] = page;
+        if (agent === undefined) return found.join(' ');
+        found.push(agent.id);
+        after = placeOf(agent, by);
+      }
+    };
+    expect(await pages('name')).toBe('a1 a2 a3 a4');
+    expect(await pages('-name')).toBe('a4 a3 a2 a1');
+    expect(await pages('state')).toBe('a2 a3 a4 a1');
+    expect(await pages('-state')).toBe('a1 a3 a4 a2');
+    // Those that never connected first, in order of their ids; one that is connected was seen last.
+    expect(await pages('lastSeenAt')).toBe('a3 a4 a2 a1');
+    expect(await pages('-lastSeenAt')).toBe('a1 a2 a3 a4');
+    expect(await pages('queuedCount')).toBe('a1 a2 a3 a4');
+    expect(await pages('-queuedCount')).toBe('a4 a1 a2 a3');
   });
 }

@@ -12,6 +12,7 @@ import {
   type SessionRecord,
 } from '../../../agent-store.ts';
 import { matchesAgent, type AgentMatch, type Labels } from '../../../agents/labels.ts';
+import { AGENT_SORTS, sortKeyOf, type AgentSort } from '../../../agents/sort.ts';
 import type { AgentCertificate } from '../../../certificate-store.ts';
 import { storeFault } from '../../../errors.ts';
 import { BEHIND_ANY, ID_BEGINS_WITH } from './agent-names.ts';
@@ -62,6 +63,7 @@ export function agentReads(database: DatabaseSync) {
     `${SELECT_AGENT} WHERE agent.name > ? AND (?2 IS NULL OR agent.state = ?2) ORDER BY agent.name LIMIT ?3`,
   );
   const selected = selectedAgents(database);
+  const sorted = sortedAgents(database);
   const byState = database.prepare('SELECT state, count(*) AS rows FROM agent GROUP BY state');
   return {
     ...consumerReads(database),
@@ -76,11 +78,14 @@ export function agentReads(database: DatabaseSync) {
         ? []
         : byPrefix.all(reference, `${reference}${BEHIND_ANY}`, limit).map(agentRecord);
     },
-    listAgents({ after = '', limit, state, names, labels }: AgentListPage): AgentRecord[] {
-      if (names === undefined && labels === undefined)
+    listAgents({ after = '', limit, sort, state, names, labels }: AgentListPage): AgentRecord[] {
+      if (sort === undefined && names === undefined && labels === undefined)
         return page.all(after, state ?? null, limit).map((row) => agentRecord(row));
+      const groups = [patternMatches(names), labelMatches(labels)];
+      const fitting =
+        sort === undefined ? selected.behind(after, state ?? null, groups) : sorted(sort, state ?? null, groups);
       const found: AgentRecord[] = [];
-      for (const { name } of selected.behind(after, state ?? null, [patternMatches(names), labelMatches(labels)])) {
+      for (const { name } of fitting) {
         const row = byName.get(name);
         if (row !== undefined) found.push(agentRecord(row));
         if (found.length === limit) break;
@@ -97,6 +102,11 @@ const patternMatches = (names: AgentListPage['names']): AgentMatch[] =>
   names === undefined ? [{ kind: 'all' }] : names.map((pattern) => ({ kind: 'name', pattern }));
 const labelMatches = (labels: AgentListPage['labels']): AgentMatch[] =>
   labels === undefined ? [{ kind: 'all' }] : labels.map((terms) => ({ kind: 'labels', terms }));
+
+/** One match of each group fits. */
+function fitsAll(agent: SelectedAgent, groups: readonly (readonly AgentMatch[])[]): boolean {
+  return groups.every((matches) => matches.some((match) => matchesAgent(match, agent)));
+}
 
 /**
  * Reads a few columns of each agent in order of name, whatever is selected: ten thousand take some 20 ms of the reading
@@ -115,9 +125,41 @@ function selectedAgents(database: DatabaseSync) {
     ): Generator<SelectedAgent> {
       for (const row of all.iterate(after, state)) {
         const agent = selectedAgent(row);
-        if (groups.every((matches) => matches.some((match) => matchesAgent(match, agent)))) yield agent;
+        if (fitsAll(agent, groups)) yield agent;
       }
     },
+  };
+}
+
+/** The values of `placeOf` (central/store/agents/sort.ts), as SQL. */
+const SORT_VALUE: Readonly<Record<ReturnType<typeof sortKeyOf>['key'], string>> = {
+  name: 'agent.name',
+  state: 'agent.state',
+  lastSeenAt: `iif(agent.session IS NULL, -1, coalesce(agent.session_ended_at, ${Number.MAX_SAFE_INTEGER}))`,
+  queuedCount: 'outbox_log.messages',
+};
+
+function sortedAgents(database: DatabaseSync) {
+  const statements = new Map(
+    AGENT_SORTS.map((by) => {
+      const { key, descending } = sortKeyOf(by);
+      const [value, behind] = [SORT_VALUE[key], descending ? '<' : '>'];
+      const statement = database.prepare(`SELECT agent.id, agent.name, agent.state, agent.labels, agent.session_ended_at
+        FROM agent JOIN outbox_log ON outbox_log.peer = agent.key
+        WHERE (?1 IS NULL OR agent.state = ?1) AND (?3 IS NULL OR ${value} ${behind} ?2 OR (${value} = ?2 AND agent.id > ?3))
+        ORDER BY ${value} ${descending ? 'DESC' : 'ASC'}, agent.id`);
+      return [by, statement] as const;
+    }),
+  );
+  return function* (
+    { by, after }: AgentSort,
+    state: AgentState | null,
+    groups: readonly (readonly AgentMatch[])[],
+  ): Generator<SelectedAgent> {
+    for (const row of statements.get(by)?.iterate(state, after?.value ?? null, after?.id ?? null) ?? []) {
+      const agent = selectedAgent(row);
+      if (fitsAll(agent, groups)) yield agent;
+    }
   };
 }
 
