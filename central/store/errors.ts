@@ -52,6 +52,21 @@ export const STORE_ERRORS = {
     text: 'The agent {id} is disabled.',
     hint: 'Enable the agent first.',
   },
+  rollout_unknown: {
+    status: 404,
+    text: 'The rollout {id} is unknown.',
+    hint: 'See "queuegate rollouts list". Central keeps a limited number of rollouts; the oldest ones that have ended make room.',
+  },
+  rollout_conflict: {
+    status: 409,
+    text: 'The agent {agent} takes part in the rollout {rollout} already.',
+    hint: 'Wait until {rollout} has ended on this agent ("queuegate rollouts show {rollout}"), cancel it, or leave the agent out.',
+  },
+  rollouts_full: {
+    status: 409,
+    text: '{most} rollouts go on; that is as many as Central keeps.',
+    hint: 'Cancel rollouts that are not needed any more.',
+  },
   agent_labels_full: {
     status: 422,
     text: 'The agent {id} would have {found} labels; allowed: {most}.',

@@ -91,3 +91,6 @@ export const MAX_API_TOKENS = 1_000;
 export const MAX_ENROLLMENT_TOKENS = 10_000;
 /** How long an expired enrollment token is kept, to be answered with token_expired. */
 export const EXPIRED_ENROLLMENT_TOKEN_MS = 7 * 86_400_000;
+
+/** Rollouts with their agents; the oldest one that has ended makes room. */
+export const MAX_ROLLOUTS = 1_000;

@@ -15,6 +15,7 @@ import type { EngineStore } from '../memory/committed.ts';
 import type { RetentionLimits } from '../store.ts';
 import type { TokenStore } from '../token-store.ts';
 import { EventReads } from './event-reads.ts';
+import { rolloutCalls } from './rollouts/calls.ts';
 import { SeenIndexing } from './seen-indexing.ts';
 import type { Aging } from './retention.ts';
 import { packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
@@ -43,6 +44,7 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
     keyMaterial: keyMaterialCalls(writer, reader),
     certificates: certificateCalls(writer, reader),
     enrollments: enrollmentCalls(writer, reader),
+    rollouts: rolloutCalls(writer, reader),
     audit: auditCalls(writer, reader),
     clock: {
       recorded: () => reader.call('recordedClock', []),

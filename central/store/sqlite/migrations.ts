@@ -3,6 +3,7 @@ import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../../shared/sqlite/logs/inbox
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/logs/outbox-log.ts';
 import { compatibilitySchema } from '../../../shared/sqlite/compatibility.ts';
 import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
+import { ROLLOUTS } from './rollouts/schema.ts';
 
 /** "QGC1": a database of Central. */
 export const APPLICATION_ID = 0x51474331;
@@ -407,4 +408,5 @@ export const MIGRATIONS: readonly string[] = [
   EVENT_RUNS,
   LABELS,
   compatibilitySchema(14),
+  ROLLOUTS,
 ];

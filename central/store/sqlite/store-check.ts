@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { integer, text } from '../../../shared/sqlite/row.ts';
 import { AGENT_STATES } from '../agent-store.ts';
 import { backupFault } from '../backup/errors.ts';
+import { ROLLOUT_AGENT_STATES, ROLLOUT_STATES } from '../rollouts/rollout-store.ts';
 import { MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../space/bounds.ts';
 import { unpackKeys } from './events/run-keys.ts';
 import { unpackLengths, unpackTexts } from './events/run-texts.ts';
@@ -43,6 +44,8 @@ const RULES: readonly (readonly [table: string, rule: string, column?: string])[
   ['seen_run', `octet_length(hashes) % ${SEEN_ENTRY_BYTES} = 0`],
   ['outbox_entry', JSON_OF('json')],
   ['incident', JSON_OF('detail')],
+  ['rollout', `state IN (${ROLLOUT_STATES.map((state) => `'${state}'`).join()}) AND json_valid(document)`],
+  ['rollout_agent', `state IN (${ROLLOUT_AGENT_STATES.map((state) => `'${state}'`).join()})`],
   ['audit', JSON_OF('detail')],
 ];
 

@@ -9,6 +9,7 @@ import { deduplicationContract } from './contract-deduplication.ts';
 import { enrollmentContract } from './contract-enrollments.ts';
 import { renewalContract } from './contract-renewal.ts';
 import { messageContract } from './contract-messages.ts';
+import { rolloutContract } from './contract-rollouts.ts';
 import type { OpenEngine } from './samples.ts';
 
 export function storeContract(name: string, open: OpenEngine): void {
@@ -38,5 +39,8 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: administration`, () => {
     administrationContract(open);
+  });
+  describe(`${name}: rollouts`, () => {
+    rolloutContract(open);
   });
 }

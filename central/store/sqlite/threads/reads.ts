@@ -11,6 +11,7 @@ import { storedEventReads } from '../events/event-reads.ts';
 import { messageReads } from '../rows/messages.ts';
 import { keyMaterialReads, parameterReads } from '../rows/parameters.ts';
 import { clockReads, figureReads } from '../retention.ts';
+import { rolloutReads } from '../rollouts/rollouts.ts';
 import { tokenReads } from '../rows/tokens.ts';
 
 export type Reads = ReturnType<typeof createReads>;
@@ -28,6 +29,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...parameterReads(database),
     ...keyMaterialReads(database),
     ...tokenReads(database),
+    ...rolloutReads(database),
     ...auditReads(database),
     ...clockReads(database),
     ...figureReads(database),

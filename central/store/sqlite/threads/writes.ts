@@ -22,6 +22,7 @@ import { conversionWrites } from '../events/conversion.ts';
 import { SeenRuns } from '../events/seen-runs.ts';
 import { clockWrites, retentionWrites } from '../retention.ts';
 import type { DiskSpace } from '../space.ts';
+import { rolloutWrites } from '../rollouts/rollouts.ts';
 import { tokenWrites } from '../rows/tokens.ts';
 
 interface WritesOptions {
@@ -40,6 +41,9 @@ interface WritesOptions {
 /** Estimates of the rows and indexes of a command, and of an agent with its first certificates, besides their texts. */
 const COMMAND_COST = 768;
 const AGENT_COST = 32 * 1024;
+/** A rollout's document, and the row of an agent in it with its last error. */
+const ROLLOUT_COST = 16 * 1024;
+const ROLLOUT_AGENT_COST = 1024;
 /** An audit entry about refusals, with the page that it may need. */
 const REFUSALS_COST = 4 * 1024;
 
@@ -89,6 +93,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...conversionWrites(database, space),
     ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
     ...clockWrites(database, audit),
+    ...boundedRollouts(space, audit, rolloutWrites(database, audit)),
     holdLog: options.holdLog,
     claimSession: sessionClaims(agents, messages),
 
@@ -138,6 +143,21 @@ function boundedMessages({ space, quotas, messages }: BoundedMessageParts) {
       const commands = unpackMessages(packed);
       space.take(commands.reduce((bytes, { json }) => bytes + json.length, commands.length * COMMAND_COST));
       return packAppended(messages.appendCommands(agentId, commands, bounds, now));
+    },
+  };
+}
+
+/** A new rollout needs room for a row of each of its agents; their states are written into those. */
+function boundedRollouts(
+  space: WritesOptions['space'],
+  audit: ReturnType<typeof auditWrites>,
+  rollouts: ReturnType<typeof rolloutWrites>,
+) {
+  return {
+    ...rollouts,
+    createRollout(entry: AuditEntry, ...call: Parameters<typeof rollouts.createRollout>) {
+      space.take(ROLLOUT_COST + call[1].length * ROLLOUT_AGENT_COST);
+      return audited(audit, rollouts, 'createRollout')(entry, ...call);
     },
   };
 }

@@ -1,0 +1,23 @@
+// The interface of rollouts as calls to the two database threads.
+import type { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
+import type { RolloutStore } from '../../rollouts/rollout-store.ts';
+import type { Reads } from '../threads/reads.ts';
+import type { Writes } from '../threads/writes.ts';
+
+export function rolloutCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): RolloutStore {
+  return {
+    create: (rollout, agents, audit) => writer.call('createRollout', [audit, rollout, agents]),
+    get: (number) => reader.call('getRollout', [number]),
+    list: ({ before, limit, states }) =>
+      reader.call('listRollouts', [before ?? Number.MAX_SAFE_INTEGER, limit, states ?? null]),
+    active: () => reader.call('activeRollouts', []),
+    agents: ({ number, after, limit, states }) =>
+      reader.call('agentsOfRollout', [number, after ?? '', limit, states ?? null]),
+    ofAgent: (agentId) => reader.call('rolloutOfAgent', [agentId]),
+    counts: (number) => reader.call('rolloutCounts', [number]),
+    releasesOf: (agentId) => reader.call('releasesOfAgent', [agentId]),
+    generations: (agentIds) => reader.call('generationsOf', [agentIds]),
+    save: (change) => writer.call('saveRollout', [change]),
+    recordReported: (report, cause, now) => writer.call('recordReported', [report, cause, now]),
+  };
+}

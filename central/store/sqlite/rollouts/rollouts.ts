@@ -1,0 +1,262 @@
+// Writes and reads the rows of rollouts and of the releases of agents (central/store/rollouts/rollout-store.ts).
+import type { DatabaseSync } from 'node:sqlite';
+import type { ReleaseKind } from '../../../../shared/releases/manifest.ts';
+import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import { storeFault } from '../../errors.ts';
+import {
+  ROLLOUT_AGENT_STATES,
+  type AgentRelease,
+  type Cause,
+  type NewRollout,
+  type NewRolloutAgent,
+  type RolloutAgentRecord,
+  type RolloutAgentState,
+  type RolloutCounts,
+  type RolloutRecord,
+  type RolloutSave,
+  type RolloutState,
+} from '../../rollouts/rollout-store.ts';
+import { MAX_ROLLOUTS } from '../../space/bounds.ts';
+import type { auditWrites } from '../rows/audit.ts';
+
+/** Of so many agents a conflict looks for the one that it names first. */
+const BUSY = `SELECT rollout_agent.rollout AS number, agent.name FROM rollout_agent JOIN agent ON agent.key = rollout_agent.agent
+  WHERE rollout_agent.busy = 1 AND rollout_agent.rollout <> ?1 AND agent.id = ?2`;
+
+export function rolloutWrites(database: DatabaseSync, audit: Pick<ReturnType<typeof auditWrites>, 'appendAudit'>) {
+  const count = database.prepare('SELECT count(*) AS rollouts FROM rollout');
+  const oldestEnded = database.prepare(
+    `SELECT number FROM rollout WHERE state IN ('completed', 'canceled', 'rolled-back') AND NOT EXISTS (
+      SELECT 1 FROM rollout_agent WHERE rollout_agent.rollout = rollout.number AND busy = 1) ORDER BY number LIMIT 1`,
+  );
+  const forget = database.prepare('DELETE FROM rollout WHERE number = ?');
+  const forgetAgents = database.prepare('DELETE FROM rollout_agent WHERE rollout = ?');
+  const insert = database.prepare('INSERT INTO rollout (state, document) VALUES (?, ?)');
+  const update = database.prepare('UPDATE rollout SET state = ?, document = ? WHERE number = ?');
+  const insertAgent = database.prepare(`
+    INSERT INTO rollout_agent (rollout, agent, state, state_changed_at, eligible, busy, code, detail, hint)
+      SELECT ?, key, ?, ?, ?, ?, ?, ?, ? FROM agent WHERE id = ?`);
+  const save = agentSaves(database);
+  const busy = database.prepare(BUSY);
+
+  const assertFree = (number: number, agentIds: readonly string[]): void => {
+    for (const agentId of agentIds) {
+      const row = busy.get(number, agentId);
+      if (row !== undefined)
+        throw storeFault('rollout_conflict', { agent: text(row, 'name'), rollout: `r-${integer(row, 'number')}` });
+    }
+  };
+
+  /** The oldest one that has ended makes room. */
+  const makeRoom = (): void => {
+    if (integer(count.get(), 'rollouts') < MAX_ROLLOUTS) return;
+    const row = oldestEnded.get();
+    if (row === undefined) throw storeFault('rollouts_full', { most: MAX_ROLLOUTS });
+    forgetAgents.run(integer(row, 'number'));
+    forget.run(integer(row, 'number'));
+  };
+
+  return {
+    ...reportedWrites(database),
+    /** Errors: rollout_conflict, rollouts_full. */
+    createRollout(rollout: NewRollout, agents: readonly NewRolloutAgent[]): RolloutRecord {
+      makeRoom();
+      const busyOnes = agents.filter(({ isBusy = true }) => isBusy);
+      assertFree(
+        0,
+        busyOnes.map(({ agentId }) => agentId),
+      );
+      const number = Number(insert.run(rollout.state, JSON.stringify(rollout)).lastInsertRowid);
+      for (const { agentId, isEligible, isBusy = true, state = 'waiting', code = '', detail = '', hint = '' } of agents)
+        insertAgent.run(
+          number,
+          state,
+          rollout.createdAt,
+          Number(isEligible),
+          isBusy ? 1 : null,
+          code,
+          detail,
+          hint,
+          agentId,
+        );
+      return { ...rollout, number };
+    },
+
+    /** Errors: rollout_conflict. */
+    saveRollout({ rollout, number, agents, releases, audit: entry }: RolloutSave): void {
+      assertFree(
+        number,
+        agents.filter(({ isBusy }) => isBusy).map(({ agentId }) => agentId),
+      );
+      if (rollout !== undefined) update.run(rollout.state, JSON.stringify(rollout), number);
+      for (const agent of agents) save.agent(number, agent);
+      for (const release of releases) save.release(release);
+      if (entry !== undefined) audit.appendAudit(entry);
+    },
+  };
+}
+
+function agentSaves(database: DatabaseSync) {
+  const agent = database.prepare(`
+    UPDATE rollout_agent SET state = ?, state_changed_at = ?, wave = ?, busy = ?, deadline_at = ?, started_at = ?, attempts = ?,
+      generation = ?, target = ?, previous = ?, inconclusive = ?, code = ?, detail = ?, hint = ?, received_bytes = ?,
+      total_bytes = ?
+    WHERE rollout = ? AND agent = (SELECT key FROM agent WHERE id = ?)`);
+  // A generation never shrinks, whatever the caller knew.
+  const release = database.prepare(`
+    INSERT INTO agent_release (agent, kind, desired, previous, generation, rollout)
+      SELECT key, ?2, ?3, ?4, ?5, ?6 FROM agent WHERE id = ?1
+    ON CONFLICT DO UPDATE SET desired = excluded.desired, previous = excluded.previous, rollout = excluded.rollout,
+      generation = max(generation, excluded.generation)`);
+  return {
+    agent(number: number, record: RolloutAgentRecord): void {
+      agent.run(
+        record.state,
+        record.stateChangedAt,
+        record.wave,
+        record.isBusy ? 1 : null,
+        record.deadlineAt,
+        record.startedAt,
+        record.attempts,
+        record.generation,
+        record.target,
+        record.previous,
+        Number(record.isInconclusive),
+        record.code,
+        record.detail,
+        record.hint,
+        record.receivedBytes,
+        record.totalBytes,
+        number,
+        record.agentId,
+      );
+    },
+    release({ agentId, kind, desired, previous, generation, rollout }: AgentRelease): void {
+      release.run(agentId, kind, desired, previous, generation, rollout);
+    },
+  };
+}
+
+function reportedWrites(database: DatabaseSync) {
+  const report = database.prepare(`
+    INSERT INTO agent_release (agent, kind, reported, reported_at) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1
+    ON CONFLICT DO UPDATE SET reported = excluded.reported, reported_at = excluded.reported_at`);
+  const revert = database.prepare(`
+    UPDATE rollout_agent SET state = 'rolled-back', state_changed_at = ?4, code = ?5, detail = ?6, hint = ?7
+    WHERE state = 'succeeded' AND target IS NOT ?3 AND agent = (SELECT key FROM agent WHERE id = ?1)
+      AND rollout = (SELECT rollout FROM agent_release WHERE agent_release.agent = rollout_agent.agent AND kind = ?2)
+    RETURNING rollout`);
+  return {
+    recordReported(
+      { agentId, kind, reported }: Pick<AgentRelease, 'agentId' | 'kind' | 'reported'>,
+      { code, detail, hint }: Cause,
+      now: number,
+    ): number | null {
+      report.run(agentId, kind, reported, now);
+      const row = revert.get(agentId, kind, reported, now, code, detail, hint);
+      return row === undefined ? null : integer(row, 'rollout');
+    },
+  };
+}
+
+const SELECT_AGENTS = `SELECT rollout_agent.*, agent.id, agent.name FROM rollout_agent JOIN agent ON agent.key = rollout_agent.agent`;
+const ONE_OF = (column: string, parameter: string): string =>
+  `(${parameter} IS NULL OR ${column} IN (SELECT value FROM json_each(${parameter})))`;
+
+export function rolloutReads(database: DatabaseSync) {
+  const get = database.prepare('SELECT number, document FROM rollout WHERE number = ?');
+  const list = database.prepare(
+    `SELECT number, document FROM rollout WHERE number < ?1 AND ${ONE_OF('state', '?3')} ORDER BY number DESC LIMIT ?2`,
+  );
+  const active = database.prepare(`
+    SELECT number, document FROM rollout WHERE state IN ('running', 'paused', 'halted', 'rolling-back')
+      OR number IN (SELECT rollout FROM rollout_agent WHERE busy = 1) ORDER BY number`);
+  const agents = database.prepare(
+    `${SELECT_AGENTS} WHERE rollout = ?1 AND agent.id > ?2 AND ${ONE_OF('rollout_agent.state', '?4')} ORDER BY agent.id LIMIT ?3`,
+  );
+  const ofAgent = database.prepare(`
+    SELECT number, document FROM rollout WHERE number =
+      (SELECT rollout FROM rollout_agent WHERE busy = 1 AND agent = (SELECT key FROM agent WHERE id = ?))`);
+  const states = database.prepare('SELECT state, count(*) AS rows FROM rollout_agent WHERE rollout = ? GROUP BY state');
+  const totals = database.prepare(
+    'SELECT count(*) AS total, coalesce(sum(eligible), 0) AS eligible FROM rollout_agent WHERE rollout = ?',
+  );
+  return {
+    ...releaseReads(database),
+    getRollout(number: number): RolloutRecord | undefined {
+      const row = get.get(number);
+      return row === undefined ? undefined : rolloutRecord(row);
+    },
+    listRollouts: (before: number, limit: number, wanted: readonly RolloutState[] | null): RolloutRecord[] =>
+      list.all(before, limit, wanted === null ? null : JSON.stringify(wanted)).map(rolloutRecord),
+    activeRollouts: (): RolloutRecord[] => active.all().map(rolloutRecord),
+    agentsOfRollout: (number: number, after: string, limit: number, wanted: readonly RolloutAgentState[] | null) =>
+      agents.all(number, after, limit, wanted === null ? null : JSON.stringify(wanted)).map(agentRecord),
+    rolloutOfAgent(agentId: string): RolloutRecord | undefined {
+      const row = ofAgent.get(agentId);
+      return row === undefined ? undefined : rolloutRecord(row);
+    },
+    rolloutCounts(number: number): RolloutCounts {
+      const row = totals.get(number);
+      const byState = countsByState(ROLLOUT_AGENT_STATES, states.all(number));
+      return { total: integer(row, 'total'), eligible: integer(row, 'eligible'), byState };
+    },
+  };
+}
+
+function releaseReads(database: DatabaseSync) {
+  const releases = database.prepare(
+    'SELECT agent_release.* FROM agent_release JOIN agent ON agent.key = agent_release.agent WHERE agent.id = ? ORDER BY kind',
+  );
+  const generations = database.prepare(`
+    SELECT agent.id, max(agent_release.generation) AS generation FROM agent_release JOIN agent ON agent.key = agent_release.agent
+    WHERE agent.id IN (SELECT value FROM json_each(?)) GROUP BY agent.id`);
+  return {
+    releasesOfAgent: (agentId: string): AgentRelease[] =>
+      releases.all(agentId).map((row) => ({
+        agentId,
+        // Written from a ReleaseKind only.
+        kind: text(row, 'kind') as ReleaseKind,
+        desired: textOrNull(row, 'desired'),
+        previous: textOrNull(row, 'previous'),
+        generation: integer(row, 'generation'),
+        rollout: integerOrNull(row, 'rollout'),
+        reported: textOrNull(row, 'reported'),
+        reportedAt: integerOrNull(row, 'reported_at'),
+      })),
+    generationsOf: (agentIds: readonly string[]): Record<string, number> =>
+      Object.fromEntries(
+        generations.all(JSON.stringify(agentIds)).map((row) => [text(row, 'id'), integer(row, 'generation')]),
+      ),
+  };
+}
+
+function rolloutRecord(row: Row): RolloutRecord {
+  // Written from a NewRollout only.
+  return { ...(JSON.parse(text(row, 'document')) as NewRollout), number: integer(row, 'number') };
+}
+
+function agentRecord(row: Row): RolloutAgentRecord {
+  return {
+    agentId: text(row, 'id'),
+    agentName: text(row, 'name'),
+    // Written from a RolloutAgentState only.
+    state: text(row, 'state') as RolloutAgentState,
+    stateChangedAt: integer(row, 'state_changed_at'),
+    wave: integerOrNull(row, 'wave'),
+    isEligible: integer(row, 'eligible') === 1,
+    isBusy: integerOrNull(row, 'busy') === 1,
+    deadlineAt: integerOrNull(row, 'deadline_at'),
+    startedAt: integerOrNull(row, 'started_at'),
+    attempts: integer(row, 'attempts'),
+    generation: integerOrNull(row, 'generation'),
+    target: textOrNull(row, 'target'),
+    previous: textOrNull(row, 'previous'),
+    isInconclusive: integer(row, 'inconclusive') === 1,
+    code: text(row, 'code'),
+    detail: text(row, 'detail'),
+    hint: text(row, 'hint'),
+    receivedBytes: integer(row, 'received_bytes'),
+    totalBytes: integer(row, 'total_bytes'),
+  };
+}

@@ -1,0 +1,185 @@
+// The part of the contract that concerns rollouts, and the releases of agents.
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { NewRollout, RolloutAgentRecord, RolloutRecord } from '../../../central/store/rollouts/rollout-store.ts';
+import type { Store } from '../../../central/store/store.ts';
+import { auditEntry, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+
+const RELEASE = 'a'.repeat(64);
+const OTHER = 'b'.repeat(64);
+const ENTRY = auditEntry('rollouts.create');
+const NO_CAUSE = { code: '', detail: '', hint: '' } as const;
+const REVERTED = { code: 'release_reverted', detail: 'It runs another release.', hint: 'Look.' } as const;
+
+function newRollout(changes: Partial<NewRollout> = {}): NewRollout {
+  return {
+    kind: 'profile',
+    release: RELEASE,
+    name: 'branch',
+    stage: 'upgrade',
+    selectors: ['all'],
+    state: 'running',
+    stateChangedAt: NOW,
+    stateReason: NO_CAUSE,
+    waves: [{ count: 1 }, { share: 1 }],
+    waveTargets: [1, 2],
+    wave: 0,
+    soakUntil: null,
+    acceptedErrors: 0,
+    successShare: 0.95,
+    errorShare: 0.05,
+    soakSeconds: 60,
+    trialSeconds: 300,
+    bytesPerSecond: 0,
+    createdAt: NOW,
+    createdBy: 'admin',
+    comment: null,
+    ticket: 'CHG-1',
+    endedAt: null,
+    ...changes,
+  };
+}
+
+export function rolloutContract(open: OpenEngine): void {
+  let engine: Engine;
+  let store: Store;
+
+  beforeEach(async () => {
+    engine = await open();
+    ({ store } = engine);
+    await registered(store, 'a1');
+    await registered(store, 'a2');
+  });
+
+  afterEach(() => engine.dispose());
+
+  const agents = [
+    { agentId: 'a1', isEligible: true },
+    { agentId: 'a2', isEligible: false },
+  ];
+  const agentOf = async (rollout: RolloutRecord, id: string): Promise<RolloutAgentRecord> => {
+    const found = (await store.rollouts.agents({ number: rollout.number, limit: 10 })).find(
+      ({ agentId }) => agentId === id,
+    );
+    return found!;
+  };
+
+  it('numbers rollouts, keeps them with their agents over a restart, and lists the newest first', async () => {
+    const first = await store.rollouts.create(newRollout(), agents, ENTRY);
+    expect(first).toMatchObject({ number: 1, ticket: 'CHG-1' });
+    const done = { ...(await agentOf(first, 'a1')), state: 'succeeded', isBusy: false } as const;
+    const other = { ...(await agentOf(first, 'a2')), state: 'canceled', isBusy: false } as const;
+    const ended = { ...first, state: 'completed', endedAt: NOW } as const;
+    await store.rollouts.save({ number: 1, rollout: ended, agents: [done, other], releases: [] });
+    const second = await store.rollouts.create(newRollout({ stage: 'synchronize' }), agents, ENTRY);
+    store = await engine.restart();
+    expect(await store.rollouts.get(1)).toEqual(ended);
+    expect((await store.rollouts.list({ limit: 10 })).map(({ number }) => number)).toEqual([2, 1]);
+    expect((await store.rollouts.list({ limit: 10, before: 2 })).map(({ number }) => number)).toEqual([1]);
+    expect((await store.rollouts.list({ limit: 10, states: ['running'] })).map(({ number }) => number)).toEqual([2]);
+    expect(await store.rollouts.active()).toEqual([second]);
+    expect(await store.rollouts.counts(1)).toMatchObject({
+      total: 2,
+      eligible: 1,
+      byState: { succeeded: 1, canceled: 1, waiting: 0 },
+    });
+    expect(await agentOf(first, 'a1')).toEqual(done);
+    expect(await store.rollouts.get(3)).toBeUndefined();
+  });
+
+  it('pages the agents of a rollout by id and by state', async () => {
+    const { number } = await store.rollouts.create(newRollout(), agents, ENTRY);
+    const ids = async (page: object) =>
+      (await store.rollouts.agents({ number, limit: 10, ...page })).map(({ agentId }) => agentId);
+    expect(await ids({})).toEqual(['a1', 'a2']);
+    expect(await ids({ limit: 1 })).toEqual(['a1']);
+    expect(await ids({ after: 'a1' })).toEqual(['a2']);
+    expect(await ids({ states: ['failed'] })).toEqual([]);
+    expect(await ids({ states: ['failed', 'waiting'] })).toEqual(['a1', 'a2']);
+  });
+
+  it('refuses an agent that takes part in another rollout, names that one, and then writes nothing', async () => {
+    const first = await store.rollouts.create(newRollout(), agents, ENTRY);
+    await expect(store.rollouts.create(newRollout(), [agents[0]!], ENTRY)).rejects.toMatchObject({
+      code: 'rollout_conflict',
+      status: 409,
+      parameters: { agent: 'a1', rollout: 'r-1' },
+    });
+    expect(await store.rollouts.list({ limit: 10 })).toEqual([first]);
+    expect((await store.audit.list({ limit: 10 })).filter(({ action }) => action === ENTRY.action)).toHaveLength(1);
+    const free = { ...(await agentOf(first, 'a1')), state: 'failed', isBusy: false } as const;
+    await store.rollouts.save({ number: first.number, agents: [free], releases: [] });
+    const second = await store.rollouts.create(newRollout(), [agents[0]!], ENTRY);
+    expect(await store.rollouts.ofAgent('a1')).toEqual(second);
+    const again = { ...free, state: 'waiting', isBusy: true } as const;
+    await expect(store.rollouts.save({ number: first.number, agents: [again], releases: [] })).rejects.toMatchObject({
+      code: 'rollout_conflict',
+      parameters: { rollout: 'r-2' },
+    });
+    expect(await agentOf(first, 'a1')).toEqual(free);
+  });
+
+  it('never lets a generation shrink, and keeps what agents report beside what they shall have', async () => {
+    const { number } = await store.rollouts.create(newRollout(), agents, ENTRY);
+    const release = {
+      agentId: 'a1',
+      kind: 'profile',
+      desired: RELEASE,
+      previous: null,
+      generation: 7,
+      rollout: number,
+      reported: null,
+      reportedAt: null,
+    } as const;
+    await store.rollouts.recordReported({ agentId: 'a1', kind: 'profile', reported: OTHER }, REVERTED, NOW);
+    await store.rollouts.save({ number, agents: [], releases: [release] });
+    await store.rollouts.save({ number, agents: [], releases: [{ ...release, generation: 3 }] });
+    await store.rollouts.save({ number, agents: [], releases: [{ ...release, kind: 'software', generation: 5 }] });
+    expect(await store.rollouts.releasesOf('a1')).toEqual([
+      { ...release, reported: OTHER, reportedAt: NOW },
+      { ...release, kind: 'software', generation: 5 },
+    ]);
+    expect(await store.rollouts.generations(['a1', 'a2'])).toEqual({ a1: 7 });
+  });
+
+  it('turns a success into rolled-back at a later hello with another release, and nothing else', async () => {
+    const rollout = await store.rollouts.create(newRollout(), agents, ENTRY);
+    const { number } = rollout;
+    const release = {
+      agentId: 'a1',
+      kind: 'profile',
+      desired: RELEASE,
+      previous: null,
+      generation: 1,
+      rollout: number,
+    };
+    const succeeded = {
+      ...(await agentOf(rollout, 'a1')),
+      state: 'succeeded',
+      isBusy: false,
+      target: RELEASE,
+    } as const;
+    await store.rollouts.save({
+      number,
+      agents: [succeeded],
+      releases: [{ ...release, kind: 'profile', reported: null, reportedAt: null }],
+    });
+    const report = (reported: string | null) =>
+      store.rollouts.recordReported({ agentId: 'a1', kind: 'profile', reported }, REVERTED, NOW + 1);
+    expect(await report(RELEASE)).toBeNull();
+    expect(await agentOf(rollout, 'a1')).toEqual(succeeded);
+    expect(await report(OTHER)).toBe(number);
+    expect(await agentOf(rollout, 'a1')).toMatchObject({ state: 'rolled-back', code: REVERTED.code });
+    expect(await report(null)).toBeNull();
+    expect(await report(RELEASE)).toBeNull();
+    expect(await agentOf(rollout, 'a1')).toMatchObject({ state: 'rolled-back' });
+  });
+
+  it('forgets a deleted agent in its rollouts', async () => {
+    const rollout = await store.rollouts.create(newRollout(), agents, ENTRY);
+    const gone = await agentOf(rollout, 'a1');
+    await store.agents.remove('a1', ENTRY);
+    await store.rollouts.save({ number: rollout.number, agents: [gone], releases: [] });
+    expect(await store.rollouts.counts(rollout.number)).toMatchObject({ total: 1 });
+    expect(await store.rollouts.releasesOf('a1')).toEqual([]);
+  });
+}
