@@ -64,7 +64,7 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
     connections.set(socket, { queue: new RequestQueue(socket, needs.shares.limits) });
   });
   const take = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
-    gatherBody(request);
+    gatherBody(request, response);
     const connection = connections.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
     const requestId = prepareAnswer(response);

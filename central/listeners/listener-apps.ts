@@ -18,6 +18,7 @@ import { RequestRate } from './limits/request-rate.ts';
 import type { RevocationListsPort } from './revocation-routes.ts';
 import type { ListenerName } from './reconcile.ts';
 import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
+import { TlsOverhead } from './limits/tls-overhead.ts';
 import { Turns } from './limits/turns.ts';
 import { UnreadResponses } from './limits/unread-responses.ts';
 
@@ -142,6 +143,7 @@ function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?
   const { deadlineMs, maxHandshakes, sessions, trustedProxies, descriptors } = options;
   const shared = {
     turns: new Turns(),
+    tlsOverhead: new TlsOverhead(),
     rate: new RequestRate(),
     unread: new UnreadResponses(),
     unreadOfTokens: new UnreadResponses(),
@@ -161,6 +163,7 @@ function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?
           : () => Math.min(descriptors.administration, ADMIN_PLACES),
       ),
       turns: shared.turns,
+      tlsOverhead: shared.tlsOverhead,
       onFailure,
     });
     const gate = new RequestGate({

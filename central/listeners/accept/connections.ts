@@ -9,6 +9,7 @@ import { addressBlock, normalAddress, type AddressSet } from '../../auth/address
 import { Places, UNSHARED, type Place } from '../../auth/places.ts';
 import { handshakeFault, tlsFault } from './handshake-faults.ts';
 import { readProxyHeader } from './proxy-header.ts';
+import { TlsOverhead } from '../limits/tls-overhead.ts';
 import { Turns } from '../limits/turns.ts';
 
 /** A TLS record of type handshake (RFC 8446 section 5.1): no HTTP request begins with this byte. */
@@ -26,6 +27,7 @@ interface ConnectionsOptions {
   readonly places?: Places;
   /** One for all listeners. */
   readonly turns?: Turns;
+  readonly tlsOverhead?: TlsOverhead;
   /** The connection failed: called once for each, and not when a silent peer leaves again. */
   readonly onFailure: (fault: CodedError, address: string) => void;
 }
@@ -44,6 +46,8 @@ const WAITING = {
 } as const;
 
 interface PendingConnection {
+  /** TCP; with TLS, what carries it. */
+  readonly socket: Socket;
   readonly acceptedAt: number;
   /** Of the origin, as far as known. */
   address: string;
@@ -63,6 +67,7 @@ export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #places: Places;
   readonly #turns: Turns;
+  readonly #tlsOverhead: TlsOverhead;
   /** All open connections, settled ones included. */
   readonly #pending = new Map<string, PendingConnection>();
   readonly #open = new Set<Socket>();
@@ -72,6 +77,7 @@ export class Connections {
     this.#options = options;
     this.#places = options.places ?? new Places(() => Number.POSITIVE_INFINITY);
     this.#turns = options.turns ?? new Turns();
+    this.#tlsOverhead = options.tlsOverhead ?? new TlsOverhead();
     // Node starts its own header and request timeouts when an HTTP server begins to listen; this one never does
     // (tried).
     options.http.emit('listening');
@@ -90,7 +96,13 @@ export class Connections {
     this.#tls = tls;
     tls.on('secureConnection', (socket) => {
       const connection = this.#pending.get(keyOf(socket));
-      if (connection !== undefined) connection.waitsFor = 'request';
+      if (connection !== undefined) {
+        connection.waitsFor = 'request';
+        this.#tlsOverhead.watch(connection.socket, socket, (bytes) => {
+          this.#tlsOverhead.slowDown(addressBlock(connection.address));
+          this.#fail(connection, handshakeFault('tls_without_data', { bytes }));
+        });
+      }
       this.#options.http.emit('connection', socket);
     });
     tls.on('tlsClientError', (error, socket) => {
@@ -125,6 +137,7 @@ export class Connections {
       socket.destroy();
     }, this.#options.deadlineMs());
     const connection: PendingConnection = {
+      socket,
       acceptedAt: performance.now(),
       address,
       place,
@@ -251,15 +264,23 @@ export class Connections {
   }
 
   #handOver(socket: Socket, connection: PendingConnection, chunk: Buffer): void {
-    socket.unshift(chunk);
     const speaksTls = chunk[0] === TLS_HANDSHAKE;
     const { http } = this.#options;
     const tls = this.#tls;
     connection.waitsFor = speaksTls !== (tls !== undefined) ? 'wrong' : speaksTls ? 'tls' : 'request';
     if (speaksTls === (tls !== undefined)) {
-      (tls ?? http).emit('connection', socket);
+      const emit = (): void => {
+        if (socket.destroyed) return;
+        socket.unshift(chunk);
+        (tls ?? http).emit('connection', socket);
+      };
+      const delayMs = speaksTls ? this.#tlsOverhead.delayOf(addressBlock(connection.address)) : 0;
+      if (delayMs === 0) emit();
+      // The deadline of the connection goes on.
+      else setTimeout(emit, delayMs).unref();
       return;
     }
+    socket.unshift(chunk);
     // Only the doctor sends HEAD, to read the clock of Central (agent/doctor/network.ts): not a failure.
     if (chunk.toString('latin1', 0, 5) !== 'HEAD ')
       this.#fail(connection, handshakeFault(speaksTls ? 'tls_on_plain' : 'plain_on_tls', {}));

@@ -39,6 +39,10 @@ export const HANDSHAKE_ERRORS = {
     text: 'The TLS handshake failed: {found}.',
     hint: 'Check the software of the peer, and proxies between it and Central.',
   },
+  tls_without_data: {
+    text: 'The peer sent {bytes} bytes in TLS records that contain no data, such as key updates.',
+    hint: 'No client does that: find out what runs at this address.',
+  },
   not_http: {
     text: 'The peer did not send HTTP ({found}).',
     hint: 'A program that is not a queue agent connects to this port: find out what runs at this address.',

@@ -73,6 +73,16 @@ describe('the TLS of Central, asked by openssl', () => {
     }
   });
 
+  it('takes no key exchange that costs a multiple of the others, before and after a swap', async () => {
+    for (const swapped of [false, true]) {
+      if (swapped) swapCredentials(server, credentials);
+      for (const group of ['X25519', 'P-256', 'P-384'])
+        expect([group, await agreed('-groups', group)]).toEqual([group, expect.stringMatching(/^TLSv1\.3 /)]);
+      for (const group of ['P-521', 'X448', 'ffdhe2048', 'ffdhe3072'])
+        expect([group, await agreed('-groups', group)]).toEqual([group, 'refused']);
+    }
+  });
+
   it('does no handshake a second time in one connection, before and after a swap', async () => {
     for (const swapped of [false, true]) {
       if (swapped) swapCredentials(server, credentials);

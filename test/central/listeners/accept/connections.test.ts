@@ -1,4 +1,6 @@
 // What happens between accept and protocol, on real sockets: wrong protocols are answered, and what becomes nothing is cut.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -189,6 +191,29 @@ describe('a connection that becomes nothing is cut at the deadline', () => {
     const socket = dial((await listen('ws')).port);
     socket.write('GET / HTTP/1.1\r\nHost: central\r\n\r\nGET / HTTP/1.1\r\nHo');
     expect(await cutAtDeadline(socket)).toMatch(/^HTTP\/1\.1 200 .*408 Request Timeout/s);
+  });
+});
+
+describe('a TLS connection that sends records without data', () => {
+  test('is cut, also when it is a WebSocket already, and the next handshakes of its address wait', async () => {
+    const { port, wrong, upgraded } = await listen('wss');
+    const client = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${port}`], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    onTestFinished(() => void client.kill());
+    client.stdin.on('error', () => undefined);
+    client.stdin.write(
+      `GET /agent HTTP/1.1\r\nHost: c\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n\r\n`,
+    );
+    await vi.waitFor(() => expect(upgraded).toHaveLength(1), LATE_MS);
+    // openssl sends a key update for each line that it reads by itself.
+    const typing = setInterval(() => client.stdin.write('K\n'), 1);
+    await once(client, 'close');
+    clearInterval(typing);
+    expect(wrong).toEqual(['tls_without_data from 127.0.0.1']);
+    const next = connectTls({ port, host: '127.0.0.1', ca: credentials.root }).on('error', () => undefined);
+    await untilClosed(next);
+    expect(wrong.slice(1)).toEqual(['handshake_timeout from 127.0.0.1']);
   });
 });
 
