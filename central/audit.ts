@@ -70,6 +70,7 @@ export const AUDIT_ACTIONS = {
   'maintenance.accept-clock': { text: "accepted the clock of Central's host after it was set by more than a day" },
   'parameters.reset': { text: 'restored the default of a parameter' },
   'parameters.set': { text: 'set parameters' },
+  'release-tickets.create-key': { by: 'central', text: 'created the key of the tickets for downloads of releases' },
   'server-certificate.activate': { text: 'activated the staged or the previous server certificate' },
   'server-certificate.discard': {
     text: 'deleted the staged server certificate; Central deletes a previous one that agents no longer trust',

@@ -17,6 +17,7 @@ import { Maintenance } from './maintenance.ts';
 import { ParameterService } from './parameters/service.ts';
 import { openPkiServices } from './pki/open-pki-services.ts';
 import { openPki } from './pki/open-pki.ts';
+import { openProfiles } from './profiles/open-profiles.ts';
 import { openSessions } from './sessions/open-sessions.ts';
 import { EventConversion } from './composition/event-conversion.ts';
 import { openStatus } from './composition/status.ts';
@@ -66,6 +67,7 @@ async function compose(
   const agents = await openAgents({ ...core, ...online, pki });
   const pkiServices = openPkiServices({ ...core, ...online, ...agents, pki });
   const enrollment = openEnrollment({ ...core, ...online, pki });
+  const profiles = await openProfiles({ ...core, pki });
   const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, pki });
   const { listeners } = opened;
 
@@ -77,7 +79,18 @@ async function compose(
     agents: online.onlineAgents,
     onChanged: (values, before) => events.emit('parametersChanged', values, before),
   });
-  const parts = { ...core, ...online, ...agents, ...pkiServices, ...enrollment, ...opened, pki, space, parameters };
+  const parts = {
+    ...core,
+    ...online,
+    ...agents,
+    ...pkiServices,
+    ...enrollment,
+    ...profiles,
+    ...opened,
+    pki,
+    space,
+    parameters,
+  };
   const kept = { ...openAudit(core), inbox: store.inbox, backups: openBackups({ ...core, pki }) };
   const services = { ...parts, ...kept, ...openTokenRequests(core), revocationLists: pki.revocationLists };
   const { promise: restore, resolve: applyRestore } = Promise.withResolvers<StagedRestore>();

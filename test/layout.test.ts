@@ -54,6 +54,8 @@ const CENTRAL_ORDER = [
   'messaging',
   'sessions',
   'agents',
+  'profiles',
+  'rollouts',
   'listeners',
   'admin',
   'central-agent',

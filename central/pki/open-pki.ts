@@ -17,7 +17,7 @@ import {
   type SigningCertificate,
   type SigningKey,
 } from './authority/signing-key.ts';
-import { openKeyMaterial } from './keys/key-material.ts';
+import { openKeyMaterial, type KeyMaterial } from './keys/key-material.ts';
 import { RevocationLists } from './revocation-lists.ts';
 import { liveCertificate, type LiveCertificate } from './server/live-certificate.ts';
 import { openServerIdentity, type ServerIdentity } from './server/server-identity.ts';
@@ -35,6 +35,8 @@ interface PkiNeeds {
 }
 
 export interface Pki {
+  /** Keys and certificates of Central, private keys encrypted. */
+  readonly keyMaterial: Pick<KeyMaterial, 'load' | 'put'>;
   /** For backups and restores. */
   readonly keys: StoreKeys;
   readonly authority: Authority;
@@ -106,6 +108,7 @@ export async function openPki({ config, store, parameters, changes, events, log,
     return renewed;
   };
   return {
+    keyMaterial,
     keys: keyMaterial.keys,
     authority,
     signingKey,

@@ -166,6 +166,31 @@ export const STORE_ERRORS = {
     text: 'The log of the agent has restarted, and Central still indexes the messages that it had sent before.',
     hint: 'No action needed: the agent keeps its events, and Central continues automatically when the index is complete.',
   },
+  profile_unknown: {
+    status: 404,
+    text: 'The profile {name} is unknown.',
+    hint: 'See "queuegate profiles list". To create it, import a directory: "queuegate profiles import DIRECTORY --name {name}".',
+  },
+  profile_exists: {
+    status: 409,
+    text: 'The profile {name} exists.',
+    hint: 'Import it with --replace to replace its files, or choose another name (--name).',
+  },
+  profiles_full: {
+    status: 409,
+    text: '{most} profiles exist, which is the limit.',
+    hint: 'Delete profiles that you do not use ("queuegate profiles list", "queuegate profiles delete").',
+  },
+  release_exists: {
+    status: 409,
+    text: 'The release {release} was prepared before, from the same files.',
+    hint: 'Use that release: its digest stands for exactly these files.',
+  },
+  blob_unknown: {
+    status: 409,
+    text: 'The content with the SHA-256 {sha256} is not in the store.',
+    hint: 'Send the files again: content that nothing uses is deleted after a day.',
+  },
   stale_epoch: {
     close: 4507,
     retryable: true,

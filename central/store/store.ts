@@ -13,6 +13,7 @@ import type { KeyMaterialStore } from './key-material-store.ts';
 import type { InboxStore, OutboxStore } from './message-store.ts';
 import type { ParameterStore } from './parameter-store.ts';
 import type { RolloutStore } from './rollouts/rollout-store.ts';
+import type { ReleaseStore } from './releases/release-store.ts';
 import type { StoreBounds, StoreSpace } from './space/bounds.ts';
 import type { TokenStore } from './token-store.ts';
 
@@ -26,6 +27,7 @@ export interface Store {
   readonly certificates: CertificateStore;
   readonly enrollments: EnrollmentStore;
   readonly rollouts: RolloutStore;
+  readonly releases: ReleaseStore;
   readonly audit: AuditStore;
   readonly clock: ClockStore;
   /** Deletes rows past their retention, in small steps, each a transaction of its own. */

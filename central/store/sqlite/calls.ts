@@ -12,10 +12,12 @@ import type { KeyMaterialStore } from '../key-material-store.ts';
 import type { OutboxStore } from '../message-store.ts';
 import type { ParameterStore } from '../parameter-store.ts';
 import type { EngineStore } from '../memory/committed.ts';
+import { UNUSED_BLOB_MS } from '../releases/release-store.ts';
 import type { RetentionLimits } from '../store.ts';
 import type { TokenStore } from '../token-store.ts';
 import { EventReads } from './event-reads.ts';
 import { rolloutCalls } from './rollouts/calls.ts';
+import { releaseCalls } from './releases/calls.ts';
 import { SeenIndexing } from './seen-indexing.ts';
 import type { Aging } from './retention.ts';
 import { packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
@@ -45,6 +47,7 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
     certificates: certificateCalls(writer, reader),
     enrollments: enrollmentCalls(writer, reader),
     rollouts: rolloutCalls(writer, reader),
+    releases: releaseCalls(writer, reader),
     audit: auditCalls(writer, reader),
     clock: {
       recorded: () => reader.call('recordedClock', []),
@@ -236,6 +239,7 @@ async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
   while (await writer.call('pruneDeadLetters', [limits.now], LAZY));
   while (await writer.call('pruneIncidents', [], LAZY));
   await writer.call('pruneEnrollmentTokens', [limits.now], LAZY);
+  while (await writer.call('pruneBlobs', [limits.now - UNUSED_BLOB_MS], LAZY));
   while (await writer.call('pruneSeenRuns', [limits.deduplicationOlderThan], LAZY));
   for (const log of ['outbox', 'inbox'] as const) {
     let place: SeenPlace | null = null;

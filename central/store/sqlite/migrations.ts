@@ -4,6 +4,7 @@ import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/logs/out
 import { compatibilitySchema } from '../../../shared/sqlite/compatibility.ts';
 import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
 import { ROLLOUTS } from './rollouts/schema.ts';
+import { RELEASES } from './releases/schema.ts';
 
 /** "QGC1": a database of Central. */
 export const APPLICATION_ID = 0x51474331;
@@ -409,4 +410,5 @@ export const MIGRATIONS: readonly string[] = [
   LABELS,
   compatibilitySchema(14),
   ROLLOUTS,
+  RELEASES,
 ];

@@ -6,6 +6,7 @@ import { integer, text } from '../../../shared/sqlite/row.ts';
 import { AGENT_STATES } from '../agent-store.ts';
 import { backupFault } from '../backup/errors.ts';
 import { ROLLOUT_AGENT_STATES, ROLLOUT_STATES } from '../rollouts/rollout-store.ts';
+import { CHUNK_BYTES } from '../releases/release-store.ts';
 import { MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../space/bounds.ts';
 import { unpackKeys } from './events/run-keys.ts';
 import { unpackLengths, unpackTexts } from './events/run-texts.ts';
@@ -47,6 +48,9 @@ const RULES: readonly (readonly [table: string, rule: string, column?: string])[
   ['rollout', `state IN (${ROLLOUT_STATES.map((state) => `'${state}'`).join()}) AND json_valid(document)`],
   ['rollout_agent', `state IN (${ROLLOUT_AGENT_STATES.map((state) => `'${state}'`).join()})`],
   ['audit', JSON_OF('detail')],
+  ['blob', "sha256 IS NULL OR (length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*')"],
+  ['blob_chunk', `octet_length(data) <= ${CHUNK_BYTES}`],
+  ['release', "kind IN ('profile', 'software')"],
 ];
 
 /** Runs whose events begin before the run in front of them ends; events of older schemas are in front of all of them. */

@@ -10,6 +10,7 @@ import { enrollmentContract } from './contract-enrollments.ts';
 import { renewalContract } from './contract-renewal.ts';
 import { messageContract } from './contract-messages.ts';
 import { rolloutContract } from './contract-rollouts.ts';
+import { releaseContract } from './contract-releases.ts';
 import type { OpenEngine } from './samples.ts';
 
 export function storeContract(name: string, open: OpenEngine): void {
@@ -42,5 +43,8 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: rollouts`, () => {
     rolloutContract(open);
+  });
+  describe(`${name}: profiles and releases`, () => {
+    releaseContract(open);
   });
 }

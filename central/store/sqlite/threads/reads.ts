@@ -12,6 +12,9 @@ import { messageReads } from '../rows/messages.ts';
 import { keyMaterialReads, parameterReads } from '../rows/parameters.ts';
 import { clockReads, figureReads } from '../retention.ts';
 import { rolloutReads } from '../rollouts/rollouts.ts';
+import { blobReads } from '../releases/blobs.ts';
+import { profileReads } from '../releases/profiles.ts';
+import { releaseReads } from '../releases/releases.ts';
 import { tokenReads } from '../rows/tokens.ts';
 
 export type Reads = ReturnType<typeof createReads>;
@@ -30,6 +33,9 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...keyMaterialReads(database),
     ...tokenReads(database),
     ...rolloutReads(database),
+    ...blobReads(database),
+    ...profileReads(database),
+    ...releaseReads(database),
     ...auditReads(database),
     ...clockReads(database),
     ...figureReads(database),

@@ -23,6 +23,9 @@ import { SeenRuns } from '../events/seen-runs.ts';
 import { clockWrites, retentionWrites } from '../retention.ts';
 import type { DiskSpace } from '../space.ts';
 import { rolloutWrites } from '../rollouts/rollouts.ts';
+import { blobWrites } from '../releases/blobs.ts';
+import { profileWrites } from '../releases/profiles.ts';
+import { releaseWrites } from '../releases/releases.ts';
 import { tokenWrites } from '../rows/tokens.ts';
 
 interface WritesOptions {
@@ -94,6 +97,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
     ...clockWrites(database, audit),
     ...boundedRollouts(space, audit, rolloutWrites(database, audit)),
+    ...releaseParts(database, audit, space),
     holdLog: options.holdLog,
     claimSession: sessionClaims(agents, messages),
 
@@ -194,6 +198,16 @@ function sessionClaims(agents: ReturnType<typeof agentWrites>, messages: ReturnT
   return ({ down, ...claim }: SessionClaim): ClaimedSession => {
     const claimed = agents.claimSession(claim);
     return { ...claimed, down: messages.resumeOutbox(claim.agentId, claimed.epoch, down, claim.now) };
+  };
+}
+
+function releaseParts(database: DatabaseSync, audit: ReturnType<typeof auditWrites>, space: Pick<DiskSpace, 'take'>) {
+  const profiles = profileWrites(database);
+  return {
+    ...blobWrites(database, (bytes) => space.take(bytes)),
+    changeDraft: audited(audit, profiles, 'changeDraft'),
+    removeProfile: audited(audit, profiles, 'removeProfile'),
+    addRelease: audited(audit, releaseWrites(database), 'addRelease'),
   };
 }
 

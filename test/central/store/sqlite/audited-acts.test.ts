@@ -51,8 +51,25 @@ const certificate = {
   issuedAt: NOW,
 };
 
+const DIGEST = 'd'.repeat(64);
+const release = {
+  digest: DIGEST,
+  kind: 'profile' as const,
+  name: 'branch',
+  bytes: 1,
+  fileCount: 1,
+  preparedAt: NOW,
+  preparedBy: 'admin',
+  comment: null,
+  ticket: null,
+};
+
 /** Every call that brings an audit entry. */
 const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => unknown>> = {
+  addRelease: (writes, entry) => writes.addRelease(entry, release, [DIGEST]),
+  changeDraft: (writes, entry) =>
+    writes.changeDraft(entry, { name: 'hub', expectedVersion: null, remove: [], put: [], by: 'admin', now: NOW }),
+  removeProfile: (writes, entry) => writes.removeProfile(entry, 'branch'),
   acceptClock: (writes, entry) => writes.acceptClock(NOW, entry),
   acceptEnrollment: (writes, entry) => writes.acceptEnrollment(entry, 'request of p1', agent('p1'), 'admin'),
   addApiToken: (writes, entry) => writes.addApiToken(entry, apiToken('new')),
@@ -117,6 +134,9 @@ function open() {
   for (const id of ['t1', 't2']) writes.addApiToken(entry, apiToken(id));
   writes.addEnrollmentToken(entry, enrollmentToken('machine'));
   writes.putRecoveryCode(entry, 'a2', recoveryCode);
+  writes.finishBlob(writes.beginBlob(NOW), { sha256: DIGEST, size: 0 }, NOW);
+  const draft = { expectedVersion: null, remove: [], by: 'admin', now: NOW };
+  writes.changeDraft(entry, { ...draft, name: 'branch', put: [{ path: 'a', sha256: DIGEST, executable: false }] });
   const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
   writes.submitEnrollmentRequest(request('p1'), bounds, NOW);
   return { database, writes, execute, reserve };

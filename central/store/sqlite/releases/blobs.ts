@@ -1,0 +1,97 @@
+// Reads and writes the content of files, in chunks: a row of `blob` for each, and a row of `blob_chunk` for each 256 KiB of it. A blob
+// without a SHA-256 is being written, or being deleted.
+import type { DatabaseSync } from 'node:sqlite';
+import { blob as bytes, integer, integerOrNull } from '../../../../shared/sqlite/row.ts';
+import { storeFault } from '../../errors.ts';
+import { CHUNK_BYTES } from '../../releases/release-store.ts';
+
+/** Chunks of one blob: 1 GiB. `key` of a chunk is the key of its blob times this, plus its index. */
+const MAX_CHUNKS = 4096;
+/** Deleted in one step: 8 MiB. */
+const PRUNE_STEP = 32;
+/** The row of a blob with its index. */
+const ROW_COST = 512;
+
+export function blobWrites(database: DatabaseSync, takeRoom: (bytes: number) => void) {
+  const begin = database.prepare('INSERT INTO blob (sha256, size, used_at) VALUES (NULL, 0, ?) RETURNING key');
+  const append = database.prepare('INSERT INTO blob_chunk (key, data) VALUES (?, ?)');
+  const find = database.prepare('SELECT key FROM blob WHERE sha256 = ?');
+  const finish = database.prepare('UPDATE blob SET sha256 = ?, size = ?, used_at = ? WHERE key = ?');
+  const touch = database.prepare('UPDATE blob SET used_at = ? WHERE key = ?');
+  return {
+    beginBlob(now: number): number {
+      takeRoom(ROW_COST);
+      return integer(begin.get(now), 'key');
+    },
+
+    appendChunk(blob: number, index: number, data: Uint8Array): void {
+      if (index < 0 || index >= MAX_CHUNKS || data.length > CHUNK_BYTES) throw new RangeError('a chunk out of bounds');
+      takeRoom(data.length + ROW_COST);
+      append.run(blob * MAX_CHUNKS + index, data);
+    },
+
+    finishBlob(blob: number, { sha256, size }: { readonly sha256: string; readonly size: number }, now: number): void {
+      const known = integerOrNull(find.get(sha256) ?? { key: null }, 'key');
+      if (known === null) finish.run(sha256, size, now, blob);
+      else {
+        // Not deleted before what names it is written; the other copy goes with the next pruning.
+        touch.run(now, known);
+        touch.run(0, blob);
+      }
+    },
+
+    ...blobPruning(database),
+  };
+}
+
+/** The key of a blob that is stored whole. Errors: blob_unknown. */
+export function blobKeys(database: DatabaseSync): (sha256: string) => number {
+  const find = database.prepare('SELECT key FROM blob WHERE sha256 = ?');
+  return (sha256) => {
+    const row = find.get(sha256);
+    if (row === undefined) throw storeFault('blob_unknown', { sha256 });
+    return integer(row, 'key');
+  };
+}
+
+function blobPruning(database: DatabaseSync) {
+  const unused = database.prepare(`
+    SELECT key, sha256 FROM blob WHERE used_at < ?
+      AND (sha256 IS NULL OR NOT EXISTS (SELECT 1 FROM profile_file WHERE profile_file.blob = blob.key)
+        AND NOT EXISTS (SELECT 1 FROM release_blob WHERE release_blob.blob = blob.key))
+    LIMIT 1`);
+  const hide = database.prepare('UPDATE blob SET sha256 = NULL, used_at = 0 WHERE key = ?');
+  const removeChunks = database.prepare(`
+    DELETE FROM blob_chunk WHERE key IN (SELECT key FROM blob_chunk WHERE key BETWEEN ? AND ? LIMIT ${PRUNE_STEP})`);
+  const remove = database.prepare('DELETE FROM blob WHERE key = ?');
+  return {
+    /** One step; true while more may be left. What was written or named last before `before`, and nothing names. */
+    pruneBlobs(before: number): boolean {
+      const row = unused.get(before);
+      if (row === undefined) return false;
+      const key = integer(row, 'key');
+      hide.run(key);
+      const { changes } = removeChunks.run(key * MAX_CHUNKS, key * MAX_CHUNKS + MAX_CHUNKS - 1);
+      if (Number(changes) < PRUNE_STEP) remove.run(key);
+      return true;
+    },
+  };
+}
+
+export function blobReads(database: DatabaseSync) {
+  const size = database.prepare('SELECT size FROM blob WHERE sha256 = ?');
+  const chunk = database.prepare(
+    `SELECT data FROM blob_chunk WHERE key = (SELECT key FROM blob WHERE sha256 = ?) * ${MAX_CHUNKS} + ?`,
+  );
+  return {
+    blobSize(sha256: string): number | undefined {
+      const row = size.get(sha256);
+      return row === undefined ? undefined : integer(row, 'size');
+    },
+    readChunk(sha256: string, index: number): Uint8Array<ArrayBuffer> | undefined {
+      const row = index < 0 || index >= MAX_CHUNKS ? undefined : chunk.get(sha256, index);
+      // SQLite gives memory of its own, which nothing shares.
+      return row === undefined ? undefined : (bytes(row, 'data') as Uint8Array<ArrayBuffer>);
+    },
+  };
+}

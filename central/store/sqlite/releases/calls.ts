@@ -1,0 +1,26 @@
+// Profiles, releases and blobs as calls to the two database threads: the part of ../calls.ts for them.
+import type { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
+import type { ReleaseStore } from '../../releases/release-store.ts';
+import type { Reads } from '../threads/reads.ts';
+import type { Writes } from '../threads/writes.ts';
+
+export function releaseCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): ReleaseStore {
+  return {
+    beginBlob: (now) => writer.call('beginBlob', [now]),
+    appendChunk: (blob, index, data) =>
+      writer.call('appendChunk', [blob, index, data], { bytes: data.length, transfer: [data.buffer] }),
+    finishBlob: (blob, content, now) => writer.call('finishBlob', [blob, content, now]),
+    blobSize: (sha256) => reader.call('blobSize', [sha256]),
+    readChunk: (sha256, index) => reader.call('readChunk', [sha256, index]),
+    listProfiles: (page) => reader.call('listProfiles', [page.after ?? '', page.limit]),
+    getProfile: (name) => reader.call('getProfile', [name]),
+    draftOf: (name) => reader.call('draftOf', [name]),
+    changeDraft: (change, audit) => writer.call('changeDraft', [audit, change]),
+    removeProfile: (name, audit) => writer.call('removeProfile', [audit, name]),
+    addRelease: (release, blobs, audit) => writer.call('addRelease', [audit, release, blobs]),
+    release: (digest) => reader.call('getRelease', [digest]),
+    listReleases: ({ kind = null, name = null, prefix = '', before = Number.MAX_SAFE_INTEGER, limit }) =>
+      reader.call('listReleases', [kind, name, prefix, before, limit]),
+    isOfRelease: (digest, sha256) => reader.call('isOfRelease', [digest, sha256]),
+  };
+}

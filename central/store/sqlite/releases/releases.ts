@@ -1,0 +1,66 @@
+// Reads and writes the rows of prepared releases. The manifest of a release is a blob, named by the digest of the release.
+import type { DatabaseSync } from 'node:sqlite';
+import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import type { ReleaseKind } from '../../../../shared/releases/manifest.ts';
+import { storeFault } from '../../errors.ts';
+import { MAX_RELEASES, type NewRelease, type ReleaseRecord } from '../../releases/release-store.ts';
+import { blobKeys } from './blobs.ts';
+
+export function releaseWrites(database: DatabaseSync) {
+  const find = database.prepare('SELECT 1 FROM release WHERE digest = ?');
+  const add = database.prepare(`
+    INSERT INTO release (digest, kind, name, bytes, file_count, prepared_at, prepared_by, comment, ticket)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number`);
+  const addBlob = database.prepare('INSERT OR IGNORE INTO release_blob (release, blob) VALUES (?, ?)');
+  const dropOldest = database.prepare(`
+    DELETE FROM release WHERE number IN (SELECT number FROM release WHERE kind = ? AND name = ? COLLATE NOCASE
+      ORDER BY number DESC LIMIT -1 OFFSET ${MAX_RELEASES})`);
+  const keyOf = blobKeys(database);
+  return {
+    /** Errors: release_exists, blob_unknown. */
+    addRelease(release: NewRelease, blobs: readonly string[]): void {
+      const { digest, kind, name, bytes, fileCount, preparedAt, preparedBy, comment, ticket } = release;
+      if (find.get(digest) !== undefined)
+        throw storeFault('release_exists', { release: `${name}@${digest.slice(0, 8)}` });
+      const row = add.get(digest, kind, name, bytes, fileCount, preparedAt, preparedBy, comment, ticket);
+      const number = integer(row, 'number');
+      for (const sha256 of [digest, ...blobs]) addBlob.run(number, keyOf(sha256));
+      dropOldest.run(kind, name);
+    },
+  };
+}
+
+export function releaseReads(database: DatabaseSync) {
+  const get = database.prepare('SELECT * FROM release WHERE digest = ?');
+  const list = database.prepare(`
+    SELECT * FROM release WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR name = ?2 COLLATE NOCASE)
+      AND substr(digest, 1, length(?3)) = ?3 AND number < ?4 ORDER BY number DESC LIMIT ?5`);
+  const isOf = database.prepare(`
+    SELECT 1 FROM release_blob WHERE release = (SELECT number FROM release WHERE digest = ?)
+      AND blob = (SELECT key FROM blob WHERE sha256 = ?)`);
+  return {
+    getRelease(digest: string): ReleaseRecord | undefined {
+      const row = get.get(digest);
+      return row === undefined ? undefined : releaseRow(row);
+    },
+    listReleases: (kind: ReleaseKind | null, name: string | null, prefix: string, before: number, limit: number) =>
+      list.all(kind, name, prefix, before, limit).map(releaseRow),
+    isOfRelease: (digest: string, sha256: string) => isOf.get(digest, sha256) !== undefined,
+  };
+}
+
+function releaseRow(row: Row): ReleaseRecord {
+  return {
+    number: integer(row, 'number'),
+    digest: text(row, 'digest'),
+    // Written from a ReleaseKind only.
+    kind: text(row, 'kind') as ReleaseKind,
+    name: text(row, 'name'),
+    bytes: integer(row, 'bytes'),
+    fileCount: integer(row, 'file_count'),
+    preparedAt: integer(row, 'prepared_at'),
+    preparedBy: text(row, 'prepared_by'),
+    comment: textOrNull(row, 'comment'),
+    ticket: textOrNull(row, 'ticket'),
+  };
+}

@@ -1,0 +1,236 @@
+// The part of the contract that concerns profiles, releases and the content of their files.
+import { createHash } from 'node:crypto';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import {
+  CHUNK_BYTES,
+  MAX_RELEASES,
+  UNUSED_BLOB_MS,
+  type DraftChange,
+  type NewRelease,
+} from '../../../central/store/releases/release-store.ts';
+import type { Store } from '../../../central/store/store.ts';
+import { auditEntry, DAY, NOW, type Engine, type OpenEngine } from './samples.ts';
+
+const sha256Of = (content: Buffer | string): string => createHash('sha256').update(content).digest('hex');
+
+/** Stores the content as a blob; its name. */
+export async function blobOf(store: Store, content: Buffer | string, now = NOW): Promise<string> {
+  const bytes = Buffer.from(content);
+  const blob = await store.releases.beginBlob(now);
+  for (let index = 0; index * CHUNK_BYTES < bytes.length; index += 1) {
+    const chunk = new Uint8Array(bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES));
+    await store.releases.appendChunk(blob, index, chunk);
+  }
+  const sha256 = sha256Of(bytes);
+  await store.releases.finishBlob(blob, { sha256, size: bytes.length }, now);
+  return sha256;
+}
+
+const change = (changes: Partial<DraftChange>): DraftChange => ({
+  name: 'branch',
+  expectedVersion: null,
+  remove: [],
+  put: [],
+  by: 'admin',
+  now: NOW,
+  ...changes,
+});
+
+const release = (digest: string, changes: Partial<NewRelease> = {}): NewRelease => ({
+  digest,
+  kind: 'profile',
+  name: 'branch',
+  bytes: 7,
+  fileCount: 1,
+  preparedAt: NOW,
+  preparedBy: 'admin',
+  comment: 'wss',
+  ticket: 'CHG-101',
+  ...changes,
+});
+
+export function releaseContract(open: OpenEngine): void {
+  let engine: Engine;
+  let store: Store;
+
+  beforeEach(async () => {
+    engine = await open();
+    ({ store } = engine);
+  });
+
+  afterEach(() => engine.dispose());
+
+  const AUDIT = auditEntry('profiles.import');
+  const prune = (now: number): Promise<void> =>
+    store.prune({
+      now,
+      eventsOlderThan: 0,
+      deadLettersOlderThan: 0,
+      deduplicationOlderThan: 0,
+      incidentsOlderThan: 0,
+    });
+
+  it('keeps content in chunks, found by its SHA-256 once it is whole', async () => {
+    const content = Buffer.alloc(2 * CHUNK_BYTES + 5, 'x');
+    const blob = await store.releases.beginBlob(NOW);
+    await store.releases.appendChunk(blob, 0, new Uint8Array(content.subarray(0, CHUNK_BYTES)));
+    expect(await store.releases.blobSize(sha256Of(content))).toBeUndefined();
+
+    const sha256 = await blobOf(store, content);
+    store = await engine.restart();
+    expect(await store.releases.blobSize(sha256)).toBe(content.length);
+    const chunks = await Promise.all([0, 1, 2].map((index) => store.releases.readChunk(sha256, index)));
+    expect(Buffer.concat(chunks.map((chunk) => chunk ?? Buffer.alloc(0)))).toEqual(content);
+    expect(await store.releases.readChunk(sha256, 3)).toBeUndefined();
+    expect(await store.releases.readChunk(sha256, -1)).toBeUndefined();
+    expect(await store.releases.readChunk(sha256Of('other'), 0)).toBeUndefined();
+  });
+
+  it('keeps empty content, and the same content once', async () => {
+    const empty = await blobOf(store, '');
+    expect([await store.releases.blobSize(empty), await store.releases.readChunk(empty, 0)]).toEqual([0, undefined]);
+    expect(await blobOf(store, 'same')).toBe(await blobOf(store, 'same'));
+    expect(await store.releases.readChunk(sha256Of('same'), 0)).toEqual(new Uint8Array(Buffer.from('same')));
+  });
+
+  it('deletes after a day what was not finished and what nothing names, and nothing else', async () => {
+    const [named, released, unused] = await Promise.all([
+      blobOf(store, 'named'),
+      blobOf(store, 'released'),
+      blobOf(store, Buffer.alloc(40 * CHUNK_BYTES)),
+    ]);
+    const manifest = await blobOf(store, 'manifest');
+    const unfinished = await store.releases.beginBlob(NOW);
+    await store.releases.changeDraft(change({ put: [{ path: 'a', sha256: named, executable: false }] }), AUDIT);
+    await store.releases.addRelease(release(manifest), [released], AUDIT);
+    await prune(NOW + UNUSED_BLOB_MS - 1);
+    expect(await store.releases.blobSize(unused)).toBeDefined();
+
+    await prune(NOW + UNUSED_BLOB_MS + 1);
+    expect(await Promise.all([named, released, manifest, unused].map((one) => store.releases.blobSize(one)))).toEqual([
+      5,
+      8,
+      8,
+      undefined,
+    ]);
+    // An upload that waited for so long is refused where it is named.
+    await store.releases.finishBlob(unfinished, { sha256: sha256Of('late'), size: 0 }, NOW);
+    await expect(
+      store.releases.changeDraft(
+        change({ name: 'hub', put: [{ path: 'a', sha256: sha256Of('late'), executable: false }] }),
+        AUDIT,
+      ),
+    ).rejects.toMatchObject({ code: 'blob_unknown' });
+    expect(await store.releases.getProfile('hub')).toBeUndefined();
+
+    await store.releases.removeProfile('branch', AUDIT);
+    await prune(NOW + 2 * DAY);
+    expect(await Promise.all([named, released, manifest].map((one) => store.releases.blobSize(one)))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it('changes a draft from the version that was read, with its audit entry', async () => {
+    const [one, other] = [await blobOf(store, 'one'), await blobOf(store, 'other')];
+    const put = [
+      { path: 'conf/agent.conf', sha256: one, executable: false },
+      { path: 'bin/run', sha256: other, executable: true },
+    ];
+    const created = await store.releases.changeDraft(change({ put }), AUDIT);
+    expect(created).toEqual({
+      name: 'branch',
+      version: NOW,
+      createdAt: NOW,
+      createdBy: 'admin',
+      changedAt: NOW,
+      changedBy: 'admin',
+      fileCount: 2,
+      bytes: 8,
+    });
+    await expect(store.releases.changeDraft(change({ name: 'BRANCH' }), AUDIT)).rejects.toMatchObject({
+      code: 'profile_exists',
+    });
+
+    const edit = change({
+      expectedVersion: NOW,
+      remove: ['bin/run', 'not there'],
+      put: [{ path: 'conf/agent.conf', sha256: other, executable: false }],
+      by: 'second',
+    });
+    const changed = await store.releases.changeDraft(edit, auditEntry('profiles.set'));
+    expect(changed).toMatchObject({ version: NOW + 1, changedBy: 'second', fileCount: 1, bytes: 5 });
+    await expect(store.releases.changeDraft(edit, AUDIT)).rejects.toMatchObject({
+      code: 'version_conflict',
+      status: 412,
+    });
+    expect(await store.releases.draftOf('Branch')).toEqual([
+      { path: 'conf/agent.conf', size: 5, sha256: other, executable: false },
+    ]);
+    store = await engine.restart();
+    expect(await store.releases.listProfiles({ limit: 9 })).toEqual([changed]);
+    expect((await store.audit.list({ limit: 9 })).map(({ action }) => action)).toEqual([
+      'profiles.set',
+      'profiles.import',
+    ]);
+
+    const replaced = await store.releases.changeDraft(
+      change({ expectedVersion: NOW + 1, remove: 'all', put, now: NOW + 9 }),
+      AUDIT,
+    );
+    expect(replaced).toMatchObject({ version: NOW + 9, fileCount: 2 });
+    await store.releases.removeProfile('branch', AUDIT);
+    expect(await store.releases.draftOf('branch')).toEqual([]);
+    // A tag of the old one does not fit the new one.
+    expect(await store.releases.changeDraft(change({ now: NOW + 20 }), AUDIT)).toMatchObject({ version: NOW + 20 });
+    await expect(store.releases.removeProfile('hub', AUDIT)).rejects.toMatchObject({ code: 'profile_unknown' });
+    await expect(store.releases.changeDraft(change({ name: 'hub', expectedVersion: 1 }), AUDIT)).rejects.toMatchObject({
+      code: 'profile_unknown',
+    });
+  });
+
+  it('lists profiles in order of name', async () => {
+    for (const name of ['c', 'a', 'B']) await store.releases.changeDraft(change({ name }), AUDIT);
+    const names = async (after?: string): Promise<string[]> =>
+      (await store.releases.listProfiles({ limit: 2, ...(after === undefined ? {} : { after }) })).map(
+        ({ name }) => name,
+      );
+    expect(await names()).toEqual(['a', 'B']);
+    expect(await names('B')).toEqual(['c']);
+  });
+
+  it('keeps releases by their digest, each once, the newest first', async () => {
+    const [first, second, file] = [await blobOf(store, 'm1'), await blobOf(store, 'm2'), await blobOf(store, 'file')];
+    await store.releases.addRelease(release(first), [file, file], AUDIT);
+    await store.releases.addRelease(release(second, { kind: 'software', name: 'program' }), [], AUDIT);
+    await expect(store.releases.addRelease(release(first), [file], AUDIT)).rejects.toMatchObject({
+      code: 'release_exists',
+    });
+    await expect(store.releases.addRelease(release('0'.repeat(64)), [], AUDIT)).rejects.toMatchObject({
+      code: 'blob_unknown',
+    });
+    store = await engine.restart();
+    expect(await store.releases.release(first)).toEqual({ ...release(first), number: 1 });
+    expect(await store.releases.release('0'.repeat(64))).toBeUndefined();
+    const digests = async (page: Parameters<Store['releases']['listReleases']>[0]): Promise<string[]> =>
+      (await store.releases.listReleases(page)).map(({ digest }) => digest);
+    expect(await digests({ limit: 9 })).toEqual([second, first]);
+    expect(await digests({ limit: 9, before: 2 })).toEqual([first]);
+    expect(await digests({ limit: 9, kind: 'profile', name: 'BRANCH' })).toEqual([first]);
+    expect(await digests({ limit: 9, prefix: second.slice(0, 8) })).toEqual([second]);
+    expect(await store.releases.isOfRelease(first, file)).toBe(true);
+    expect(await store.releases.isOfRelease(first, first)).toBe(true);
+    expect(await store.releases.isOfRelease(second, file)).toBe(false);
+  });
+
+  it('drops the oldest release of a profile when there are too many', async () => {
+    const digests: string[] = [];
+    for (let n = 0; n <= MAX_RELEASES; n += 1) {
+      digests.push(await blobOf(store, `m${n}`));
+      await store.releases.addRelease(release(digests[n] ?? ''), [], AUDIT);
+    }
+    expect(await store.releases.release(digests[0] ?? '')).toBeUndefined();
+    expect(await store.releases.listReleases({ limit: 999 })).toHaveLength(MAX_RELEASES);
+  });
+}
