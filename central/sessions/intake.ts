@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { InboxPort } from '../../shared/delivery/log-interfaces.ts';
-import type { MessageFrame } from '../../shared/delivery/message-frames.ts';
+import { releaseFrames, type MessageFrame } from '../../shared/delivery/message-frames.ts';
 import type { BudgetShare, ByteBudget } from './limits/byte-budget.ts';
 import type { ByteGate, Pass } from './limits/byte-gate.ts';
 import { SMALL_FRAME_BYTES, type FrameTurns } from './limits/frame-turns.ts';
@@ -127,6 +127,7 @@ export class SessionIntake {
     try {
       const through = await inbox.append(next, frames);
       this.#uncommitted.splice(0, frames.length);
+      releaseFrames(frames);
       this.#share?.released(bytes);
       return through;
     } finally {

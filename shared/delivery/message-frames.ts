@@ -36,3 +36,14 @@ export function readMessageFrames(next: number, frames: readonly MessageFrame[])
   }
   return items;
 }
+
+/**
+ * Gives the memory of frames back that are not used any more: it is tens of megabytes each second, which would wait for a collection of
+ * garbage. A frame that shares its buffer with others stays.
+ */
+export function releaseFrames(frames: readonly MessageFrame[]): void {
+  for (const { data } of frames) {
+    const { buffer, byteLength } = data;
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+  }
+}

@@ -183,6 +183,19 @@ describe('frames beside the messages', () => {
 });
 
 describe('bytes of messages', () => {
+  it('of a frame that is committed give their memory back at once', async () => {
+    const { receive, socket, appends } = setUp();
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    const data = Buffer.from(Uint8Array.from(Buffer.from(encodeMessages(1, [event(1, 10_000)]))).buffer);
+    socket.emit('message', data, false);
+    await settled();
+    expect(data.length).toBeGreaterThan(10_000);
+    appends[0]?.commit();
+    await settled();
+    expect(data.length).toBe(0);
+  });
+
   it('count from the socket to the commit, and no longer', async () => {
     const { receive, receiveText, appends, budgets } = setUp();
     receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });

@@ -1,6 +1,6 @@
 // Frames of messages as they came, read where they are written.
 import { describe, expect, test } from 'vitest';
-import { readMessageFrames } from '../../../shared/delivery/message-frames.ts';
+import { readMessageFrames, releaseFrames } from '../../../shared/delivery/message-frames.ts';
 import { encodeMessages, hasMessagesHead } from '../../../shared/wire/codec.ts';
 import { LIMITS } from '../../../shared/wire/messages.ts';
 import { frameOf } from './frames.ts';
@@ -59,5 +59,13 @@ describe('frames of messages', () => {
     expect(() => readMessageFrames(1, [frameOf(text, 0, LIMITS.windowItems)])).toThrow(
       expect.objectContaining({ code: 'bad_frame', message: expect.stringContaining('given twice') }),
     );
+  });
+
+  test('give their memory back at once, unless they share it', () => {
+    const own = Uint8Array.from(Buffer.from('own'));
+    const slab = Buffer.from('one|two');
+    releaseFrames([own, slab.subarray(0, 3)].map((data) => ({ data, acknowledged: 0, windowItems: 1 })));
+    expect(own.buffer.byteLength).toBe(0);
+    expect(slab.toString()).toBe('one|two');
   });
 });

@@ -1,7 +1,7 @@
 // The methods of the writing thread, composed over one connection.
 import type { DatabaseSync } from 'node:sqlite';
 import type { OutboxBounds } from '../../../../shared/delivery/log-interfaces.ts';
-import { readMessageFrames, type MessageFrame } from '../../../../shared/delivery/message-frames.ts';
+import { readMessageFrames, releaseFrames, type MessageFrame } from '../../../../shared/delivery/message-frames.ts';
 import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { agentWrites } from '../rows/agents/agents.ts';
@@ -135,6 +135,7 @@ function boundedMessages({ space, quotas, messages }: BoundedMessageParts) {
       now: number,
     ): CommittedEvents {
       const items = readMessageFrames(next, frames);
+      releaseFrames(frames);
       quotas.takeEvents(agentId, items.length, now);
       return messages.appendEvents(agentId, epoch, next, items, now);
     },
