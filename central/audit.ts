@@ -15,6 +15,8 @@ interface AuditedAction {
 export const AUDIT_ACTIONS = {
   'agents.create': { text: 'enrolled an agent from a certificate request that came as a file' },
   'agents.delete': { text: 'deleted an agent; Central deletes its own agent when it enrolls it again' },
+  'agents.disable': { text: 'disabled an agent' },
+  'agents.enable': { text: 'enabled a disabled agent' },
   'agents.enroll': { by: 'agent', text: 'enrolled with a token' },
   'agents.recover': { by: 'agent', text: 'replaced its lost key with a recovery code' },
   'agents.recovery-code.create': { text: 'created a recovery code, which replaces an earlier one' },
@@ -24,6 +26,7 @@ export const AUDIT_ACTIONS = {
     text: 'an agent with an unknown, revoked or wrong key, a certificate that does not allow it, or an id or name of another agent',
   },
   'agents.revoke': { text: 'revoked an agent and its certificates' },
+  'agents.set': { text: 'set the name, labels or notes of an agent' },
   'api-tokens.create': { text: 'created an API token; Central creates the first one' },
   'api-tokens.delete': { text: 'deleted an API token' },
   'api-tokens.forbid': { by: 'refusal', text: 'a request beyond the role of its API token (403)' },

@@ -130,7 +130,7 @@ export const METRICS = {
   queuegate_agents: {
     kind: 'gauge',
     labels: ['state'],
-    help: 'Registered agents by state (enrolled, online, disconnected, quarantined, revoked).',
+    help: 'Registered agents by state (enrolled, online, disconnected, quarantined, disabled, revoked).',
   },
   queuegate_enrollment_requests: {
     kind: 'gauge',

@@ -3,6 +3,7 @@
 
 /** Collections of the REST API: plural, kebab-case; and the name of a path parameter behind each. */
 export const COLLECTIONS: Readonly<Record<string, string>> = {
+  'agent-actions': '',
   agents: 'agent',
   'api-tokens': 'token',
   certificates: '',
@@ -42,6 +43,8 @@ export const VERBS = new Set([
   'activate',
   'backup',
   'confirm',
+  'disable',
+  'enable',
   'export',
   'import',
   'verify',
@@ -155,7 +158,7 @@ export function codeFaults(code: string): string[] {
 
 /** Nouns of the command line with their verbs; a sub-noun may stand between them. */
 const COMMANDS: Readonly<Record<string, readonly string[]>> = {
-  agents: ['list', 'show', 'create', 'delete', 'revoke', 'recovery-code create'],
+  agents: ['list', 'show', 'create', 'set', 'delete', 'disable', 'enable', 'revoke', 'recovery-code create'],
   'api-tokens': ['list', 'create', 'delete'],
   ca: [
     'show',

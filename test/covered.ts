@@ -131,7 +131,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/client.ts',
       'central/cli/command.ts',
       'central/cli/commands.ts',
-      'central/cli/commands/agents.ts',
+      'central/cli/commands/agents/agents.ts',
       'central/cli/commands.ts',
       'central/cli/commands/audit/audit.ts',
       'central/cli/commands/ca.ts',
@@ -363,6 +363,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     by: 'test/flow/revocation.test.ts',
     why: 'Revocation with real processes.',
     files: ['central/listeners/revocation-routes.ts'],
+  },
+  {
+    by: 'test/flow/labels.test.ts',
+    why: 'Acts on agents through all parts of Central.',
+    files: ['central/agents/acts/changes.ts', 'central/agents/directory.ts'],
   },
   {
     by: 'test/flow/start.test.ts',

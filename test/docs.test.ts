@@ -119,6 +119,7 @@ describe('documents that are made', () => {
       'agent_unknown',
       'agent_name_taken',
       'agent_revoked',
+      'agent_disabled',
     ]);
     const found = headings(errorsMarkdown());
     expect(codes.filter((code) => found.filter((heading) => heading === code).length !== 1)).toEqual([]);

@@ -23,6 +23,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
     quick: 'test/agent/dial/proxy-connect.test.ts',
   },
+  'test/flow/labels.test.ts': {
+    why: '20 s: three agents enroll, are disabled, wait, and connect again',
+    quick: 'test/central/sessions/sessions.test.ts',
+  },
   'test/flow/full-inbox.test.ts': {
     why: '6 s: an inbox fills, is reported, and has room again',
     quick: 'test/agent/store/consumers.test.ts',

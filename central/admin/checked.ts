@@ -53,7 +53,7 @@ function memberEntry(path: string, text: EntryText): ProblemEntry {
 }
 
 function parameterEntry(path: string, text: EntryText): ProblemEntry {
-  return { parameter: nameIn(path), ...text };
+  return { parameter: nameIn(ofArray(path)), ...text };
 }
 
 interface SchemaError {
@@ -76,7 +76,7 @@ function entriesOf(
       entries.set(path, entryOf(path, { detail, allowed, found: foundAt(path, at(value, path)) }));
   };
   for (const { keyword, instancePath: path, message, params } of errors) {
-    const name = nameIn(path) || 'The value';
+    const name = nameIn(ofArray(path)) || 'The value';
     if (keyword === 'required') {
       const { requiredProperties } = params as { readonly requiredProperties: readonly string[] };
       for (const missing of requiredProperties) add(`${path}/${escaped(missing)}`, `${missing} is missing.`);
@@ -104,6 +104,11 @@ function at(value: unknown, path: string): unknown {
   for (const part of path.split('/').slice(1))
     found = typeof found === 'object' && found !== null ? (found as Record<string, unknown>)[nameIn(`/${part}`)] : null;
   return found;
+}
+
+/** The place of the array, where the path ends at an item: a parameter that is repeated has one name. */
+function ofArray(path: string): string {
+  return path.replace(/\/\d{1,9}$/, '');
 }
 
 /** The last name of a JSON pointer, bounded. */

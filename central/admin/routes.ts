@@ -2,7 +2,9 @@
 // types and errors for all of them. Listens nowhere and makes no service.
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
+import { agentActionRoutes } from './agents/actions.ts';
 import { agentRoutes } from './agents/agents.ts';
+import { agentChangeRoutes } from './agents/changes.ts';
 import { auditRoutes } from './audit/audit.ts';
 import { authorityRoutes } from './certificates/ca.ts';
 import { parseJsonBodies } from './body.ts';
@@ -37,6 +39,8 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       parameterRoutes(scope, services, access);
       changeRoutes(scope, services, access);
       agentRoutes(scope, services, access);
+      agentChangeRoutes(scope, services, access);
+      agentActionRoutes(scope, services, access);
       agentRevocationRoutes(scope, services, access);
       handshakeRoutes(scope, services);
       messageRoutes(scope, services);

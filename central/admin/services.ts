@@ -1,7 +1,8 @@
 // Names the services that the routes of the administration call, each narrowed to what they use.
 import type { Socket } from 'node:net';
 import type { AgingClock } from '../aging-clock.ts';
-import type { AgentDirectory } from '../agents/lookup.ts';
+import type { AgentChanges } from '../agents/acts/changes.ts';
+import type { AgentDirectory } from '../agents/directory.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { ApiTokens } from '../auth/api-tokens.ts';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
@@ -39,7 +40,8 @@ export interface AdminServices {
   readonly parameters: Pick<ParameterService, 'change' | 'describe' | 'values' | 'version'>;
   /** Changes that wait for a confirmation. */
   readonly changes: Pick<Changes, 'confirm' | 'get' | 'list' | 'pendingChange' | 'rollBack'>;
-  readonly agents: Pick<AgentDirectory, 'consumersOf' | 'find' | 'findId' | 'incidents' | 'list'>;
+  readonly agents: Pick<AgentDirectory, 'consumersOf' | 'find' | 'findId' | 'incidents' | 'list' | 'select'>;
+  readonly agentChanges: AgentChanges;
   readonly revocations: Pick<Revocations, 'remove' | 'revoke'>;
   readonly messages: Pick<Commands, 'append' | 'deadLetters'>;
   readonly inbox: Pick<InboxStore, 'lastCursor' | 'prunedThrough' | 'read'>;

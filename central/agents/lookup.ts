@@ -2,14 +2,7 @@
 // REST and the command line resolve all references here.
 import { CodedError, type ProblemDetails } from '../../shared/errors.ts';
 import { storeFault, STORE_ERRORS } from '../store/errors.ts';
-import type {
-  AgentRecord,
-  AgentStore,
-  ConsumerReport,
-  Incident,
-  Keyed,
-  NewestFirstPage,
-} from '../store/agent-store.ts';
+import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
 
 /** How many matching agents an ambiguous reference lists. */
 const MAX_CANDIDATES = 10;
@@ -61,38 +54,4 @@ export async function findAgentId(
   if (one === undefined) throw storeFault('agent_unknown', { id: reference });
   if (others.length > 0) throw new AgentAmbiguous(reference, found);
   return one.id;
-}
-
-type DirectoryStore = Pick<AgentStore, 'consumersOf' | 'findByReference' | 'hasLeftRecords' | 'incidents' | 'list'>;
-
-/** The registry of agents, as the administration reads it. */
-export class AgentDirectory {
-  readonly #agents: DirectoryStore;
-
-  constructor(agents: DirectoryStore) {
-    this.#agents = agents;
-  }
-
-  /** The agent of a reference. Errors: agent_unknown, agent_ambiguous. */
-  find(reference: string): Promise<AgentRecord> {
-    return findAgent(this.#agents, reference);
-  }
-
-  /** The same, for a filter: a deleted agent is found by its whole id. Errors: agent_unknown, agent_ambiguous. */
-  findId(reference: string): Promise<string> {
-    return findAgentId(this.#agents, reference);
-  }
-
-  /** What the agent reported of its consumers, last; undefined: nothing yet. */
-  consumersOf(agentId: string): Promise<ConsumerReport | undefined> {
-    return this.#agents.consumersOf(agentId);
-  }
-
-  list(page: Parameters<AgentStore['list']>[0]): Promise<AgentRecord[]> {
-    return this.#agents.list(page);
-  }
-
-  incidents(page: NewestFirstPage): Promise<Keyed<Incident>[]> {
-    return this.#agents.incidents(page);
-  }
 }

@@ -8,9 +8,10 @@ import { AgentRate, RENEWAL_BURST, SECONDS_PER_RENEWAL } from '../sessions/limit
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Incidents } from './incidents.ts';
+import { createAgentChanges, type AgentChanges } from './acts/changes.ts';
+import { AgentDirectory } from './directory.ts';
 import { ExpiredCommands } from './expired-commands.ts';
 import { ConsumerReports } from './consumer-reports.ts';
-import { AgentDirectory } from './lookup.ts';
 import { NameReport } from './name-faults.ts';
 import { QuotaReport } from './quota-report.ts';
 import { Renewals } from './renewal.ts';
@@ -33,6 +34,7 @@ interface Agents {
   readonly quotas: QuotaReport;
   readonly renewals: Renewals;
   readonly revocations: Revocations;
+  readonly agentChanges: AgentChanges;
   readonly consumerReports: ConsumerReports;
   readonly expiredCommands: ExpiredCommands;
 }
@@ -65,6 +67,7 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       log,
       now,
     }),
+    agentChanges: createAgentChanges({ agents, sessions, now }),
     revocations: createRevocations({ agents, certificates, sessions, lists: pki.revocationLists, log, now }),
   };
 }

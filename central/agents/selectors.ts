@@ -28,8 +28,10 @@ export const SELECTOR_ERRORS = {
 } as const satisfies Record<string, ErrorDefinition>;
 const selectorFault = defineErrors(SELECTOR_ERRORS);
 
+/** Of one act. */
+export const MAX_SELECTORS = 1_000;
 /** Room for all labels of an agent in one selector. */
-const MAX_SELECTOR_LENGTH = 4_096;
+export const MAX_SELECTOR_LENGTH = 4_096;
 const MAX_TERMS = 32;
 const MAX_SHOWN = 64;
 const FORMS = ['all', 'label:KEY=VALUE,KEY!=VALUE', 'name:PATTERN', 'AGENT'] as const;

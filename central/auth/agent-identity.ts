@@ -52,6 +52,11 @@ export function validateRegistration(hello: Hello, key: ProvenKey, byId: AgentRe
   return byId;
 }
 
+/** The last step: only the agent itself learns that it is disabled. */
+export function validateEnabled({ state }: AgentRecord): void {
+  if (state === 'disabled') throw refusal('agent_disabled', {});
+}
+
 /** Parameter agents.authentication. */
 export type Authentication = 'certificate' | 'certificate-or-key';
 

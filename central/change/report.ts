@@ -37,6 +37,10 @@ export const NOTICES = {
     text: '{count} commands that wait for the agent are deleted with it.',
     hint: 'Wait until the agent has received them, or send them to another agent.',
   },
+  agents_refused: {
+    text: '{count} of the selected agents are revoked and would be refused: {names}.',
+    hint: 'Narrow the selection, or ignore it: the other agents are not affected.',
+  },
 } as const satisfies ErrorTable;
 
 export interface Notice {
@@ -61,7 +65,8 @@ type CutOffReason =
   | 'awaiting-ack'
   | 'unsupported'
   | 'agent-revoked'
-  | 'agent-deleted';
+  | 'agent-deleted'
+  | 'agent-disabled';
 
 export interface CutOffAgent {
   readonly id: string;

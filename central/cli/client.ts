@@ -35,13 +35,15 @@ interface ClientOptions {
   readonly trace?: ((line: string) => void) | undefined;
 }
 
-type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+/** A list is a parameter that is repeated. */
+type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 interface Call {
   readonly query?: Query;
   readonly body?: unknown;
   /** A body that is JSON text already: sent as it is. */
   readonly bodyText?: string;
+  readonly ifMatch?: string | undefined;
 }
 
 interface Upload {
@@ -177,14 +179,15 @@ async function prepare(
   { target: to, ca, token, signal, readOnlyContext }: Connected,
   method: string,
   path: string,
-  { query = {}, body, bodyText }: Call,
+  { query = {}, body, bodyText, ifMatch }: Call,
   more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number },
 ): Promise<PreparedRequest> {
   if (readOnlyContext !== undefined && method !== 'GET')
     throw cliFault('context_read_only', { name: readOnlyContext, method });
   const target = new URL(`api/v1${path}`, 'url' in to ? to.url : SOCKET_URL);
   for (const [name, value] of Object.entries(query))
-    if (value !== undefined) target.searchParams.set(name, String(value));
+    for (const one of Array.isArray(value) ? (value as readonly string[]) : [value])
+      if (one !== undefined) target.searchParams.append(name, String(one));
   // Before the token is read. `agent: false`: no proxy of the environment is between this process and the socket.
   const way =
     'url' in to
@@ -195,6 +198,7 @@ async function prepare(
   const headers = {
     authorization: `Bearer ${await token()}`,
     ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }),
+    ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
     ...more.headers,
   };
   return { target, options: { method, headers, signal, timeout: more.timeout, ...way }, payload };

@@ -31,6 +31,8 @@ export interface CommandCall {
   /** The value of an option. */
   text(name: string): string | undefined;
   flag(name: string): boolean;
+  /** The values of an option that may be repeated; undefined: it was not typed. */
+  list(name: string): readonly string[] | undefined;
   /**
    * A password: from the file that an option names (`-`: the standard input), else from an environment variable, else, where there is a
    * `question`, from the terminal. Never from a flag: `ps` shows those.
@@ -53,6 +55,8 @@ export interface CommandCall {
   answer(value: unknown, people: () => string): void;
   /** A table as wide as the terminal, or as the options have it. */
   table(header: readonly string[], rows: readonly (readonly unknown[])[], none: string): string;
+  /** The command exits as one that was refused, after its answer: a part of its act was. */
+  refused(): void;
   /** A line on the standard error, beside the answer. */
   notice(text: string): void;
   /** One line, as it is. */

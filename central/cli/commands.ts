@@ -1,5 +1,6 @@
 // The list of every command of `queuegate`, in the order of its help.
-import { agentCommands } from './commands/agents.ts';
+import { agentActionCommands } from './commands/agents/actions.ts';
+import { agentCommands } from './commands/agents/agents.ts';
 import { auditCommands } from './commands/audit/audit.ts';
 import { caCommands } from './commands/ca.ts';
 import { changeCommands } from './commands/changes.ts';
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   ...parameterCommands,
   ...changeCommands,
   ...agentCommands,
+  ...agentActionCommands,
   ...enrollmentCommands,
   ...failureCommands,
   ...eventCommands,

@@ -12,7 +12,7 @@ export const LIST = {
   after: { type: 'string', value: 'CURSOR', doc: 'only items after this cursor' },
 } as const satisfies Readonly<Record<string, CommandOption>>;
 
-type Query = Readonly<Record<string, string | number | undefined>>;
+type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>;
 
 /** The list as one answer, of as many pages as it takes. Errors: usage and those of the requests. */
 export async function readList(

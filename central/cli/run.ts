@@ -119,6 +119,10 @@ async function run(
     line: surroundings.out,
     text,
     flag: (name) => values[name] === true,
+    list: (name) => {
+      const found = values[name];
+      return Array.isArray(found) ? found.map(String) : undefined;
+    },
     async secret(option, variable, question) {
       const name = question === undefined ? undefined : await context();
       const named = name === undefined ? question : `${question} (context "${name}")`;
@@ -147,6 +151,9 @@ async function run(
       const text = table(names, rows, none, { isWide: format === 'wide', width: surroundings.columns });
       header = rows.length === 0 ? '' : (text.split('\n', 1)[0] ?? '');
       return text;
+    },
+    refused() {
+      status = EXIT_REFUSED;
     },
     notice(line) {
       if (values['quiet'] !== true) surroundings.error(line);

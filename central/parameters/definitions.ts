@@ -368,6 +368,18 @@ export const DEFINITIONS = {
     reason: 'Ten thousand agents in 30 seconds are 330 handshakes a second, which a small server can handle.',
     applying: AT_ONCE,
   },
+  'agents.disabledRetrySeconds': {
+    group: GROUPS.agents,
+    type: 'integer',
+    unit: 'seconds',
+    minimum: 5,
+    maximum: 3600,
+    default: 60,
+    description:
+      'How long a disabled agent waits before it tries to connect again, at least. After it is enabled, an agent is back within one and a half times this time, or within 5 minutes if that is longer.',
+    reason: 'A thousand disabled agents try to connect 17 times a second at most.',
+    applying: 'With the next attempt of each agent.',
+  },
 
   'messages.deduplicationDays': {
     ...days,

@@ -13,7 +13,13 @@ import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/m
 import { channelBinding, shownKey } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { peerCertificate } from '../../shared/x509/certificates.ts';
-import { validateCertificate, validateRegistration, proveHello, type Authentication } from '../auth/agent-identity.ts';
+import {
+  proveHello,
+  validateCertificate,
+  validateEnabled,
+  validateRegistration,
+  type Authentication,
+} from '../auth/agent-identity.ts';
 import type { Origin } from '../auth/address-rules.ts';
 import { validateClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
 import type { AgentRecord } from '../store/agent-store.ts';
@@ -42,6 +48,8 @@ interface HandshakeOptions {
   /** By which certificates expire: a clock that jumps ahead must not end the dialing of all agents. */
   readonly certificateTime: () => number;
   readonly welcomeTimeoutMs: () => number;
+  /** agents.disabledRetrySeconds. */
+  readonly disabledRetrySeconds: () => number;
   readonly log: Logger;
   readonly now: () => number;
   readonly onRefused: (reason: CodedError, from: { readonly listener: 'ws' | 'wss'; readonly address: string }) => void;
@@ -205,6 +213,7 @@ export class Handshake {
         now,
       });
     }
+    validateEnabled(agent);
     if (!logins.take(agent.id)) throw this.#tooOften(agent.id);
     await this.#options.sessions.welcome({
       hello,
@@ -231,9 +240,16 @@ export class Handshake {
     else log.info(unlogged === 0 ? about : { ...about, refusalsNotLogged: unlogged }, 'agent refused');
   }
 
+  #retryAfterSeconds({ code, parameters }: CodedError): number | null {
+    const { admission, disabledRetrySeconds } = this.#options;
+    if (code === 'busy' || code === 'internal') return admission.retryAfterSeconds();
+    if (code === 'agent_disabled') return disabledRetrySeconds();
+    return code === 'quarantined' || code === 'agent_login_rate' ? Number(parameters['seconds']) : null;
+  }
+
   #refuse(upgraded: UpgradedConnection, error: unknown, hello: Hello | null): void {
     const { webSocket, origin, listener } = upgraded;
-    const { log, onRefused, incidents, admission, now } = this.#options;
+    const { log, onRefused, incidents, now } = this.#options;
     const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
     if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
     else this.#logRefusal(reason, origin.address, hello);
@@ -251,12 +267,6 @@ export class Handshake {
         detail: { listener, name: hello?.name ?? null, text: reason.message },
       });
     }
-    const retryAfterSeconds =
-      reason.code === 'busy' || reason.code === 'internal'
-        ? admission.retryAfterSeconds()
-        : reason.code === 'quarantined' || reason.code === 'agent_login_rate'
-          ? Number(reason.parameters['seconds'])
-          : null;
     webSocket.resume();
     if (webSocket.readyState !== webSocket.OPEN) return;
     webSocket.send(
@@ -265,7 +275,7 @@ export class Handshake {
         code: reason.code,
         detail: reason.message.slice(0, 1024),
         hint: reason.hint.slice(0, 1024),
-        retryAfterSeconds,
+        retryAfterSeconds: this.#retryAfterSeconds(reason),
       }),
     );
     closeSocket(webSocket, reason.close, reason.code, false);

@@ -126,6 +126,7 @@ function createHandshake(
       graceDays: values()['agents.certificate.graceDays'],
     }),
     certificateTime: () => aging.steady(),
+    disabledRetrySeconds: () => values()['agents.disabledRetrySeconds'],
     welcomeTimeoutMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     log,
     now,

@@ -27,6 +27,7 @@ import { Session, type SessionFacts, type SessionOptions, type SharedBudgets } f
 interface SessionSettings {
   readonly heartbeatSeconds: number;
   readonly slowPeerSeconds: number;
+  readonly disabledRetrySeconds: number;
   readonly limits: SessionLimits;
 }
 
@@ -106,9 +107,10 @@ export class Sessions {
   readonly #budgets: SharedBudgets;
   readonly #ticks: NodeJS.Timeout;
   /**
-   * Revoked agents with the first epoch after the revocation: an older claim may still be on its way through the store.
+   * Agents that were revoked or disabled, with the first epoch after that: an older claim may still be on its way through
+   * the store.
    */
-  readonly #revoked = new Map<string, { readonly epoch: number; readonly reason: string }>();
+  readonly #fenced = new Map<string, { readonly epoch: number; readonly reason: Error }>();
   #state: 'open' | 'stopping' = 'open';
 
   constructor(options: SessionsOptions) {
@@ -168,9 +170,9 @@ export class Sessions {
   /** Ends the session that the claim replaced; throws a refusal when the claim itself is outdated already. */
   #endOlder(agentId: string, { epoch, promoted }: ClaimedSession): void {
     if (promoted) this.#options.onPromoted(agentId);
-    const revoked = this.#revoked.get(agentId);
-    if (revoked !== undefined && epoch < revoked.epoch) throw refusal('agent_revoked', { reason: revoked.reason });
-    this.#revoked.delete(agentId);
+    const fence = this.#fenced.get(agentId);
+    if (fence !== undefined && epoch < fence.epoch) throw fence.reason;
+    this.#fenced.delete(agentId);
     const older = this.#byAgent.get(agentId);
     if (older !== undefined && older.facts.epoch > epoch) throw refusal('superseded', {});
     // Its epoch is over, whatever happens to the new connection.
@@ -286,8 +288,19 @@ export class Sessions {
 
   /** The agent was revoked (`epoch`: AgentStore.revoke): ends its session. */
   revoke(agentId: string, epoch: number, reason: string): void {
-    this.#revoked.set(agentId, { epoch, reason });
-    this.#byAgent.get(agentId)?.end(refusal('agent_revoked', { reason }));
+    this.#endBelow(agentId, epoch, refusal('agent_revoked', { reason }));
+  }
+
+  /** The agent was disabled (`epoch`: AgentStore.disable): ends its session. */
+  disable(agentId: string, epoch: number): void {
+    const { disabledRetrySeconds: retryAfterSeconds } = this.#options.settings();
+    this.#endBelow(agentId, epoch, refusal('agent_disabled', {}), { retryAfterSeconds });
+  }
+
+  #endBelow(agentId: string, epoch: number, reason: Error, how: Parameters<Session['end']>[1] = {}): void {
+    this.#fenced.set(agentId, { epoch, reason });
+    const session = this.#byAgent.get(agentId);
+    if (session !== undefined && session.facts.epoch < epoch) session.end(reason, how);
   }
 
   /** The agent has another key: ends the session of the old one. */
@@ -327,8 +340,9 @@ export class Sessions {
         this.#record('agent_name_taken', proven, { name: hello.name });
         throw refusal('agent_name_taken', { name: hello.name }, error);
       }
-      // Revoked or deleted between the look-up and the claim.
+      // Revoked, disabled or deleted between the look-up and the claim.
       if (isCoded(error, 'agent_revoked')) throw refusal('agent_revoked', { reason: 'just now' }, error);
+      if (isCoded(error, 'agent_disabled')) throw refusal('agent_disabled', {}, error);
       if (isCoded(error, 'agent_unknown')) throw refusal('agent_unknown', { id: hello.id }, error);
       throw error;
     }
@@ -436,6 +450,7 @@ export function sessionSettings(values: ParameterValues): SessionSettings {
   return {
     heartbeatSeconds: values['agents.heartbeatSeconds'],
     slowPeerSeconds: values['agents.slowPeerSeconds'],
+    disabledRetrySeconds: values['agents.disabledRetrySeconds'],
     limits: {
       maxFrameBytes: values['agents.maxFrameBytes'],
       maxMessageBytes: values['agents.maxMessageBytes'],

@@ -109,8 +109,8 @@ export interface ClaimedSession {
 export interface AgentChange {
   /** Null: the next name that the agent reports. */
   readonly name?: string | null | undefined;
-  /** Merged into the labels of the agent; null deletes a key. */
-  readonly labels?: Readonly<Record<string, string | null>> | undefined;
+  /** Merged into the labels of the agent: null deletes a key, or all of them. */
+  readonly labels?: Readonly<Record<string, string | null>> | null | undefined;
   readonly notes?: string | undefined;
 }
 

@@ -50,7 +50,7 @@ export const STORE_ERRORS = {
   agent_disabled: {
     status: 409,
     text: 'The agent {id} is disabled.',
-    hint: 'Enable the agent first.',
+    hint: 'Enable it: "queuegate agents enable {id}".',
   },
   rollout_unknown: {
     status: 404,
@@ -70,7 +70,7 @@ export const STORE_ERRORS = {
   agent_labels_full: {
     status: 422,
     text: 'The agent {id} would have {found} labels; allowed: {most}.',
-    hint: 'Delete labels that are not used any more.',
+    hint: 'Delete labels that are not used any more: "queuegate agents set {id} labels.KEY=".',
   },
   token_used: {
     status: 403,

@@ -134,6 +134,12 @@ export const REFUSALS = {
     text: 'Too many control frames: allowed are {burst} at once and {perSecond} per second, and a large one counts as several.',
     hint: 'Update the agent to the version of this Central. If it is up to date, report what it sends.',
   },
+  // Retried, slowly: an administrator enables the agent at Central, without a visit to it.
+  agent_disabled: {
+    close: 4519,
+    text: 'This agent is disabled on Central.',
+    hint: 'Enable it on Central ("queuegate agents enable"). The agent then reconnects automatically within minutes.',
+  },
   // Retried, since the cause is fixed at Central, without a visit to the agent.
   authentication_kind: {
     close: 4513,

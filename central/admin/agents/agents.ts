@@ -1,10 +1,12 @@
 // /agents and /incidents: who is registered, in which state and how far behind; what went wrong.
 import type { FastifyInstance } from 'fastify';
-import { Type } from 'typebox';
+import { Type, type TSchema } from 'typebox';
+import { MAX_SELECTOR_LENGTH, parseLabelFilters } from '../../agents/selectors.ts';
 import type { AgentCertificate } from '../../store/certificate-store.ts';
 import {
   AGENT_STATES,
   type AgentRecord,
+  type AgentState,
   type ConsumerReport,
   type Incident,
   type SessionRecord,
@@ -12,6 +14,7 @@ import {
 import { AGENT_SORTS, lastSeenAt, placeOf, type AgentPlace, type AgentSort } from '../../store/agents/sort.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
 import { adminFault } from '../errors.ts';
+import { storeFault } from '../../store/errors.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { notice } from '../../change/report.ts';
 import { sendReport, type Report } from '../changes/report.ts';
@@ -20,9 +23,17 @@ import { oneOf, queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 
+/** A filter that may be repeated: one of its values holds. */
+const several = (value: TSchema) => Type.Optional(Type.Array(Type.Unsafe<string>(value), { maxItems: 20 }));
 const readList = queryOf(
   Type.Object(
-    { ...pageMembers, state: Type.Optional(oneOf(AGENT_STATES)), sort: oneOf(AGENT_SORTS, { default: 'name' }) },
+    {
+      ...pageMembers,
+      state: Type.Optional(oneOf(AGENT_STATES)),
+      sort: oneOf(AGENT_SORTS, { default: 'name' }),
+      name: several(Type.String({ pattern: '^[A-Za-z0-9.*-]{1,253}$' })),
+      label: several(Type.String({ minLength: 1, maxLength: MAX_SELECTOR_LENGTH })),
+    },
     { additionalProperties: false },
   ),
 );
@@ -41,14 +52,17 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
       limit: query.limit,
       ...placeOfPage(query.sort, after),
       ...(query.state === undefined ? {} : { state: query.state }),
+      ...(query.name === undefined ? {} : { names: query.name }),
+      ...(query.label === undefined ? {} : { labels: parseLabelFilters(query.label, () => ({ parameter: 'label' })) }),
     });
     const last = found.length === query.limit ? found.at(-1) : undefined;
     const next = last === undefined ? null : positionIn(last, query.sort);
     return pageJson(request, reply, found.map(agentJson), next);
   });
 
-  app.get<{ Params: { agent: string } }>('/agents/:agent', VIEWER, async (request) => {
+  app.get<{ Params: { agent: string } }>('/agents/:agent', VIEWER, async (request, reply) => {
     const agent = await agents.find(request.params.agent);
+    void reply.header('etag', tagOf(agent));
     return { ...agentJson(agent), ...consumersJson(await agents.consumersOf(agent.id)) };
   });
 
@@ -57,7 +71,7 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     reads(ADMINISTRATOR, { terms: DRY_RUN }),
     async (request, reply) => {
       const agent = await agents.find(request.params.agent);
-      if (access.termsOf(request).dryRun === true) return await sendReport(reply, removalReport(agent, 'deleted'));
+      if (access.termsOf(request).dryRun === true) return await sendReport(reply, restrictionReport(agent, 'deleted'));
       await revocations.remove(agent.id, access.actorOf(request));
       return await reply.code(204).send();
     },
@@ -100,7 +114,8 @@ function placeIn(position: string): AgentPlace {
   throw adminFault('cursor_invalid', {});
 }
 
-const REMOVED = {
+const RESTRICTED = {
+  disabled: { reason: 'agent-disabled', detail: 'Its session would end, and it would be refused until it is enabled.' },
   revoked: {
     reason: 'agent-revoked',
     detail: 'Its session would end, and it would be refused until it gets a new key with a recovery code.',
@@ -108,19 +123,44 @@ const REMOVED = {
   deleted: { reason: 'agent-deleted', detail: 'Its session would end, and it would have to enroll again.' },
 } as const;
 
-/** What a dry run says of an act that refuses an agent from then on: to cut it off is the meaning of the act. */
-export function removalReport(agent: AgentRecord, to: 'deleted' | 'revoked'): Report<null> {
-  const { id, name, state, outbox } = agent;
+type Restriction = keyof typeof RESTRICTED;
+
+/** The agent, where an act that refuses it from then on would end its session. */
+export function cutOffBy({ id, name, state }: Pick<AgentRecord, 'id' | 'name' | 'state'>, to: Restriction) {
+  return state === 'online' ? [{ id, name, ...RESTRICTED[to] }] : [];
+}
+
+/** The change of its state; none where it has that state already. `isNew`: it never had a session. */
+export function changedState(
+  { state, isNew }: { readonly state: AgentState; readonly isNew: boolean },
+  to: Restriction | 'enabled',
+): Report<null>['changed'] {
+  if (to !== 'enabled') return state === to ? [] : [{ name: 'state', from: state, to }];
+  return state === 'disabled' ? [{ name: 'state', from: state, to: isNew ? 'enrolled' : 'disconnected' }] : [];
+}
+
+/**
+ * What a dry run says of an act that refuses an agent from then on, or ends that: to cut it off is the meaning of the act.
+ * Errors: agent_revoked.
+ */
+export function restrictionReport(agent: AgentRecord, to: Restriction | 'enabled'): Report<null> {
+  const { id, state, session, outbox } = agent;
+  if (state === 'revoked' && (to === 'enabled' || to === 'disabled')) throw storeFault('agent_revoked', { id });
   const losesCommands = to === 'deleted' && outbox.messages > 0;
   return {
     dryRun: true,
-    changed: [{ name: 'state', from: state, to }],
-    cutOff: state === 'online' ? [{ id, name, ...REMOVED[to] }] : [],
+    changed: changedState({ state, isNew: session === null }, to),
+    cutOff: to === 'enabled' ? [] : cutOffBy(agent, to),
     notices: losesCommands ? [notice('commands_deleted', { count: outbox.messages })] : [],
     needsForce: false,
     change: null,
     result: null,
   };
+}
+
+/** Grows with each change of name, labels or notes; the rest of an agent changes by itself. */
+export function tagOf({ version }: Pick<AgentRecord, 'version'>): string {
+  return `"${version}"`;
 }
 
 /** Member by member: what is answered is what is documented. */
@@ -129,6 +169,9 @@ export function agentJson(agent: AgentRecord) {
   return {
     id: agent.id,
     name: agent.name,
+    nameSource: agent.isNameSet ? 'administrator' : 'agent',
+    labels: agent.labels,
+    notes: agent.notes,
     state: agent.state,
     stateChangedAt: timeOf(agent.stateSince),
     stateReason: { code: null, detail: agent.stateReason, hint: null },

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { revocationRoutes, type RevocationListsPort } from '../../listeners/revocation-routes.ts';
-import { agentJson, removalReport } from './agents.ts';
+import { agentJson, restrictionReport } from './agents.ts';
 import { sendReport } from '../changes/report.ts';
 import { DRY_RUN } from '../changes/terms.ts';
 import { ADMINISTRATOR, ANYONE, type Access, reads } from '../access.ts';
@@ -10,7 +10,7 @@ import { bodyOf, oneOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
 
 /** `superseded` is what a renewal does by itself. */
-const ASKED_REASONS = [
+export const ASKED_REASONS = [
   'unspecified',
   'keyCompromise',
   'affiliationChanged',
@@ -33,7 +33,7 @@ export function agentRevocationRoutes(
     async (request, reply) => {
       const { reason = 'unspecified' } = readRevocation(request.body);
       const agent = await agents.find(request.params.agent);
-      if (access.termsOf(request).dryRun === true) return await sendReport(reply, removalReport(agent, 'revoked'));
+      if (access.termsOf(request).dryRun === true) return await sendReport(reply, restrictionReport(agent, 'revoked'));
       const revoked = await revocations.revoke(agent.id, reason, access.actorOf(request));
       return await reply.send(agentJson(revoked));
     },

@@ -12,6 +12,7 @@ import { bodyOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageMembers, pageOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { ifMatchOf } from './if-match.ts';
 import { sendReport } from './report.ts';
 import { CHANGE } from './terms.ts';
 
@@ -31,7 +32,7 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
   /** Makes a change. Errors: those of the parameters; version_conflict with the present tag and who changed it. */
   const change = async (request: FastifyRequest, reply: FastifyReply, values: ChangeRequest['values']) => {
     try {
-      const wanted = { ...access.termsOf(request), values, ifMatch: ifMatchOf(request) };
+      const wanted = { ...access.termsOf(request), values, ifMatch: ifMatchOf(request, 'the parameters') };
       const report = await parameters.change(wanted, access.actorOf(request));
       const { listens } = report;
       return await sendReport(reply.header('etag', tag()), { ...report, result: { listens } });
@@ -96,23 +97,6 @@ function lastChange(descriptions: readonly ParameterDescription[]): string | nul
     undefined,
   );
   return newest?.changedBy ?? null;
-}
-
-/** The version in If-Match; undefined when there is none, or any will do (RFC 9110 section 13.1.1). */
-function ifMatchOf(request: FastifyRequest): number | undefined {
-  const header = request.headers['if-match'];
-  if (header === undefined || header.trim() === '*') return undefined;
-  const [, version] = /^(?:W\/)?"(\d{1,15})"$/.exec(header.trim()) ?? [];
-  if (version === undefined)
-    throw requestInvalid([
-      {
-        header: 'If-Match',
-        detail: 'If-Match is not an ETag of the parameters; allowed: the ETag of an earlier answer, such as "12".',
-        allowed: null,
-        found: header.slice(0, 64),
-      },
-    ]);
-  return Number(version);
 }
 
 function parameterJson({

@@ -1,6 +1,6 @@
 // The commands with which an administrator enrolls a machine without a token, and gives an agent that is cut off a recovery code.
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
-import { findAgent, idIn } from './agents.ts';
+import { findAgent, idIn } from './agents/agents.ts';
 import type { Command, CommandCall } from '../command.ts';
 import { LIST, readList } from '../list.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';

@@ -32,7 +32,7 @@ export function askingClient(client: Client, hasAsked: () => boolean): Client {
   };
   return {
     async request(method, path, call) {
-      if (method !== 'GET') check(`${method} ${path}`);
+      if (method !== 'GET' && call?.query?.['dryRun'] !== true) check(`${method} ${path}`);
       return await client.request(method, path, call);
     },
     text: (path, call) => client.text(path, call),

@@ -10,6 +10,8 @@ export const MAX_LABELS = 32;
 export const LABEL_KEY = '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$';
 /** The same, or nothing. */
 export const LABEL_VALUE = '^([A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?)?$';
+/** What an administrator wrote about an agent. */
+export const MAX_NOTES_LENGTH = 1024;
 
 export interface LabelTerm {
   readonly key: string;

@@ -255,8 +255,8 @@ describe('every error is a problem document', () => {
       },
       {
         parameter: 'state',
-        detail: 'state is not one of its values; allowed: enrolled, online, disconnected, quarantined, revoked.',
-        allowed: ['enrolled', 'online', 'disconnected', 'quarantined', 'revoked'],
+        detail: 'state is not one of its values; allowed: enrolled, online, disconnected, quarantined, disabled, revoked.',
+        allowed: ['enrolled', 'online', 'disconnected', 'quarantined', 'disabled', 'revoked'],
         found: 'Online',
       },
     ]);

@@ -7,6 +7,7 @@ import type { EventHub } from '../../../central/messaging/event-hub.ts';
 import type { InboxStore } from '../../../central/store/message-store.ts';
 import type { AdminServices, StatusReport } from '../../../central/admin/services.ts';
 import { findAgent, findAgentId } from '../../../central/agents/lookup.ts';
+import { parseSelectors, resolveSelectors } from '../../../central/agents/selectors.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { createApiTokens } from '../../../central/auth/api-tokens.ts';
@@ -16,6 +17,7 @@ import { createMetrics } from '../../../central/metrics.ts';
 import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
 import { ParameterState } from '../../../central/parameters/state.ts';
+import { matchesAgent, mergedLabels, type AgentMatch } from '../../../central/store/agents/labels.ts';
 import type { MadeBackup, StagedRestore } from '../../../central/store/backup/backup.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord, Incident } from '../../../central/store/agent-store.ts';
@@ -212,7 +214,21 @@ export async function startRest(
     now,
     after: () => () => {},
   });
+  /** Changes a record; a revoked one refuses. */
+  const changed = async (id: string, change: (agent: AgentRecord) => Partial<AgentRecord>): Promise<AgentRecord> => {
+    const at = agents.findIndex((agent) => agent.id === id);
+    const agent = agents[at];
+    if (agent === undefined) throw storeFault('agent_unknown', { id });
+    if (agent.state === 'revoked') throw storeFault('agent_revoked', { id });
+    const next: AgentRecord = { ...agent, ...change(agent) };
+    agents[at] = next;
+    return next;
+  };
   const registry = {
+    select: async (matches: readonly AgentMatch[]) =>
+      agents
+        .filter((agent) => matches.some((match) => matchesAgent(match, agent)))
+        .map(({ id, name, labels, state }) => ({ id, name, labels, state, offlineSince: null })),
     async findByReference(reference: string, limit: number) {
       const exact =
         agents.find(({ id }) => id === reference) ??
@@ -234,9 +250,31 @@ export async function startRest(
     agents: {
       find: (reference) => findAgent(registry, reference),
       findId: (reference) => findAgentId(registry, reference),
-      list: async ({ after = '', limit }) => agents.filter(({ name }) => name > after).slice(0, limit),
+      list: async ({ after = '', limit, names = ['*'], labels = [[]] }) =>
+        agents
+          .filter(({ name }) => name > after)
+          .filter((agent) => names.some((pattern) => matchesAgent({ kind: 'name', pattern }, agent)))
+          .filter((agent) => labels.some((terms) => matchesAgent({ kind: 'labels', terms }, agent)))
+          .slice(0, limit),
       consumersOf: async () => undefined,
       incidents: async () => incidents.map((incident, key) => ({ ...incident, key })),
+      select: async (selectors) => await resolveSelectors(registry, parseSelectors(selectors)),
+    },
+    agentChanges: {
+      change: async (id, { name, labels, notes }, version, { who }) =>
+        await changed(id, (agent) => {
+          if (version !== null && version !== agent.version)
+            throw storeFault('version_conflict', { subject: id, found: agent.version, expected: version });
+          return {
+            version: agent.version + 1,
+            changedBy: who,
+            ...(name === undefined ? {} : { name: name ?? agent.name, isNameSet: name !== null }),
+            ...(labels === undefined ? {} : { labels: labels === null ? {} : mergedLabels(agent.labels, labels) }),
+            ...(notes === undefined ? {} : { notes }),
+          };
+        }),
+      disable: async (id) => await changed(id, () => ({ state: 'disabled' })),
+      enable: async (id) => await changed(id, () => ({ state: 'disconnected' })),
     },
     revocations: {
       async remove(id) {

@@ -277,7 +277,7 @@ describe('agents, messages, events and tokens', () => {
     const { queuegate } = await start();
     const { status, error } = await queuegate('agents', 'list', '--state', 'offline');
     expect(status).toBe(6);
-    expect(error.match(/enrolled, online, disconnected, quarantined, revoked/g)).toHaveLength(1);
+    expect(error.match(/enrolled, online, disconnected, quarantined, disabled, revoked/g)).toHaveLength(1);
   });
 
   test('an agent is revoked with reason and comment, and shown with its certificate', async () => {

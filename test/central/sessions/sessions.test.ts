@@ -66,7 +66,7 @@ function setUp(epochs: readonly number[]) {
     node: 'n',
     central: 'central.test',
     sign: (transcript) => signTranscript(transcript, keys.privateKey),
-    settings: () => ({ heartbeatSeconds: 15, slowPeerSeconds: 60, limits: { ...LIMITS } }),
+    settings: () => ({ heartbeatSeconds: 15, slowPeerSeconds: 60, disabledRetrySeconds: 60, limits: { ...LIMITS } }),
     log: { info() {}, warn() {}, debug() {} } as never,
     now: Date.now,
     aging,
@@ -151,6 +151,23 @@ describe('two connections of one agent', () => {
     sessions.revoke('a', 5, 'keyCompromise');
     await expect(connect('one').welcomed).rejects.toMatchObject({ code: 'agent_revoked' });
     expect(sessions.size).toBe(0);
+  });
+});
+
+describe('a disabled agent', () => {
+  it('loses its session at once with a code of its own, and is not let in by a claim from before', async () => {
+    const { sessions, connect } = setUp([4, 5, 7]);
+    const { socket, welcomed } = connect('one');
+    await welcomed;
+    sessions.disable('a', 6);
+    expect(socket.sent.at(-1)).toMatchObject({ type: 'refuse', code: 'agent_disabled', retryAfterSeconds: 60 });
+    expect(socket.closed).toBe(4519);
+    await expect(connect('one').welcomed).rejects.toMatchObject({ code: 'agent_disabled' });
+    const enabled = connect('one');
+    await enabled.welcomed;
+    expect(sessions.of('a')?.facts.epoch).toBe(7);
+    sessions.disable('a', 6);
+    expect(enabled.socket.closed).toBeUndefined();
   });
 });
 

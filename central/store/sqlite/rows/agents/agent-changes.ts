@@ -41,7 +41,7 @@ export function agentChanges(database: DatabaseSync, needs: AgentChangeNeeds) {
       // An agent keeps its current name, even one from before there were rules.
       if (name.toLowerCase() !== before.name.toLowerCase()) names.assertNameFree(name, agentId, null, terms.now);
       const isNameSet = change.name === undefined ? before.isNameSet : change.name !== null;
-      const labels = mergedLabels(before.labels, change.labels ?? {});
+      const labels = change.labels === null ? {} : mergedLabels(before.labels, change.labels ?? {});
       const count = Object.keys(labels).length;
       if (count > MAX_LABELS) throw storeFault('agent_labels_full', { id: agentId, found: count, most: MAX_LABELS });
       const notes = change.notes ?? before.notes;

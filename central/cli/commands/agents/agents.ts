@@ -1,22 +1,24 @@
 // The commands on agents, and the commands that are sent to them.
-import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
-import { bodyText } from '../../../shared/delivery/body-text.ts';
-import type { Client } from '../client.ts';
-import { parseJson, type Command } from '../command.ts';
-import { LIST, readList } from '../list.ts';
-import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { cutOffText, DRY_RUN, noticeText, REASON, termsOf, YES } from '../terms.ts';
+import { readBoundedFile } from '../../../../shared/files/bounded-file.ts';
+import { bodyText } from '../../../../shared/delivery/body-text.ts';
+import type { Client } from '../../client.ts';
+import { parseJson, type Command } from '../../command.ts';
+import { LIST, readList } from '../../list.ts';
+import { facts, fingerprint, recordOf, rowsOf, shown } from '../../print.ts';
+import { cutOffText, DRY_RUN, noticeText, REASON, termsOf, YES } from '../../terms.ts';
 
-const REVOCATION_REASONS = 'keyCompromise, affiliationChanged, cessationOfOperation, privilegeWithdrawn';
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 
 export const agentCommands: readonly Command[] = [
   {
     name: 'agents list',
-    usage: '[--state STATE] [--sort KEY]',
+    usage: '[--state STATE] [--label TERMS] [--name PATTERN] [--sort KEY]',
     summary: 'agents with state, transport and what waits for them',
+    help: 'TERMS are region=north,tier!=test: all of them hold. An option that is repeated means one of its values. --wide shows labels.',
     options: {
-      state: { type: 'string', doc: 'enrolled, online, disconnected, quarantined or revoked' },
+      label: { type: 'string', short: 'l', value: 'TERMS', isList: true, doc: 'only with these labels' },
+      name: { type: 'string', value: 'PATTERN', isList: true, doc: 'only with such a name; * means any characters' },
+      state: { type: 'string', doc: 'enrolled, online, disconnected, quarantined, disabled or revoked' },
       sort: {
         type: 'string',
         value: 'KEY',
@@ -26,11 +28,17 @@ export const agentCommands: readonly Command[] = [
     },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await readList(call, '/agents', { state: call.text('state'), sort: call.text('sort') });
+      const answer = await readList(call, '/agents', {
+        state: call.text('state'),
+        label: call.list('label'),
+        name: call.list('name'),
+        sort: call.text('sort'),
+      });
+      const more = call.format === 'wide' ? [labelsText] : [];
       call.answer(answer, () =>
         call.table(
-          ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'],
-          rowsOf(answer, 'items').map(agentRow),
+          ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id', ...more.map(() => 'labels')],
+          rowsOf(answer, 'items').map((agent) => [...agentRow(agent), ...more.map((text) => text(agent))]),
           'No agents. "queuegate enrollment-tokens create" prints the command line that enrolls one.',
         ),
       );
@@ -55,6 +63,8 @@ export const agentCommands: readonly Command[] = [
         facts([
           ['name', agent['name']],
           ['id', agent['id']],
+          ['labels', labelsText(agent)],
+          ['notes', agent['notes']],
           [
             'state',
             `${shown(agent['state'])} since ${shown(agent['stateChangedAt'])}: ${shown(recordOf(agent['stateReason'])['detail'])}`,
@@ -108,36 +118,8 @@ export const agentCommands: readonly Command[] = [
         name: agent['name'],
       });
       const report = await call.client.request('DELETE', `/agents/${idIn(agent)}`, { query: termsOf(call) });
-      if (call.flag('dry-run')) return call.answer(report, () => removalText(report, agent, 'deleted'));
+      if (call.flag('dry-run')) return call.answer(report, () => restrictionText(report, agent, 'deleted'));
       call.answer({ deleted: agent['id'] }, () => `Deleted ${shown(agent['name'])}.`);
-    },
-  },
-  {
-    name: 'agents revoke',
-    usage: 'AGENT [--reason REASON] [--comment TEXT] [--ticket TEXT]',
-    summary: 'end the session of an agent at once, revoke its certificates and refuse it from now on',
-    help: 'The agent stays registered. Give it a new key with "queuegate agents recovery-code create", or delete it.',
-    options: {
-      reason: { type: 'string', doc: `${REVOCATION_REASONS}; unspecified unless set` },
-      ...DRY_RUN,
-      ...YES,
-      ...REASON,
-    },
-    asks: 'always',
-    words: { least: 1, most: 1 },
-    async run(call) {
-      const agent = await findAgent(call.client, call.words[0] ?? '');
-      await call.confirm({
-        act: `Revoke the agent ${shown(agent['name'])}`,
-        effect: 'Its session ends, and it is refused until it gets a new key.',
-      });
-      const reason = call.text('reason');
-      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/revoke`, {
-        query: termsOf(call),
-        body: reason === undefined ? {} : { reason },
-      });
-      if (call.flag('dry-run')) return call.answer(answer, () => removalText(answer, agent, 'revoked'));
-      call.answer(answer, () => `Revoked ${shown(agent['name'])}: its session ended, and it is refused from now on.`);
     },
   },
   {
@@ -180,8 +162,15 @@ export const agentCommands: readonly Command[] = [
   },
 ];
 
-function removalText(report: unknown, { name }: Readonly<Record<string, unknown>>, to: string): string {
+export function restrictionText(report: unknown, { name }: Readonly<Record<string, unknown>>, to: string): string {
   return [`${shown(name)} would be ${to}.`, ...cutOffText(report, 'Would cut off:'), ...noticeText(report)].join('\n');
+}
+
+/** As they are typed. */
+export function labelsText(agent: Readonly<Record<string, unknown>>): string {
+  return Object.entries(recordOf(agent['labels']))
+    .map(([key, value]) => `${key}=${typeof value === 'string' ? value : ''}`)
+    .join(', ');
 }
 
 function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {

@@ -1,0 +1,112 @@
+// /agent-actions: one act on all agents that selectors mean, each of them on its own.
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { problemOf } from '../../../shared/http/problem.ts';
+import { actOnEach, type BulkOutcome } from '../../agents/acts/bulk.ts';
+import { MAX_SELECTOR_LENGTH, MAX_SELECTORS } from '../../agents/selectors.ts';
+import type { Actor } from '../../audit.ts';
+import { notice } from '../../change/report.ts';
+import type { SelectedAgent } from '../../store/agent-store.ts';
+import { mergedLabels } from '../../store/agents/labels.ts';
+import { ADMINISTRATOR, type Access, reads } from '../access.ts';
+import { sendReport, type Report } from '../changes/report.ts';
+import { DRY_RUN } from '../changes/terms.ts';
+import { bodyOf, oneOf } from '../checked.ts';
+import { requestInvalid } from '../errors.ts';
+import type { AdminServices } from '../services.ts';
+import { changedState, cutOffBy } from './agents.ts';
+import { assertLabels, LABEL_CHANGE } from './changes.ts';
+import { ASKED_REASONS } from './revocation.ts';
+
+/** The member `agents` of each act on several agents: selectors, whose union counts. */
+const SELECTORS = Type.Array(Type.String({ minLength: 1, maxLength: MAX_SELECTOR_LENGTH }), {
+  minItems: 1,
+  maxItems: MAX_SELECTORS,
+});
+const VERBS = ['disable', 'enable', 'revoke', 'labels'] as const;
+
+const readAction = bodyOf(
+  Type.Object(
+    {
+      verb: oneOf(VERBS),
+      agents: SELECTORS,
+      labels: Type.Optional(Type.Unsafe<Readonly<Record<string, string | null>>>(LABEL_CHANGE)),
+      reason: Type.Optional(oneOf(ASKED_REASONS)),
+    },
+    { additionalProperties: false },
+  ),
+);
+type Action = ReturnType<typeof readAction>;
+
+export function agentActionRoutes(app: FastifyInstance, services: AdminServices, access: Access): void {
+  const { agents, agentChanges, revocations } = services;
+  const actOn = (action: Action, { id }: SelectedAgent, actor: Actor): Promise<unknown> => {
+    switch (action.verb) {
+      case 'labels':
+        return agentChanges.change(id, { labels: action.labels ?? {} }, null, actor);
+      case 'revoke':
+        return revocations.revoke(id, action.reason ?? 'unspecified', actor);
+      default:
+        return agentChanges[action.verb](id, actor);
+    }
+  };
+
+  app.post('/agent-actions', reads(ADMINISTRATOR, { body: readAction, terms: DRY_RUN }), async (request, reply) => {
+    const action = readAction(request.body);
+    assertMembers(action);
+    const selected = await agents.select(action.agents);
+    if (access.termsOf(request).dryRun === true) return await sendReport(reply, reportOf(action, selected));
+    const actor = access.actorOf(request);
+    const outcomes = await actOnEach(selected, (agent) => actOn(action, agent, actor));
+    return await reply.code(202).send(bulkJson(outcomes, request.id));
+  });
+}
+
+/** Errors: request_invalid. */
+function assertMembers({ verb, labels, reason }: Action): void {
+  const entry = (pointer: string, detail: string) => requestInvalid([{ pointer, detail, allowed: null, found: null }]);
+  if (verb === 'labels' && labels === undefined) throw entry('#/labels', 'labels is missing.');
+  if (verb !== 'labels' && labels !== undefined) throw entry('#/labels', 'labels needs the verb labels.');
+  if (verb !== 'revoke' && reason !== undefined) throw entry('#/reason', 'reason needs the verb revoke.');
+  assertLabels(labels ?? {});
+}
+
+const STATE_AFTER = { disable: 'disabled', enable: 'enabled', revoke: 'revoked' } as const;
+/** As many as a page of a list. */
+const MAX_CHANGED = 1_000;
+const MAX_NAMES = 10;
+
+/** What a dry run says: to cut agents off is the meaning of these acts. */
+function reportOf({ verb, labels = {} }: Action, selected: readonly SelectedAgent[]): Report<{ agentCount: number }> {
+  const to = verb === 'labels' ? undefined : STATE_AFTER[verb];
+  const revoked = to === 'disabled' || to === 'enabled' ? selected.filter(({ state }) => state === 'revoked') : [];
+  const done = selected.filter((agent) => !revoked.includes(agent));
+  const changed = done.flatMap((agent): Report<unknown>['changed'] => {
+    const { name, state, offlineSince, labels: from } = agent;
+    if (to === undefined) return [{ name, from, to: mergedLabels(from, labels) }];
+    return changedState({ state, isNew: offlineSince === null }, to).map((change) => ({ ...change, name }));
+  });
+  const names = revoked.slice(0, MAX_NAMES).map(({ name }) => name);
+  return {
+    dryRun: true,
+    changed: changed.slice(0, MAX_CHANGED),
+    cutOff: to === undefined || to === 'enabled' ? [] : done.flatMap((agent) => cutOffBy(agent, to)),
+    notices: revoked.length === 0 ? [] : [notice('agents_refused', { count: revoked.length, names: names.join(', ') })],
+    needsForce: false,
+    change: null,
+    result: { agentCount: selected.length },
+  };
+}
+
+function bulkJson(outcomes: readonly BulkOutcome[], requestId: string) {
+  const refusedCount = outcomes.filter(({ refused }) => refused !== null).length;
+  return {
+    items: outcomes.map(({ agent, refused }) => ({
+      agent,
+      outcome: refused === null ? 'accepted' : 'refused',
+      problem: refused === null ? null : problemOf(refused, requestId),
+    })),
+    acceptedCount: outcomes.length - refusedCount,
+    refusedCount,
+  };
+}

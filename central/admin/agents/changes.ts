@@ -1,0 +1,103 @@
+// PATCH /agents/{agent}, /agents/{agent}/disable and /enable: what administrators decide about one agent.
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { Type } from 'typebox';
+import { DetailedError, isCoded, type ProblemEntry } from '../../../shared/errors.ts';
+import { foundAt, pointerTo } from '../../../shared/http/problem.ts';
+import { HELLO } from '../../../shared/wire/messages.ts';
+import type { AgentChange, AgentRecord } from '../../store/agent-store.ts';
+import { LABEL_KEY, LABEL_VALUE, MAX_LABELS, MAX_NOTES_LENGTH } from '../../store/agents/labels.ts';
+import { ADMINISTRATOR, type Access, reads } from '../access.ts';
+import { ifMatchOf } from '../changes/if-match.ts';
+import { sendReport } from '../changes/report.ts';
+import { DRY_RUN } from '../changes/terms.ts';
+import { bodyOf } from '../checked.ts';
+import { requestInvalid } from '../errors.ts';
+import type { AdminServices } from '../services.ts';
+import { agentJson, restrictionReport, tagOf } from './agents.ts';
+
+const { maxLength, pattern } = HELLO.properties.name;
+/** Members whose null restores the default (RFC 7396). */
+const nullable = (rules: object) => Type.Unsafe<string | null>({ type: ['string', 'null'], ...rules });
+type LabelChange = Readonly<Record<string, string | null>>;
+/** Room to replace all labels in one step. Keys and values are checked below, with what is allowed. */
+export const LABEL_CHANGE = {
+  type: 'object',
+  maxProperties: 2 * MAX_LABELS,
+  additionalProperties: { type: ['string', 'null'] },
+} as const;
+
+const readPatch = bodyOf(
+  Type.Object(
+    {
+      name: Type.Optional(nullable({ minLength: 1, maxLength, pattern })),
+      labels: Type.Optional(Type.Unsafe<LabelChange | null>({ ...LABEL_CHANGE, type: ['object', 'null'] })),
+      notes: Type.Optional(nullable({ maxLength: MAX_NOTES_LENGTH })),
+    },
+    { additionalProperties: false },
+  ),
+);
+
+interface OfAgent {
+  Params: { agent: string };
+}
+
+export function agentChangeRoutes(app: FastifyInstance, { agents, agentChanges }: AdminServices, access: Access): void {
+  app.patch<OfAgent>('/agents/:agent', reads(ADMINISTRATOR, { body: readPatch }), async (request, reply) => {
+    if (request.body === undefined)
+      throw requestInvalid([{ pointer: '#', detail: 'The body is missing.', allowed: null, found: null }]);
+    const { name, labels, notes } = readPatch(request.body);
+    assertLabels(labels ?? {});
+    const version = ifMatchOf(request, 'an agent') ?? null;
+    const { id } = await agents.find(request.params.agent);
+    // Absent members stay absent: the audit entry names what was changed.
+    const change: AgentChange = {
+      ...(name === undefined ? {} : { name }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(notes === undefined ? {} : { notes: notes ?? '' }),
+    };
+    try {
+      return sendAgent(reply, await agentChanges.change(id, change, version, access.actorOf(request)));
+    } catch (error) {
+      if (!isCoded(error, 'version_conflict')) throw error;
+      const present = await agents.find(id);
+      void reply.header('etag', tagOf(present));
+      throw new DetailedError(error, { members: { changedBy: present.changedBy } });
+    }
+  });
+
+  for (const [verb, to] of [
+    ['disable', 'disabled'],
+    ['enable', 'enabled'],
+  ] as const)
+    app.post<OfAgent>(`/agents/:agent/${verb}`, reads(ADMINISTRATOR, { terms: DRY_RUN }), async (request, reply) => {
+      const agent = await agents.find(request.params.agent);
+      if (access.termsOf(request).dryRun === true) return await sendReport(reply, restrictionReport(agent, to));
+      return sendAgent(reply, await agentChanges[verb](agent.id, access.actorOf(request)));
+    });
+}
+
+function sendAgent(reply: FastifyReply, agent: AgentRecord): FastifyReply {
+  return reply.header('etag', tagOf(agent)).send(agentJson(agent));
+}
+
+const KEY = new RegExp(LABEL_KEY);
+const VALUE = new RegExp(LABEL_VALUE);
+const RULE = 'letters, digits and . _ / -, of which the first and the last are letters or digits';
+
+/** Errors: request_invalid with each faulty label. */
+export function assertLabels(labels: LabelChange): void {
+  const entries = Object.entries(labels).flatMap(([key, value]): ProblemEntry[] => {
+    const place = `/labels/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const entry = (detail: string, allowed: string, found: string): ProblemEntry => ({
+      pointer: pointerTo(place),
+      detail: `${detail}; allowed: ${allowed}.`,
+      allowed: [allowed],
+      found: foundAt('', found),
+    });
+    if (!KEY.test(key)) return [entry('The key of a label is invalid', `1 to 63 ${RULE}`, key)];
+    return value === null || VALUE.test(value)
+      ? []
+      : [entry('The value of a label is invalid', `up to 63 ${RULE}`, value)];
+  });
+  if (entries.length > 0) throw requestInvalid(entries);
+}

@@ -1,0 +1,52 @@
+// Changes what administrators decide about one agent: its name, labels and notes, and whether it is disabled. Each is one
+// act: the registry with its audit entry, then the session.
+import { auditEntry, type Actor } from '../../audit.ts';
+import type { Sessions } from '../../sessions/sessions.ts';
+import type { AgentChange, AgentRecord, AgentStore } from '../../store/agent-store.ts';
+import { storeFault } from '../../store/errors.ts';
+
+interface AgentChangesOptions {
+  readonly agents: Pick<AgentStore, 'change' | 'disable' | 'enable' | 'get'>;
+  readonly sessions: Pick<Sessions, 'disable'>;
+  readonly now: () => number;
+}
+
+export interface AgentChanges {
+  /** `version`: that of the record that the change was made for; null: any. Errors: those of AgentStore.change. */
+  change(id: string, change: AgentChange, version: number | null, actor: Actor): Promise<AgentRecord>;
+  /** When this resolves, no message of its session is accepted any more. Errors: agent_unknown, agent_revoked. */
+  disable(id: string, actor: Actor): Promise<AgentRecord>;
+  /** The agent may connect from now on; it tries again by itself. Errors: agent_unknown, agent_revoked. */
+  enable(id: string, actor: Actor): Promise<AgentRecord>;
+}
+
+export function createAgentChanges({ agents, sessions, now }: AgentChangesOptions): AgentChanges {
+  const reasonOf = (act: string, { who, comment }: Actor): string =>
+    `${act} by ${who}${comment === undefined ? '' : `: ${comment}`}`;
+  const found = async (id: string): Promise<AgentRecord> => {
+    const agent = await agents.get(id);
+    if (agent === undefined) throw storeFault('agent_unknown', { id });
+    return agent;
+  };
+  return {
+    change: (id, change, version, actor) =>
+      agents.change(
+        id,
+        change,
+        { version, by: actor.who, now: now() },
+        auditEntry(actor, 'agents.set', { id, ...change }, now()),
+      ),
+    async disable(id, actor) {
+      const text = reasonOf('disabled', actor);
+      const audit = auditEntry(actor, 'agents.disable', { id }, now());
+      const epoch = await agents.disable(id, { now: now(), text }, audit);
+      sessions.disable(id, epoch);
+      return await found(id);
+    },
+    async enable(id, actor) {
+      const text = reasonOf('enabled', actor);
+      await agents.enable(id, { now: now(), text }, auditEntry(actor, 'agents.enable', { id }, now()));
+      return await found(id);
+    },
+  };
+}
