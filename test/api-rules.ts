@@ -115,9 +115,16 @@ export function schemaFaults(place: string, schema: unknown): string[] {
     if (!CAMEL.test(name) || BRITISH.test(name)) faults.push(`${at}: camelCase, American spelling`);
     const isNumber = member['type'] === 'integer' || member['type'] === 'number';
     if (isNumber && !UNITS.test(name) && !WITHOUT_UNIT.has(name)) faults.push(`${at}: a number without its unit`);
-    faults.push(...enumFaults(at, (member['enum'] ?? []) as unknown[]), ...schemaFaults(at, member));
+    const values = (member['enum'] ?? []) as unknown[];
+    // `sort` names members of the answer.
+    faults.push(...(name === 'sort' ? sortFaults(at, values) : enumFaults(at, values)), ...schemaFaults(at, member));
   }
   return faults;
+}
+
+function sortFaults(place: string, values: readonly unknown[]): string[] {
+  const isMember = (value: unknown): boolean => CAMEL.test(String(value).replace(/^-/, ''));
+  return values.filter((value) => !isMember(value)).map((value) => `${place}: ${String(value)} is not a member`);
 }
 
 export function enumFaults(place: string, values: readonly unknown[]): string[] {

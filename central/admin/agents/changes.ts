@@ -23,7 +23,7 @@ type LabelChange = Readonly<Record<string, string | null>>;
 export const LABEL_CHANGE = {
   type: 'object',
   maxProperties: 2 * MAX_LABELS,
-  additionalProperties: { type: ['string', 'null'] },
+  patternProperties: { '^': { type: ['string', 'null'] } },
 } as const;
 
 const readPatch = bodyOf(

@@ -183,7 +183,7 @@ describe('every error is a problem document', () => {
     ['a body that does not fit', 'PATCH', '/parameters', { body: [1] }, 400, 'request_invalid'],
     ['terms in the body', 'PATCH', '/parameters', { body: { dryRun: true } }, 422, 'parameters_invalid'],
     ['a query that does not fit', 'GET', '/events?after=x', {}, 400, 'request_invalid'],
-    ['an unknown query parameter', 'GET', '/agents?sort=name', {}, 400, 'request_invalid'],
+    ['an unknown query parameter', 'GET', '/agents?order=name', {}, 400, 'request_invalid'],
     ['an unknown agent', 'GET', '/agents/no-such', {}, 404, 'agent_unknown'],
     ['an unknown parameter', 'GET', '/parameters/websocket.prot', {}, 404, 'parameter_unknown'],
     ['an unknown group', 'GET', '/parameters?group=x', {}, 400, 'request_invalid'],
@@ -255,7 +255,8 @@ describe('every error is a problem document', () => {
       },
       {
         parameter: 'state',
-        detail: 'state is not one of its values; allowed: enrolled, online, disconnected, quarantined, disabled, revoked.',
+        detail:
+          'state is not one of its values; allowed: enrolled, online, disconnected, quarantined, disabled, revoked.',
         allowed: ['enrolled', 'online', 'disconnected', 'quarantined', 'disabled', 'revoked'],
         found: 'Online',
       },
