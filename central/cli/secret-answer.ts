@@ -39,7 +39,9 @@ export async function secretPlace(call: CommandCall, kind: SecretKind): Promise<
       },
     };
   }
-  if (call.terminal) return { keep: async () => undefined };
+  // A name leaves the secret out, which would be lost.
+  const isNamed = call.format === 'name';
+  if (call.terminal && !isNamed) return { keep: async () => undefined };
   const folder = join(stateFolder(call.environment), 'queuegate');
   try {
     await makeFolder(folder, 0o700);
@@ -55,6 +57,7 @@ export async function secretPlace(call: CommandCall, kind: SecretKind): Promise<
         `${kind}-${of.replaceAll(/[^\w-]/g, '_').slice(0, 64)}-${randomBytes(4).toString('hex')}`,
       );
       await createSecretFile(file, Buffer.from(`${secret}\n`));
+      if (isNamed) call.notice(`The secret is in ${file} (mode 0600).`);
       return file;
     },
   };

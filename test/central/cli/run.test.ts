@@ -441,6 +441,28 @@ describe('without a terminal', () => {
     expect(lstatSync(folder.path('state/queuegate')).mode & 0o7777).toBe(0o700);
   });
 
+  test('with -o name it is in a new file, which the standard error names, on a terminal too', async () => {
+    const { environment } = await start();
+    const folder = temporaryFolder();
+    for (const line of CREATE) {
+      for (const terminal of [false, true]) {
+        const { status, out, error } = await run(
+          [...line, '-o', 'name'],
+          { ...environment, XDG_STATE_HOME: folder.path('state') },
+          { terminal },
+        );
+        const file = /^The secret is in (\S+) \(mode 0600\)\.$/.exec(error)?.[1] ?? '';
+        expect({ status, words: out.split(/\s/).length, isShown: SECRET.test(out) }).toEqual({
+          status: 0,
+          words: 1,
+          isShown: false,
+        });
+        expect(readFileSync(file, 'utf8')).toMatch(new RegExp(`^${SECRET.source}\n$`));
+        expect(lstatSync(file).mode & 0o7777).toBe(0o600);
+      }
+    }
+  });
+
   test('--out names the file, on a terminal too, and the enrollment line takes it from there', async () => {
     const { environment } = await start();
     const folder = temporaryFolder();
