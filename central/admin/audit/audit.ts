@@ -14,7 +14,7 @@ const TYPES = ['application/json', LINES_TYPE] as const;
 const MAX_VALUES = 20;
 
 /** Repeated: one of them; one `*` stands for any text (several would cost a power of the length). */
-const oneText = Type.String({ minLength: 1, maxLength: 255, pattern: '^[^*]*[*]?[^*]*$' });
+const oneText = Type.String({ minLength: 1, maxLength: 255, pattern: '^[^*]*(?:[*][^*]*)?$' });
 const texts = Type.Optional(Type.Union([oneText, Type.Array(oneText, { minItems: 1, maxItems: MAX_VALUES })]));
 const time = Type.Optional(Type.String({ maxLength: 64 }));
 
