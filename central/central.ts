@@ -68,7 +68,7 @@ async function compose(
   const pkiServices = openPkiServices({ ...core, ...online, ...agents, pki });
   const enrollment = openEnrollment({ ...core, ...online, pki });
   const profiles = await openProfiles({ ...core, pki });
-  const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, pki });
+  const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, ...profiles, pki });
   const { listeners } = opened;
 
   const parameters = new ParameterService({

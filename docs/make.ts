@@ -31,6 +31,7 @@ import { PRIVATE_KEY_ERRORS } from '../shared/keystore/key-file.ts';
 import { LOCAL_SOCKET_ERRORS } from '../shared/platform/local-socket.ts';
 import { PROPERTIES_ERRORS } from '../shared/settings/properties.ts';
 import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings/settings.ts';
+import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
 import { LINE_ERRORS } from '../shared/terminal/program.ts';
@@ -250,6 +251,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: listeners',
     about: 'Binding of ports, at the start and when a parameter moves one.',
     errors: LISTENER_ERRORS,
+  },
+  {
+    table: 'DOWNLOAD_ERRORS',
+    reader: 'central',
+    title: 'Central: downloads of releases',
+    about: "Answers on the agents' ports to the download of a manifest or of a file.",
+    errors: DOWNLOAD_ERRORS,
   },
   {
     table: 'PROBLEM_ERRORS',

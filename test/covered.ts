@@ -12,6 +12,11 @@ export interface CoveredFiles {
 
 export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
+    by: 'test/central/listeners/downloads/routes.test.ts',
+    why: 'Downloads over real sockets.',
+    files: ['central/profiles/downloads/downloads.ts'],
+  },
+  {
     by: 'test/central/admin/role-matrix.test.ts',
     why: 'A whole Central in the process of the test.',
     files: ['central/composition/open-core.ts'],

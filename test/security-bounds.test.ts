@@ -82,7 +82,7 @@ async function agentPortCalls(): Promise<string[]> {
   const tree = app.printRoutes({ commonPrefix: false });
   await app.close();
   return Array.from(tree.matchAll(/── (\S+) \(([A-Z, ]+)\)/g), ([, url = '', methods = '']) =>
-    methods.split(', ').map((method) => `${method} /${url.replace(/^\//, '')}`),
+    methods.split(', ').map((method) => `${method} /${url.replace(/^\//, '').replaceAll(/:(\w+)/g, '{$1}')}`),
   )
     .flat()
     .filter((call) => !call.startsWith('HEAD '));

@@ -1,4 +1,4 @@
-// The routes of the ws and the wss listener: the agents' WebSocket, enrollment, revocation lists, and a greeting.
+// The routes of the ws and the wss listener: the agents' WebSocket, enrollment, releases, revocation lists, and a greeting.
 // Both listeners have the same routes on two Fastify instances; `listener` says which one it is.
 import type { X509Certificate } from 'node:crypto';
 import type { Server, ServerResponse } from 'node:http';
@@ -14,6 +14,7 @@ import { isUnknown, originOf, type AddressSet, type Origin } from '../auth/addre
 import type { Connections } from './accept/connections.ts';
 import { httpFault } from './errors.ts';
 import { handshakeFault } from './accept/handshake-faults.ts';
+import { downloadRoutes, type DownloadsPort } from './downloads/routes.ts';
 import { createHttpApp, type OnUnexpected } from './http.ts';
 import { sendError } from './problem.ts';
 import type { RequestGate } from './limits/request-gate.ts';
@@ -33,6 +34,7 @@ export interface AgentSocketOptions {
   readonly handshake: Handshake;
   readonly enrollment: EnrollmentPort;
   readonly revocationLists: RevocationListsPort;
+  readonly downloads: DownloadsPort;
   /** Why a client certificate is rejected; such a connection is not upgraded. */
   readonly checkClientCertificate: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
@@ -89,6 +91,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
   socketRoute(app, options, originOfRequest);
   enrollmentRoute(app, options, originOfRequest);
   revocationRoutes(app, options.revocationLists);
+  downloadRoutes(app, options.downloads);
   greetingRoute(app, options);
   // An ordinary HTTP request has arrived: from here Node's own request and keep-alive timeouts bound the connection.
   app.addHook('onRequest', (request, _reply, done) => {

@@ -11,6 +11,7 @@ import { originOf, type AddressSet } from '../auth/address-rules.ts';
 import { Places } from '../auth/places.ts';
 import { createAgentSocketApp, type EnrollmentPort } from './agent-socket.ts';
 import { Connections } from './accept/connections.ts';
+import type { DownloadsPort } from './downloads/routes.ts';
 import { createHttpServer, type OnUnexpected } from './http.ts';
 import type { Descriptors } from './limits/descriptors.ts';
 import { RequestGate } from './limits/request-gate.ts';
@@ -38,6 +39,7 @@ interface ListenerAppsOptions {
   readonly handshake: Handshake;
   readonly enrollment: EnrollmentPort;
   readonly revocationLists: RevocationListsPort;
+  readonly downloads: DownloadsPort;
   /** Why a client certificate is rejected; undefined when it is not. */
   readonly checkClientCertificate: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;

@@ -14,6 +14,7 @@ import type { ServerCredentials } from '../pki/server/slots.ts';
 import { maxHandshakes } from '../sessions/admission.ts';
 import type { OpenedSessions } from '../sessions/open-sessions.ts';
 import type { EnrollmentPort } from './agent-socket.ts';
+import type { DownloadsPort } from './downloads/routes.ts';
 import type { OnUnexpected } from './http.ts';
 import { createListenerApps, type ListenerApps } from './listener-apps.ts';
 import { LocalAdministration } from './local-socket.ts';
@@ -32,6 +33,7 @@ interface ListenersNeeds {
   readonly handshakeFailures: OpenedSessions['handshakeFailures'];
   readonly enrollment: EnrollmentPort;
   readonly revocations: Revocations;
+  readonly downloads: DownloadsPort;
   readonly refusals: Pick<RefusalAudit, 'record'>;
   readonly descriptors: Descriptors;
   readonly log: Logger;
@@ -60,6 +62,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     handshakeFailures,
     enrollment,
     revocations,
+    downloads,
     refusals,
     descriptors,
     log,
@@ -77,6 +80,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     handshake,
     enrollment,
     revocationLists: pki.revocationLists,
+    downloads,
     checkClientCertificate: (shown) => revocations.checkClientCertificate(shown),
     trustedProxies: () => proxies,
     maxFrameBytes: values()['agents.maxFrameBytes'],

@@ -15,6 +15,8 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   too_much_in_progress: 1,
   store_failed: 30,
   store_reserve: 60,
+  too_many_downloads: 5,
+  downloads_full: 10,
   enrollments_per_day: 3_600,
   enrollments_full: 300,
   enrollments_full_of_address: 300,

@@ -2,7 +2,7 @@
 // REST, command line and docs/PARAMETERS.md are generated from it. Checking values is in values.ts, changing them in service.ts.
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
 
-type Unit = 'bytes' | 'seconds' | 'days' | 'items' | 'agents' | 'port';
+type Unit = 'bytes' | 'bytes per second' | 'seconds' | 'days' | 'items' | 'agents' | 'port';
 
 interface Common {
   readonly group: string;
@@ -52,6 +52,13 @@ const port = { type: 'integer', unit: 'port', minimum: 1, maximum: 65_535 } as c
 const days = { type: 'integer', unit: 'days' } as const;
 const NEXT_SESSION = 'Applies to sessions that begin after the change; open sessions keep the values of their welcome.';
 const AT_ONCE = 'At once.';
+const bytesPerSecond = {
+  type: 'integer',
+  unit: 'bytes per second',
+  minimum: 0,
+  maximum: 10 ** 10,
+  applying: AT_ONCE,
+} as const;
 
 export const DEFINITIONS = {
   'websocket.enabled': {
@@ -355,6 +362,20 @@ export const DEFINITIONS = {
     reason:
       'The disk reserve protects Central even if the number of events is unknown. Set a limit for sites whose volume you know.',
     applying: 'At once; a paused agent continues within a minute.',
+  },
+  'agents.downloads.bytesPerSecond': {
+    ...bytesPerSecond,
+    group: GROUPS.agents,
+    default: 5 * MIB,
+    description: 'How fast one agent downloads a release; 0: no limit. A rollout may be slower (--rate).',
+    reason: 'A profile of 20 MiB is there after four seconds, and an update of 200 MiB after 40 seconds.',
+  },
+  'agents.downloads.bytesPerSecondInAll': {
+    ...bytesPerSecond,
+    group: GROUPS.agents,
+    default: 25 * MIB,
+    description: 'How fast all agents together download releases; 0: no limit. Messages go first.',
+    reason: 'A fifth of a line of 1 Gbit/s; a hundred agents have a profile of 20 MiB after 80 seconds.',
   },
   'agents.drain.spreadSeconds': {
     group: GROUPS.agents,

@@ -1,12 +1,37 @@
-// Opens what prepares profiles and serves releases: tickets for downloads.
+// Opens what prepares profiles and serves releases: tickets, and the downloads that they allow.
+import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
+import type { Store } from '../store/store.ts';
+import { Downloads } from './downloads/downloads.ts';
+import { DownloadPace } from './downloads/pace.ts';
 import { openTickets, type Tickets } from './tickets.ts';
 
 interface ProfilesNeeds {
+  readonly store: Store;
+  readonly parameters: Pick<ParameterState, 'values'>;
   readonly pki: Pick<Pki, 'keyMaterial'>;
   readonly now: () => number;
+  readonly after: (ms: number, run: () => void) => () => void;
 }
 
-export async function openProfiles({ pki, now }: ProfilesNeeds): Promise<{ readonly tickets: Tickets }> {
-  return { tickets: await openTickets({ keyMaterial: pki.keyMaterial, now }) };
+interface OpenedProfiles {
+  readonly tickets: Tickets;
+  readonly downloads: Downloads;
+}
+
+export async function openProfiles({ store, parameters, pki, now, after }: ProfilesNeeds): Promise<OpenedProfiles> {
+  const tickets = await openTickets({ keyMaterial: pki.keyMaterial, now });
+  const pace = new DownloadPace({
+    rates() {
+      const values = parameters.values();
+      return {
+        ofAgent: values['agents.downloads.bytesPerSecond'],
+        inAll: values['agents.downloads.bytesPerSecondInAll'],
+      };
+    },
+    clock: () => performance.now(),
+    after,
+    nextTurn: setImmediate,
+  });
+  return { tickets, downloads: new Downloads({ store, tickets, pace }) };
 }

@@ -16,6 +16,13 @@ import type { RequestRate } from './request-rate.ts';
 import type { Turns } from './turns.ts';
 import { SHARED_BYTES, SLICE_BYTES, slicesOf, type UnreadResponses } from './unread-responses.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route itself bounds its streams, and for whom it opens them. */
+    boundsItself?: boolean;
+  }
+}
+
 /** No client of today pipelines (RFC 9112 section 9.3.2 allows it); a script that does sends a few. */
 const MAX_WAITING = 15;
 /** A peer has to take a slice, or a whole small response, within this time: 3 KiB/s. */
@@ -108,7 +115,9 @@ export class RequestGate {
         : Buffer.isBuffer(payload)
           ? payload.length
           : payload instanceof Readable
-            ? SHARED_BYTES
+            ? request.routeOptions.config.boundsItself === true
+              ? 0
+              : SHARED_BYTES
             : 0;
     const release = unread.hold(block, typeof payload === 'string' ? size : Math.min(size, SHARED_BYTES));
     response.once('close', release);

@@ -55,6 +55,11 @@ async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): 
       run: async (connection: UpgradedConnection) => void upgraded.push(connection),
     } as unknown as Handshake,
     enrollment: { enroll: async () => ({}) },
+    downloads: {
+      find: () => Promise.reject(new Error('no downloads here')),
+      begin: () => () => undefined,
+      read: async function* none() {},
+    },
     revocationLists: { der: async () => Buffer.alloc(0), pem: async () => '' },
     checkClientCertificate: async () => undefined,
     trustedProxies: () => proxies,

@@ -1,0 +1,59 @@
+// The routes of releases on the agents' ports: a manifest by the digest of its release, a file by its SHA-256. Both are immutable, may
+// be read in parts, and need the ticket of an offer.
+import { Readable } from 'node:stream';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { MANIFEST_TYPE } from '../../../shared/releases/manifest.ts';
+import type { Downloads, Wanted } from '../../profiles/downloads/downloads.ts';
+import { downloadFault } from '../../profiles/downloads/errors.ts';
+import { isKnown } from '../etag.ts';
+import { requestedPart } from './range.ts';
+
+export type DownloadsPort = Pick<Downloads, 'begin' | 'find' | 'read'>;
+
+/** For the agent that has the ticket only; a proxy must not compress it, since ranges are counted in these bytes. */
+const CACHE = 'private, max-age=31536000, immutable, no-transform';
+const BEARER = /^Bearer +([A-Za-z0-9._~-]{16,512})$/i;
+
+export function downloadRoutes(app: FastifyInstance, downloads: DownloadsPort): void {
+  const bounded = { config: { boundsItself: true } } as const;
+  app.get<{ Params: { digest: string } }>('/releases/:digest/manifest', bounded, async (request, reply) =>
+    send(downloads, request, reply.type(MANIFEST_TYPE), { manifestOf: request.params.digest }),
+  );
+  app.get<{ Params: { sha256: string } }>('/blobs/:sha256', bounded, async (request, reply) =>
+    send(downloads, request, reply.type('application/octet-stream'), { blob: request.params.sha256 }),
+  );
+}
+
+async function send(
+  downloads: DownloadsPort,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  wanted: Wanted,
+): Promise<FastifyReply> {
+  const ticket = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  if (ticket === undefined) throw downloadFault('ticket_invalid', {});
+  const content = await downloads.find(ticket, wanted);
+  const { sha256, size } = content;
+  const tag = `"${sha256}"`;
+  void reply.headers({ 'cache-control': CACHE, 'accept-ranges': 'bytes' });
+  // Before the range (RFC 9110 section 13.2.2).
+  if (isKnown(reply, tag)) return await reply.code(304).send();
+  const part = requestedPart(request.headers, size, tag);
+  if (part === null) {
+    void reply.header('content-range', `bytes */${size}`);
+    throw downloadFault('range_unsatisfiable', { found: String(request.headers.range).slice(0, 64), size });
+  }
+  const { from, to } = part ?? { from: 0, to: size };
+  if (part !== undefined) void reply.code(206).header('content-range', `bytes ${from}-${to - 1}/${size}`);
+  void reply.header('content-length', String(to - from));
+  if (request.method === 'HEAD') return await reply.send(Readable.from([]));
+  const aborted = new AbortController();
+  const end = downloads.begin(content.agentId);
+  // Follows every answer, also one that a cut connection interrupted.
+  reply.raw.once('close', () => {
+    end();
+    aborted.abort();
+  });
+  const pieces = downloads.read(content, { from, to, signal: aborted.signal });
+  return await reply.send(Readable.from(pieces, { objectMode: false, highWaterMark: 1 }));
+}

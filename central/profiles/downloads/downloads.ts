@@ -1,0 +1,118 @@
+// Downloads of releases by agents: whether a ticket allows one, how many are open at once, and the content in small pieces at the rates
+// of the parameters. A download holds one chunk of the content, never all of it.
+import type { Store } from '../../store/store.ts';
+import { CHUNK_BYTES } from '../../store/releases/release-store.ts';
+import type { Tickets } from '../tickets.ts';
+import { downloadFault } from './errors.ts';
+import { PIECE_BYTES, type DownloadPace } from './pace.ts';
+
+/** An agent needs one; a second one may be there while a cut line is not noticed yet. */
+export const MAX_DOWNLOADS_OF_AGENT = 4;
+/** Each holds a chunk and what its socket takes: some 64 MiB. */
+export const MAX_DOWNLOADS = 128;
+
+interface DownloadsNeeds {
+  readonly store: {
+    readonly agents: Pick<Store['agents'], 'get'>;
+    readonly releases: Pick<Store['releases'], 'blobSize' | 'isOfRelease' | 'readChunk' | 'release'>;
+  };
+  readonly tickets: Pick<Tickets, 'verify'>;
+  readonly pace: Pick<DownloadPace, 'take'>;
+}
+
+/** What a ticket allows to download. */
+interface Content {
+  readonly agentId: string;
+  readonly sha256: string;
+  readonly size: number;
+}
+
+/** The manifest of the release with this digest, or a file by its SHA-256. */
+export type Wanted = { readonly manifestOf: string } | { readonly blob: string };
+
+interface DownloadPart {
+  /** The first byte, and the one behind the last. */
+  readonly from: number;
+  readonly to: number;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+export class Downloads {
+  readonly #needs: DownloadsNeeds;
+  readonly #open = new Map<string, number>();
+  #inAll = 0;
+
+  constructor(needs: DownloadsNeeds) {
+    this.#needs = needs;
+  }
+
+  /** Downloads that are open now. */
+  get size(): number {
+    return this.#inAll;
+  }
+
+  /** Errors: ticket_invalid, download_forbidden, download_unknown. */
+  async find(ticket: string, wanted: Wanted): Promise<Content> {
+    const { store, tickets } = this.#needs;
+    const allowed = tickets.verify(ticket);
+    if (allowed === undefined) throw downloadFault('ticket_invalid', {});
+    const { agentId, digest } = allowed;
+    const agent = await store.agents.get(agentId);
+    if (agent === undefined || agent.state === 'revoked' || agent.state === 'disabled')
+      throw downloadFault('download_forbidden', { agent: agentId, found: agent?.state ?? 'deleted' });
+    const sha256 = 'blob' in wanted ? wanted.blob : wanted.manifestOf;
+    const isAllowed =
+      'blob' in wanted
+        ? await store.releases.isOfRelease(digest, sha256)
+        : sha256 === digest && (await store.releases.release(digest)) !== undefined;
+    const size = isAllowed ? await store.releases.blobSize(sha256) : undefined;
+    if (size === undefined)
+      throw downloadFault('download_unknown', {
+        wanted: `The ${'blob' in wanted ? 'content' : 'manifest of'} ${sha256.slice(0, 64)}`,
+        release: digest,
+      });
+    return { agentId, sha256, size };
+  }
+
+  /** Counts a download; call what it returns when it has ended. Errors: too_many_downloads, downloads_full. */
+  begin(agentId: string): () => void {
+    const count = this.#open.get(agentId) ?? 0;
+    if (count >= MAX_DOWNLOADS_OF_AGENT)
+      throw downloadFault('too_many_downloads', { agent: agentId, most: MAX_DOWNLOADS_OF_AGENT });
+    if (this.#inAll >= MAX_DOWNLOADS) throw downloadFault('downloads_full', { most: MAX_DOWNLOADS });
+    this.#add(agentId, 1);
+    let ended = false;
+    return () => {
+      if (!ended) this.#add(agentId, -1);
+      ended = true;
+    };
+  }
+
+  /** The bytes of this part, in pieces, as fast as the rates allow. Throws when the content was deleted meanwhile. */
+  async *read({ agentId, sha256 }: Content, { from, to, signal }: DownloadPart): AsyncGenerator<Uint8Array> {
+    const { store, pace } = this.#needs;
+    let at = from;
+    while (at < to) {
+      const index = Math.floor(at / CHUNK_BYTES);
+      const chunk = await store.releases.readChunk(sha256, index);
+      const start = index * CHUNK_BYTES;
+      const end = Math.min(to, start + (chunk?.length ?? 0));
+      if (chunk === undefined || end <= at) throw new Error(`the content ${sha256} ends at ${at}`);
+      while (at < end) {
+        const piece = chunk.subarray(at - start, Math.min(at - start + PIECE_BYTES, end - start));
+        await pace.take(agentId, piece.length, signal);
+        if (signal.aborted) return;
+        at += piece.length;
+        yield piece;
+      }
+    }
+  }
+
+  #add(agentId: string, count: number): void {
+    this.#inAll += count;
+    const open = (this.#open.get(agentId) ?? 0) + count;
+    if (open === 0) this.#open.delete(agentId);
+    else this.#open.set(agentId, open);
+  }
+}

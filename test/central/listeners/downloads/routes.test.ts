@@ -1,0 +1,207 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { Places } from '../../../../central/auth/places.ts';
+import { Connections } from '../../../../central/listeners/accept/connections.ts';
+import { openBinding } from '../../../../central/listeners/bind.ts';
+import { downloadRoutes } from '../../../../central/listeners/downloads/routes.ts';
+import { createHttpApp, createHttpServer } from '../../../../central/listeners/http.ts';
+import { RequestGate } from '../../../../central/listeners/limits/request-gate.ts';
+import { RequestRate } from '../../../../central/listeners/limits/request-rate.ts';
+import { Turns } from '../../../../central/listeners/limits/turns.ts';
+import { UnreadResponses } from '../../../../central/listeners/limits/unread-responses.ts';
+import { Downloads, MAX_DOWNLOADS, MAX_DOWNLOADS_OF_AGENT } from '../../../../central/profiles/downloads/downloads.ts';
+import { createTickets, TICKET_MS } from '../../../../central/profiles/tickets.ts';
+import type { AgentRecord } from '../../../../central/store/agent-store.ts';
+import { CHUNK_BYTES } from '../../../../central/store/releases/release-store.ts';
+import { MANIFEST_TYPE } from '../../../../shared/releases/manifest.ts';
+import { agentRecord } from '../../fakes.ts';
+
+const sha256Of = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
+const [manifest, file, foreign] = [Buffer.from('{"format":1}'), randomBytes(3 * CHUNK_BYTES + 77), randomBytes(9)];
+const [digest, blob] = [sha256Of(manifest), sha256Of(file)];
+
+/** Central's ports with one release; what was read of its store. */
+async function listen({ readMs = 20_000, agent = {} }: { readMs?: number; agent?: Partial<AgentRecord> } = {}) {
+  const contents = new Map([manifest, file, foreign].map((content) => [sha256Of(content), content]));
+  const read: number[] = [];
+  const tickets = createTickets(Buffer.alloc(32), Date.now);
+  const downloads = new Downloads({
+    store: {
+      agents: { get: async (id) => (id === 'gone' ? undefined : { ...agentRecord({ id, name: id }), ...agent }) },
+      releases: {
+        blobSize: async (sha256) => contents.get(sha256)?.length,
+        isOfRelease: async (release, sha256) => release === digest && (sha256 === blob || sha256 === digest),
+        async readChunk(sha256, index) {
+          read.push(index);
+          const chunk = contents.get(sha256)?.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
+          return chunk === undefined ? undefined : new Uint8Array(chunk);
+        },
+        // Only whether it is there matters.
+        release: async (release) => (release === digest ? ({} as never) : undefined),
+      },
+    },
+    tickets,
+    pace: { take: async () => undefined },
+  });
+  const server = createHttpServer(10_000);
+  const [faults, turns] = [[] as string[], new Turns()];
+  const onFailure = ({ code }: { readonly code: string }): void => void faults.push(code);
+  const connections = new Connections({
+    http: server,
+    deadlineMs: () => 10_000,
+    places: new Places(() => 500),
+    turns,
+    onFailure,
+  });
+  const gate = new RequestGate({
+    server,
+    turns,
+    rate: new RequestRate(),
+    unread: new UnreadResponses(),
+    unreadOfTokens: new UnreadResponses(),
+    addressOf: () => '192.0.2.1',
+    placeOf: (socket) => connections.placeOf(socket),
+    takesTokens: false,
+    onFailure,
+    readMs,
+  });
+  const app = createHttpApp({
+    server,
+    maxBodyBytes: 1_000,
+    gate,
+    onUnexpected: (error) => {
+      throw error;
+    },
+  });
+  downloadRoutes(app, downloads);
+  await app.ready();
+  const binding = await openBinding({ listener: 'the test', addresses: ['127.0.0.1'], port: 0 }, connections.accept);
+  onTestFinished(async () => {
+    binding.close();
+    connections.destroyAll();
+    await app.close();
+  });
+  const ticket = tickets.issue('a1', digest);
+  const get = (path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Response> =>
+    fetch(`http://127.0.0.1:${binding.port}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${ticket}`, 'accept-encoding': 'gzip', ...headers },
+    });
+  return { get, port: binding.port, ticket, tickets, downloads, faults, read, contents };
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  // The time limit of the test ends it, and no other.
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer());
+
+test('a ticket gets the manifest as it is stored, and each file of the release', async () => {
+  const { get, downloads } = await listen();
+  const answer = await get(`/releases/${digest}/manifest`);
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([200, MANIFEST_TYPE]);
+  expect(await bytesOf(answer)).toEqual(manifest);
+
+  const whole = await get(`/blobs/${blob}`);
+  expect(Object.fromEntries(whole.headers)).toMatchObject({
+    'content-length': String(file.length),
+    'content-type': 'application/octet-stream',
+    'cache-control': expect.stringMatching(/immutable, no-transform/),
+    'accept-ranges': 'bytes',
+    etag: `"${blob}"`,
+  });
+  expect((await bytesOf(whole)).equals(file)).toBe(true);
+  expect((await get(`/blobs/${blob}`, { 'if-none-match': `"${blob}"` })).status).toBe(304);
+  const head = await get(`/blobs/${blob}`, {}, 'HEAD');
+  expect([head.status, head.headers.get('content-length')]).toEqual([200, String(file.length)]);
+  await until(() => downloads.size === 0);
+});
+
+test('a download goes on at the byte where it was cut, and reads nothing before it', async () => {
+  const { get, read } = await listen();
+  const from = 2 * CHUNK_BYTES + 5;
+  const rest = await get(`/blobs/${blob}`, { range: `bytes=${from}-`, 'if-range': `"${blob}"` });
+  expect([rest.status, rest.headers.get('content-range')]).toEqual([
+    206,
+    `bytes ${from}-${file.length - 1}/${file.length}`,
+  ]);
+  expect((await bytesOf(rest)).equals(file.subarray(from))).toBe(true);
+  expect(read).toEqual([2, 3]);
+  // Over the border of two chunks.
+  const middle = await get(`/blobs/${blob}`, { range: `bytes=${CHUNK_BYTES - 2}-${CHUNK_BYTES + 1}` });
+  expect((await bytesOf(middle)).equals(file.subarray(CHUNK_BYTES - 2, CHUNK_BYTES + 2))).toBe(true);
+  expect((await get(`/blobs/${blob}`, { range: `bytes=${from}-`, 'if-range': '"other"' })).status).toBe(200);
+
+  const beyond = await get(`/blobs/${blob}`, { range: `bytes=${file.length}-` });
+  expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, `bytes */${file.length}`]);
+  expect(await beyond.json()).toMatchObject({ code: 'range_unsatisfiable' });
+});
+
+test('without a valid ticket there is nothing, and the answer says how to authenticate', async () => {
+  const { get, tickets } = await listen();
+  const expired = createTickets(Buffer.alloc(32), () => Date.now() - TICKET_MS).issue('a1', digest);
+  for (const authorization of ['', 'Bearer abcdefghijklmnopqrstuvwxyz', `Bearer ${expired}`, `Basic ${expired}`]) {
+    const refused = await get(`/blobs/${blob}`, { authorization });
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer realm="queuegate"']);
+    expect(await refused.json()).toMatchObject({ code: 'ticket_invalid' });
+  }
+  const other = { authorization: `Bearer ${tickets.issue('a1', 'ab'.repeat(32))}` };
+  for (const [path, headers] of [
+    [`/blobs/${sha256Of(foreign)}`, {}],
+    ['/blobs/..%2f..%2fetc', {}],
+    [`/releases/${blob}/manifest`, {}],
+    [`/blobs/${blob}`, other],
+    [`/releases/${digest}/manifest`, other],
+  ] as const) {
+    const refused = await get(path, headers);
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([404, 'download_unknown']);
+  }
+});
+
+test.each(['revoked', 'disabled'] as const)('an agent that is %s since the offer gets nothing', async (state) => {
+  const { get, tickets } = await listen({ agent: { state } });
+  for (const headers of [{}, { authorization: `Bearer ${tickets.issue('gone', digest)}` }]) {
+    const refused = await get(`/blobs/${blob}`, headers);
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([403, 'download_forbidden']);
+  }
+});
+
+test('downloads are bounded for each agent and in all, and a cut one counts no longer', async () => {
+  const { get, downloads, tickets, ticket, port } = await listen();
+  const ends = Array.from({ length: MAX_DOWNLOADS_OF_AGENT }, () => downloads.begin('a1'));
+  const refused = await get(`/blobs/${blob}`);
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '5']);
+  expect(await refused.json()).toMatchObject({ code: 'too_many_downloads' });
+  const others = Array.from({ length: MAX_DOWNLOADS - MAX_DOWNLOADS_OF_AGENT }, (_, n) => downloads.begin(`b${n}`));
+  const full = await get(`/blobs/${blob}`, { authorization: `Bearer ${tickets.issue('a2', digest)}` });
+  expect([full.status, ((await full.json()) as { code: string }).code]).toEqual([503, 'downloads_full']);
+  for (const end of [...ends, ...others]) end();
+  expect(downloads.size).toBe(0);
+
+  const socket = connect(port, '127.0.0.1');
+  socket.write(`GET /blobs/${blob} HTTP/1.1\r\nHost: c\r\nAuthorization: Bearer ${ticket}\r\n\r\n`);
+  await new Promise((resolve) => socket.once('data', resolve));
+  socket.destroy();
+  await until(() => downloads.size === 0);
+});
+
+test('a download that its agent does not read is cut, and holds one chunk until then', async () => {
+  const { contents, downloads, port, ticket, faults, read } = await listen({ readMs: 200 });
+  // Much more than all sockets between take.
+  contents.set(blob, Buffer.alloc(256 * CHUNK_BYTES));
+  const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+  socket.pause();
+  socket.write(`GET /blobs/${blob} HTTP/1.1\r\nHost: c\r\nAuthorization: Bearer ${ticket}\r\n\r\n`);
+  await until(() => faults.includes('response_unread') && downloads.size === 0);
+  expect(read.length).toBeLessThan(64);
+});
+
+test('a file that is deleted meanwhile cuts its download instead of ending it', async () => {
+  const { contents, get } = await listen();
+  contents.set(blob, Buffer.alloc(64 * CHUNK_BYTES));
+  const answer = await get(`/blobs/${blob}`);
+  contents.delete(blob);
+  await expect(bytesOf(answer)).rejects.toThrow();
+});
