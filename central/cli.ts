@@ -10,6 +10,7 @@ import {
   printOut,
   printsToTerminal,
   printWithHeader,
+  redrawOut,
 } from '../shared/terminal/standard-streams.ts';
 import { runCli } from './cli/run.ts';
 
@@ -22,6 +23,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   workingFolder: process.cwd(),
   out: (text, hasHeader) => (hasHeader ? printWithHeader : printOut)(`${text}\n`),
   error: (text, isFault) => (isFault ? printFault : printError)(`${text}\n`),
+  redraw: (text, hasHeader) => redrawOut(`${text}\n`, hasHeader),
   terminal: printsToTerminal(),
   columns: printsToTerminal() ? process.stdout.columns : undefined,
   secrets: new SecretInput(),

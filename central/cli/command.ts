@@ -51,6 +51,8 @@ export interface CommandCall {
   seconds(name: string): number | undefined;
   /** The value of an option as a share (95%), 0 to 1. Errors: usage. */
   share(name: string): number | undefined;
+  /** The command did what it should, and what it waited for is a failure: exit status 1. */
+  fail(): void;
   /** In the format that was chosen: the whole answer, its names, or what `people` makes of it. */
   answer(value: unknown, people: () => string): void;
   /** A table as wide as the terminal, or as the options have it. */

@@ -96,6 +96,10 @@ export const CLI_ERRORS = {
     text: 'The audit log has no entry {number}.',
     hint: 'List the entries: queuegate audit list',
   },
+  wait_timeout: {
+    text: '{what} has not reached its final state within {seconds} s; its state is {state}.',
+    hint: 'Nothing was canceled. Run "queuegate {command}" to see it, or wait longer: --wait=1h',
+  },
   json_bad: { text: '{what} is not valid JSON: {found}.', hint: "Quote it for the shell: --data '[7]'." },
 } as const satisfies ErrorTable;
 
@@ -122,6 +126,7 @@ const EXIT_OF_CODE: Readonly<Record<string, number>> = {
   would_cut_off_agents: EXIT_REFUSED,
   change_ambiguous: EXIT_CONFLICT,
   restore_timeout: EXIT_TIMEOUT,
+  wait_timeout: EXIT_TIMEOUT,
 };
 
 /** The exit code for an error. */

@@ -1,6 +1,7 @@
 // What every list has: --limit, --all and --after, and a line on the standard error when there is more.
 import type { CommandCall, CommandOption } from './command.ts';
 import { recordOf, rowsOf } from './print.ts';
+import { WATCH } from './watching/watch.ts';
 
 /** The largest page of Central. */
 const PAGE = 1000;
@@ -10,6 +11,7 @@ export const LIST = {
   limit: { type: 'string', value: 'N', doc: 'at most this many; 100 unless set' },
   all: { type: 'boolean', doc: 'all of them' },
   after: { type: 'string', value: 'CURSOR', doc: 'only items after this cursor' },
+  ...WATCH,
 } as const satisfies Readonly<Record<string, CommandOption>>;
 
 type Query = Readonly<Record<string, string | number | readonly string[] | undefined>>;

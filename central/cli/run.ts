@@ -9,11 +9,12 @@ import { isRecord } from '../../shared/wire/json-schema.ts';
 import { createClient, RestError } from './client.ts';
 import { OUTPUT_FORMATS, type CommandCall, type OutputFormat } from './command.ts';
 import { chooseContext, placeOf, readToken, targetOf } from './connection/target.ts';
-import { EXIT_CANCELED, EXIT_DONE, EXIT_REFUSED } from '../../shared/terminal/exit-status.ts';
+import { EXIT_CANCELED, EXIT_DONE, EXIT_FAILED, EXIT_REFUSED } from '../../shared/terminal/exit-status.ts';
 import { exitOf } from './errors.ts';
 import { readLine, usage, type Line } from './line/program.ts';
 import { askFirst, askingClient, mustAsk } from './line/question.ts';
 import { recordOf, shown, table } from './print.ts';
+import { watch } from './watching/watch.ts';
 import { secondsOf, shareOf, wholeNumberOf } from './quantities.ts';
 
 interface CliSurroundings {
@@ -26,6 +27,8 @@ interface CliSurroundings {
   readonly readStdin: () => Promise<string>;
   /** Is the standard output a terminal? */
   readonly terminal: boolean;
+  /** Shows a text instead of what the terminal shows. */
+  readonly redraw?: ((text: string, hasHeader: boolean) => void) | undefined;
   /** How wide it is. */
   readonly columns?: number | undefined;
   readonly secrets: SecretInput;
@@ -42,6 +45,7 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
     ...given,
     out: (text: string, hasHeader?: boolean) => given.out(escapeLines(text), hasHeader),
     error: (text: string, isFault?: boolean) => given.error(escapeLines(text), isFault),
+    redraw: (text: string, hasHeader: boolean) => given.redraw?.(escapeLines(text), hasHeader),
   };
   try {
     const line = readLine(argv, surroundings);
@@ -85,10 +89,45 @@ function faultText(error: unknown): string {
   return [printable(error), ...more.map((text) => `  - ${escapeLine(text)}`)].join('\n');
 }
 
-async function run(
+async function run(line: Extract<Line, { kind: 'command' }>, surroundings: CliSurroundings): Promise<number> {
+  if (line.values['watch'] !== true) {
+    const { call, status } = callOf(line, surroundings);
+    await line.command.run(call);
+    return status();
+  }
+  const { signal, terminal, redraw, out, error } = surroundings;
+  let notices = new Set<string>();
+  await watch({
+    async look() {
+      const printed: string[] = [];
+      let hasHeader = false;
+      const own = {
+        ...surroundings,
+        out(text: string, isTable = false) {
+          hasHeader ||= isTable;
+          printed.push(text);
+        },
+        // The same at each look, such as that there is more.
+        error(text: string) {
+          if (!notices.has(text)) error(text);
+          notices = notices.add(text);
+        },
+      };
+      await line.command.run(callOf(line, own).call);
+      return { text: printed.join('\n'), hasHeader };
+    },
+    redraw: terminal ? ({ text, hasHeader }) => redraw?.(text, hasHeader) : undefined,
+    line: out,
+    notice: error,
+    signal,
+  });
+  return EXIT_DONE;
+}
+
+function callOf(
   { command, words, values }: Extract<Line, { kind: 'command' }>,
   surroundings: CliSurroundings,
-): Promise<number> {
+): { readonly call: CommandCall; readonly status: () => number } {
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   const { environment, workingFolder, signal } = surroundings;
   const complain = (found: string): Error => usage(command, found);
@@ -140,6 +179,7 @@ async function run(
     number: (name) => quantity(name, wholeNumberOf, 'a whole number'),
     seconds: (name) => quantity(name, secondsOf, 'a duration such as 90s, 15m, 24h or 30d'),
     share: (name) => quantity(name, shareOf, 'a share such as 95%'),
+    fail: () => (status = EXIT_FAILED),
     answer(value, people) {
       // A dry run says by its exit status, too, that the act itself would be refused.
       if (isRecord(value) && value['dryRun'] === true && value['needsForce'] === true) status = EXIT_REFUSED;
@@ -160,8 +200,7 @@ async function run(
     },
     complain,
   };
-  await command.run(call);
-  return status;
+  return { call, status: () => status };
 }
 
 /** The Central of a line: found when the first request is made. Errors: usage. */

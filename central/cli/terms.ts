@@ -60,10 +60,12 @@ export function noticeText(report: unknown): string[] {
   return rowsOf(report, 'notices').map(({ detail }) => `Note: ${shown(detail)}`);
 }
 
-/** The change that awaits its confirmation. */
+/** The change that awaits its confirmation, or how it ended. */
 export function pendingText(value: unknown): string[] {
   if (value === null || value === undefined) return [];
-  const { id, expiresAt } = recordOf(value);
+  const { id, expiresAt, state } = recordOf(value);
+  if (state === 'confirmed') return ['Confirmed.'];
+  if (state === 'rolled-back') return ['Rolled back: all is as it was before.'];
   return [
     `Pending: rolled back at ${shown(expiresAt)} unless "queuegate changes confirm" follows before; "queuegate changes show ${shown(id)}" counts the agents that have reconnected.`,
   ];

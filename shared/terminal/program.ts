@@ -24,6 +24,8 @@ export interface LineOption {
   readonly short?: string;
   /** What its value is, in its help: FILE, N. */
   readonly value?: string;
+  /** Its value may be left out: `--wait`, or `--wait=10m`. */
+  readonly isOptional?: true;
   /** May be repeated: its value is a list. */
   readonly isList?: true;
   /** Known only to be refused with a better text. */
@@ -98,7 +100,7 @@ export function readProgram<C extends LineCommand>(
   const root = treeOf({ program, argv, found: (read) => (line = read) }, shown);
   try {
     // "help agents list" is "agents list --help".
-    root.parse(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, { from: 'user' });
+    root.parse(withoutValues(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv, program), { from: 'user' });
   } catch (error) {
     // A noun without its verb shows its help as an error; --help and --version show what they were asked for.
     if (error instanceof CommanderError)
@@ -106,6 +108,16 @@ export function readProgram<C extends LineCommand>(
     throw error;
   }
   return line ?? { kind: 'shown', status: EXIT_USAGE };
+}
+
+/** commander would take the word behind an optional value for it: such an option has its value behind an equals sign only. */
+function withoutValues<C extends LineCommand>(argv: readonly string[], { commands }: Program<C>): string[] {
+  const optional = new Set(
+    commands.flatMap(({ options }) =>
+      Object.entries(options).flatMap(([name, { isOptional }]) => (isOptional === true ? [`--${name}`] : [])),
+    ),
+  );
+  return argv.map((word) => (optional.has(word) ? `${word}=` : word));
 }
 
 function treeOf<C extends LineCommand>(building: Building<C>, { out, error }: Shown): Node {
@@ -169,7 +181,7 @@ function leafOf<C extends LineCommand>(root: Node, command: C, building: Buildin
   const leaf = parent
     .command(verb)
     .summary(command.summary)
-    .usage(command.usage || '[options]')
+    .usage(usageOf(command) || '[options]')
     .argument('[words...]');
   const help = command.help === undefined ? [] : ['', command.help.replaceAll('\n', ' ')];
   leaf.description([`${command.summary.replace(/^./, (first) => first.toUpperCase())}.`, ...help].join('\n'));
@@ -198,11 +210,13 @@ function valuesOf(node: Node): Readonly<Record<string, unknown>> {
   return { ...above, ...(Object.fromEntries(own) as Record<string, unknown>) };
 }
 
-function optionOf(name: string, { type, doc, short, value, isList, isHidden }: LineOption): Option {
+function optionOf(
+  name: string,
+  { type, doc, short, value = 'value', isOptional, isList, isHidden }: LineOption,
+): Option {
   const flags = `${short === undefined ? '' : `-${short}, `}--${name}`;
-  const option = new Option(type === 'string' ? `${flags} <${value ?? 'value'}>` : flags, doc).hideHelp(
-    isHidden === true,
-  );
+  const ofValue = isOptional === true ? ` [${value}]` : ` <${value}>`;
+  const option = new Option(type === 'string' ? `${flags}${ofValue}` : flags, doc).hideHelp(isHidden === true);
   if (isList === true)
     option.argParser((one: string, before: unknown) => [...(Array.isArray(before) ? (before as string[]) : []), one]);
   return option;
@@ -213,9 +227,19 @@ function pathOf(node: Node): string[] {
   return [...(node.parent === null ? [] : pathOf(node.parent)), node.name()];
 }
 
+/** What follows the name of a command in its usage line: that it asks is never left to its text. */
+export function usageOf({ usage, options }: Pick<LineCommand, 'options' | 'usage'>): string {
+  const yes = 'yes' in options && !usage.includes('--yes') ? '[--yes]' : '';
+  return [usage, yes].filter((part) => part !== '').join(' ');
+}
+
 /** What is wrong with the line of a command. */
-export function usageFault(program: string, command: Pick<LineCommand, 'name' | 'usage'>, found: string): Error {
-  return faultWithUsage(found, `${program} ${command.name} ${command.usage}`.trim());
+export function usageFault(
+  program: string,
+  command: Pick<LineCommand, 'name' | 'options' | 'usage'>,
+  found: string,
+): Error {
+  return faultWithUsage(found, `${program} ${command.name} ${usageOf(command)}`.trim());
 }
 
 function faultWithUsage(found: string, usage: string): Error {

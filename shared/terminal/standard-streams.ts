@@ -13,6 +13,12 @@ export function printWithHeader(text: string): void {
   process.stdout.write(escapeLines(text).replace(/^.*/, (header) => `\u001b[1m${header}\u001b[22m`));
 }
 
+/** In place of what the terminal shows: the cursor to its first cell, and all cells erased (ECMA-48 sections 8.3.21 and 8.3.39). */
+export function redrawOut(text: string, hasHeader: boolean): void {
+  process.stdout.write('\u001b[H\u001b[2J');
+  (hasHeader ? printWithHeader : printOut)(text);
+}
+
 export function printError(text: string): void {
   process.stderr.write(escapeLines(text));
 }

@@ -4,6 +4,8 @@ import type { Command, CommandCall } from '../command.ts';
 import { LIST, readList } from '../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
 import { confirmForce, FORCE, REASON, termsOf, YES } from '../terms.ts';
+import { changeAtEnd, WAIT, waitSeconds } from '../watching/wait.ts';
+import { WATCH } from '../watching/watch.ts';
 
 const AT_MOST_ONE = { least: 0, most: 1 } as const;
 
@@ -34,12 +36,16 @@ export const changeCommands: readonly Command[] = [
   },
   {
     name: 'changes show',
-    usage: '[CHANGE]',
-    summary: 'one change',
-    options: {},
+    usage: '[CHANGE] [--wait]',
+    summary: 'one change; with --wait when it is confirmed or rolled back',
+    options: { ...WAIT, ...WATCH },
     words: AT_MOST_ONE,
     async run(call) {
-      const row = recordOf(await call.client.request('GET', `/changes/${await changeOf(call)}`));
+      const [change, seconds] = [await changeOf(call), waitSeconds(call)];
+      const row =
+        seconds === undefined
+          ? recordOf(await call.client.request('GET', `/changes/${change}`))
+          : await changeAtEnd(call, seconds, decodeURIComponent(change));
       call.answer(row, () =>
         facts([
           ['id', row['id']],

@@ -1,5 +1,5 @@
 // The commands on parameters: list, show, set, reset.
-import type { Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { LIST, readList } from '../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
 import {
@@ -14,8 +14,9 @@ import {
   termsOf,
   YES,
 } from '../terms.ts';
+import { awaitChange, checkWait, WAIT } from '../watching/wait.ts';
 
-const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...REASON } as const;
+const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...REASON, ...WAIT } as const;
 
 export const parameterCommands: readonly Command[] = [
   {
@@ -97,12 +98,9 @@ export const parameterCommands: readonly Command[] = [
         const name = word.slice(0, at);
         values[name] = valueOf(word.slice(at + 1), types.get(name));
       }
+      checkWait(call);
       await confirmForce(call, `Set ${call.words.join(' ')}`);
-      const answer = await call.client.request('PATCH', '/parameters', {
-        query: termsOf(call),
-        body: values,
-      });
-      call.answer(answer, () => reportText(answer));
+      await change(call, values);
     },
   },
   {
@@ -114,12 +112,18 @@ export const parameterCommands: readonly Command[] = [
     words: { least: 1, most: 100 },
     async run(call) {
       const values = Object.fromEntries(call.words.map((name) => [name, null]));
+      checkWait(call);
       await confirmForce(call, `Reset ${call.words.join(' ')}`);
-      const answer = await call.client.request('PATCH', '/parameters', { query: termsOf(call), body: values });
-      call.answer(answer, () => reportText(answer));
+      await change(call, values);
     },
   },
 ];
+
+async function change(call: CommandCall, values: Readonly<Record<string, unknown>>): Promise<void> {
+  const report = await call.client.request('PATCH', '/parameters', { query: termsOf(call), body: values });
+  const answer = await awaitChange(call, recordOf(report));
+  call.answer(answer, () => reportText(answer));
+}
 
 /** A value as its type requires; what does not fit goes as text, and the answer of Central says what is allowed. */
 function valueOf(text: string, type: unknown): unknown {

@@ -14,6 +14,7 @@ import {
   termsOf,
   YES,
 } from '../terms.ts';
+import { WATCH } from '../watching/watch.ts';
 
 const STEP = { ...DRY_RUN, ...FORCE, ...YES, ...REASON } as const;
 /** The text names no more of them. */
@@ -25,7 +26,7 @@ export const rotationCommands: readonly Command[] = [
     name: 'ca rotation show',
     usage: '',
     summary: 'the progress of the rotation, the agents it waits for and why, and the next step',
-    options: {},
+    options: WATCH,
     words: NONE,
     async run(call) {
       const [rotation, authority, agents] = await Promise.all([

@@ -14,10 +14,11 @@ import {
   termsOf,
   YES,
 } from '../terms.ts';
+import { awaitChange, checkWait, WAIT } from '../watching/wait.ts';
 
 const KEY_PASSWORD = 'QUEUEGATE_KEY_PASSWORD';
 
-const ACTIVATE = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...REASON } as const;
+const ACTIVATE = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...WAIT, ...REASON } as const;
 const SWAP = {
   ...ACTIVATE,
   stage: {
@@ -148,14 +149,14 @@ export const serverCertificateCommands: readonly Command[] = [
 
 async function swap(call: CommandCall, verb: string, body?: Readonly<Record<string, unknown>>): Promise<void> {
   const which = call.words[0] ?? (verb === 'activate' ? `the ${shown(body?.['slot'])} one` : 'a new one');
+  checkWait(call);
   await confirmForce(
     call,
     `Force "server-certificate ${verb}" of ${which}`,
     'Agents that do not trust it may be cut off.',
   );
-  const answer = recordOf(
-    await call.client.request('POST', `/server-certificate/${verb}`, { query: termsOf(call), body }),
-  );
+  const report = await call.client.request('POST', `/server-certificate/${verb}`, { query: termsOf(call), body });
+  const answer = await awaitChange(call, recordOf(report));
   const slot = shown(rowsOf(answer, 'changed')[0]?.['name']);
   const title = answer['dryRun'] === true ? `would be ${slot}` : slot;
   call.answer(answer, () =>

@@ -2,13 +2,14 @@
 import type { Command } from '../command.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
 import { REASON, termsOf, YES } from '../terms.ts';
+import { WATCH } from '../watching/watch.ts';
 
 export const statusCommands: readonly Command[] = [
   {
     name: 'status',
     usage: '',
     summary: 'the listeners and their encryption, the version, and current problems',
-    options: {},
+    options: WATCH,
     words: { least: 0, most: 0 },
     async run(call) {
       const answer = await call.client.request('GET', '/status');

@@ -11,6 +11,7 @@ import type { Command, CommandCall } from '../command.ts';
 import { cliFault } from '../errors.ts';
 import { facts, recordOf, shown } from '../print.ts';
 import { REASON, termsOf, YES } from '../terms.ts';
+import { WATCH } from '../watching/watch.ts';
 
 const PASSWORD_FILE = {
   'password-file': {
@@ -27,7 +28,7 @@ export const storeCommands: readonly Command[] = [
     name: 'store show',
     usage: '',
     summary: 'size of the store, the disk reserve, and the quotas of each agent',
-    options: {},
+    options: WATCH,
     words: { least: 0, most: 0 },
     async run(call) {
       const answer = await call.client.request('GET', '/store');

@@ -81,8 +81,8 @@ function modelOf(
     ],
     withValue: [
       ...new Set(
-        options.flatMap(([name, { type, short }]) =>
-          type === 'string' ? [`--${name}`, ...(short === undefined ? [] : [`-${short}`])] : [],
+        options.flatMap(([name, { type, short, isOptional }]) =>
+          type === 'string' && isOptional !== true ? [`--${name}`, ...(short === undefined ? [] : [`-${short}`])] : [],
         ),
       ),
     ],

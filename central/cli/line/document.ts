@@ -1,4 +1,5 @@
 // Makes docs/CLI.md from the declared commands.
+import { usageOf } from '../../../shared/terminal/program.ts';
 import { COMMANDS, TRUSTSTORE } from '../commands.ts';
 import type { CommandOption } from '../command.ts';
 import { GLOBAL_OPTIONS } from './global-options.ts';
@@ -20,6 +21,11 @@ Lists have 100 items unless \`--limit\` or \`--all\` is set; a line on the stand
 the ids of agents are shortened to 8 digits, or to as many as are needed to distinguish them; every command accepts
 these short ids. On a terminal, tables are cut to its width. With \`-o json\` the output is the answer of REST, and an
 error is its problem document on the standard error.
+
+\`--watch\` of a list, or of what shows one thing, shows it again as it changes, until Ctrl-C: a terminal shows the last
+answer, and elsewhere each new line is printed. \`--wait\` of what has a final state, such as a change that must be
+confirmed, returns when that is reached: with exit status 0, with 1 if the final state is a failure (rolled back,
+rejected), with 8 if the time ran out; nothing is canceled then.
 
 Commands that delete, revoke or restore something, and every act with \`--force\`, ask first. The question names what is
 done, what follows, the Central and the context: \`Revoke the agent branch-7 on https://central.bank.test:8443 (context
@@ -62,7 +68,7 @@ export function cliMarkdown(): string {
         '',
         `### ${name}`,
         '',
-        `\`queuegate ${`${name} ${usage}`.trim()}\``,
+        `\`queuegate ${`${name} ${usageOf({ usage, options })}`.trim()}\``,
         '',
         prose(`${sentence(summary)} ${help ?? ''}`.trim()),
         ...(Object.keys(options).length === 0 ? [] : ['', ...optionLines(options)]),
@@ -79,8 +85,8 @@ function optionLines(options: Readonly<Record<string, CommandOption>>): string[]
   return [
     '| option | meaning |',
     '| --- | --- |',
-    ...Object.entries(options).map(([name, { type, short, value, doc }]) => {
-      const flags = `${short === undefined ? '' : `-${short}, `}--${name}${type === 'string' ? ` ${value ?? 'VALUE'}` : ''}`;
+    ...Object.entries(options).map(([name, { type, short, value = 'VALUE', isOptional, doc }]) => {
+      const flags = `${short === undefined ? '' : `-${short}, `}--${name}${type === 'boolean' ? '' : isOptional === true ? `[=${value}]` : ` ${value}`}`;
       return `| \`${flags}\` | ${prose(doc).replaceAll('|', String.raw`\|`)} |`;
     }),
   ];

@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { once } from 'node:events';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { CENTRAL } from '../../../central/audit.ts';
 import { runCli } from '../../../central/cli/run.ts';
 import { openAuthority } from '../../../central/pki/authority/authority.ts';
@@ -177,6 +177,33 @@ describe('parameters', () => {
       status: 5,
       error: expect.stringContaining('change_missing'),
     });
+  });
+
+  test('--wait returns when the change is confirmed, fails when it is rolled back, and ends with 8 when the time is up', async () => {
+    const { rest, queuegate } = await start();
+    const set = async (max: number, wait: string) =>
+      await queuegate('parameters', 'set', `agents.max=${max}`, '--confirm-within', '10m', wait);
+    const ended = async (verb: 'confirm' | 'rollback') => {
+      const pending = async (): Promise<string> => {
+        const answer = await rest.request('GET', '/changes?state=pending');
+        const { items } = (await answer.json()) as { readonly items: readonly { readonly id: string }[] };
+        return items[0]?.id ?? '';
+      };
+      await vi.waitFor(async () => expect(await pending()).not.toBe(''));
+      await rest.request('POST', `/changes/${await pending()}/${verb}`);
+    };
+    const [confirmed] = await Promise.all([set(700, '--wait'), ended('confirm')]);
+    expect(confirmed.status).toBe(0);
+    expect(confirmed.out).toMatch(/agents.max: \d+ -> 700\n[^]*\nConfirmed\.$/);
+    expect(confirmed.error).toMatch(/^Pending: rolled back at /);
+    const [back] = await Promise.all([set(800, '--wait=5m'), ended('rollback')]);
+    expect(back).toMatchObject({ status: 1, out: expect.stringContaining('Rolled back: all is as it was before.') });
+    const late = await set(900, '--wait=1s');
+    expect([late.status, late.out]).toEqual([8, '']);
+    expect(late.error).toContain('(wait_timeout)');
+    expect((await queuegate('parameters', 'set', 'agents.max=9', '--wait')).error).toContain(
+      '--wait has no effect without --confirm-within',
+    );
   });
 });
 

@@ -6,6 +6,7 @@ import { parseJson, type Command } from '../../command.ts';
 import { LIST, readList } from '../../list.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown } from '../../print.ts';
 import { cutOffText, DRY_RUN, noticeText, REASON, termsOf, YES } from '../../terms.ts';
+import { WATCH } from '../../watching/watch.ts';
 
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 
@@ -48,7 +49,7 @@ export const agentCommands: readonly Command[] = [
     name: 'agents show',
     usage: 'AGENT',
     summary: 'one agent, by id, name or the beginning of its id',
-    options: {},
+    options: WATCH,
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
