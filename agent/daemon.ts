@@ -14,7 +14,7 @@ import { connectOnce, type ConnectionEnd, type DialPlan, type OnlineSession } fr
 import type { Control } from './connection/control.ts';
 import { agentFault } from './errors.ts';
 import type { Credentials } from './identity/identity.ts';
-import type { Truststore } from './trust/truststore.ts';
+import type { Trusted } from './trust/trusted.ts';
 
 interface DaemonPorts {
   /** The configuration of the start. */
@@ -26,7 +26,7 @@ interface DaemonPorts {
   conf(): Promise<AgentConf>;
   /** Who this agent is, with its key, read at each dial; enrolls by the one-time file when there is one. Undefined: not enrolled. */
   credentials(conf: AgentConf): Promise<Credentials | undefined>;
-  truststore(conf: AgentConf): Promise<Truststore>;
+  trusted(conf: AgentConf): Promise<Trusted>;
   /** The files that the connection depends on. */
   watched(conf: AgentConf): readonly string[];
   readonly outbox: OutboxPort;
@@ -154,13 +154,13 @@ export class Daemon {
     if (credentials === undefined) throw agentFault('not_enrolled', {});
     const { identity, key, next } = credentials;
     const { secure, proxied } = conf.central;
-    const truststore = secure ? await this.#ports.truststore(conf) : undefined;
+    const trusted = secure ? await this.#ports.trusted(conf) : undefined;
     this.#name = agentName(conf, identity);
     this.#ports.onName(this.#name);
-    this.#warn(conf.truststore.path, truststore?.warnings ?? []);
+    this.#warn(conf.truststore.path, trusted?.warnings ?? []);
     return dialTargets(conf, identity).map((target) => ({
       target,
-      ca: truststore?.ca ?? [],
+      ca: trusted?.ca ?? [],
       truststore: conf.truststore.path,
       key,
       identity,

@@ -223,28 +223,24 @@ export const AGENT_ERRORS = {
 
   // what Central is to be trusted by
   trust_unreadable: {
-    text: 'The certificates that Central sent for the truststore cannot be read: {found}.',
+    text: 'The certificates that Central sent to be trusted by cannot be read: {found}.',
     hint: 'Install the agent of the same version as Central ("queuegate status" on Central shows it).',
   },
   trust_failed: {
-    text: 'The truststore could not be changed: {found}.',
-    hint: 'Nothing was changed. Check the disk and the permissions of the truststore; Central repeats the update at the next connection.',
+    text: 'The certificates that Central is trusted by could not be replaced: {found}.',
+    hint: 'Nothing was changed. Check the disk and the permissions of the data folder; Central repeats the update at the next connection.',
   },
   trust_would_cut_off: {
-    text: 'Without the certificates that Central withdraws, {file} would not verify the certificate that Central presents now.',
-    hint: 'Nothing was changed. Check "queuegate ca rotation show" on Central. If a proxy presents a certificate of its own, import its root into the truststore.',
+    text: 'Without the certificates that Central withdraws, the agent would not verify the certificate that Central presents now.',
+    hint: 'Nothing was changed. Check "queuegate ca rotation show" on Central. If a proxy presents a certificate of its own, import its root into the truststore of the profile.',
   },
-  trust_record_damaged: {
-    text: '{file}, the record of the certificates that Central added, cannot be used: {found}.',
-    hint: 'Delete it. The certificates in the truststore then count as imported manually, and stay.',
+  trust_file_damaged: {
+    text: '{file}, the certificates that Central gave, cannot be read: {found}.',
+    hint: 'Delete it. If the truststore of the profile does not hold the root of Central, import it there: Central repeats the rest at the next connection.',
   },
   truststore_of_system: {
     text: '{found} in jetty.jvm.args means the certificate store of the operating system, which this agent does not read; the truststore {file}, which it would use instead, does not exist.',
     hint: 'Get the root certificate of Central as a file, from that store or by "queuegate ca trust-bundle" on Central, and import it: {command}',
-  },
-  truststore_read_only: {
-    text: 'The truststore {file} is read-only.',
-    hint: 'Make it writable (chmod u+w), and Central adds its roots automatically. Or import them: "queuegate ca trust-bundle" on Central, "queue-agent truststore import" here.',
   },
 
   // the doctor

@@ -31,7 +31,8 @@ import {
 import { ConsumerTokens } from './local-api/tokens.ts';
 import { Renewal } from './renewal/renewal.ts';
 import { createTrustUpdates } from './trust/updates.ts';
-import { loadTruststore } from './trust/truststore.ts';
+import { trustFile, trustFolder } from './trust/from-central.ts';
+import { loadTrusted } from './trust/trusted.ts';
 
 /** How long (source, id) is remembered (docs/RELIABILITY.md, promise 7). */
 const DEDUPLICATION_MS = 7 * 86_400_000;
@@ -127,7 +128,8 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
 
 /** Removes what a killed process left unfinished: keys, tokens, and the truststore, whose folder may hold files of others. */
 async function removeUnfinished({ dataFolder, localApi, truststore }: AgentConf): Promise<void> {
-  for (const folder of [dataFolder, localApi.consumersFolder]) await removeUnfinishedFiles(folder);
+  for (const folder of [dataFolder, trustFolder(dataFolder), localApi.consumersFolder])
+    await removeUnfinishedFiles(folder);
   // Where there is none, connections say so.
   const path = await realpath(truststore.path).catch(() => truststore.path);
   await removeUnfinishedFiles(dirname(path), basename(path));
@@ -142,7 +144,7 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
     freshKey: () => conf.renewWithFreshKey,
     trusted: async () => {
       const fresh = await loadAgentConf(request);
-      return fresh.central.secure ? (await loadTruststore(fresh.truststore)).ca : [];
+      return fresh.central.secure ? (await loadTrusted({ ...fresh, dataFolder })).ca : [];
     },
     reconnect: () => daemon.reconnect(),
     onWritten: () => daemon.changedByItself(identityFile(dataFolder)),
@@ -181,7 +183,7 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
       if (found !== undefined) ({ key } = found);
       return found;
     },
-    truststore: (fresh) => loadTruststore(fresh.truststore),
+    trusted: (fresh) => loadTrusted({ ...fresh, dataFolder }),
     watched: (fresh) => watchedFiles({ ...fresh, dataFolder }),
     control: createControl({ renewal, trust, consumers, expired }),
     outbox: store.outbox,
@@ -362,6 +364,7 @@ function watchedFiles(conf: AgentConf): string[] {
     inProfile('agent.local.conf'),
     ...proxyFiles(conf),
     conf.truststore.path,
+    trustFile(conf.dataFolder),
     identityFile(conf.dataFolder),
     ...(conf.enrollmentFile === undefined ? [] : [conf.enrollmentFile]),
   ];

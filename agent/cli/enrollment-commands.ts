@@ -172,7 +172,9 @@ function printEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, t
       `enrolled with Central "${escapeLine(identity.central)}" as ${escapeLine(identity.name)}`,
       `  id          ${escapeLine(identity.id)}`,
       `  data        ${conf.dataFolder} (key, identity; keep it private)`,
-      ...(trusted === undefined ? [] : [`  truststore  ${trusted} now trusts Central's root`]),
+      ...(trusted === undefined
+        ? []
+        : [`  trust       ${trusted} holds Central's root, beside the truststore of the profile`]),
       ...(target === undefined ? [] : [`  dials       ${targetName(target)}`]),
       `next: queue-agent start --profile ${request.profileFolder}`,
       '',

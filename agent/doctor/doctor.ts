@@ -29,7 +29,9 @@ import { agentFault } from '../errors.ts';
 import { loadCredentials, loadIdentity, loadKey, type Credentials } from '../identity/identity.ts';
 import { trustHint } from '../trust/import-command.ts';
 import { datesFault, nameFault, namesOf, trustPath, type TrustPath } from '../trust/path.ts';
-import { loadTruststore, type Truststore } from '../trust/truststore.ts';
+import { trustFile } from '../trust/from-central.ts';
+import { loadTrusted, type Trusted } from '../trust/trusted.ts';
+import type { TrustedCertificate } from '../trust/truststore.ts';
 
 export interface DoctorOptions {
   /** Of each step that waits for a peer. */
@@ -57,7 +59,7 @@ export async function* examineAgent(request: AgentConfRequest, options: DoctorOp
     const conf = yield* step('configuration', undefined, (notes) => readConfiguration(request, notes));
     const { identity, key, next } = yield* step('identity', undefined, (notes) => readIdentity(conf, options, notes));
     const truststore = conf.central.secure
-      ? yield* step('truststore', undefined, (notes) => readTruststore(conf, options, notes))
+      ? yield* step('truststore', undefined, (notes) => readTrusted(conf, options, notes))
       : undefined;
     let online = false;
     for (const target of dialTargets(conf, identity)) {
@@ -263,19 +265,28 @@ async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Note
   return credentials;
 }
 
-async function readTruststore(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<Truststore> {
+async function readTrusted(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<Trusted> {
   const { path, origin } = conf.truststore;
+  const trusted = await loadTrusted(conf, now());
+  const { truststore, fromCentral } = trusted;
   notes.say(`${path} (${origin})`);
-  const truststore = await loadTruststore({ ...conf.truststore, now: now() });
-  notes.say(`${FORMAT_NAMES[truststore.format]}, ${counted(truststore.certificates.length, 'certificate')}`);
   notes.say(
-    ...truststore.certificates.map(
-      ({ alias, subject, notAfter, thumbprint }) =>
-        `${alias}: ${subject}, until ${day(notAfter)}, SHA-256 ${thumbprint}`,
-    ),
+    truststore === undefined
+      ? 'it holds no certificate, and none is needed: Central gave its roots'
+      : `${FORMAT_NAMES[truststore.format]}, ${counted(truststore.certificates.length, 'certificate')}`,
   );
-  notes.warn(...truststore.warnings);
-  return truststore;
+  notes.say(...(truststore?.certificates ?? []).map(trustedLine));
+  if (fromCentral.length > 0)
+    notes.say(
+      `${trustFile(conf.dataFolder)} (from Central), ${counted(fromCentral.length, 'certificate')}`,
+      ...fromCentral.map(trustedLine),
+    );
+  notes.warn(...trusted.warnings);
+  return trusted;
+}
+
+function trustedLine({ alias, subject, notAfter, thumbprint }: TrustedCertificate): string {
+  return `${alias}: ${subject}, until ${day(notAfter)}, SHA-256 ${thumbprint}`;
 }
 
 function validateChain(

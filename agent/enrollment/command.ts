@@ -1,17 +1,14 @@
 // Runs `queue-agent enroll` and the enrollment by a one-time file, and writes the results after Central accepted.
 // Loaded on demand.
-import { dirname } from 'node:path';
 import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { textOf } from '../../shared/errors.ts';
 import { certificatesInPem } from '../../shared/x509/certificates.ts';
-import { addTrusted } from '../../shared/truststore/import.ts';
-import { fingerprintOf } from '../../shared/truststore/update.ts';
 import type { EnrollmentPending } from '../../shared/wire/enrollment.ts';
 import type { AgentConf } from '../conf.ts';
 import { enroll, readEnrollmentFile, readEnrollUrl, removeEnrollmentFile } from './enroll.ts';
 import { agentFault } from '../errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from '../identity/identity.ts';
-import { loadManagedRoots, saveManagedRoots } from '../trust/managed-roots.ts';
+import { saveFromCentral, trustFile } from '../trust/from-central.ts';
 
 interface EnrollRequestOrder {
   readonly url: string;
@@ -27,11 +24,11 @@ interface EnrollRequestOrder {
 
 export interface Enrollment {
   readonly identity: Identity;
-  /** The truststore that Central's root was added to; undefined when it was there, or the agent speaks plain. */
+  /** The file in the data folder that holds Central's roots now; undefined when it did before, or the agent speaks plain. */
   readonly trusted: string | undefined;
 }
 
-/** Enrolls this agent and keeps what it learnt: identity, and Central's root in the profile's truststore. */
+/** Enrolls this agent and keeps what it learnt: identity, and Central's roots. */
 export async function enrollAgent(conf: AgentConf, order: EnrollRequestOrder): Promise<Enrollment> {
   const existing = await loadIdentity(conf.dataFolder);
   if (existing !== undefined && !order.replaceIdentity)
@@ -42,8 +39,8 @@ export async function enrollAgent(conf: AgentConf, order: EnrollRequestOrder): P
   const key = await loadOrCreateKey(conf.dataFolder);
   const { proxies } = conf.central;
   const result = await enroll({ ...order, name: conf.name, id: conf.id, key, proxies });
-  // The truststore first: an identity without it would dial and be refused, a truststore without identity does nothing.
-  const trusted = conf.central.secure ? await trustCentral(conf, result.truststore) : undefined;
+  // The roots first: an identity without them would dial and be refused, roots without identity do nothing.
+  const trusted = conf.central.secure ? await trustCentral(conf.dataFolder, result.truststore) : undefined;
   await saveIdentity(conf.dataFolder, result.identity);
   return { identity: result.identity, trusted };
 }
@@ -62,27 +59,9 @@ export async function enrollByFile(conf: AgentConf, file: string): Promise<Ident
   return identity;
 }
 
-/** Adds the roots (PEM) to the profile's truststore, beside what is there; its path, when there was something to add. */
-export async function trustCentral(conf: AgentConf, roots: string): Promise<string | undefined> {
-  const { path, password, passwordHint } = conf.truststore;
-  // Whatever the umask: who may write to the folder says whom this agent trusts.
-  await makeFolder(dirname(path), 0o755);
-  const certificates = readRoots(roots);
-  const { added } = await addTrusted({
-    file: path,
-    certificates,
-    origin: 'the answer of Central',
-    password,
-    passwordHint,
-    skipPresent: true,
-  });
-  if (added.length === 0) return undefined;
-  // So that it goes again when Central names it no more.
-  await saveManagedRoots(conf.dataFolder, [
-    ...(await loadManagedRoots(conf.dataFolder)),
-    ...added.map(({ certificates: [der] }) => fingerprintOf(der)),
-  ]);
-  return path;
+/** Trusts Central by these roots (PEM) from now on, beside the profile's truststore; the file, when that changed anything. */
+export async function trustCentral(dataFolder: string, roots: string): Promise<string | undefined> {
+  return (await saveFromCentral(dataFolder, readRoots(roots))) ? trustFile(dataFolder) : undefined;
 }
 
 function readRoots(pem: string): Buffer[] {

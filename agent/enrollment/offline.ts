@@ -65,7 +65,7 @@ export async function installCertificate(
     port,
     secure,
   };
-  const trusted = conf.central.secure ? await trustCentral(conf, read.roots) : undefined;
+  const trusted = conf.central.secure ? await trustCentral(conf.dataFolder, read.roots) : undefined;
   await saveIdentity(conf.dataFolder, identity);
   return { identity, trusted };
 }

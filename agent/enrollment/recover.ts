@@ -4,7 +4,6 @@
 import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
-import { addTrusted } from '../../shared/truststore/import.ts';
 import { answerProof, pinOf, sameProof, type Enrolled } from '../../shared/wire/enrollment.ts';
 import { readRecoveryCode, recoveryKey, recoveryProof } from '../../shared/wire/recovery.ts';
 import { makeRequest } from '../identity/csr.ts';
@@ -40,15 +39,6 @@ export async function recoverAgent(conf: AgentConf, text: string): Promise<Enrol
   const before = await readIdentity(conf.dataFolder);
   const targets = targetsOf(conf, before);
   await makeFolder(conf.dataFolder, 0o700);
-  // Central believes the new key from its answer on: a truststore that cannot be written must show before.
-  if (conf.central.secure)
-    await addTrusted({
-      file: conf.truststore.path,
-      certificates: [],
-      origin: 'nothing',
-      password: conf.truststore.password,
-      passwordHint: conf.truststore.passwordHint,
-    });
   const key = await loadOrCreateRecoveryKey(conf.dataFolder);
   const attempt = {
     code: recoveryKey(code),
@@ -60,7 +50,7 @@ export async function recoverAgent(conf: AgentConf, text: string): Promise<Enrol
   const { target, answer } = await firstAnswer(targets, attempt);
 
   // What is trusted first, and nothing is taken away: until the identity is written, the old one goes on as it was.
-  const trusted = conf.central.secure ? await trustCentral(conf, answer.truststore) : undefined;
+  const trusted = conf.central.secure ? await trustCentral(conf.dataFolder, answer.truststore) : undefined;
   const identity = identityOf(answer, target);
   await saveIdentity(conf.dataFolder, identity);
   await adoptRecoveryKey(conf.dataFolder);

@@ -36,12 +36,13 @@ interface TruststoreRequest {
   readonly passwordHint?: string | undefined;
 }
 
-interface TrustedCertificate {
+export interface TrustedCertificate {
   readonly alias: string;
   readonly subject: string;
   readonly notAfter: Date;
   /** SHA-256, AB:CD:... */
   readonly thumbprint: string;
+  readonly pem: string;
 }
 
 export interface Truststore {
@@ -88,41 +89,52 @@ export async function loadTruststore({
     warnings.push(
       `${system} in jetty.jvm.args means the store of the operating system, which this agent does not read; ${path} is used instead.`,
     );
-  const ca: string[] = [];
-  const certificates: TrustedCertificate[] = [];
-  for (const {
-    alias,
-    certificates: [der],
-  } of trustedEntries(store, path)) {
-    const certificate = parseCertificate(der);
-    // Java tolerates certificates that OpenSSL does not read. One of them must not take the others with it.
-    if (certificate === undefined) {
-      warnings.push(`"${aliasLine(alias)}" in ${path} cannot be read and is left out: ${whyUnreadable(der)}.`);
-      continue;
-    }
-    if (hasUnreadableDate(certificate)) {
-      warnings.push(
-        `"${aliasLine(alias)}" in ${path} (${subjectLine(certificate)}) has an unreadable date and is left out.`,
-      );
-      continue;
-    }
-    const validity = validityWarning(certificate, now);
-    if (validity !== undefined) warnings.push(`"${aliasLine(alias)}" in ${path} ${validity}`);
-    ca.push(pemOf('CERTIFICATE', der));
-    certificates.push({
-      alias,
-      subject: subjectLine(certificate),
-      notAfter: validityOf(certificate).to,
-      thumbprint: thumbprint(der),
-    });
-  }
-  if (ca.length === 0)
+  const read = readTrusted(
+    trustedEntries(store, path).map(({ alias, certificates: [der] }) => ({ alias, der })),
+    path,
+    now,
+  );
+  if (read.ca.length === 0)
     throw keystoreFault('keystore_no_certificate', {
       file: path,
       format: FORMAT_NAMES[store.format],
       found: 'certificates that OpenSSL does not read',
     });
-  return { format: store.format, ca, certificates, warnings };
+  return { ...read, format: store.format, warnings: [...warnings, ...read.warnings] };
+}
+
+/** Of certificates in `file`, those that OpenSSL reads; the others are warnings. */
+export function readTrusted(
+  entries: Iterable<{ readonly alias: string; readonly der: Buffer }>,
+  file: string,
+  now: Date,
+): Omit<Truststore, 'format'> {
+  const warnings: string[] = [];
+  const certificates: TrustedCertificate[] = [];
+  for (const { alias, der } of entries) {
+    const certificate = parseCertificate(der);
+    // Java tolerates certificates that OpenSSL does not read. One of them must not take the others with it.
+    if (certificate === undefined) {
+      warnings.push(`"${aliasLine(alias)}" in ${file} cannot be read and is left out: ${whyUnreadable(der)}.`);
+      continue;
+    }
+    if (hasUnreadableDate(certificate)) {
+      warnings.push(
+        `"${aliasLine(alias)}" in ${file} (${subjectLine(certificate)}) has an unreadable date and is left out.`,
+      );
+      continue;
+    }
+    const validity = validityWarning(certificate, now);
+    if (validity !== undefined) warnings.push(`"${aliasLine(alias)}" in ${file} ${validity}`);
+    certificates.push({
+      alias,
+      subject: subjectLine(certificate),
+      notAfter: validityOf(certificate).to,
+      thumbprint: thumbprint(der),
+      pem: pemOf('CERTIFICATE', der),
+    });
+  }
+  return { ca: certificates.map(({ pem }) => pem), certificates, warnings };
 }
 
 /** Private keys do not belong in a truststore, but they do no harm there. */
@@ -132,7 +144,7 @@ function namedOthers(others: readonly string[]): string[] {
 }
 
 /** What is wrong with the dates of a trusted certificate, to follow its alias and file; undefined: nothing. */
-export function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
+function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
   const { from, to } = validityOf(certificate);
   if (to < now)
     return `expired on ${day(to)} (${subjectLine(certificate)}): a Central that shows a certificate under it is refused.`;

@@ -1,26 +1,22 @@
-// Updates the profile's truststore as Central says: adds the certificates that it names, removes those that it added
-// before and names no longer, and reports the result. Manual entries are never touched. The connection has verified
-// before that the update is Central's (agent/connection/connection.ts).
+// Follows Central's updates of what it is trusted by: replaces the certificates that Central gave (from-central.ts), and reports the
+// result. The connection has verified before that the update is Central's (agent/connection/connection.ts).
 import type { X509Certificate } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { makeFolder } from '../../shared/files/disk-faults.ts';
-import { certificatesInPem } from '../../shared/x509/certificates.ts';
-import { CodedError, isCoded, systemCode, textOf } from '../../shared/errors.ts';
-import { aliasLine, parseCertificate } from '../../shared/keystore/material.ts';
+import { isCoded, textOf } from '../../shared/errors.ts';
+import { parseCertificate } from '../../shared/keystore/material.ts';
 import type { Trust, Trusted, TrustRefused } from '../../shared/wire/messages.ts';
+import { certificatesInPem, firstInPem } from '../../shared/x509/certificates.ts';
 import type { AgentConf } from '../conf.ts';
 import type { ControlLine, SendControl, TrustControl } from '../connection/control.ts';
 import { agentFault } from '../errors.ts';
+import { loadFromCentral, saveFromCentral, trustFile } from './from-central.ts';
 import { isValid, trustPath } from './path.ts';
-import { validityWarning } from './truststore.ts';
-import { loadManagedRoots, saveManagedRoots } from './managed-roots.ts';
+import { loadTruststore, readTrusted } from './truststore.ts';
 
 interface TrustUpdatesOptions {
   /** As it is on disk now. */
   conf(): Promise<Pick<AgentConf, 'central' | 'truststore'>>;
   readonly dataFolder: string;
-  /** The truststore was changed by this agent itself. */
+  /** A watched file was changed by this agent itself. */
   onWritten(file: string): Promise<void>;
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
   readonly now: () => number;
@@ -62,7 +58,8 @@ export function createTrustUpdates(options: TrustUpdatesOptions): TrustControl {
         ? error
         : agentFault('trust_failed', { found: textOf(error) }, error);
       // The same failure at each welcome is logged once.
-      if (code !== lastCode) options.log.warn({ code }, `The truststore does not follow Central: ${message} ${hint}`);
+      if (code !== lastCode)
+        options.log.warn({ code }, `What Central is trusted by stays as it is: ${message} ${hint}`);
       lastCode = code;
       return { type: 'trust-refused', code, detail: bounded(message), hint: bounded(hint) };
     }
@@ -83,63 +80,41 @@ export function createTrustUpdates(options: TrustUpdatesOptions): TrustControl {
   };
 }
 
-/** Of what Central names, the thumbprints that are in the truststore now. */
+/** Replaces what Central gave; the thumbprints of what it names are trusted then. */
 async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlLine | undefined): Promise<string[]> {
-  const { updateTrusted, fingerprintOf } = await import('../../shared/truststore/update.ts');
-  const { dataFolder, log } = options;
+  const { fingerprintOf } = await import('../../shared/truststore/update.ts');
+  const { dataFolder, log, now } = options;
   const named = certificatesOf(frame.pem);
+  const conf = await options.conf();
+  // What cannot be read verifies nothing, and is replaced.
+  const before = await loadFromCentral(dataFolder).catch(() => []);
+  const isWithdrawn = before.some((der) => !named.some((other) => other.equals(der)));
+  if (isWithdrawn && conf.central.secure && line !== undefined)
+    await assertReaches(line, [...(await ofProfile(conf.truststore)), ...named], now());
   const names = named.map((der) => fingerprintOf(der));
-  const { central, truststore } = await options.conf();
-  const { path: file, password, passwordHint } = truststore;
-  const exists = await assertWritable(file);
-  const given = await loadManagedRoots(dataFolder);
-  const remove = new Set(given.filter((thumbprint) => !names.includes(thumbprint)));
-  try {
-    if (!exists) await makeFolder(dirname(file), 0o755);
-    const { added, removed, trusted } = await updateTrusted({
+  if (await saveFromCentral(dataFolder, named)) {
+    const file = trustFile(dataFolder);
+    await options.onWritten(file);
+    log.info({ file, thumbprints: names }, 'the agent trusts what Central names');
+    // A root that is out of date by the clock of this host verifies nothing yet, or nothing any more.
+    const { warnings } = readTrusted(
+      named.map((der, place) => ({ alias: `Central ${place + 1}`, der })),
       file,
-      password,
-      passwordHint,
-      add: named,
-      remove,
-      async accept(next) {
-        if (central.secure && line !== undefined && next.removed.length > 0)
-          await assertReaches(file, line, next.trusted, options.now());
-        // Recorded before it is written: an added certificate without a record could never be removed again.
-        await saveManagedRoots(dataFolder, [
-          ...given,
-          ...next.added.map(({ certificates: [der] }) => fingerprintOf(der)),
-        ]);
-      },
-    });
-    const there = new Set(trusted.map((der) => fingerprintOf(der)));
-    if (added.length > 0 || removed.length > 0) {
-      await options.onWritten(file);
-      const aliases = (entries: typeof added): string[] => entries.map(({ alias }) => alias);
-      log.info(
-        { truststore: file, added: aliases(added), removed: aliases(removed) },
-        'the truststore follows Central',
-      );
-      for (const { alias, certificates } of added) warnOfDates(options, alias, file, certificates[0]);
-      await saveManagedRoots(
-        dataFolder,
-        (await loadManagedRoots(dataFolder)).filter((thumbprint) => there.has(thumbprint)),
-      );
-    }
-    return names.filter((thumbprint) => there.has(thumbprint));
-  } catch (error) {
-    if ((await loadManagedRoots(dataFolder)).length !== given.length) await saveManagedRoots(dataFolder, given);
-    // Over ws the truststore verifies nothing: an agent without one, which cannot create one, lacks nothing.
-    if (!exists && !central.secure) return [];
-    throw error;
+      new Date(now()),
+    );
+    for (const warning of warnings) log.warn({ file }, warning);
   }
+  return names;
 }
 
-/** A root of Central that is out of date by the clock of this host verifies nothing yet, or nothing any more. */
-function warnOfDates({ log, now }: TrustUpdatesOptions, alias: string, file: string, der: Buffer): void {
-  const certificate = parseCertificate(der);
-  const found = certificate === undefined ? undefined : validityWarning(certificate, new Date(now()));
-  if (found !== undefined) log.warn({ truststore: file }, `"${aliasLine(alias)}" in ${file} ${found}`);
+/** Empty where the profile has no truststore that opens: then only what Central names counts. */
+async function ofProfile(truststore: AgentConf['truststore']): Promise<Buffer[]> {
+  try {
+    return (await loadTruststore(truststore)).ca.map((pem) => firstInPem(pem).raw);
+  } catch (error) {
+    if (isCoded(error)) return [];
+    throw error;
+  }
 }
 
 function certificatesOf(pem: string): Buffer[] {
@@ -152,28 +127,13 @@ function certificatesOf(pem: string): Buffer[] {
   }
 }
 
-/**
- * The file is replaced, so its own mode would not stop the update, least of all as root; but an operator who made it read-only wants
- * it to stay. True when it exists.
- */
-async function assertWritable(file: string): Promise<boolean> {
-  try {
-    if (((await stat(file)).mode & 0o222) === 0) throw agentFault('truststore_read_only', { file });
-    return true;
-  } catch (error) {
-    if (error instanceof CodedError) throw error;
-    if (systemCode(error) === 'ENOENT') return false;
-    throw error;
-  }
-}
-
 /** What Central shows must be verified by what comes, or the agent would lock itself out at the next connection. */
-async function assertReaches(file: string, line: ControlLine, next: readonly Buffer[], now: number): Promise<void> {
+async function assertReaches(line: ControlLine, next: readonly Buffer[], now: number): Promise<void> {
   // Java keeps certificates that OpenSSL does not read; they verify nothing here.
   const trusted = next.map((der) => parseCertificate(der)).filter((certificate) => certificate !== undefined);
   const reaches = (shown: readonly X509Certificate[]): boolean => {
     const { path, anchor } = trustPath(shown, trusted, new Date(now));
     return anchor !== undefined && path.every((certificate) => isValid(certificate, new Date(now)));
   };
-  if (!reaches(line.shown()) && !reaches(await line.shownNow())) throw agentFault('trust_would_cut_off', { file });
+  if (!reaches(line.shown()) && !reaches(await line.shownNow())) throw agentFault('trust_would_cut_off', {});
 }

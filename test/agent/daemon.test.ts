@@ -52,7 +52,7 @@ function daemonAt(port: number, { secure = false, warnings = [] as readonly stri
     onName: (name) => names.push(name),
     conf: async () => conf,
     credentials: async () => ({ identity: { id: 'a1', name: 'branch' }, key }) as unknown as Credentials,
-    truststore: async () => ({ format: 'pem', ca: [], certificates: [], warnings }),
+    trusted: async () => ({ ca: [], truststore: undefined, fromCentral: [], warnings }),
     watched: () => [],
     outbox: new MemoryOutbox(),
     inbox: new Inbox(),

@@ -71,7 +71,7 @@ describe('asking without a token', SLOW, () => {
     expect(accepted, accepted.stderr).toMatchObject({ code: 0 });
     const ended = await machine.ended();
     expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
-    expect(ended.stdout).toContain("now trusts Central's root");
+    expect(ended.stdout).toContain("holds Central's root");
     expect(await central.agent('branch-1')).toMatchObject({
       id: 'pc,1"u"',
       keyThumbprint: key,

@@ -4,6 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { chmod, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { trustFile } from '../../agent/trust/from-central.ts';
 import {
   agentFlags,
   agentFolders,
@@ -204,7 +205,7 @@ describe('certificate install refuses, changes nothing, and names the fault', SL
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toMatch(/^error: [^\n]+\n {2}[^\n]+\n {2}\([a-z_]+\)\n$/);
     await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
-    await expect(stat(join(folders.profile, 'conf/security/truststore.jks'))).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(stat(trustFile(folders.data))).rejects.toMatchObject({ code: 'ENOENT' });
     return ended.stderr;
   }
 

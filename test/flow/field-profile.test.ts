@@ -2,6 +2,7 @@
 import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { trustFile } from '../../agent/trust/from-central.ts';
 import {
   agentFlags,
   agentFolders,
@@ -27,7 +28,7 @@ async function keytoolTruststore(central: CentralProcess, file: string): Promise
   expect(made, made.stderr).toMatchObject({ code: 0 });
 }
 
-/** The profile of test/fixtures, enrolled; its truststore is what enrollment does not touch here, since keytool's holds the root already. */
+/** The profile of test/fixtures, enrolled; keytool's truststore is all that it trusts: what Central gave is removed. */
 async function fieldAgent(central: CentralProcess, name: string): Promise<AgentFolders> {
   const folders = await agentFolders(cleanup, 'test/fixtures/profile');
   const truststore = join(folders.profile, 'conf/security/truststore.jks');
@@ -36,6 +37,7 @@ async function fieldAgent(central: CentralProcess, name: string): Promise<AgentF
   await keytoolTruststore(central, truststore);
   const enrolled = await runNode('agent/cli.ts', [...(await central.enrollment()), ...agentFlags(folders, name)]);
   expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
+  await rm(trustFile(folders.data));
   return folders;
 }
 
@@ -87,8 +89,10 @@ describe('an agent with the profile of the field', () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const agent = await AgentProcess.enrolled(cleanup, central, 'branch-4');
     await central.online('branch-4');
-    for (const file of await readdir(agent.folders.data))
-      expect([file, ((await stat(join(agent.folders.data, file))).mode & 0o777).toString(8)]).toEqual([file, '600']);
+    for (const file of await readdir(agent.folders.data)) {
+      const mode = ((await stat(join(agent.folders.data, file))).mode & 0o777).toString(8);
+      expect([file, mode]).toEqual([file, file === 'trust' ? '700' : '600']);
+    }
     expect(await readdir(agent.folders.data)).toEqual(
       expect.arrayContaining(['agent-key.pem', 'identity.json', 'local-api.json', 'agent.db']),
     );

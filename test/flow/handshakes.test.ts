@@ -1,8 +1,10 @@
 // What Central records of handshakes that came to nothing, each provoked by the program that would do it in the field.
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { trustFile } from '../../agent/trust/from-central.ts';
 import { lacksPeer, OpensslAuthority } from './false-hosts.ts';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, until } from './processes.ts';
 import { newKey, RawAgent } from './raw-agent.ts';
@@ -99,6 +101,7 @@ describe('TLS that fails', () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'distrustful');
     await central.online('distrustful');
     await agent.stop();
+    await rm(trustFile(agent.folders.data));
     const failure = await recorded('wss', 'peer_left_in_tls', async () => {
       const again = AgentProcess.start(cleanup, agent.folders, 'distrustful', [
         '--truststore',

@@ -1,12 +1,13 @@
 // An agent that is cut off gets its identity back with a recovery code, and no other machine does. Real processes, and peers of the test's
 // own in the line.
 import { once } from 'node:events';
-import { copyFile, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { trustFile } from '../../agent/trust/from-central.ts';
 import {
   agentFlags,
   agentFolders,
@@ -73,13 +74,11 @@ function mistyped(code: string): string {
   return `${code.slice(0, -1)}${code.endsWith('0') ? '1' : '0'}`;
 }
 
-async function emptyTruststore({ profile }: AgentFolders): Promise<void> {
-  const file = join(profile, 'conf/security/truststore.jks');
-  const { stdout } = await run('keytool', ['-list', '-keystore', file, '-storepass', 'changeit']);
-  for (const [, alias = ''] of stdout.matchAll(/^([^\n,]+), [^\n]*trustedCertEntry/gm))
-    expect(
-      await run('keytool', ['-delete', '-keystore', file, '-storepass', 'changeit', '-alias', alias]),
-    ).toMatchObject({ code: 0 });
+/** Another authority is all that it trusts: what Central gave is gone. */
+async function loseRoots({ profile, data }: AgentFolders): Promise<void> {
+  await rm(trustFile(data));
+  await mkdir(join(profile, 'conf/security'), { recursive: true });
+  await copyFile('test/fixtures/keystores/truststore.jks', join(profile, 'conf/security/truststore.jks'));
 }
 
 async function eventIds(id: unknown): Promise<unknown[]> {
@@ -96,9 +95,9 @@ describe('an agent that is cut off', SLOW, () => {
     await until(async () => ((await eventIds(id)).length === 1 ? true : undefined));
     await daemon.stop();
 
-    await emptyTruststore(folders);
+    await loseRoots(folders);
     const cut = AgentProcess.start(cleanup, folders, 'branch-1');
-    await cut.process.printed(/"code":"keystore_no_entries"/);
+    await cut.process.printed(/"code":"tls_unknown_authority"/);
     expect(await cut.local('POST', '/api/v1/events', { id: 'e2', type: 'ticket.issued' })).toMatchObject({
       status: 202,
     });
@@ -109,7 +108,7 @@ describe('an agent that is cut off', SLOW, () => {
     const code = await codeFor('branch-1');
     const ended = await recover(folders, 'branch-1', code);
     expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
-    expect(ended.stdout).toContain("now trusts Central's root");
+    expect(ended.stdout).toContain("holds Central's root");
     const after = await central.online('branch-1');
     expect(after).toMatchObject({ id, name: 'branch-1', session: { transport: 'wss' } });
     expect(after['keyThumbprint']).not.toBe(before['keyThumbprint']);
@@ -135,10 +134,7 @@ describe('an agent that is cut off', SLOW, () => {
     const copy = await agentFolders(cleanup);
     await copyFile(join(folders.data, 'agent-key.pem'), join(copy.data, 'agent-key.pem'));
     await copyFile(join(folders.data, 'identity.json'), join(copy.data, 'identity.json'));
-    await copyFile(
-      join(folders.profile, 'conf/security/truststore.jks'),
-      join(copy.profile, 'conf/security/truststore.jks'),
-    );
+    await cp(dirname(trustFile(folders.data)), dirname(trustFile(copy.data)), { recursive: true });
     const thief = AgentProcess.start(cleanup, copy, 'branch-2');
     const { id } = await central.online('branch-2');
     await rm(join(folders.data, 'agent-key.pem'));

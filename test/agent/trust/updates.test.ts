@@ -1,15 +1,15 @@
-// What an agent makes of what Central names: its truststore, its record, its answer.
+// What an agent makes of what Central names: the file with it, what it trusts in all, its answer.
 import { randomUUID, X509Certificate } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadManagedRoots } from '../../../agent/trust/managed-roots.ts';
+import { loadFromCentral, trustFile } from '../../../agent/trust/from-central.ts';
+import { loadTrusted } from '../../../agent/trust/trusted.ts';
 import { createTrustUpdates } from '../../../agent/trust/updates.ts';
 import { makeCertificate } from '../../../central/pki/x509/certificate.ts';
 import { makeKeyPair } from '../../../central/pki/x509/key-algorithms.ts';
 import type { AgentControl, Trust } from '../../../shared/wire/messages.ts';
 import { fingerprintOf, updateTrusted } from '../../../shared/truststore/update.ts';
-import { openFile } from '../../../shared/truststore/write.ts';
 import { openssl, temporaryFolder } from '../../central/pki/folder.ts';
 import type { AgentKey } from '../../../agent/identity/identity.ts';
 import { NEW_EC_KEY } from '../../tool-arguments.ts';
@@ -93,10 +93,11 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
       control.onFrame(trust(...roots));
       return await promise;
     },
-    there: async (): Promise<string[]> => {
-      const { store } = await openFile(truststore, 'changeit');
-      return store.entries.flatMap(({ certificates }) => certificates.map((der) => fingerprintOf(der)));
-    },
+    file: trustFile(folder.path('.')),
+    /** What Central gave. */
+    there: async (): Promise<string[]> => (await loadFromCentral(folder.path('.'))).map((der) => fingerprintOf(der)),
+    /** All that counts for a connection. */
+    trusts: async (): Promise<readonly string[]> => (await loadTrustedOf(folder.path('.'), truststore)).ca,
   };
 }
 
@@ -118,28 +119,33 @@ async function reissued(...times: [number, number]): Promise<[Root, Root]> {
   return [await make(times[0]), await make(times[1])];
 }
 
+async function loadTrustedOf(dataFolder: string, path: string) {
+  const truststore = { path, password: 'changeit', declaredType: undefined, origin: 'test' };
+  return await loadTrusted({ truststore, dataFolder });
+}
+
 /** Trust asks nothing of it. */
 const NO_KEY = {} as AgentKey;
 
 describe('an agent that learns what to trust', () => {
-  it('takes out what Central gave and names no more, and nothing that a person put there', async () => {
-    const { root, byHand, given, there, written, truststore, folder } = setUp();
+  it('trusts what Central names and no more of what it named before, beside what a person put into the profile, which stays as it is', async () => {
+    const { root, byHand, given, there, trusts, written, truststore, file } = setUp();
     const [hand, old, next] = [root(), root(), root()];
     await byHand(hand, old);
+    const profile = readFileSync(truststore);
     expect(await given(old, next)).toEqual(trusted(old, next));
-    expect(await there()).toEqual([hand, old, next].map(({ thumbprint }) => thumbprint));
-    expect(await loadManagedRoots(folder.path('.'))).toEqual([next.thumbprint]);
+    expect(await there()).toEqual([old, next].map(({ thumbprint }) => thumbprint));
+    expect(await trusts()).toEqual([hand, old, next].map(({ pem }) => pem));
     expect(await given(old)).toEqual(trusted(old));
-    expect(await there()).toEqual([hand, old].map(({ thumbprint }) => thumbprint));
-    expect(await loadManagedRoots(folder.path('.'))).toEqual([]);
+    expect(await there()).toEqual([old.thumbprint]);
     // A root that Central names no more, and a person put there.
     expect(await given(next)).toEqual(trusted(next));
-    expect(await there()).toEqual([hand, old, next].map(({ thumbprint }) => thumbprint));
-    expect(written).toEqual([truststore, truststore, truststore]);
-    const bytes = readFileSync(truststore);
+    expect(await trusts()).toEqual([hand, old, next].map(({ pem }) => pem));
+    expect(written).toEqual([file, file, file]);
     expect(await given(next)).toEqual(trusted(next));
-    expect(readFileSync(truststore)).toEqual(bytes);
     expect(written).toHaveLength(3);
+    expect(readFileSync(truststore)).toEqual(profile);
+    expect([statSync(file).mode & 0o777, statSync(dirname(file)).mode & 0o777]).toEqual([0o600, 0o700]);
   });
 
   it('keeps what verifies the certificate that Central shows', async () => {
@@ -167,56 +173,49 @@ describe('an agent that learns what to trust', () => {
     shown.line = [old.certificate];
     shown.now = [old.certificate];
     expect(await given(early)).toMatchObject({ type: 'trust-refused', code: 'trust_would_cut_off' });
-    expect(await there()).toEqual([hand, old].map(({ thumbprint }) => thumbprint));
+    expect(await there()).toEqual([old.thumbprint]);
     expect(await given(old, early)).toEqual(trusted(old, early));
     expect(lines.at(-1)).toMatch(/is valid from 2039-12-31 on only .*: look at the clock of this machine/);
   });
 
-  it('answers what went wrong, says it once, and leaves the store as it is', async () => {
-    const { root, byHand, given, truststore, lines, folder } = setUp();
-    const [hand, next] = [root(), root()];
+  it('answers what went wrong, says it once, and leaves what it trusts as it is', async () => {
+    const { root, byHand, given, lines, file, there, folder } = setUp();
+    const [hand, next, last] = [root(), root(), root()];
     await byHand(hand);
-    const whole = readFileSync(truststore);
-    chmodSync(truststore, 0o444);
-    expect(await given(next)).toEqual({
-      type: 'trust-refused',
-      code: 'truststore_read_only',
-      detail: `The truststore ${truststore} is read-only.`,
-      hint: expect.stringContaining('chmod u+w'),
-    });
     await given(next);
-    expect(lines).toHaveLength(1);
-    expect(readFileSync(truststore)).toEqual(whole);
-    chmodSync(truststore, 0o644);
-    writeFileSync(truststore, whole.subarray(0, 50));
-    expect(await given(next)).toMatchObject({ code: expect.stringMatching(/^keystore_/) });
-    writeFileSync(truststore, whole);
-    expect(
-      await given({ ...next, pem: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' }),
-    ).toMatchObject({ code: 'trust_unreadable' });
-    writeFileSync(folder.path('trust.json'), '{"given":7}');
-    expect(await given(next)).toMatchObject({ code: 'trust_record_damaged' });
-    writeFileSync(folder.path('trust.json'), '{"thumbprints":[]}');
-    expect(await given(next)).toEqual(trusted(next));
+    const unreadable = { ...last, pem: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' };
+    const before = lines.length;
+    expect(await given(unreadable)).toMatchObject({ type: 'trust-refused', code: 'trust_unreadable' });
+    expect(await given(unreadable)).toMatchObject({ code: 'trust_unreadable' });
+    expect(lines).toHaveLength(before + 1);
+    expect(await there()).toEqual([next.thumbprint]);
+    // A folder that is not one: nothing can be written.
+    rmSync(folder.path('trust'), { recursive: true });
+    writeFileSync(folder.path('trust'), '');
+    expect(await given(last)).toMatchObject({ type: 'trust-refused', detail: expect.stringContaining('trust') });
+    rmSync(folder.path('trust'));
+    expect(await given(last)).toEqual(trusted(last));
+    writeFileSync(file, 'damaged');
+    await expect(loadTrustedOf(folder.path('.'), 'none.jks')).rejects.toMatchObject({ code: 'file_missing' });
+    writeFileSync(file, '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+    await expect(loadTrustedOf(folder.path('.'), 'none.jks')).rejects.toMatchObject({ code: 'trust_file_damaged' });
+    expect(await given(last)).toEqual(trusted(last));
+    expect(await there()).toEqual([last.thumbprint]);
   });
 
-  it('without encryption makes the truststore for the day when it is needed; where none can be, it says so and nothing is wrong', async () => {
-    const plain = setUp({ secure: false });
-    const next = plain.root();
-    expect(await plain.given(next)).toEqual(trusted(next));
-    expect(await plain.there()).toEqual([next.thumbprint]);
-    const umask = process.umask(0);
-    const open = setUp({ secure: false });
-    await open.given(open.root()).finally(() => process.umask(umask));
-    // An account that may write to the folder decides whom the agent trusts.
-    expect([statSync(dirname(open.truststore)).mode & 0o777, statSync(open.truststore).mode & 0o777]).toEqual([
-      0o755, 0o644,
-    ]);
-    const nameless = setUp({ secure: false, file: 'truststore' });
-    expect(await nameless.given(nameless.root())).toEqual(trusted());
-    expect(existsSync(nameless.truststore)).toBe(false);
-    const secure = setUp({ file: 'truststore' });
-    expect(await secure.given(secure.root())).toMatchObject({ code: 'truststore_type_unknown' });
+  it('needs no truststore in the profile, on ws or wss; one that is damaged is still an error', async () => {
+    for (const secure of [false, true]) {
+      const { root, given, trusts, truststore, folder } = setUp({ secure });
+      const next = root();
+      expect(await given(next)).toEqual(trusted(next));
+      expect(existsSync(truststore)).toBe(false);
+      expect(await trusts()).toEqual([next.pem]);
+      mkdirSync(dirname(truststore), { recursive: true });
+      writeFileSync(truststore, Buffer.alloc(50, 7));
+      await expect(loadTrustedOf(folder.path('.'), truststore)).rejects.toMatchObject({
+        code: expect.stringMatching(/^keystore_/),
+      });
+    }
   });
 
   it('of several frames at once follows the newest, and answers only the open session', async () => {
@@ -228,7 +227,7 @@ describe('an agent that learns what to trust', () => {
     control.onFrame(trust(three));
     while (answers.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(answers).toEqual([trusted(one), trusted(three)]);
-    expect(await there()).toEqual([hand.thumbprint, three.thumbprint]);
+    expect(await there()).toEqual([three.thumbprint]);
     control.onFrame(trust(one, three));
     control.onOffline();
     while (!(await there()).includes(one.thumbprint)) await new Promise((resolve) => setTimeout(resolve, 5));

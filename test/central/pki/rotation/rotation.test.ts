@@ -136,7 +136,7 @@ describe('a rotation', () => {
     agent('null', { trusted: null });
     agent('plain', { transport: 'ws', trusted: [] });
     refusals.set('refuses', {
-      code: 'truststore_read_only',
+      code: 'disk_full',
       detail: 'It is read-only.',
       hint: 'Make it writable.',
       at: 5,
@@ -154,7 +154,7 @@ describe('a rotation', () => {
       ['silent', 'awaiting-ack'],
     ]);
     expect(trust.missing.map(({ text }) => text).join(' ')).toMatch(
-      /Offline since 2026-11-01T10:00:00.000Z\..*It refused: It is read-only. \(truststore_read_only\)/,
+      /Offline since 2026-11-01T10:00:00.000Z\..*It refused: It is read-only. \(disk_full\)/,
     );
     expect(next).toContain('Waits for 5 agents');
     const metrics = createMetrics();

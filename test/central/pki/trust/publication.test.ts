@@ -172,14 +172,14 @@ describe('what agents are to trust', () => {
     const refuse = (): void =>
       publication.onFrame(session, {
         type: 'trust-refused',
-        code: 'truststore_read_only',
+        code: 'disk_full',
         detail: 'It is read-only.',
         hint: 'Make it writable.',
       });
     refuse();
     refuse();
     expect(publication.refusalOf('a')).toEqual({
-      code: 'truststore_read_only',
+      code: 'disk_full',
       detail: 'It is read-only.',
       hint: 'Make it writable.',
       at: 1_000,
