@@ -21,7 +21,7 @@ import { PKI_ERRORS, ROTATION_ERRORS } from '../central/pki/errors.ts';
 import { PROBLEM_ERRORS } from '../central/problems.ts';
 import { BACKUP_ERRORS } from '../central/store/backup/errors.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
-import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
+import { AGENT_PREFIX, AGENT_SCHEMA } from '../shared/settings/agent-settings.ts';
 import { AGENT_ERRORS } from '../agent/errors.ts';
 import { DISK_ERRORS, FILE_ERRORS } from '../shared/files/errors.ts';
 import { MESSAGE_ERRORS } from '../shared/delivery/errors.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fastify } from 'fastify';
 import { describe, expect, it } from 'vitest';
 import { COMMANDS as AGENT_COMMANDS } from '../agent/cli/commands.ts';
-import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
+import { AGENT_PREFIX, AGENT_SCHEMA } from '../shared/settings/agent-settings.ts';
 import { CONSUMER_KEYS } from '../agent/consumer-settings.ts';
 import { adminRoutes } from '../central/admin/routes.ts';
 import type { AdminServices } from '../central/admin/services.ts';

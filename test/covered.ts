@@ -12,6 +12,11 @@ export interface CoveredFiles {
 
 export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
+    by: 'test/agent/dial/proxy-settings.test.ts',
+    why: 'Addresses of proxies, with what uses them.',
+    files: ['shared/settings/proxy-url.ts'],
+  },
+  {
     by: 'test/central/listeners/downloads/routes.test.ts',
     why: 'Downloads over real sockets.',
     files: ['central/profiles/downloads/downloads.ts'],
@@ -29,7 +34,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/agent/conf.test.ts',
     why: 'Configuration of the agent.',
-    files: ['shared/settings/profile-truststore.ts'],
+    files: ['shared/settings/agent-settings.ts', 'shared/settings/profile-truststore.ts'],
   },
   {
     by: 'test/agent/connection/connection.test.ts',

@@ -6,7 +6,8 @@ import { wrongDash } from '../../shared/terminal/dashes.ts';
 import { folded } from '../../shared/terminal/fold.ts';
 import type { SecretInput } from '../../shared/terminal/secret-input.ts';
 import { VERSION } from '../../shared/version.ts';
-import { AGENT_SCHEMA, type AgentConfRequest } from '../conf.ts';
+import type { AgentConfRequest } from '../conf.ts';
+import { AGENT_SCHEMA } from '../../shared/settings/agent-settings.ts';
 import { DEFAULT_PROFILE } from '../profile.ts';
 
 /** The arguments are not those of any usage: exit status 2. */

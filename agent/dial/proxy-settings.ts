@@ -2,7 +2,7 @@
 // environment; and the hosts that are dialed directly all the same. Opens nothing.
 import { domainToASCII } from 'node:url';
 import { BlockList, isIP, isIPv6 } from 'node:net';
-import type { SettingFormat } from '../../shared/settings/format.ts';
+import { readProxyUrl } from '../../shared/settings/proxy-url.ts';
 import type { Place } from './tcp.ts';
 
 export interface Proxy extends Place {
@@ -43,24 +43,10 @@ interface ProxySources {
 }
 
 const MAX_EXCEPTIONS = 256;
-const MAX_ADDRESS_LENGTH = 1024;
 /** As the JVM has it: what is on this host is not reached through another one. */
 const LOOPBACK = ['localhost', '127.*', '::1'];
 /** Proxies of the JVM that speak another protocol, or that nothing but a JVM can find. */
 const JVM_UNSUPPORTED = ['-DsocksProxyHost=', '-Djava.net.useSystemProxies=true'];
-
-/** `central.proxy`: the text stays text, so that its password can be refused by the same words as everything else. */
-export const proxyUrl: SettingFormat<string> = {
-  name: 'HTTP proxy',
-  allowed:
-    'http://HOST:PORT or http://USER@HOST:PORT, without a password (central.proxy.passwordFile names its file); or none',
-  parse: (found) => {
-    const text = found.trim();
-    if (text === '' || text === 'none') return text;
-    const read = readProxyUrl(text);
-    return read === undefined || read.password !== undefined ? undefined : text;
-  },
-};
 
 /** The proxies of a configuration. `warnings` names the settings that are there and cannot be used. */
 export function proxySettings({ configured, passwordFile, jvmArgs, environment }: ProxySources): ProxySettings & {
@@ -105,29 +91,6 @@ export function proxyFor(settings: ProxySettings, target: Place & { readonly sec
   return choice === undefined || choice.except.some((exception) => matches(exception, target))
     ? undefined
     : choice.proxy;
-}
-
-interface ProxyUrl extends Place {
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-}
-
-/** "http://user:password@host:port"; the scheme may be left out, as in curl. Undefined when it is something else. */
-function readProxyUrl(text: string): ProxyUrl | undefined {
-  if (text.length > MAX_ADDRESS_LENGTH) return undefined;
-  try {
-    const url = new URL(text.includes('://') ? text : `http://${text}`);
-    if (url.protocol !== 'http:' || url.hostname === '' || url.pathname.length > 1 || url.search + url.hash !== '')
-      return undefined;
-    return {
-      host: url.hostname.replaceAll(/^\[|\]$/g, ''),
-      port: url.port === '' ? 80 : Number(url.port),
-      user: url.username === '' ? undefined : decodeURIComponent(url.username),
-      password: url.password === '' ? undefined : decodeURIComponent(url.password),
-    };
-  } catch {
-    return undefined;
-  }
 }
 
 /** -Dhttps.proxyHost and its port (443, and 80 for http, as in the JVM); -Dhttp.nonProxyHosts counts for both. */

@@ -1,41 +1,7 @@
 // The one table of parameters: settings of the whole installation, kept in the store, changed through REST, applied live.
 // REST, command line and docs/PARAMETERS.md are generated from it. Checking values is in values.ts, changing them in service.ts.
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
-
-type Unit = 'bytes' | 'bytes per second' | 'seconds' | 'days' | 'items' | 'agents' | 'port';
-
-interface Common {
-  readonly group: string;
-  /** For an administrator: what it is and what it does. */
-  readonly description: string;
-  /** Why the default is what it is. */
-  readonly reason: string;
-  /** What happens when it is changed. */
-  readonly applying: string;
-}
-
-export type ParameterDefinition =
-  | (Common & { readonly type: 'boolean'; readonly default: boolean })
-  | (Common & {
-      readonly type: 'integer';
-      readonly unit: Unit;
-      readonly minimum: number;
-      readonly maximum: number;
-      readonly default: number;
-    })
-  | (Common & { readonly type: 'enum'; readonly allowed: readonly string[]; readonly default: string })
-  | (Common & {
-      readonly type: 'string';
-      readonly form: 'distinguished-name';
-      readonly maxLength: number;
-      readonly default: string;
-    })
-  | (Common & {
-      readonly type: 'list';
-      readonly of: 'host' | 'cidr';
-      readonly maxItems: number;
-      readonly default: readonly string[];
-    });
+import type { ParameterDefinition } from './parameter-definition.ts';
 
 /** The names that administrators know from their installations. */
 export const GROUPS = {

@@ -1,7 +1,8 @@
 // Defines what the parameters exchange with their surroundings: the applier that the listeners implement, the overrides of a
 // node, and requests for changes with their reports.
 import type { Change, ChangeTerms } from '../change/changes.ts';
-import type { ParameterDefinition, ParameterName, ParameterValue, ParameterValues } from './definitions.ts';
+import type { ParameterName, ParameterValue, ParameterValues } from './definitions.ts';
+import type { ParameterDefinition } from './parameter-definition.ts';
 import type { ParameterFault } from './errors.ts';
 import type { Preflight } from './preflight.ts';
 

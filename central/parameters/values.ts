@@ -4,11 +4,11 @@ import { readDistinguishedName } from '../../shared/x509/distinguished-name.ts';
 import {
   definitionOf,
   PARAMETER_NAMES,
-  type ParameterDefinition,
   type ParameterName,
   type ParameterValue,
   type ParameterValues,
 } from './definitions.ts';
+import type { ParameterDefinition } from './parameter-definition.ts';
 import type { ParameterFault } from './errors.ts';
 
 const HOST_NAME =

@@ -2,7 +2,8 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { AGENT_SCHEMA, loadAgentConf } from '../../agent/conf.ts';
+import { loadAgentConf } from '../../agent/conf.ts';
+import { AGENT_SCHEMA } from '../../shared/settings/agent-settings.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { settingsTable } from '../../shared/settings/settings.ts';
 

@@ -1,6 +1,7 @@
 // Which HTTP proxy is used for which host: the order of the sources, and the exceptions as curl and the JVM read them.
 import { describe, expect, it } from 'vitest';
-import { proxyFor, proxySettings, proxyUrl } from '../../../agent/dial/proxy-settings.ts';
+import { proxyFor, proxySettings } from '../../../agent/dial/proxy-settings.ts';
+import { proxyUrl } from '../../../shared/settings/proxy-url.ts';
 
 interface Sources {
   readonly configured?: string;
