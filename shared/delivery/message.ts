@@ -285,14 +285,38 @@ function messageOf(
   const bytes = json.length * 3 > maxBytes ? Buffer.byteLength(json) : json.length;
   if (bytes > maxBytes) return invalid('', `has ${bytes} bytes; allowed: at most ${maxBytes}`);
   const { id = '', source = '', type = '', expirytime: expiry } = values;
-  return {
-    id,
-    source,
-    type,
-    json,
-    expiresAt: expiry === undefined ? null : (timestampMs(expiry) ?? null),
-    dataHash: data === undefined ? 0 : dataHash(data.name, node.text.slice(data.from, data.to)),
-  };
+  const expiresAt = expiry === undefined ? null : (timestampMs(expiry) ?? null);
+  const payload = data === undefined ? undefined : node.text.slice(data.from, data.to);
+  return new ReadMessage({ id, source, type, json, expiresAt }, data?.name ?? '', payload);
+}
+
+/** Hashes its data only when that is asked for: of most events it never is. */
+class ReadMessage implements Message {
+  readonly id: string;
+  readonly source: string;
+  readonly type: string;
+  readonly json: string;
+  readonly expiresAt: number | null;
+  readonly #dataName: string;
+  readonly #data: string | undefined;
+
+  constructor(
+    { id, source, type, json, expiresAt }: Omit<Message, 'dataHash'>,
+    dataName: string,
+    data: string | undefined,
+  ) {
+    this.id = id;
+    this.source = source;
+    this.type = type;
+    this.json = json;
+    this.expiresAt = expiresAt;
+    this.#dataName = dataName;
+    this.#data = data;
+  }
+
+  get dataHash(): number {
+    return this.#data === undefined ? 0 : dataHash(this.#dataName, this.#data);
+  }
 }
 
 /**

@@ -240,7 +240,6 @@ async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
   while (await writer.call('pruneIncidents', [], LAZY));
   await writer.call('pruneEnrollmentTokens', [limits.now], LAZY);
   while (await writer.call('pruneBlobs', [limits.now - UNUSED_BLOB_MS], LAZY));
-  while (await writer.call('pruneSeenRuns', [limits.deduplicationOlderThan], LAZY));
   for (const log of ['outbox', 'inbox'] as const) {
     let place: SeenPlace | null = null;
     do place = await writer.call('pruneSeen', [log, place, limits.deduplicationOlderThan], LAZY);

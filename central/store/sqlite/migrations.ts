@@ -341,10 +341,10 @@ const CONSUMER_REPORTS = `
  * in `event_run_key` (run-keys.ts), which is how a filter finds it. `event` keeps the events of older schemas until they
  * are converted (conversion.ts), from the newest on: all their cursors are below those of the runs.
  *
- * \`seen_run\` remembers the messages of one append, in order of arrival (seen-runs.ts). \`inbox_log.deduplicates\`: the
- * sender said that its outbox refuses repeated messages within an incarnation; \`looked_up_since\`: since then each
- * message is looked up nevertheless. \`origin.ended\` is the newest cursor at the end of that log: behind it none of its
- * events follows.
+ * \`inbox_log.deduplicates\`: the sender said that its outbox refuses repeated messages within an incarnation;
+ * \`looked_up_since\`: since then each message is looked up nevertheless; \`indexed\`: the events of the agent through this
+ * cursor are in \`inbox_dedup\`, as far as they are looked up there (seen-events.ts). \`origin.ended\` is the newest cursor at
+ * the end of that log: behind it none of its events follows.
  */
 const EVENT_RUNS = `
   CREATE TABLE event_run (
@@ -362,15 +362,10 @@ const EVENT_RUNS = `
     through INTEGER NOT NULL,
     PRIMARY KEY (what, through)
   ) STRICT, WITHOUT ROWID;
-  CREATE TABLE seen_run (
-    key INTEGER PRIMARY KEY,
-    peer INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    hashes BLOB NOT NULL
-  ) STRICT;
-  CREATE INDEX seen_run_peer ON seen_run (peer);
   ALTER TABLE inbox_log ADD COLUMN deduplicates INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE inbox_log ADD COLUMN looked_up_since INTEGER;
+  ALTER TABLE inbox_log ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0;
+  UPDATE inbox_log SET indexed = (SELECT coalesce(max(cursor), 0) FROM event);
   ALTER TABLE origin ADD COLUMN ended INTEGER;
   UPDATE origin SET ended = (SELECT coalesce(max(cursor), 0) FROM event) WHERE NOT EXISTS (
     SELECT 1 FROM agent JOIN inbox_log ON inbox_log.peer = agent.key

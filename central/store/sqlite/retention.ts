@@ -6,16 +6,14 @@ import { integer, integerOrNull } from '../../../shared/sqlite/row.ts';
 import type { AuditEntry } from '../audit-store.ts';
 import { RunPruning } from './events/run-pruning.ts';
 import { NEWEST_CURSOR, OLDEST_CURSOR } from './events/run-writes.ts';
-import type { SeenRuns } from './events/seen-runs.ts';
+import type { SeenEvents } from './events/seen-events.ts';
 
 /** Rows that one step looks at: a few milliseconds. */
 const STEP_ROWS = 2_000;
-/** Rows of up to 1,000 messages each. */
-const STEP_SEEN_RUNS = 200;
 
 export type Aging = 'event' | 'dead_letter' | 'incident';
 
-export function retentionWrites(database: DatabaseSync, seenRuns: SeenRuns) {
+export function retentionWrites(database: DatabaseSync, seenEvents: SeenEvents) {
   const runs = new RunPruning(database);
   const aging = {
     event: agingDelete(database, 'event', 'cursor', 'received_at', NEWEST_CURSOR),
@@ -29,16 +27,12 @@ export function retentionWrites(database: DatabaseSync, seenRuns: SeenRuns) {
   // Of a log that ended before the oldest event none is left.
   const origins = database.prepare('DELETE FROM origin WHERE key > ? AND key <= ? AND ended < ?');
   const oldest = database.prepare(OLDEST_CURSOR);
-  const seenOldest = database.prepare(
-    `DELETE FROM seen_run WHERE at < ? AND key IN (SELECT key FROM seen_run ORDER BY key LIMIT ${STEP_SEEN_RUNS})`,
-  );
   return {
     /** True when there may be more to delete. */
     pruneOldest: (table: Aging, olderThan: number): boolean =>
       Number(aging[table].run(olderThan, STEP_ROWS).changes) > 0,
     pruneRuns: (olderThan: number): boolean => runs.step(olderThan),
-    pruneSeenRuns: (olderThan: number): boolean => Number(seenOldest.run(olderThan).changes) > 0,
-    ageDeduplication: (now: number, olderThan: number): void => seenRuns.age(now, olderThan),
+    ageDeduplication: (now: number, olderThan: number): void => seenEvents.age(now, olderThan),
     pruneSeen: (log: 'outbox' | 'inbox', after: SeenPlace | null, olderThan: number): SeenPlace | null =>
       seen[log].step(after, olderThan),
     /** One step behind the key `after`. Gives where the next step begins, null at the end. */

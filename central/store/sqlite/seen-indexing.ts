@@ -1,4 +1,4 @@
-// Has the writing thread index what was seen of agents whose logs restarted (events/seen-runs.ts): one short step of one
+// Has the writing thread index what was seen of agents whose logs restarted (events/seen-events.ts): one short step of one
 // agent at a time, so that nothing else waits for it. A refused append starts it, also after Central was killed.
 import { isCoded } from '../../../shared/errors.ts';
 

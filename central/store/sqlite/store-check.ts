@@ -10,7 +10,6 @@ import { CHUNK_BYTES } from '../releases/release-store.ts';
 import { MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../space/bounds.ts';
 import { unpackKeys } from './events/run-keys.ts';
 import { unpackLengths, unpackTexts } from './events/run-texts.ts';
-import { SEEN_ENTRY_BYTES } from './events/seen-runs.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
 
 /**
@@ -42,7 +41,6 @@ const RULES: readonly (readonly [table: string, rule: string, column?: string])[
   ['parameter_state', `pending IS NULL OR ${JSON_OF('pending')}`],
   ['event', JSON_OF('json')],
   ['event_run', 'run_fits(count, keys, lengths, body)'],
-  ['seen_run', `octet_length(hashes) % ${SEEN_ENTRY_BYTES} = 0`],
   ['outbox_entry', JSON_OF('json')],
   ['incident', JSON_OF('detail')],
   ['rollout', `state IN (${ROLLOUT_STATES.map((state) => `'${state}'`).join()}) AND json_valid(document)`],

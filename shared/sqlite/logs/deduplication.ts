@@ -41,8 +41,8 @@ export class DeduplicationTable implements Deduplication {
     return { fresh, reused };
   }
 
-  /** Enters a message that was seen at that time, elsewhere. */
-  enter(peer: number, hash: string, at: number, dataHash: number): void {
+  /** Enters a message that was seen at that time, elsewhere. Without a hash of its data, each other one counts as a repeat. */
+  enter(peer: number, hash: string, at: number, dataHash: number | null): void {
     this.#statements.enter.run(peer, hash, at, dataHash);
   }
 }

@@ -12,7 +12,7 @@ import type { NewIncident } from '../../agent-store.ts';
 import { MAX_REMEMBERED } from '../../memory/recent-events.ts';
 import type { BegunInbox, CommittedEvents, EventMessage } from '../../message-store.ts';
 import { RunWriter, type RunMessage } from '../events/run-writes.ts';
-import type { SeenRuns } from '../events/seen-runs.ts';
+import type { SeenEvents } from '../events/seen-events.ts';
 import { agentKeys } from './agents/agents.ts';
 import { expiredAtAgents, GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
@@ -21,7 +21,7 @@ import { packEntries, type PackedEntries } from '../threads/packed-items.ts';
 interface MessageWritesNeeds {
   readonly outbox: OutboxLog;
   readonly inbox: InboxLog;
-  readonly seen: SeenRuns;
+  readonly seen: SeenEvents;
   readonly incidents: ReturnType<typeof incidentWrites>;
   readonly deadLetters: ReturnType<typeof deadLetterWrites>;
   /** Errors: store_reserve. */
@@ -30,7 +30,7 @@ interface MessageWritesNeeds {
 
 /**
  * Estimates of what events take on the disk besides their texts. A message that is looked up has a row on a page of its
- * own, which is written whole; one that is not, a fingerprint behind that of the one before.
+ * own, which is written whole; one that is not, little more than its text.
  */
 const LOOKED_UP_COSTS = { itemCost: 1024 };
 const RUN_COSTS = { itemCost: 32, runCost: 1024, keyCost: 64 };
@@ -127,7 +127,8 @@ function eventWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
 
     appendEvents(agentId: string, epoch: number, first: number, items: readonly Item[], now: number): CommittedEvents {
       const peer = keys.ofSession(agentId, epoch);
-      takeRoom(costOf(items, seen.looksUp(peer) ? LOOKED_UP_COSTS : RUN_COSTS));
+      const looksUp = seen.looksUp(peer);
+      takeRoom(costOf(items, looksUp ? LOOKED_UP_COSTS : RUN_COSTS));
       const { incarnation, through, fresh, reused } = inbox.accept(peer, first, items, now);
       let firstCursor: number | null = null;
       let stored = 0;
@@ -156,6 +157,7 @@ function eventWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
         else if (reused.has(index)) givenUp.keep(first + index, item.message, ID_REUSED);
       }
       store(items.length);
+      if (looksUp && stored > 0) seen.stored(peer, runs.newest());
       deadLetters.recordDeadLetters(givenUp.letters());
       return { through, incarnation, firstCursor, stored, events: stored > MAX_REMEMBERED ? null : events };
     },

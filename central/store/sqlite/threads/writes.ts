@@ -19,7 +19,7 @@ import { messageWrites } from '../rows/messages.ts';
 import { packAppended, unpackMessages, type PackedAppended, type PackedMessages } from './packed-items.ts';
 import { keyMaterialWrites, parameterWrites } from '../rows/parameters.ts';
 import { conversionWrites } from '../events/conversion.ts';
-import { SeenRuns } from '../events/seen-runs.ts';
+import { SeenEvents } from '../events/seen-events.ts';
 import { clockWrites, retentionWrites } from '../retention.ts';
 import type { DiskSpace } from '../space.ts';
 import { rolloutWrites } from '../rollouts/rollouts.ts';
@@ -54,7 +54,7 @@ export type Writes = ReturnType<typeof createWrites>;
 
 export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const outbox = new OutboxLog(database, options.deduplicationMs);
-  const seen = new SeenRuns(database, options.deduplicationMs);
+  const seen = new SeenEvents(database, options.deduplicationMs);
   const inbox = new InboxLog(database, options.deduplicationMs, seen);
   const audit = auditWrites(database);
   const namesOfCentral = new Set(options.namesOfCentral.map((name) => name.toLowerCase()));

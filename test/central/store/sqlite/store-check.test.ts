@@ -175,7 +175,6 @@ describe('the store in a backup', () => {
       "INSERT INTO event VALUES (1, 1, 1, 0, 't', 's', '{}')",
       'two events with one cursor',
     ],
-    ['fingerprints that are cut off', "INSERT INTO seen_run (peer, at, hashes) VALUES (1, 1, x'00')", 'seen_run'],
     ['an agent without a log', 'DELETE FROM outbox_log', 'an agent in it has no log'],
     ['two agents of one name', schemaText("UPDATE sqlite_schema SET sql = replace(sql, 'NOCASE', 'BINARY')"), 'agent'],
   ])('is refused with %s', (_what, sql, found) => {
