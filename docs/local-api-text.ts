@@ -120,7 +120,8 @@ three decimals. Unknown parameters and members of a request are refused; ignore 
   \`detail\`, \`hint\`, \`instance\`, and \`errors\` if certain places of the request are at fault.
   [ERRORS.md](ERRORS.md#agent-enrollment-connection-local-api) lists all codes. Each answer has a
   \`Queuegate-Request-Id\`, which is also in \`instance\` and in the log.
-- 401 has the header \`WWW-Authenticate\`, 503 the header \`Retry-After\`. `;
+- 401 has the header \`WWW-Authenticate\`, 503 the header \`Retry-After\`.
+`;
 
 export const LOCAL_API_END = `## Streams
 

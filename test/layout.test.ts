@@ -67,6 +67,7 @@ const CENTRAL_ORDER = [
 ];
 const AGENT_ORDER = [
   'errors',
+  'json-file',
   'file-changes',
   'store',
   'identity',

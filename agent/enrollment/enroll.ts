@@ -4,10 +4,9 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { X509Certificate } from 'node:crypto';
-import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
-import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import type { JsonSchema, Static } from '../../shared/wire/json-schema.ts';
 import {
   answerProof,
   pinOf,
@@ -25,6 +24,7 @@ import type { ProxySettings } from '../dial/proxy-settings.ts';
 import { withProxy, type Target } from '../target.ts';
 import { postEnrollment, shownBy } from './request.ts';
 import { agentFault } from '../errors.ts';
+import { readJsonFile } from '../json-file.ts';
 import type { AgentKey, Identity } from '../identity/identity.ts';
 
 interface EnrollOrder {
@@ -133,24 +133,14 @@ type EnrollmentFile = Static<typeof ENROLLMENT_FILE>;
 
 /** Reads the one-time file that Central leaves for the agent on its own host; undefined when there is none. */
 export async function readEnrollmentFile(file: string): Promise<EnrollmentFile | undefined> {
-  const bytes = await readBoundedFile({
+  return (await readJsonFile({
     path: file,
     what: 'The enrollment file',
     maxBytes: MAX_FILE_BYTES,
     hint: 'Restart Central, which writes it again.',
-    ifMissing: 'ignore',
-  });
-  if (bytes === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    throw agentFault('enrollment_file_bad', { file, found: 'no JSON' }, error);
-  }
-  const found = validate(ENROLLMENT_FILE, value);
-  if (found !== undefined) throw agentFault('enrollment_file_bad', { file, found });
-  // `validate` has just shown it.
-  return value as EnrollmentFile;
+    schema: ENROLLMENT_FILE,
+    damaged: (found, cause) => agentFault('enrollment_file_bad', { file, found }, cause),
+  })) as EnrollmentFile | undefined;
 }
 
 /** The token in it is used up. */

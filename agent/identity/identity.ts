@@ -7,14 +7,15 @@ import { makeFolder, writing } from '../../shared/files/disk-faults.ts';
 import { syncFolder } from '../../shared/platform/files.ts';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { firstInPem } from '../../shared/x509/certificates.ts';
-import { isCoded, systemCode, textOf } from '../../shared/errors.ts';
+import { isCoded, systemCode } from '../../shared/errors.ts';
 import { derInPem } from '../../shared/x509/pem.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { createSecretFile, replaceSecretFile } from '../../shared/files/secret-file.ts';
-import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import type { JsonSchema, Static } from '../../shared/wire/json-schema.ts';
 import { MAX_ID_LENGTH } from '../../shared/wire/messages.ts';
 import { keyThumbprint, readPublicKey } from '../../shared/wire/proof.ts';
 import { agentFault } from '../errors.ts';
+import { readJsonFile } from '../json-file.ts';
 
 const KEY_FILE = 'agent-key.pem';
 /** Asked for with a renewal; it becomes the current one with its first welcome (agent/renewal/renewal.ts). */
@@ -184,24 +185,15 @@ async function checkOwner(file: string): Promise<void> {
 export async function loadIdentity(folder: string): Promise<Identity | undefined> {
   const file = identityFile(folder);
   await checkOwner(file);
-  const bytes = await readBoundedFile({
+  const identity = (await readJsonFile({
     path: file,
     what: 'The identity',
     maxBytes: MAX_FILE_BYTES,
     hint: 'Restore it from a backup, or enroll the agent again.',
-    ifMissing: 'ignore',
-  });
-  if (bytes === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    throw agentFault('identity_damaged', { file, found: textOf(error) }, error);
-  }
-  const found = validate(IDENTITY, value);
-  if (found !== undefined) throw agentFault('identity_damaged', { file, found });
-  // `validate` has just shown it.
-  const identity = value as Identity;
+    schema: IDENTITY,
+    damaged: (found, cause) => agentFault('identity_damaged', { file, found }, cause),
+  })) as Identity | undefined;
+  if (identity === undefined) return undefined;
   if (
     !isCertificate(identity.certificate) ||
     (identity.nextCertificate !== undefined && !isCertificate(identity.nextCertificate))

@@ -4,12 +4,12 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, systemCode } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { replaceGroupFile, replaceSecretFile } from '../../shared/files/secret-file.ts';
 import { hasOneName } from '../../shared/platform/files.ts';
-import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import type { JsonSchema, Static } from '../../shared/wire/json-schema.ts';
+import { readJsonFile } from '../json-file.ts';
 
 /** Where local programs find the API. */
 export const LOCAL_API_FILE = 'local-api.json';
@@ -140,19 +140,14 @@ export class TokenFile {
 
 /** What the file says; undefined when there is none. Errors: file faults, SyntaxError. */
 export async function readTokenFile(path: string): Promise<Static<typeof FILE> | undefined> {
-  const bytes = await readBoundedFile({
+  return (await readJsonFile({
     path,
     what: 'The address of the local API',
     maxBytes: MAX_FILE_BYTES,
     hint: 'Remove it and restart the agent.',
-    ifMissing: 'ignore',
-  });
-  if (bytes === undefined) return undefined;
-  const value: unknown = JSON.parse(bytes.toString('utf8'));
-  const found = validate(FILE, value);
-  if (found !== undefined) throw new SyntaxError(found);
-  // `validate` has just shown it.
-  return value as Static<typeof FILE>;
+    schema: FILE,
+    damaged: (found, cause) => new SyntaxError(found, { cause }),
+  })) as Static<typeof FILE> | undefined;
 }
 
 /** A fresh key for this run, on disk for the owner's commands. */
