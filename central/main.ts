@@ -35,6 +35,9 @@ import { openStoreFiles } from './store/open-store.ts';
 
 /** Longer than an orderly stop takes; then the process exits in any case. What was acknowledged is on disk. */
 const STOP_WITHIN_MS = 15_000;
+/** An installed package puts its commands on PATH. */
+const FROM_SOURCES = import.meta.url.endsWith('.ts');
+const QUEUEGATE = FROM_SOURCES ? 'npm run -s queuegate --' : 'queuegate';
 
 async function main(): Promise<number> {
   const { command, argv } = readCommand(process.argv.slice(2));
@@ -159,8 +162,8 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
     ...central.problems.map((problem) => `  PROBLEM: ${problemText(problem)}`),
     '',
     ...(central.firstStart === undefined ? [] : await firstSecrets(config, central.firstStart)),
-    `  Enroll an agent: ${folder}npm run -s queuegate -- enrollment-tokens create`,
-    `  Administration: ${folder}npm run -s queuegate -- status`,
+    `  Enroll an agent: ${folder}${QUEUEGATE} enrollment-tokens create`,
+    `  Administration: ${folder}${QUEUEGATE} status`,
     '',
     '',
   ].join('\n');
@@ -187,7 +190,7 @@ async function firstSecrets(config: CentralConfig, first: FirstStart): Promise<s
       ? [
           '  To enroll an agent within the next 30 minutes, run on its machine:',
           `    ${line}`,
-          '  (in a clone of this repository: npm run -s queue-agent -- enroll ...)',
+          ...(FROM_SOURCES ? ['  (in a clone of this repository: npm run -s queue-agent -- enroll ...)'] : []),
           '',
         ]
       : await enrollmentByFile(config, token, line)),

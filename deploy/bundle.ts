@@ -79,7 +79,7 @@ async function bundle(
   };
 }
 
-/** The settings and their explanation; a truststore in it belongs to whoever works in this checkout. */
+/** The settings and their explanation; a truststore in it belongs to this checkout. */
 function profileEntries(folder: string): Entry[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => ['.conf', '.md'].includes(extname(name)) && !name.endsWith('.local.conf'))

@@ -19,6 +19,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '9 s: compiles and starts Java for each root',
     quick: 'test/central/pki/authority/authority.test.ts',
   },
+  'test/flow/npm-package.test.ts': {
+    why: '20 s: builds and packs everything, then two Centrals and their agents',
+    quick: 'test/shared/bin.test.ts',
+  },
   'test/flow/line.test.ts': {
     why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
     quick: 'test/agent/dial/proxy-connect.test.ts',

@@ -1,7 +1,7 @@
 // queuegate store backup and queuegate store restore on a running Central, with an agent whose logs do not fit afterwards.
 import { randomBytes } from 'node:crypto';
 import { readdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
 import { auditEntry, CENTRAL } from '../../central/audit.ts';
@@ -26,6 +26,20 @@ const byDirection = <T extends { readonly direction: string }>(restarts: readonl
   restarts.toSorted((a, b) => a.direction.localeCompare(b.direction));
 
 describe('queuegate store backup and queuegate store restore', () => {
+  it('keep the newest backups of a folder, and delete nothing that the command did not write', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    const folder = await cleanup.folder();
+    const older = ['central-20200101T000000Z.qgbackup', 'central-20200102T000000Z.qgbackup'];
+    const others = ['before-the-move.qgbackup', 'central-20200101T000000Z.qgbackup.unfinished', 'notes'];
+    for (const name of [...older, ...others]) await writeFile(join(folder, name), '');
+    const flags = ['--password-file', await passwordFile(), '--json'];
+    const made = await central.cli('store', 'backup', '--out', folder, '--keep', '2', ...flags);
+    expect([made.code, made.stderr]).toEqual([0, '']);
+    const { file, deleted } = JSON.parse(made.stdout) as { file: string; deleted: string[] };
+    expect(deleted).toEqual(older.slice(0, 1));
+    expect((await readdir(folder)).toSorted()).toEqual([...others, older[1], basename(file)].toSorted());
+  });
+
   it('bring a running Central back to the backup: sessions end and come again, ranges are recorded, no cursor is given twice', async () => {
     const site = await Site.open(cleanup);
     await site.post(ids('e', 1, 5));

@@ -1,7 +1,7 @@
 // The commands `store show`, `store backup` and `store restore`.
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { readdir, stat, unlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { isCoded, textOf } from '../../../shared/errors.ts';
 import { writing } from '../../../shared/files/disk-faults.ts';
 import { beginSecretFile, checkSecretFile } from '../../../shared/files/secret-file.ts';
@@ -61,15 +61,25 @@ export const storeCommands: readonly Command[] = [
   },
   {
     name: 'store backup',
-    usage: '--out FILE [--password-file FILE]',
+    usage: '--out FILE|FOLDER [--keep N] [--password-file FILE]',
     summary: 'write the whole store of Central with its keys into a sealed file, while Central runs',
     help: 'The file is read to its end and checked with the password before it gets its name. Keep the password elsewhere.',
-    options: { out: { type: 'string', doc: 'the file to write; it must not exist' }, ...PASSWORD_FILE, ...REASON },
+    options: {
+      out: {
+        type: 'string',
+        doc: 'the file to write, which must not exist, or a folder, where the name is central-TIME.qgbackup',
+      },
+      keep: {
+        type: 'string',
+        doc: 'with a folder: delete all but the newest N backups in it, once the new one is verified (1 to 10000)',
+      },
+      ...PASSWORD_FILE,
+      ...REASON,
+    },
     words: { least: 0, most: 0 },
     async run(call) {
-      const out = call.text('out');
-      if (out === undefined) throw call.complain('--out is missing');
-      const file = resolve(call.workingFolder, out);
+      const { file, folder } = await backupTarget(call);
+      const keep = keptCount(call, folder);
       const password = await readPassword(call);
       checkPassword(password);
       await checkSecretFile(file);
@@ -81,10 +91,11 @@ export const storeCommands: readonly Command[] = [
         const facts = await prove(unfinished.temporary, password);
         await unfinished.finish();
         const { size } = await stat(file);
+        const deleted = folder === undefined || keep === undefined ? [] : await pruneBackups(folder, keep);
         call.answer(
-          { file, bytes: size, backup: facts },
+          { file, bytes: size, backup: facts, deleted },
           () =>
-            `Written to ${file} (${size} bytes), and read back with the password.\nIt cannot be restored without the password.`,
+            `Written to ${file} (${size} bytes), and read back with the password.\nIt cannot be restored without the password.${deleted.map((name) => `\nDeleted ${name}.`).join('')}`,
         );
       } catch (error) {
         await unfinished.discard();
@@ -133,6 +144,41 @@ export const storeCommands: readonly Command[] = [
     },
   },
 ];
+
+/** The file to write, and its folder where only that is named. */
+async function backupTarget(
+  call: CommandCall,
+): Promise<{ readonly file: string; readonly folder: string | undefined }> {
+  const out = call.text('out');
+  if (out === undefined) throw call.complain('--out is missing');
+  const path = resolve(call.workingFolder, out);
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) return { file: path, folder: undefined };
+  return {
+    file: join(path, `central-${new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '')}.qgbackup`),
+    folder: path,
+  };
+}
+
+function keptCount(call: CommandCall, folder: string | undefined): number | undefined {
+  const text = call.text('keep');
+  if (text === undefined) return undefined;
+  if (folder === undefined) throw call.complain('--keep needs a folder as --out');
+  const keep = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (keep < 1 || keep > 10_000) throw call.complain(`--keep is "${text}"; allowed: 1 to 10000`);
+  return keep;
+}
+
+/** Deletes what this command wrote there under its own names, and nothing else. The names sort by time. */
+async function pruneBackups(folder: string, keep: number): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => /^central-\d{8}T\d{6}Z\.qgbackup$/.test(name));
+  const old = names.toSorted().slice(0, -keep);
+  for (const name of old) await unlink(join(folder, name));
+  return old;
+}
 
 async function prove(file: string, password: string): Promise<unknown> {
   const { facts, store } = await openBackup(createReadStream(file), password);

@@ -632,6 +632,22 @@ describe('passwords', () => {
   });
 });
 
+describe('store backup', () => {
+  test('takes --keep with a folder and a whole number only', async () => {
+    const { queuegate } = await start();
+    const folder = temporaryFolder();
+    for (const words of [
+      ['--out', folder.path('file.qgbackup'), '--keep', '3'],
+      ['--out', folder.path('.'), '--keep', '0'],
+      ['--out', folder.path('.'), '--keep', 'all'],
+    ])
+      expect(await queuegate('store', 'backup', ...words)).toMatchObject({
+        status: 2,
+        error: expect.stringContaining('--keep'),
+      });
+  });
+});
+
 describe('status and certificate authority', () => {
   test('status says in words what listens where', async () => {
     const { queuegate } = await start();
