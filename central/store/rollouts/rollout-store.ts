@@ -125,13 +125,13 @@ export type NewRolloutAgent = Pick<RolloutAgentRecord, 'agentId' | 'isEligible'>
 export interface AgentRelease {
   readonly agentId: string;
   readonly kind: ReleaseKind;
-  /** Digest of the newest instruction to upgrade; null: none yet. */
+  /** Digest to which a rollout has brought it; null: none yet. */
   readonly desired: string | null;
   /** What was desired before. */
   readonly previous: string | null;
   /** Of the newest instruction, or the largest that the agent knows. Only grows. */
   readonly generation: number;
-  /** Number of the rollout of the newest instruction to upgrade. */
+  /** Number of the rollout that brought it to the desired release. */
   readonly rollout: number | null;
   /** Digest of its last hello; null: not from a release. */
   readonly reported: string | null;
@@ -149,8 +149,10 @@ export interface RolloutSave {
   readonly rollout?: RolloutRecord | undefined;
   readonly number: number;
   readonly agents: readonly RolloutAgentRecord[];
-  /** `reported` of these is not written. */
-  readonly releases: readonly AgentRelease[];
+  /** Instructions that agents get, or know. */
+  readonly generations: readonly Pick<AgentRelease, 'agentId' | 'kind' | 'generation'>[];
+  /** What these agents have committed: it is their desired release from now on. */
+  readonly committed: readonly { readonly agentId: string; readonly kind: ReleaseKind; readonly release: string }[];
   /** Of an act of an administrator. */
   readonly audit?: AuditEntry | undefined;
 }
@@ -179,8 +181,11 @@ export interface RolloutStore {
   counts(number: number): Promise<RolloutCounts>;
   /** Of all kinds. */
   releasesOf(agentId: string): Promise<AgentRelease[]>;
-  /** The largest generation of each of these agents, over all kinds. */
-  generations(agentIds: readonly string[]): Promise<Readonly<Record<string, number>>>;
+  /** The largest generation of each of these agents over all kinds, and the desired release of one kind. */
+  facts(
+    kind: ReleaseKind,
+    agentIds: readonly string[],
+  ): Promise<Readonly<Record<string, { readonly generation: number; readonly desired: string | null }>>>;
   /** Agents that were deleted meanwhile are left out. Errors: rollout_conflict. */
   save(change: RolloutSave): Promise<void>;
   /**

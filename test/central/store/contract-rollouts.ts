@@ -7,6 +7,7 @@ import { auditEntry, NOW, registered, type Engine, type OpenEngine } from './sam
 const RELEASE = 'a'.repeat(64);
 const OTHER = 'b'.repeat(64);
 const ENTRY = auditEntry('rollouts.create');
+const NOTHING = { generations: [], committed: [] } as const;
 const NO_CAUSE = { code: '', detail: '', hint: '' } as const;
 const REVERTED = { code: 'release_reverted', detail: 'It runs another release.', hint: 'Look.' } as const;
 
@@ -69,7 +70,7 @@ export function rolloutContract(open: OpenEngine): void {
     const done = { ...(await agentOf(first, 'a1')), state: 'succeeded', isBusy: false } as const;
     const other = { ...(await agentOf(first, 'a2')), state: 'canceled', isBusy: false } as const;
     const ended = { ...first, state: 'completed', endedAt: NOW } as const;
-    await store.rollouts.save({ number: 1, rollout: ended, agents: [done, other], releases: [] });
+    await store.rollouts.save({ number: 1, rollout: ended, agents: [done, other], ...NOTHING });
     const second = await store.rollouts.create(newRollout({ stage: 'synchronize' }), agents, ENTRY);
     store = await engine.restart();
     expect(await store.rollouts.get(1)).toEqual(ended);
@@ -107,11 +108,11 @@ export function rolloutContract(open: OpenEngine): void {
     expect(await store.rollouts.list({ limit: 10 })).toEqual([first]);
     expect((await store.audit.list({ limit: 10 })).filter(({ action }) => action === ENTRY.action)).toHaveLength(1);
     const free = { ...(await agentOf(first, 'a1')), state: 'failed', isBusy: false } as const;
-    await store.rollouts.save({ number: first.number, agents: [free], releases: [] });
+    await store.rollouts.save({ number: first.number, agents: [free], ...NOTHING });
     const second = await store.rollouts.create(newRollout(), [agents[0]!], ENTRY);
     expect(await store.rollouts.ofAgent('a1')).toEqual(second);
     const again = { ...free, state: 'waiting', isBusy: true } as const;
-    await expect(store.rollouts.save({ number: first.number, agents: [again], releases: [] })).rejects.toMatchObject({
+    await expect(store.rollouts.save({ number: first.number, agents: [again], ...NOTHING })).rejects.toMatchObject({
       code: 'rollout_conflict',
       parameters: { rollout: 'r-2' },
     });
@@ -120,38 +121,26 @@ export function rolloutContract(open: OpenEngine): void {
 
   it('never lets a generation shrink, and keeps what agents report beside what they shall have', async () => {
     const { number } = await store.rollouts.create(newRollout(), agents, ENTRY);
-    const release = {
-      agentId: 'a1',
-      kind: 'profile',
-      desired: RELEASE,
-      previous: null,
-      generation: 7,
-      rollout: number,
-      reported: null,
-      reportedAt: null,
-    } as const;
-    await store.rollouts.recordReported({ agentId: 'a1', kind: 'profile', reported: OTHER }, REVERTED, NOW);
-    await store.rollouts.save({ number, agents: [], releases: [release] });
-    await store.rollouts.save({ number, agents: [], releases: [{ ...release, generation: 3 }] });
-    await store.rollouts.save({ number, agents: [], releases: [{ ...release, kind: 'software', generation: 5 }] });
+    const of = { agentId: 'a1', kind: 'profile' } as const;
+    const save = (change: object) => store.rollouts.save({ number, agents: [], ...NOTHING, ...change });
+    await store.rollouts.recordReported({ ...of, reported: OTHER }, REVERTED, NOW);
+    await save({ generations: [{ ...of, generation: 7 }] });
+    await save({ generations: [{ ...of, generation: 3 }], committed: [{ ...of, release: OTHER }] });
+    await save({ generations: [{ ...of, kind: 'software', generation: 5 }] });
+    await save({ committed: [{ ...of, release: RELEASE }] });
+    await save({ committed: [{ ...of, release: RELEASE }] });
+    const none = { desired: null, previous: null, rollout: null, reported: null, reportedAt: null };
     expect(await store.rollouts.releasesOf('a1')).toEqual([
-      { ...release, reported: OTHER, reportedAt: NOW },
-      { ...release, kind: 'software', generation: 5 },
+      { ...of, desired: RELEASE, previous: OTHER, generation: 7, rollout: number, reported: OTHER, reportedAt: NOW },
+      { ...of, ...none, kind: 'software', generation: 5 },
     ]);
-    expect(await store.rollouts.generations(['a1', 'a2'])).toEqual({ a1: 7 });
+    expect(await store.rollouts.facts('profile', ['a1', 'a2'])).toEqual({ a1: { generation: 7, desired: RELEASE } });
+    expect(await store.rollouts.facts('software', ['a1'])).toEqual({ a1: { generation: 7, desired: null } });
   });
 
   it('turns a success into rolled-back at a later hello with another release, and nothing else', async () => {
     const rollout = await store.rollouts.create(newRollout(), agents, ENTRY);
     const { number } = rollout;
-    const release = {
-      agentId: 'a1',
-      kind: 'profile',
-      desired: RELEASE,
-      previous: null,
-      generation: 1,
-      rollout: number,
-    };
     const succeeded = {
       ...(await agentOf(rollout, 'a1')),
       state: 'succeeded',
@@ -159,9 +148,8 @@ export function rolloutContract(open: OpenEngine): void {
       target: RELEASE,
     } as const;
     await store.rollouts.save({
-      number,
-      agents: [succeeded],
-      releases: [{ ...release, kind: 'profile', reported: null, reportedAt: null }],
+      ...{ number, agents: [succeeded], generations: [] },
+      committed: [{ agentId: 'a1', kind: 'profile', release: RELEASE }],
     });
     const report = (reported: string | null) =>
       store.rollouts.recordReported({ agentId: 'a1', kind: 'profile', reported }, REVERTED, NOW + 1);
@@ -178,7 +166,7 @@ export function rolloutContract(open: OpenEngine): void {
     const rollout = await store.rollouts.create(newRollout(), agents, ENTRY);
     const gone = await agentOf(rollout, 'a1');
     await store.agents.remove('a1', ENTRY);
-    await store.rollouts.save({ number: rollout.number, agents: [gone], releases: [] });
+    await store.rollouts.save({ number: rollout.number, agents: [gone], ...NOTHING });
     expect(await store.rollouts.counts(rollout.number)).toMatchObject({ total: 1 });
     expect(await store.rollouts.releasesOf('a1')).toEqual([]);
   });

@@ -16,7 +16,7 @@ export function rolloutCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Read
     ofAgent: (agentId) => reader.call('rolloutOfAgent', [agentId]),
     counts: (number) => reader.call('rolloutCounts', [number]),
     releasesOf: (agentId) => reader.call('releasesOfAgent', [agentId]),
-    generations: (agentIds) => reader.call('generationsOf', [agentIds]),
+    facts: (kind, agentIds) => reader.call('releaseFacts', [kind, agentIds]),
     save: (change) => writer.call('saveRollout', [change]),
     recordReported: (report, cause, now) => writer.call('recordReported', [report, cause, now]),
   };

@@ -83,14 +83,15 @@ export function rolloutWrites(database: DatabaseSync, audit: Pick<ReturnType<typ
     },
 
     /** Errors: rollout_conflict. */
-    saveRollout({ rollout, number, agents, releases, audit: entry }: RolloutSave): void {
+    saveRollout({ rollout, number, agents, generations, committed, audit: entry }: RolloutSave): void {
       assertFree(
         number,
         agents.filter(({ isBusy }) => isBusy).map(({ agentId }) => agentId),
       );
       if (rollout !== undefined) update.run(rollout.state, JSON.stringify(rollout), number);
       for (const agent of agents) save.agent(number, agent);
-      for (const release of releases) save.release(release);
+      for (const generation of generations) save.generation(generation);
+      for (const one of committed) save.committed(number, one);
       if (entry !== undefined) audit.appendAudit(entry);
     },
   };
@@ -103,11 +104,13 @@ function agentSaves(database: DatabaseSync) {
       total_bytes = ?
     WHERE rollout = ? AND agent = (SELECT key FROM agent WHERE id = ?)`);
   // A generation never shrinks, whatever the caller knew.
-  const release = database.prepare(`
-    INSERT INTO agent_release (agent, kind, desired, previous, generation, rollout)
-      SELECT key, ?2, ?3, ?4, ?5, ?6 FROM agent WHERE id = ?1
-    ON CONFLICT DO UPDATE SET desired = excluded.desired, previous = excluded.previous, rollout = excluded.rollout,
-      generation = max(generation, excluded.generation)`);
+  const generation = database.prepare(`
+    INSERT INTO agent_release (agent, kind, generation) SELECT key, ?2, ?3 FROM agent WHERE id = ?1
+    ON CONFLICT DO UPDATE SET generation = max(generation, excluded.generation)`);
+  const commit = database.prepare(`
+    INSERT INTO agent_release (agent, kind, desired, rollout) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1
+    ON CONFLICT DO UPDATE SET previous = iif(desired IS excluded.desired, previous, desired), desired = excluded.desired,
+      rollout = excluded.rollout`);
   return {
     agent(number: number, record: RolloutAgentRecord): void {
       agent.run(
@@ -131,8 +134,11 @@ function agentSaves(database: DatabaseSync) {
         record.agentId,
       );
     },
-    release({ agentId, kind, desired, previous, generation, rollout }: AgentRelease): void {
-      release.run(agentId, kind, desired, previous, generation, rollout);
+    generation(of: RolloutSave['generations'][number]): void {
+      generation.run(of.agentId, of.kind, of.generation);
+    },
+    committed(number: number, { agentId, kind, release }: RolloutSave['committed'][number]): void {
+      commit.run(agentId, kind, release, number);
     },
   };
 }
@@ -208,9 +214,9 @@ function releaseReads(database: DatabaseSync) {
   const releases = database.prepare(
     'SELECT agent_release.* FROM agent_release JOIN agent ON agent.key = agent_release.agent WHERE agent.id = ? ORDER BY kind',
   );
-  const generations = database.prepare(`
-    SELECT agent.id, max(agent_release.generation) AS generation FROM agent_release JOIN agent ON agent.key = agent_release.agent
-    WHERE agent.id IN (SELECT value FROM json_each(?)) GROUP BY agent.id`);
+  const facts = database.prepare(`
+    SELECT agent.id, max(agent_release.generation) AS generation, max(iif(kind = ?2, desired, NULL)) AS desired FROM agent_release JOIN agent ON agent.key = agent_release.agent
+    WHERE agent.id IN (SELECT value FROM json_each(?1)) GROUP BY agent.id`);
   return {
     releasesOfAgent: (agentId: string): AgentRelease[] =>
       releases.all(agentId).map((row) => ({
@@ -224,9 +230,14 @@ function releaseReads(database: DatabaseSync) {
         reported: textOrNull(row, 'reported'),
         reportedAt: integerOrNull(row, 'reported_at'),
       })),
-    generationsOf: (agentIds: readonly string[]): Record<string, number> =>
+    releaseFacts: (kind: ReleaseKind, agentIds: readonly string[]) =>
       Object.fromEntries(
-        generations.all(JSON.stringify(agentIds)).map((row) => [text(row, 'id'), integer(row, 'generation')]),
+        facts
+          .all(JSON.stringify(agentIds), kind)
+          .map((row) => [
+            text(row, 'id'),
+            { generation: integer(row, 'generation'), desired: textOrNull(row, 'desired') },
+          ]),
       ),
   };
 }
