@@ -74,6 +74,13 @@ export const AUDIT_ACTIONS = {
   'parameters.reset': { text: 'restored the default of a parameter' },
   'parameters.set': { text: 'set parameters' },
   'release-tickets.create-key': { by: 'central', text: 'created the key of the tickets for downloads of releases' },
+  'rollouts.cancel': { text: 'canceled a rollout; agents on trial finish it' },
+  'rollouts.create': { text: 'started a rollout of a release; `agents profile repair` starts one for one agent' },
+  'rollouts.pause': { text: 'paused a rollout' },
+  'rollouts.resume': { text: 'resumed a rollout that was paused, or that had halted' },
+  'rollouts.retry': { text: 'repeated a rollout on the agents on which it had failed' },
+  'rollouts.rollback': { text: 'rolled a rollout back: its agents return to the release before' },
+  'rollouts.upgrade': { text: 'let a rollout that had synchronized a release go on with the upgrade to it' },
   'server-certificate.activate': { text: 'activated the staged or the previous server certificate' },
   'server-certificate.discard': {
     text: 'deleted the staged server certificate; Central deletes a previous one that agents no longer trust',

@@ -18,6 +18,7 @@ import { ParameterService } from './parameters/service.ts';
 import { openPkiServices } from './pki/open-pki-services.ts';
 import { openPki } from './pki/open-pki.ts';
 import { openProfiles } from './profiles/open-profiles.ts';
+import { openRollouts } from './rollouts/open-rollouts.ts';
 import { openSessions } from './sessions/open-sessions.ts';
 import { EventConversion } from './composition/event-conversion.ts';
 import { openStatus } from './composition/status.ts';
@@ -68,6 +69,7 @@ async function compose(
   const pkiServices = openPkiServices({ ...core, ...online, ...agents, pki });
   const enrollment = openEnrollment({ ...core, ...online, pki });
   const profiles = await openProfiles({ ...core, pki });
+  const rollouts = openRollouts({ ...core, ...online, ...agents, ...profiles, pki });
   const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, ...profiles, pki });
   const { listeners } = opened;
 
@@ -86,6 +88,7 @@ async function compose(
     ...pkiServices,
     ...enrollment,
     ...profiles,
+    ...rollouts,
     ...opened,
     pki,
     space,

@@ -3,12 +3,14 @@
 import type { AgentControl } from '../shared/wire/messages.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import type { ServerCredentials } from './pki/server/slots.ts';
-import type { Session } from './sessions/session.ts';
+import type { Session, SessionFacts } from './sessions/session.ts';
 
 /** Each event with its arguments. */
 export interface CentralEvents {
   /** A session is open: its agent may have missed something. */
   agentOnline: [session: Session];
+  /** A session is over; a newer one of the agent may be open. */
+  agentOffline: [facts: SessionFacts];
   /** An agent sent a frame about certificates or trust. */
   agentControl: [session: Session, frame: AgentControl];
   /** Other values apply on this node. */

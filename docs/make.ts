@@ -11,6 +11,7 @@ import { CHANGE_ERRORS } from '../central/change/errors.ts';
 import { NOTICES } from '../central/change/report.ts';
 import { CLI_ERRORS } from '../central/cli/errors.ts';
 import { cliMarkdown } from '../central/cli/line/document.ts';
+import { ROLLOUT_CAUSES, ROLLOUT_ERRORS } from '../central/rollouts/errors.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
 import { HANDSHAKE_ERRORS } from '../central/listeners/accept/handshake-faults.ts';
 import { HTTP_ERRORS, LISTENER_ERRORS } from '../central/listeners/errors.ts';
@@ -113,6 +114,21 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'Answers of `queuegate` and of the truststore commands of both programs to a line that they do not understand.',
     errors: LINE_ERRORS,
+  },
+  {
+    table: 'ROLLOUT_ERRORS',
+    reader: 'central',
+    title: 'Rollouts',
+    about: 'Answers of the administration to acts on rollouts, which change nothing then.',
+    errors: ROLLOUT_ERRORS,
+  },
+  {
+    table: 'ROLLOUT_CAUSES',
+    reader: 'central',
+    title: 'Rollouts: causes that Central records',
+    about:
+      'The `stateReason` of a rollout, or of an agent in it. Other causes of an agent are those that it reports itself.',
+    errors: ROLLOUT_CAUSES,
   },
   {
     table: 'RELEASE_ERRORS',

@@ -56,6 +56,7 @@ const CENTRAL_ORDER = [
   'agents',
   'profiles',
   'rollouts',
+  'rollouts',
   'listeners',
   'admin',
   'central-agent',

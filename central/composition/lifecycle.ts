@@ -9,6 +9,7 @@ import type { ListenerName } from '../listeners/reconcile.ts';
 import type { Maintenance } from '../maintenance.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { PkiServices } from '../pki/open-pki-services.ts';
+import type { RolloutEngine } from '../rollouts/engine.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { StagedRestore } from '../store/backup/backup.ts';
 import type { Problem } from '../problems.ts';
@@ -45,6 +46,7 @@ interface LifecycleParts {
   readonly auditVerification: { run(): Promise<void> };
   readonly firstStart: () => Promise<FirstStart | undefined>;
   readonly sessions: Sessions;
+  readonly rolloutEngine: Pick<RolloutEngine, 'start' | 'stop'>;
   readonly pkiServices: PkiServices;
   readonly opened: OpenedListeners;
   readonly maintenance: Maintenance;
@@ -67,6 +69,7 @@ export class Lifecycle {
     const { parameters, pkiServices, maintenance, centralAgent } = this.#parts;
     const { listeners, localSocket } = this.#parts.opened;
     try {
+      await this.#parts.rolloutEngine.start();
       await listeners.start(parameters.values());
       await localSocket.start();
       maintenance.start();
@@ -109,6 +112,7 @@ export class Lifecycle {
     await sessions.stop(parameters.values()['agents.drain.spreadSeconds'], SESSIONS_STOP_MS);
     localSocket.cut();
     await apps.stop();
+    await this.#parts.rolloutEngine.stop();
     await incidents.flush(now());
     await this.#parts.refusals.flush();
     await this.#parts.auditVerification

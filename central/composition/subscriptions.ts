@@ -10,6 +10,7 @@ import type { OpenedListeners } from '../listeners/open-listeners.ts';
 import { storeBounds } from '../parameters/store-bounds.ts';
 import { differs, sameValue } from '../parameters/values.ts';
 import type { TrustPublication } from '../pki/trust/publication.ts';
+import type { RolloutEngine } from '../rollouts/engine.ts';
 import { createControl } from '../sessions/control.ts';
 import type { Store } from '../store/store.ts';
 
@@ -20,6 +21,7 @@ interface Subscribers {
   readonly trustPublication: TrustPublication;
   readonly consumerReports: ConsumerReports;
   readonly expiredCommands: ExpiredCommands;
+  readonly rolloutEngine: RolloutEngine;
   readonly apps: OpenedListeners['apps'];
   readonly onParametersChanged: OpenedListeners['onParametersChanged'];
   readonly centralAgent: CentralAgent | undefined;
@@ -33,8 +35,10 @@ export function subscribe({ events, ...parts }: Subscribers): void {
     trust: parts.trustPublication,
     consumers: parts.consumerReports,
     expired: parts.expiredCommands,
+    releases: parts.rolloutEngine,
   });
   events.on('agentOnline', (session) => control.onOpened(session));
+  events.on('agentOffline', (facts) => parts.rolloutEngine.onClosed(facts));
   events.on('agentControl', (session, frame) => control.onFrame(session, frame));
   events.on('certificateReplaced', (credentials) => apps.show(credentials));
   events.on('parametersChanged', (values, before) => {

@@ -61,7 +61,7 @@ export const ROLLOUT_CAUSES = {
     hint: 'Check the log of the agent: it stays on the release before. Then run "queuegate rollouts retry {rollout}".',
   },
   release_reverted: {
-    text: 'The agent reported {reported} after it had succeeded with {release}.',
+    text: 'The agent reported {reported} after it had succeeded.',
     hint: 'Find out on its host why it left the release: its data folder may have been restored, or its profile replaced by hand.',
   },
   release_previous_unknown: {

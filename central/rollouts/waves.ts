@@ -54,7 +54,7 @@ export function waveFigures(members: Iterable<Member>, rollout: RolloutRecord, w
   return figures;
 }
 
-export interface WaveOutcome {
+interface WaveOutcome {
   /** Unchanged when it is the same object. */
   readonly rollout: RolloutRecord;
   /** The wave takes these. */
@@ -147,8 +147,11 @@ function tooFew(
   { successes, agents }: { readonly successes: number; readonly agents: number },
 ): WaveOutcome {
   const terms = {
-    ...{ successes, agents, wave: rollout.wave + 1 },
-    ...{ required: percent(rollout.successShare), rollout: rolloutId(rollout) },
+    successes,
+    agents,
+    wave: rollout.wave + 1,
+    required: percent(rollout.successShare),
+    rollout: rolloutId(rollout),
   };
   const stateReason = causeOf('rollout_few_successes', terms);
   return { rollout: { ...changed(rollout, 'halted', world), stateReason }, takes: [], recalls: [] };

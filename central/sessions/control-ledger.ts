@@ -18,6 +18,12 @@ export class ControlLedger {
   #renewed = 0;
   #renewing = false;
   #recording = false;
+  readonly #takesReleases: boolean;
+
+  /** Of the agent. */
+  constructor(capabilities: readonly string[]) {
+    this.#takesReleases = capabilities.includes('releases.1');
+  }
 
   /** Central sends this frame now. */
   sent({ type }: CentralControl): void {
@@ -56,7 +62,9 @@ export class ControlLedger {
         this.#renewing = true;
         return undefined;
       case 'release-state':
-        return 'release-state without a release-offer before it';
+        // An instruction outlives the session that brought it, so that nothing in this one has to ask for its state. It is bounded by
+        // the rate of all control frames; what does not change a state of a rollout is not written (central/rollouts/).
+        return this.#takesReleases ? undefined : 'release-state without the capability releases.1';
     }
   }
 }

@@ -1,8 +1,9 @@
-// Dispatches control frames (renewal of certificates, trust, consumers, expired commands) to the part of Central that handles them.
+// Dispatches control frames (renewal of certificates, trust, consumers, expired commands, releases) to the part of Central that handles them.
 import type {
   AgentControl,
   Consumers,
   ExpiredCommands,
+  ReleaseState,
   RenewInstalled,
   Renew,
   Trusted,
@@ -32,21 +33,30 @@ interface ExpiredFrames {
   onFrame(session: Session, frame: ExpiredCommands): void;
 }
 
+interface ReleaseFrames {
+  /** A session opened: the agent may have missed what it was offered. */
+  onOpened(session: Session): void;
+  onFrame(session: Session, frame: ReleaseState): void;
+}
+
 export function createControl({
   renewal,
   trust,
   consumers,
   expired,
+  releases,
 }: {
   readonly renewal: RenewalFrames;
   readonly trust: TrustFrames;
   readonly consumers: ConsumerFrames;
   readonly expired: ExpiredFrames;
+  readonly releases: ReleaseFrames;
 }): ControlPort {
   return {
     onOpened(session): void {
       renewal.onOpened(session);
       trust.onOpened(session);
+      releases.onOpened(session);
     },
     onFrame(session, frame: AgentControl): void {
       switch (frame.type) {
@@ -61,8 +71,7 @@ export function createControl({
         case 'expired':
           return expired.onFrame(session, frame);
         case 'release-state':
-          // The ledger has refused it.
-          return undefined;
+          return releases.onFrame(session, frame);
       }
     },
   };

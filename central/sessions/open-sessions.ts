@@ -89,8 +89,9 @@ function createSessions(needs: SessionsNeeds) {
     },
     onOpened: ({ transport }) => instruments.queuegate_sessions.inc({ transport }),
     onPromoted: () => pki.revocationLists.touch(),
-    onClosed: ({ transport }, reason) => {
-      instruments.queuegate_sessions.dec({ transport });
+    onClosed: (facts, reason) => {
+      instruments.queuegate_sessions.dec({ transport: facts.transport });
+      events.emit('agentOffline', facts);
       instruments.queuegate_refusals_total.inc({ code: /^[a-z_]+$/.test(reason) ? reason : 'closed' });
     },
     onEvents: (count) => {

@@ -7,7 +7,14 @@ import { isCoded, textOf } from '../../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces.ts';
 import { Peer, type OtherFrame, type PeerBudget } from '../../shared/session/peer.ts';
 import { decodeFromAgent } from '../../shared/wire/codec.ts';
-import type { AgentControl, AgentFrame, CentralControl, Position, SessionLimits } from '../../shared/wire/messages.ts';
+import type {
+  AgentControl,
+  AgentFrame,
+  CentralControl,
+  Hello,
+  Position,
+  SessionLimits,
+} from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import { ControlLedger } from './control-ledger.ts';
@@ -32,6 +39,8 @@ export interface SessionFacts {
   readonly loopback: boolean;
   /** What the agent says it can do (docs/PROTOCOL.md). */
   readonly capabilities: readonly string[];
+  /** The digests of what it runs; null: not from a release. */
+  readonly releases: Hello['releases'];
   readonly since: number;
   /** Central's time in the welcome, against the time since boot (AgingClock.offsetMs). */
   readonly clockOffsetMs: number;
@@ -82,7 +91,7 @@ export class Session {
   readonly #peer: Peer<AgentFrame>;
   readonly #intake: SessionIntake;
   readonly #outflow: SessionOutflow;
-  readonly #answers = new ControlLedger();
+  readonly #answers: ControlLedger;
   readonly #rate = new TokenBucket(CONTROL_BURST, CONTROL_PER_SECOND, performance.now());
   #acknowledged = 0;
   #reason: string | undefined;
@@ -90,6 +99,7 @@ export class Session {
   /** Takes the socket over; its handlers are attached before anything is awaited. */
   constructor(options: SessionOptions) {
     this.facts = options.facts;
+    this.#answers = new ControlLedger(options.facts.capabilities);
     this.#options = options;
     const { budgets, socket, connection, limits, heartbeatMs, slowPeerMs, now } = options;
     const intake = new SessionIntake(budgets, socket, connection, limits.maxFrameBytes, (data) =>

@@ -416,6 +416,7 @@ function sessionFacts(
     peer: origin.peer,
     loopback: isLoopback(origin.address),
     capabilities: hello.capabilities,
+    releases: hello.releases,
     since,
     clockOffsetMs,
     certificate,

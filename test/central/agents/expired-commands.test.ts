@@ -58,7 +58,7 @@ describe('commands that expired at an agent', () => {
   });
 
   it('come one frame at a time, of 16,384 bytes at most', () => {
-    const ledger = new ControlLedger();
+    const ledger = new ControlLedger([]);
     expect(ledger.received(frame(1))).toBeUndefined();
     expect(ledger.received(frame(2))).toContain('before it was answered');
     ledger.sent({ type: 'expired-recorded', through: 1 });

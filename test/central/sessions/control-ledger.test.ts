@@ -14,11 +14,11 @@ const renew: AgentControl = { type: 'renew', csr: '', thumbprint, signature: '' 
 
 describe('an answer that was not asked for', () => {
   it.each([trusted, trustRefused, installed])('$type is wrong in a new session', (frame) => {
-    expect(new ControlLedger().received(frame)).toContain(`${frame.type} without`);
+    expect(new ControlLedger([]).received(frame)).toContain(`${frame.type} without`);
   });
 
   it('a second one to one question is wrong, of either kind', () => {
-    const ledger = new ControlLedger();
+    const ledger = new ControlLedger([]);
     ledger.sent(trust);
     expect(ledger.received(trusted)).toBeUndefined();
     expect(ledger.received(trusted)).toContain('trusted without');
@@ -29,16 +29,16 @@ describe('an answer that was not asked for', () => {
   });
 
   it('to another kind of frame is wrong', () => {
-    const ledger = new ControlLedger();
+    const ledger = new ControlLedger([]);
     ledger.sent(renewed);
     expect(ledger.received(trusted)).toContain('trusted without');
-    const other = new ControlLedger();
+    const other = new ControlLedger([]);
     other.sent(trust);
     expect(other.received(installed)).toContain('installed without');
   });
 
   it('an agent that was asked twice may answer twice or once', () => {
-    const ledger = new ControlLedger();
+    const ledger = new ControlLedger([]);
     ledger.sent(trust);
     ledger.sent(trust);
     expect([ledger.received(trustRefused), ledger.received(trusted)]).toEqual([undefined, undefined]);
@@ -48,7 +48,7 @@ describe('an answer that was not asked for', () => {
 
 describe('a request for a certificate', () => {
   it('waits for the answer to the one before', () => {
-    const ledger = new ControlLedger();
+    const ledger = new ControlLedger([]);
     expect(ledger.received(renew)).toBeUndefined();
     ledger.sent(trust);
     expect(ledger.received(renew)).toContain('renew before');
@@ -69,9 +69,31 @@ describe('a report of consumers', () => {
   const around = JSON.stringify(report(0)).length;
 
   it('needs no request, and has a bound', () => {
-    const ledger = new ControlLedger();
+    const ledger = new ControlLedger([]);
     const largest = MAX_CONSUMERS_BYTES - around;
     for (let i = 0; i < 3; i += 1) expect(ledger.received(report(largest))).toBeUndefined();
     expect(ledger.received(report(largest + 1))).toBe('consumers of more than 32768 bytes');
+  });
+});
+
+describe('the state of a release', () => {
+  const state: AgentControl = {
+    type: 'release-state',
+    kind: 'profile',
+    generation: 1,
+    release: thumbprint,
+    state: 'trying',
+    receivedBytes: 0,
+    totalBytes: 0,
+    code: '',
+    detail: '',
+    hint: '',
+  };
+
+  it('comes without an offer in the same session, from agents that can take releases only', () => {
+    const ledger = new ControlLedger(['deduplication', 'releases.1']);
+    expect(ledger.received(state)).toBeUndefined();
+    expect(ledger.received(state)).toBeUndefined();
+    expect(new ControlLedger(['deduplication']).received(state)).toContain('without the capability releases.1');
   });
 });

@@ -13,6 +13,18 @@ const frames: readonly AgentControl[] = [
   { type: 'trust-refused', code: 'x', detail: '', hint: '' },
   { type: 'consumers', position: null, inboxFull: false, consumers: [] },
   { type: 'expired', through: 0, items: [] },
+  {
+    type: 'release-state',
+    kind: 'profile',
+    generation: 1,
+    release: thumbprint,
+    state: 'trying',
+    receivedBytes: 0,
+    totalBytes: 0,
+    code: '',
+    detail: '',
+    hint: '',
+  },
 ];
 
 describe('the control frames of an agent', () => {
@@ -26,20 +38,26 @@ describe('the control frames of an agent', () => {
     trust: part('trust'),
     consumers: part('consumers'),
     expired: part('expired'),
+    releases: part('releases'),
   });
 
   it('go to the part that they are about, with their session', () => {
     for (const frame of frames) control.onFrame(session, frame);
     expect(calls.splice(0)).toEqual(
-      ['renewal', 'renewal', 'trust', 'trust', 'consumers', 'expired'].map((name, i) => [name, session, frames[i]]),
+      ['renewal', 'renewal', 'trust', 'trust', 'consumers', 'expired', 'releases'].map((name, i) => [
+        name,
+        session,
+        frames[i],
+      ]),
     );
   });
 
-  it('may follow a welcome: renewal and trust learn of the session', () => {
+  it('may follow a welcome: renewal, trust and releases learn of the session', () => {
     control.onOpened(session);
     expect(calls.splice(0)).toEqual([
       ['renewal', session],
       ['trust', session],
+      ['releases', session],
     ]);
   });
 });

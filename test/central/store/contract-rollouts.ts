@@ -148,7 +148,9 @@ export function rolloutContract(open: OpenEngine): void {
       target: RELEASE,
     } as const;
     await store.rollouts.save({
-      ...{ number, agents: [succeeded], generations: [] },
+      number,
+      agents: [succeeded],
+      generations: [],
       committed: [{ agentId: 'a1', kind: 'profile', release: RELEASE }],
     });
     const report = (reported: string | null) =>

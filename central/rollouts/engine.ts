@@ -1,0 +1,312 @@
+// Runs rollouts: takes what happens (sessions, frames, time, acts of administrators) through the pure steps of machine.ts, one at a
+// time, writes what changed, and then sends. After a crash it goes on from what was written: whatever was not sent, or was lost, is
+// repeated at the next hello of the agent.
+import { textOf } from '../../shared/errors.ts';
+import { Mutex } from '../../shared/mutex.ts';
+import type { CentralControl, ReleaseState } from '../../shared/wire/messages.ts';
+import type { SessionFacts } from '../sessions/session.ts';
+import type { AuditEntry } from '../store/audit-store.ts';
+import { storeFault } from '../store/errors.ts';
+import type {
+  NewRollout,
+  NewRolloutAgent,
+  RolloutAgentRecord,
+  RolloutRecord,
+  RolloutStore,
+} from '../store/rollouts/rollout-store.ts';
+import { AWAY_MS, type Act, type Member, type World } from './agent-steps.ts';
+import { rolloutId } from './errors.ts';
+import { act, step, type Change, type Model, type RolloutAct, type RolloutEvent } from './machine.ts';
+import type { Offers } from './offers.ts';
+import { RELEASES_CAPABILITY, ReportedReleases, reportedOf, type ReportedReleasesNeeds } from './reported-releases.ts';
+
+const TICK_MS = 1_000;
+const PAGE = 1_000;
+
+export interface EngineSession {
+  readonly facts: Pick<SessionFacts, 'agentId' | 'capabilities' | 'releases' | 'sessionId' | 'version'>;
+  sendControl(frame: CentralControl): void;
+}
+
+interface EngineNeeds {
+  readonly store: RolloutStore;
+  /** The open session of an agent. */
+  readonly sessionOf: (agentId: string) => EngineSession | undefined;
+  readonly offers: Offers;
+  readonly log: ReportedReleasesNeeds['log'] & {
+    info(facts: object, text: string): void;
+    error(facts: object, text: string): void;
+  };
+  readonly now: () => number;
+}
+
+export class RolloutEngine {
+  readonly #needs: EngineNeeds;
+  readonly #turns = new Mutex();
+  readonly #active = new Map<number, Model>();
+  /** By agent: the rollout in which it takes part. */
+  readonly #busy = new Map<string, number>();
+  readonly #reported: ReportedReleases;
+  #events = new Map<number, RolloutEvent[]>();
+  #isPumping = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(needs: EngineNeeds) {
+    this.#needs = needs;
+    this.#reported = new ReportedReleases(needs);
+  }
+
+  /** Goes on with what was under way when the last process ended. */
+  async start(): Promise<void> {
+    await this.#turns.runExclusive(async () => {
+      for (const rollout of await this.#needs.store.active())
+        this.#adopt(returned(await this.#modelOf(rollout), this.#needs.now()));
+    });
+    this.#timer = setInterval(() => this.tick(), TICK_MS).unref();
+  }
+
+  /** Resolves when what has begun is written. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.settled();
+  }
+
+  /** Until everything that has happened so far is carried out. */
+  async settled(): Promise<void> {
+    while (this.#isPumping) await this.#turns.runExclusive(async () => undefined);
+  }
+
+  /** Must not throw. */
+  onOpened({ facts }: EngineSession): void {
+    this.#reported.onOpened(facts);
+    this.#happened(facts.agentId, { kind: 'hello', agentId: facts.agentId });
+    this.#pump();
+  }
+
+  /** Must not throw. */
+  onClosed({ agentId, sessionId }: Pick<SessionFacts, 'agentId' | 'sessionId'>): void {
+    const open = this.#needs.sessionOf(agentId);
+    // A newer session took its place.
+    if (open !== undefined && open.facts.sessionId !== sessionId) return;
+    this.#happened(agentId, { kind: 'offline', agentId });
+  }
+
+  /** Must not throw. */
+  onFrame(session: EngineSession, frame: ReleaseState): void {
+    const { agentId } = session.facts;
+    this.#reported.onFrame(agentId, frame);
+    if (this.#happened(agentId, { kind: 'state', agentId, frame })) return;
+    if (this.#reported.isStray(session, frame)) session.sendControl(this.#needs.offers.cancel(frame.generation));
+  }
+
+  tick(): void {
+    for (const number of this.#active.keys()) this.#queue(number, { kind: 'tick' });
+    this.#pump();
+  }
+
+  /** Errors: rollout_conflict, rollouts_full. */
+  async begin(rollout: NewRollout, agents: readonly NewRolloutAgent[], audit: AuditEntry): Promise<RolloutRecord> {
+    return await this.#turns.runExclusive(async () => {
+      const created = await this.#needs.store.create(rollout, agents, audit);
+      this.#needs.log.info({ rollout: rolloutId(created), release: created.release }, 'rollout started');
+      const model = await this.#modelOf(created);
+      this.#adopt(model);
+      const change = step(model, [], this.#worldOf(created));
+      await this.#carryOut(model, change);
+      return change.model.rollout;
+    });
+  }
+
+  /** Errors: rollout_unknown, those of `act` in machine.ts, rollout_conflict. */
+  async act(number: number, wanted: RolloutAct | 'rollback', audit: AuditEntry): Promise<RolloutRecord> {
+    return await this.#turns.runExclusive(async () => {
+      const { store } = this.#needs;
+      const rollout = this.#active.get(number)?.rollout ?? (await store.get(number));
+      if (rollout === undefined) throw storeFault('rollout_unknown', { id: `r-${number}` });
+      const model = await this.#refreshed(this.#active.get(number) ?? (await this.#modelOf(rollout)));
+      const desired = await this.#desiredOf(model);
+      const isNewest = (agentId: string): boolean => desired.get(agentId) === rollout.release;
+      const meant = wanted === 'rollback' ? ({ verb: 'rollback', isNewest } as const) : wanted;
+      const change = act(model, meant, this.#worldOf(rollout));
+      await this.#carryOut(model, change, audit);
+      this.#needs.log.info(
+        { rollout: rolloutId(rollout), act: meant.verb, state: change.model.rollout.state },
+        'rollout',
+      );
+      return change.model.rollout;
+    });
+  }
+
+  /** What is in memory of a rollout: newer figures than those in the store; undefined: it is not under way. */
+  modelOf(number: number): Model | undefined {
+    return this.#active.get(number);
+  }
+
+  /** What the agent found changed in the files of the release that it runs; undefined: nothing, as far as is known. */
+  driftOf(agentId: string): ReturnType<ReportedReleases['driftOf']> {
+    return this.#reported.driftOf(agentId);
+  }
+
+  /** The rollout in which the agent takes part hears of it; false: none. */
+  #happened(agentId: string, event: RolloutEvent): boolean {
+    const number = this.#busy.get(agentId);
+    if (number === undefined) return false;
+    this.#queue(number, event);
+    this.#pump();
+    return true;
+  }
+
+  #queue(number: number, event: RolloutEvent): void {
+    const events = this.#events.get(number);
+    if (events === undefined) this.#events.set(number, [event]);
+    else if (event.kind !== 'tick' || events.at(-1)?.kind !== 'tick') events.push(event);
+  }
+
+  /** What happens while one step is written is taken together by the next. */
+  #pump(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    this.#turns
+      .runExclusive(async () => {
+        while (this.#events.size > 0 || this.#reported.isWaiting) await this.#round();
+      })
+      .catch((error: unknown) => this.#needs.log.error({ error: textOf(error) }, 'a rollout could not go on'))
+      .finally(() => {
+        this.#isPumping = false;
+        if (this.#events.size > 0) this.#pump();
+      });
+  }
+
+  async #round(): Promise<void> {
+    const events = this.#events;
+    this.#events = new Map();
+    for (const { agentId, number, cause } of await this.#reported.record())
+      if (this.#active.has(number))
+        events.set(number, [...(events.get(number) ?? []), { kind: 'reverted', agentId, cause }]);
+    for (const [number, happened] of events) {
+      const model = this.#active.get(number);
+      if (model === undefined) continue;
+      await this.#carryOut(model, step(model, happened, this.#worldOf(model.rollout)));
+    }
+  }
+
+  /** Writes, then counts it as so, then sends. */
+  async #carryOut(before: Model, change: Change, audit?: AuditEntry): Promise<void> {
+    const { rollout } = change.model;
+    const { number, kind } = rollout;
+    const recordOf = (agentId: string): RolloutAgentRecord[] => {
+      const member = change.model.members.get(agentId);
+      return member === undefined ? [] : [member.record];
+    };
+    if (change.saved.size > 0 || change.isRolloutSaved || change.generations.size > 0 || audit !== undefined)
+      await this.#needs.store.save({
+        number,
+        rollout: change.isRolloutSaved ? rollout : undefined,
+        agents: [...change.saved].flatMap(recordOf),
+        generations: [...change.generations].map((agentId) => ({
+          agentId,
+          kind,
+          generation: change.model.members.get(agentId)?.lastGeneration ?? 0,
+        })),
+        committed: [...change.committed]
+          .flatMap(recordOf)
+          .map(({ agentId, target }) => ({ agentId, kind, release: target ?? rollout.release })),
+        audit,
+      });
+    this.#adopt(change.model);
+    this.#logChange(before, change);
+    for (const [agentId, wanted] of change.acts) this.#send(change.model, agentId, wanted);
+  }
+
+  #logChange(before: Model, { model: { rollout, members }, saved }: Change): void {
+    const { log } = this.#needs;
+    for (const agentId of saved) {
+      const record = members.get(agentId)?.record;
+      if (record === undefined || record.state === before.members.get(agentId)?.record.state) continue;
+      const { state, code, detail } = record;
+      log.info(
+        { rollout: rolloutId(rollout), agent: agentId, state, ...(code === '' ? {} : { code, detail }) },
+        'rollout',
+      );
+    }
+    if (rollout.state !== before.rollout.state)
+      log.info({ rollout: rolloutId(rollout), state: rollout.state, reason: rollout.stateReason.detail }, 'rollout');
+  }
+
+  #send({ rollout, members }: Model, agentId: string, wanted: Act): void {
+    const session = this.#needs.sessionOf(agentId);
+    const record = members.get(agentId)?.record;
+    if (session === undefined || record === undefined || record.generation === null) return;
+    const { offers } = this.#needs;
+    const frame = wanted === 'offer' ? offers.offer(rollout, record) : offers.cancel(record.generation);
+    if (frame !== undefined) session.sendControl(frame);
+  }
+
+  /** A rollout that is over and has no agent any more leaves the memory. */
+  #adopt(model: Model): void {
+    const { rollout, members } = model;
+    const { number } = rollout;
+    let isIdle = rollout.endedAt !== null;
+    for (const [agentId, { record }] of members) {
+      if (record.isBusy) {
+        this.#busy.set(agentId, number);
+        isIdle = false;
+      } else if (this.#busy.get(agentId) === number) this.#busy.delete(agentId);
+    }
+    if (isIdle) this.#active.delete(number);
+    else this.#active.set(number, model);
+  }
+
+  async #modelOf(rollout: RolloutRecord): Promise<Model> {
+    const members = new Map<string, Member>();
+    let after: string | undefined;
+    do {
+      const page = await this.#needs.store.agents({
+        number: rollout.number,
+        limit: PAGE,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const record of page) members.set(record.agentId, { record, lastGeneration: record.generation ?? 0 });
+      after = page.length === PAGE ? page.at(-1)?.agentId : undefined;
+    } while (after !== undefined);
+    return await this.#refreshed({ rollout, members });
+  }
+
+  /** Another rollout may have sent newer instructions meanwhile. */
+  async #refreshed({ rollout, members }: Model): Promise<Model> {
+    const facts = await this.#needs.store.facts(rollout.kind, [...members.keys()]);
+    const refreshed = Array.from(members, ([agentId, member]): [string, Member] => [
+      agentId,
+      { ...member, lastGeneration: Math.max(member.lastGeneration, facts[agentId]?.generation ?? 0) },
+    ]);
+    return { rollout, members: new Map(refreshed) };
+  }
+
+  async #desiredOf({ rollout, members }: Model): Promise<Map<string, string | null>> {
+    const facts = await this.#needs.store.facts(rollout.kind, [...members.keys()]);
+    return new Map(Object.entries(facts).map(([agentId, { desired }]) => [agentId, desired]));
+  }
+
+  #worldOf({ kind }: RolloutRecord): World {
+    const { sessionOf, now } = this.#needs;
+    return {
+      now: now(),
+      isOnline: (agentId) => sessionOf(agentId) !== undefined,
+      tooOld(agentId) {
+        const { capabilities = [], version = 'unknown' } = sessionOf(agentId)?.facts ?? {};
+        return capabilities.includes(RELEASES_CAPABILITY) ? undefined : { version };
+      },
+      reported: (agentId) => reportedOf(kind, sessionOf(agentId)?.facts.releases),
+    };
+  }
+}
+
+/** No agent is connected yet: they have some minutes to come back. */
+function returned({ rollout, members }: Model, now: number): Model {
+  const patient = Array.from(members, ([agentId, member]): [string, Member] => {
+    const { record } = member;
+    const deadlineAt = record.deadlineAt === null ? null : Math.max(record.deadlineAt, now + AWAY_MS);
+    return [agentId, { ...member, record: { ...record, deadlineAt } }];
+  });
+  return { rollout, members: new Map(patient) };
+}

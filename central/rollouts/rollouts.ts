@@ -1,0 +1,246 @@
+// What administrators do with rollouts: start, read, pause, resume, cancel, retry and roll back; and the release of one agent: what it
+// shall run, what it says it runs, and its repair. Each act is written with its audit entry.
+import type { ReleaseKind } from '../../shared/releases/manifest.ts';
+import { auditEntry, type Actor, type AuditAction } from '../audit.ts';
+import type { AgentDirectory } from '../agents/directory.ts';
+import type { SelectedAgent } from '../store/agent-store.ts';
+import { storeFault } from '../store/errors.ts';
+import type { ReleaseRecord, ReleaseStore } from '../store/releases/release-store.ts';
+import {
+  ROLLOUT_AGENT_STATES,
+  type AgentRelease,
+  type NewRollout,
+  type NewRolloutAgent,
+  type RolloutAgentRecord,
+  type RolloutCounts,
+  type RolloutPlan,
+  type RolloutRecord,
+  type RolloutStage,
+  type RolloutStore,
+} from '../store/rollouts/rollout-store.ts';
+import type { RolloutEngine } from './engine.ts';
+import { NO_CAUSE, rolloutFault } from './errors.ts';
+import { NEW_ROLLOUT } from './machine.ts';
+import { waveTargets } from './waves.ts';
+
+/** Agents that were not seen for longer do not count for the size of waves. */
+export const ELIGIBLE_MS = 7 * 86_400_000;
+
+export const DEFAULT_PLAN: RolloutPlan = {
+  waves: [{ share: 1 }],
+  successShare: 0.95,
+  errorShare: 0.05,
+  soakSeconds: 0,
+  trialSeconds: 300,
+  bytesPerSecond: 0,
+};
+
+interface RolloutsNeeds {
+  readonly engine: Pick<RolloutEngine, 'act' | 'begin' | 'driftOf' | 'modelOf'>;
+  readonly store: {
+    readonly rollouts: RolloutStore;
+    readonly releases: Pick<ReleaseStore, 'listReleases' | 'release'>;
+  };
+  readonly agents: Pick<AgentDirectory, 'find' | 'select'>;
+  readonly now: () => number;
+}
+
+export interface RolloutRequest extends RolloutPlan {
+  readonly kind: ReleaseKind;
+  /** NAME@PREFIX, or a digest. */
+  readonly release: string;
+  readonly stage: RolloutStage;
+  /** Selectors. */
+  readonly agents: readonly string[];
+}
+
+type RolloutVerb = 'pause' | 'resume' | 'cancel' | 'retry' | 'rollback';
+
+export interface RolloutView {
+  readonly rollout: RolloutRecord;
+  readonly counts: RolloutCounts;
+}
+
+/** `release`: the record of the digest that the agent shall run, or says that it runs. */
+export interface AgentProfile {
+  readonly agentId: string;
+  readonly desired: AgentRelease | undefined;
+  readonly desiredName: string | null;
+  readonly reportedName: string | null;
+  /** The rollout in which it takes part now. */
+  readonly rollout: RolloutRecord | undefined;
+  readonly drift: ReturnType<RolloutEngine['driftOf']>;
+}
+
+export class Rollouts {
+  readonly #needs: RolloutsNeeds;
+
+  constructor(needs: RolloutsNeeds) {
+    this.#needs = needs;
+  }
+
+  /** Errors: release_unknown, those of selectors, rollout_plan_invalid, rollout_conflict, rollouts_full. */
+  async begin(request: RolloutRequest, actor: Actor): Promise<RolloutView> {
+    const release = await this.#release(request.kind, request.release);
+    const selected = await this.#needs.agents.select(request.agents);
+    return await this.#begin(release, { ...request, selectors: request.agents }, selected, actor);
+  }
+
+  /** A rollout that synchronized goes on with the same agents. Errors: as `act`, rollout_plan_invalid, release_unknown. */
+  async upgrade(id: string, release: string, plan: RolloutPlan, actor: Actor): Promise<RolloutView> {
+    const { rollout } = await this.find(id);
+    const wanted = await this.#release(rollout.kind, release);
+    if (wanted.digest !== rollout.release)
+      throw rolloutFault('release_unknown', { release: `${release} in the rollout ${id}` });
+    const entry = this.#entry(actor, 'rollouts.upgrade', { rollout: id, release: rollout.release, ...plan });
+    return await this.#view(await this.#needs.engine.act(rollout.number, { verb: 'upgrade', plan }, entry));
+  }
+
+  /** Errors: rollout_unknown, rollout_state_conflict, rollout_stage_conflict, rollout_nothing_to_do, rollout_conflict. */
+  async act(id: string, verb: RolloutVerb, actor: Actor): Promise<RolloutView> {
+    const number = numberOf(id);
+    const entry = this.#entry(actor, `rollouts.${verb}`, { rollout: id });
+    const wanted = verb === 'rollback' ? verb : { verb };
+    return await this.#view(await this.#needs.engine.act(number, wanted, entry));
+  }
+
+  /** Errors: rollout_unknown. */
+  async find(id: string): Promise<RolloutView> {
+    const number = numberOf(id);
+    const rollout = this.#needs.engine.modelOf(number)?.rollout ?? (await this.#needs.store.rollouts.get(number));
+    if (rollout === undefined) throw storeFault('rollout_unknown', { id });
+    return await this.#view(rollout);
+  }
+
+  /** Newest first. */
+  async list(page: Parameters<RolloutStore['list']>[0]): Promise<RolloutView[]> {
+    const found = await this.#needs.store.rollouts.list(page);
+    return await Promise.all(found.map((rollout) => this.#view(rollout)));
+  }
+
+  /** The newest figures of each. Errors: rollout_unknown. */
+  async agentsOf(
+    id: string,
+    page: Omit<Parameters<RolloutStore['agents']>[0], 'number'>,
+  ): Promise<RolloutAgentRecord[]> {
+    const { rollout } = await this.find(id);
+    const records = await this.#needs.store.rollouts.agents({ ...page, number: rollout.number });
+    const members = this.#needs.engine.modelOf(rollout.number)?.members;
+    return records.map((record) => {
+      const newest = members?.get(record.agentId)?.record;
+      return newest?.state === record.state ? newest : record;
+    });
+  }
+
+  /** Errors: agent_unknown, agent_ambiguous. */
+  async profileOf(reference: string): Promise<AgentProfile> {
+    const agent = await this.#needs.agents.find(reference);
+    const { rollouts } = this.#needs.store;
+    const desired = (await rollouts.releasesOf(agent.id)).find(({ kind }) => kind === 'profile');
+    return {
+      agentId: agent.id,
+      desired,
+      desiredName: await this.#nameOf(desired?.desired ?? null),
+      reportedName: await this.#nameOf(desired?.reported ?? null),
+      rollout: await rollouts.ofAgent(agent.id),
+      drift: this.#needs.engine.driftOf(agent.id),
+    };
+  }
+
+  /** Sends the agent its release again: it restores what has changed. Errors: agent_unknown, profile_release_missing, rollout_conflict. */
+  async repair(reference: string, actor: Actor): Promise<RolloutView> {
+    const agent = await this.#needs.agents.find(reference);
+    const releases = await this.#needs.store.rollouts.releasesOf(agent.id);
+    const digest = releases.find(({ kind }) => kind === 'profile')?.desired ?? null;
+    const release = digest === null ? undefined : await this.#needs.store.releases.release(digest);
+    if (release === undefined) throw rolloutFault('profile_release_missing', { agent: agent.name });
+    const selected = await this.#needs.agents.select([agent.id]);
+    const plan = { ...DEFAULT_PLAN, kind: 'profile', stage: 'upgrade', selectors: [agent.id] } as const;
+    return await this.#begin(release, plan, selected, actor);
+  }
+
+  async #begin(
+    release: ReleaseRecord,
+    { selectors, ...request }: Omit<RolloutRequest, 'agents' | 'release'> & { readonly selectors: readonly string[] },
+    selected: readonly SelectedAgent[],
+    actor: Actor,
+  ): Promise<RolloutView> {
+    const now = this.#needs.now();
+    const { kind, stage, waves, successShare, errorShare, soakSeconds, trialSeconds, bytesPerSecond } = request;
+    const plan = { waves, successShare, errorShare, soakSeconds, trialSeconds, bytesPerSecond };
+    const agents = selected.map((agent) => newAgent(agent, now));
+    const takingPart = agents.filter(({ isBusy = true }) => isBusy).length;
+    const eligible = agents.filter(({ isEligible }) => isEligible).length;
+    const rollout: NewRollout = {
+      ...NEW_ROLLOUT,
+      ...plan,
+      kind,
+      stage,
+      release: release.digest,
+      name: release.name,
+      selectors,
+      waveTargets: waveTargets(waves, eligible === 0 ? takingPart : eligible),
+      stateChangedAt: now,
+      createdAt: now,
+      createdBy: actor.who,
+      comment: actor.comment ?? null,
+      ticket: actor.ticket ?? null,
+    };
+    const detail = { kind, stage, release: release.digest, name: release.name, agents: selectors, ...plan };
+    const entry = this.#entry(actor, 'rollouts.create', { ...detail, agentCount: agents.length });
+    return await this.#view(await this.#needs.engine.begin(rollout, agents, entry));
+  }
+
+  async #view(rollout: RolloutRecord): Promise<RolloutView> {
+    const members = this.#needs.engine.modelOf(rollout.number)?.members;
+    if (members === undefined) return { rollout, counts: await this.#needs.store.rollouts.counts(rollout.number) };
+    const byState = Object.fromEntries(ROLLOUT_AGENT_STATES.map((state) => [state, 0])) as Record<
+      RolloutAgentRecord['state'],
+      number
+    >;
+    let eligible = 0;
+    for (const { record } of members.values()) {
+      byState[record.state] += 1;
+      if (record.isEligible) eligible += 1;
+    }
+    return { rollout, counts: { total: members.size, eligible, byState } };
+  }
+
+  #entry(actor: Actor, action: AuditAction, detail: Readonly<Record<string, unknown>>) {
+    return auditEntry(actor, action, detail, this.#needs.now());
+  }
+
+  /** Errors: release_unknown. */
+  async #release(kind: ReleaseKind, reference: string): Promise<ReleaseRecord> {
+    const [, name, prefix] = /^(?:([^@]{1,64})@)?([0-9a-f]{8,64})$/.exec(reference) ?? [];
+    const unknown = rolloutFault('release_unknown', { release: reference.slice(0, 130) });
+    if (prefix === undefined || (name === undefined && prefix.length < 64)) throw unknown;
+    const page = { kind, prefix, limit: 2, ...(name === undefined ? {} : { name }) };
+    const [found, another] = await this.#needs.store.releases.listReleases(page);
+    if (found === undefined || another !== undefined) throw unknown;
+    return found;
+  }
+
+  async #nameOf(digest: string | null): Promise<string | null> {
+    if (digest === null) return null;
+    const release = await this.#needs.store.releases.release(digest);
+    return release === undefined ? null : `${release.name}@${digest.slice(0, 8)}`;
+  }
+}
+
+function newAgent({ id, state, offlineSince }: SelectedAgent, now: number): NewRolloutAgent {
+  if (state === 'disabled' || state === 'revoked') {
+    const { code, message, hint } =
+      state === 'disabled' ? storeFault('agent_disabled', { id }) : storeFault('agent_revoked', { id });
+    return { agentId: id, isEligible: false, isBusy: false, state: 'skipped', code, detail: message, hint };
+  }
+  const isSeen = state === 'online' || (offlineSince !== null && offlineSince >= now - ELIGIBLE_MS);
+  return { agentId: id, isEligible: isSeen, ...NO_CAUSE };
+}
+
+/** Errors: rollout_unknown. */
+function numberOf(id: string): number {
+  const [, number] = /^r-([1-9]\d{0,14})$/.exec(id) ?? [];
+  if (number === undefined) throw storeFault('rollout_unknown', { id: id.slice(0, 64) });
+  return Number(number);
+}
