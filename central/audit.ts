@@ -20,6 +20,7 @@ export const AUDIT_ACTIONS = {
   'agents.enroll': { by: 'agent', text: 'enrolled with a token' },
   'agents.recover': { by: 'agent', text: 'replaced its lost key with a recovery code' },
   'agents.recovery-code.create': { text: 'created a recovery code, which replaces an earlier one' },
+  'agents.recovery-code.delete': { text: 'deleted the recovery code of an agent' },
   'agents.recovery-code.refuse': { by: 'refusal', text: 'a recovery code that was wrong, used or expired' },
   'agents.refuse': {
     by: 'refusal',
@@ -90,6 +91,7 @@ export const AUDIT_ACTIONS = {
   'server-certificate.issue': { text: 'issued a server certificate, as the current or the staged one' },
   'server-certificate.renew': { by: 'central', text: 'issued the first server certificate, or renewed it' },
   'server-certificate.request.create': { text: 'created the request for a server certificate of another authority' },
+  'server-certificate.request.delete': { text: 'deleted the request for a server certificate, with its key' },
   'signing-certificate.create': { by: 'central', text: 'issued the certificate of the signing key' },
   'signing-key.create': { by: 'central', text: 'created the signing key at the first start' },
   'store.backup': { text: 'made a backup of the store' },

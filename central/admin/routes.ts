@@ -70,6 +70,11 @@ function prepare(scope: FastifyInstance, services: AdminServices, access: Access
   scope.setErrorHandler((error, request, reply) =>
     sendError(reply, error, (unexpected) => services.onUnexpected(unexpected, request.url, request.id)),
   );
+  // A route that may be kept says so itself.
+  scope.addHook('onRequest', (_request, reply, done) => {
+    void reply.header('cache-control', 'no-store');
+    done();
+  });
   scope.addHook('onResponse', (request, reply, done) => {
     // The route's pattern, not the path: a path has an id in it, and labels without bound fill memory.
     requests.inc({

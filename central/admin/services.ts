@@ -58,13 +58,13 @@ export interface AdminServices {
   readonly authorityService: Pick<AuthorityService, 'export' | 'generations' | 'import'>;
   readonly serverCertificates: Pick<
     ServerCertificates,
-    'activate' | 'discard' | 'generate' | 'import' | 'install' | 'request' | 'restore' | 'slots'
+    'activate' | 'discard' | 'discardRequest' | 'generate' | 'import' | 'install' | 'request' | 'restore' | 'slots'
   >;
   readonly expiry: Pick<Expiry, 'list'>;
   readonly revocationLists: RevocationListsPort;
-  readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'list' | 'reject'>;
+  readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'get' | 'list' | 'reject'>;
   readonly offlineEnrollment: OfflineEnrollment;
-  readonly recoveries: Pick<Recoveries, 'make'>;
+  readonly recoveries: Pick<Recoveries, 'get' | 'make' | 'remove'>;
   readonly rotation: Pick<Rotation, 'forget' | 'prepare' | 'publish' | 'retire' | 'rollBack' | 'status' | 'switch'>;
   /** Profiles on this host whose truststore could not be updated. */
   readonly profileFaults: () => readonly ProfileFault[];

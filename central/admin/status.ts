@@ -60,6 +60,7 @@ export function statusRoutes(
     async (_request, reply) =>
       await reply
         .type('application/x-pem-file')
+        .header('cache-control', 'no-cache')
         .header('content-disposition', 'attachment; filename="queuegate-trust-bundle.pem"')
         .send(pki.trust.pem()),
   );

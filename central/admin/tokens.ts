@@ -14,6 +14,7 @@ import { enrollmentLine } from '../enrollment/command-lines.ts';
 import { ADMINISTRATOR, type Access, reads } from './access.ts';
 import { bodyOf, oneOf, queryOf } from './checked.ts';
 import { pageMembers, pageOf, timeOf } from './page.ts';
+import { storeFault } from '../store/errors.ts';
 import type { AdminServices } from './services.ts';
 
 const readPage = queryOf(Type.Object(pageMembers, { additionalProperties: false }));
@@ -45,6 +46,17 @@ const readEnrollmentToken = bodyOf(
   ),
 );
 
+interface OfToken {
+  Params: { token: string };
+}
+
+/** Errors: token_unknown. */
+function withId<T extends { readonly id: string }>(tokens: readonly T[], id: string): T {
+  const found = tokens.find((token) => token.id === id.toLowerCase());
+  if (found === undefined) throw storeFault('token_unknown', { id: id.slice(0, 64) });
+  return found;
+}
+
 export function tokenRoutes(
   app: FastifyInstance,
   { apiTokens, enrollmentTokens, pki, advertised, now }: AdminServices,
@@ -69,7 +81,11 @@ export function tokenRoutes(
       .send({ ...tokenJson(record), token });
   });
 
-  app.delete<{ Params: { token: string } }>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) => {
+  app.get<OfToken>('/api-tokens/:token', ADMINISTRATOR, async (request) =>
+    tokenJson(withId(await apiTokens.list(), request.params.token)),
+  );
+
+  app.delete<OfToken>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) => {
     await apiTokens.remove(request.params.token, access.actorOf(request));
     return await reply.code(204).send();
   });
@@ -103,7 +119,11 @@ export function tokenRoutes(
       });
   });
 
-  app.delete<{ Params: { token: string } }>('/enrollment-tokens/:token', ADMINISTRATOR, async (request, reply) => {
+  app.get<OfToken>('/enrollment-tokens/:token', ADMINISTRATOR, async (request) =>
+    enrollmentTokenJson(withId(await enrollmentTokens.list(), request.params.token)),
+  );
+
+  app.delete<OfToken>('/enrollment-tokens/:token', ADMINISTRATOR, async (request, reply) => {
     await enrollmentTokens.remove(request.params.token, access.actorOf(request));
     return await reply.code(204).send();
   });

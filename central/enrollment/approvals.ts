@@ -82,6 +82,8 @@ export interface Approvals {
     readonly after?: string | undefined;
     readonly limit: number;
   }): Promise<EnrollmentRequestRecord[]>;
+  /** In whatever state. Errors: those of `accept` about the thumbprint. */
+  get(thumbprint: string): Promise<EnrollmentRequestRecord>;
   /**
    * `thumbprint`: of the key, whole or a unique prefix. Errors: enrollment_request_unknown,
    * enrollment_request_ambiguous, those of EnrollmentStore.accept.
@@ -110,6 +112,11 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
     async list({ state, after, limit }) {
       await measure();
       return await enrollments.list({ state, limit, ...(after === undefined ? {} : { after }) });
+    },
+
+    async get(thumbprint) {
+      await measure();
+      return await findRequest(enrollments, thumbprint, undefined);
     },
 
     async accept(thumbprint, actor) {

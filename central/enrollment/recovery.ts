@@ -18,7 +18,7 @@ export const MAX_RECOVERY_CODE_SECONDS = 7 * 86_400;
 
 interface RecoveriesOptions {
   readonly agents: Pick<AgentStore, 'findByName' | 'get'>;
-  readonly enrollments: Pick<EnrollmentStore, 'getRecoveryCode' | 'putRecoveryCode' | 'recover'>;
+  readonly enrollments: Pick<EnrollmentStore, 'getRecoveryCode' | 'putRecoveryCode' | 'recover' | 'removeRecoveryCode'>;
   readonly credentials: AgentCredentials;
   /** What comes of a wrong code before it is answered. */
   readonly attempts: WrongAttempts;
@@ -39,6 +39,10 @@ interface NewRecoveryCode {
 export interface Recoveries {
   /** Makes the one code of an agent. Errors: agent_unknown. */
   make(agentId: string, lifetimeSeconds: number, actor: Actor): Promise<NewRecoveryCode>;
+  /** The code of an agent, without its text; used and expired ones too. Errors: recovery_code_missing. */
+  get(agent: Pick<AgentRecord, 'id' | 'name'>): Promise<RecoveryCode>;
+  /** Deletes it, so that it is of no use to anyone. Errors: recovery_code_missing. */
+  remove(agent: Pick<AgentRecord, 'id' | 'name'>, actor: Actor): Promise<void>;
   /**
    * `csrDer`: of the request, not read yet. Errors: recovery_code_unknown, too_many_attempts,
    * recovery_certificate_mismatch, recovery_code_used, recovery_code_expired, agent_key_known, agent_key_revoked, those
@@ -73,6 +77,17 @@ export function createRecoveries({
         auditEntry(actor, 'agents.recovery-code.create', { id: agentId, name: agent.name, expiresAt }, now()),
       );
       return { agent, code, expiresAt };
+    },
+
+    async get({ id, name }) {
+      const code = await enrollments.getRecoveryCode(id);
+      if (code === undefined) throw storeFault('recovery_code_missing', { name });
+      return code;
+    },
+
+    async remove({ id, name }, actor) {
+      const audit = auditEntry(actor, 'agents.recovery-code.delete', { id, name }, now());
+      await enrollments.removeRecoveryCode(id, audit);
     },
 
     async recover(request, csrDer, { over, address, direct }) {

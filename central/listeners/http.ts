@@ -73,6 +73,8 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     void reply.headers({
       [REQUEST_ID_HEADER]: request.id,
       'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      vary: 'Accept, Accept-Encoding',
       'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
     });
     const path = pathOf(request);

@@ -79,6 +79,11 @@ export const PKI_ERRORS = {
     text: 'No certificate is staged.',
     hint: 'Stage one first: "queuegate server-certificate install FILE --stage" or "queuegate server-certificate import FILE --stage".',
   },
+  certificate_request_missing: {
+    status: 409,
+    text: 'No request for a certificate is open.',
+    hint: 'Create one: queuegate server-certificate request create',
+  },
   certificate_no_previous: {
     status: 409,
     text: 'There is no previous certificate to restore.',

@@ -118,6 +118,8 @@ export interface EnrollmentStore {
     code: Pick<RecoveryCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>,
     audit: AuditEntry,
   ): Promise<void>;
+  /** Errors: recovery_code_missing. */
+  removeRecoveryCode(agentId: string, audit: AuditEntry): Promise<void>;
   getRecoveryCode(agentId: string): Promise<RecoveryCode | undefined>;
   /**
    * Uses the code up, gives the agent its new key, and ends its session (the epoch grows, so that the old one writes

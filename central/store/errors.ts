@@ -87,6 +87,11 @@ export const STORE_ERRORS = {
     text: 'The token {id} is unknown.',
     hint: 'See "queuegate api-tokens list" or "queuegate enrollment-tokens list". The token may have been deleted; create a new one if you need it.',
   },
+  recovery_code_missing: {
+    status: 404,
+    text: 'The agent {name} has no recovery code.',
+    hint: 'Create one: queuegate agents recovery-code create {name}',
+  },
   enrollment_request_unknown: {
     status: 404,
     text: 'No pending enrollment request has a key that begins with {found}.',

@@ -57,6 +57,10 @@ export function enrollmentRoutes(
     return pageJson(request, reply, found.map(requestJson), next);
   });
 
+  app.get<OfRequest>('/enrollment-requests/:request', VIEWER, async (request) =>
+    requestJson(await approvals.get(request.params.request)),
+  );
+
   app.post<OfRequest>('/enrollment-requests/:request/accept', ADMINISTRATOR, async (request) => {
     const { id, name, keyThumbprint } = await approvals.accept(request.params.request, access.actorOf(request));
     return { keyThumbprint, name, state: 'accepted', agent: { id, name } };
@@ -82,7 +86,36 @@ export function enrollmentRoutes(
       });
   });
 
-  app.post<{ Params: { agent: string } }>(
+  recoveryCodeRoutes(app, { agents, recoveries, advertised }, access);
+}
+
+interface OfAgent {
+  Params: { agent: string };
+}
+
+function recoveryCodeRoutes(
+  app: FastifyInstance,
+  { agents, recoveries, advertised }: Pick<AdminServices, 'advertised' | 'agents' | 'recoveries'>,
+  access: Access,
+): void {
+  app.get<OfAgent>('/agents/:agent/recovery-code', ADMINISTRATOR, async (request) => {
+    const { id, name } = await agents.find(request.params.agent);
+    const { createdAt, createdBy, expiresAt, usedBy } = await recoveries.get({ id, name });
+    return {
+      agent: { id, name },
+      createdAt: timeOf(createdAt),
+      createdBy,
+      expiresAt: timeOf(expiresAt),
+      usedByKeyThumbprint: usedBy,
+    };
+  });
+
+  app.delete<OfAgent>('/agents/:agent/recovery-code', ADMINISTRATOR, async (request, reply) => {
+    await recoveries.remove(await agents.find(request.params.agent), access.actorOf(request));
+    return await reply.code(204).send();
+  });
+
+  app.post<OfAgent>(
     '/agents/:agent/recovery-code',
     reads(ADMINISTRATOR, { body: readRecoveryCodeOrder }),
     async (request, reply) => {

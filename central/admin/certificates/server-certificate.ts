@@ -61,6 +61,11 @@ export function certificateRoutes(
     });
   });
 
+  app.delete('/server-certificate/request', ADMINISTRATOR, async (request, reply) => {
+    await serverCertificates.discardRequest(access.actorOf(request));
+    return await reply.code(204).send();
+  });
+
   app.delete('/server-certificate/staged', ADMINISTRATOR, async (request, reply) => {
     await serverCertificates.discard(access.actorOf(request));
     return await reply.code(204).send();

@@ -6,8 +6,10 @@ import { LIST, readList } from '../list.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 import { writeAnswer } from '../files.ts';
-import { fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { REASON, termsOf } from '../terms.ts';
+import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
+import { REASON, termsOf, YES } from '../terms.ts';
+import { WAIT, waitForEnd, waitSeconds } from '../watching/wait.ts';
+import { WATCH } from '../watching/watch.ts';
 
 const MAX_REQUEST_BYTES = 8192;
 
@@ -43,6 +45,38 @@ export const enrollmentCommands: readonly Command[] = [
             rows,
             'No enrollment requests.',
           ) + counts,
+      );
+    },
+  },
+  {
+    name: 'enrollment-requests show',
+    usage: 'THUMBPRINT [--wait]',
+    summary: 'one request; with --wait when it is accepted or rejected',
+    help: 'The first 8 or more digits of the thumbprint are enough when only one request begins with them.',
+    options: { ...WAIT, ...WATCH },
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const [word = ''] = call.words;
+      const [path, seconds] = [`/enrollment-requests/${encodeURIComponent(word)}`, waitSeconds(call)];
+      const command = `enrollment-requests show ${word}`;
+      const awaited = { path, what: `The enrollment request ${word}`, command, passing: ['pending'] };
+      const row =
+        seconds === undefined
+          ? recordOf(await call.client.request('GET', path))
+          : await waitForEnd(call, seconds, awaited);
+      if (seconds !== undefined && row['state'] !== 'accepted') call.fail();
+      call.answer(row, () =>
+        facts([
+          ['key (sha256)', row['keyThumbprint']],
+          ['name', row['name']],
+          ['id', row['agentId']],
+          ['state', row['state']],
+          ['address', `${shown(row['address'])} over ${shown(row['transport'])}`],
+          ['first request', row['firstRequestedAt']],
+          ['latest request', row['lastRequestedAt']],
+          ['decided', row['decidedAt'] === null ? null : `${shown(row['decidedAt'])} by ${shown(row['decidedBy'])}`],
+          ['comment', row['comment']],
+        ]),
       );
     },
   },
@@ -146,6 +180,43 @@ export const enrollmentCommands: readonly Command[] = [
         () =>
           `The recovery code is in ${file} (mode 0600).\n${before}\n\n  ${shown(commandLine)} --code-file ${shellWord(file)}\n\nor without --code-file, and enter the code there.`,
       );
+    },
+  },
+  {
+    name: 'agents recovery-code show',
+    usage: 'AGENT',
+    summary: 'when the recovery code of an agent was made, and whether it was used; never the code',
+    options: {},
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      const row = recordOf(await call.client.request('GET', `/agents/${idIn(agent)}/recovery-code`));
+      const used = row['usedByKeyThumbprint'];
+      call.answer(row, () =>
+        facts([
+          ['agent', agent['name']],
+          ['created', `${shown(row['createdAt'])} by ${shown(row['createdBy'])}`],
+          ['expires', row['expiresAt']],
+          ['used', used === null ? 'no' : `by the key sha256:${shown(used)}`],
+        ]),
+      );
+    },
+  },
+  {
+    name: 'agents recovery-code delete',
+    usage: 'AGENT',
+    summary: 'delete the recovery code of an agent, so that it is of no use to anyone',
+    options: { ...YES, ...REASON },
+    asks: 'always',
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      await call.confirm({
+        act: `Delete the recovery code of ${shown(agent['name'])}`,
+        effect: 'The branch can no longer enter it.',
+      });
+      await call.client.request('DELETE', `/agents/${idIn(agent)}/recovery-code`, { query: termsOf(call) });
+      call.answer({ deleted: agent['id'] }, () => `Deleted the recovery code of ${shown(agent['name'])}.`);
     },
   },
 ];

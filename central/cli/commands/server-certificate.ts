@@ -76,6 +76,22 @@ export const serverCertificateCommands: readonly Command[] = [
     },
   },
   {
+    name: 'server-certificate request delete',
+    usage: '',
+    summary: 'delete the open request with its key',
+    options: { ...YES, ...REASON },
+    asks: 'always',
+    words: { least: 0, most: 0 },
+    async run(call) {
+      await call.confirm({
+        act: 'Delete the request for a server certificate',
+        effect: 'Its key is lost, and the answer of the authority can no longer be installed.',
+      });
+      await call.client.request('DELETE', '/server-certificate/request', { query: termsOf(call) });
+      call.answer({ request: null }, () => 'No request is open.');
+    },
+  },
+  {
     name: 'server-certificate install',
     usage: 'FILE [options]',
     summary: 'install the answer to the request; agents see it at once',

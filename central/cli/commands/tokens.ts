@@ -2,7 +2,7 @@
 import type { Command } from '../command.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';
 import { LIST, readList } from '../list.ts';
-import { recordOf, rowsOf, shown } from '../print.ts';
+import { facts, recordOf, rowsOf, shown } from '../print.ts';
 import { REASON, termsOf, YES } from '../terms.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 
@@ -33,6 +33,25 @@ export const tokenCommands: readonly Command[] = [
           ]),
           'No API tokens.',
         ),
+      );
+    },
+  },
+  {
+    name: 'api-tokens show',
+    usage: 'ID',
+    summary: 'one API token, without its secret',
+    options: {},
+    words: ONE,
+    async run(call) {
+      const row = recordOf(await call.client.request('GET', `/api-tokens/${encodeURIComponent(call.words[0] ?? '')}`));
+      call.answer(row, () =>
+        facts([
+          ['id', row['id']],
+          ['name', row['name']],
+          ['role', row['role']],
+          ['created', `${shown(row['createdAt'])} by ${shown(row['createdBy'])}`],
+          ['expires', row['expiresAt'] ?? 'never'],
+        ]),
       );
     },
   },
@@ -111,6 +130,26 @@ export const tokenCommands: readonly Command[] = [
           ]),
           'No enrollment tokens.',
         ),
+      );
+    },
+  },
+  {
+    name: 'enrollment-tokens show',
+    usage: 'ID',
+    summary: 'one enrollment token, without its secret',
+    options: {},
+    words: ONE,
+    async run(call) {
+      const path = `/enrollment-tokens/${encodeURIComponent(call.words[0] ?? '')}`;
+      const row = recordOf(await call.client.request('GET', path));
+      call.answer(row, () =>
+        facts([
+          ['id', row['id']],
+          ['used', `${shown(row['useCount'])} of ${shown(row['maxUses'])}`],
+          ['agent', row['agentName'] ?? 'any'],
+          ['created', `${shown(row['createdAt'])} by ${shown(row['createdBy'])}`],
+          ['expires', row['expiresAt']],
+        ]),
       );
     },
   },

@@ -98,6 +98,14 @@ export class ServerCertificates {
     return await changes.runExclusive(async () => await identity.request(spec(), kind, actor));
   }
 
+  /** Forgets the open request with its key. Errors: certificate_request_missing. */
+  async discardRequest(actor: Actor): Promise<void> {
+    await this.#options.changes.runExclusive(async () => {
+      if (this.slots().request === undefined) throw pkiFault('certificate_request_missing', {});
+      await this.#options.identity.discardRequest(actor);
+    });
+  }
+
   /** The answer to the open request. Errors: certificate_not_requested, and those of every swap. */
   async install(file: UploadedFile, request: SwapRequest, actor: Actor): Promise<SwapReport> {
     const certificates = await readUploadedCertificates(file);

@@ -150,6 +150,14 @@ export class ServerIdentity {
     return csr;
   }
 
+  /** Forgets the open request and its key. */
+  async discardRequest(actor: Actor): Promise<void> {
+    const { request } = this.#slots;
+    if (request === undefined) return;
+    const detail = { createdAt: new Date(request.madeAt).toISOString() };
+    await this.#write({ ...this.#slots, request: undefined }, actor, 'server-certificate.request.delete', detail);
+  }
+
   /** Writes credentials as the current ones and keeps those before. Does nothing when they are the current ones already. */
   async adopt(
     next: ServerCredentials,

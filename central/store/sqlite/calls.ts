@@ -199,6 +199,7 @@ function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
     keepCertificate: (keyThumbprint, certificate) => writer.call('keepCertificate', [keyThumbprint, certificate]),
     admit: (agent, by, audit) => writer.call('admitAgent', [audit, agent, by]),
     putRecoveryCode: (agentId, code, audit) => writer.call('putRecoveryCode', [audit, agentId, code]),
+    removeRecoveryCode: (agentId, audit) => writer.call('removeRecoveryCode', [audit, agentId]),
     getRecoveryCode: (agentId) => reader.call('getRecoveryCode', [agentId]),
     recover: (recovery, audit) => writer.call('recoverAgent', [audit, recovery]),
   };

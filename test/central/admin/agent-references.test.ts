@@ -8,6 +8,8 @@ const FULL = 'f3a78fd73d2f494473fbe30c8a61dd3b';
 async function withAgents(): Promise<Rest> {
   const made: string[] = [];
   const recoveries = {
+    get: async () => ({ hash: '', createdAt: 0, createdBy: 'x', expiresAt: 0, usedBy: null }),
+    remove: async () => undefined,
     make: async (id: string) => ({
       agent: agentRecord({ name: 'n', id }),
       code: `code ${made.push(id)}`,

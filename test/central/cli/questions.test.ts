@@ -22,6 +22,7 @@ const DESTRUCTIVE_VERBS = new Set(['delete', 'delete-key', 'discard', 'revoke', 
 /** How each is typed, what its question names, and what is a yes. */
 const LINES: Readonly<Record<string, { line: readonly string[]; names: string; yes?: string }>> = {
   'agents delete': { line: ['branch-7'], names: 'the agent branch-7', yes: 'branch-7' },
+  'agents recovery-code delete': { line: ['branch-7'], names: 'the recovery code of branch-7' },
   'agents revoke': { line: ['branch-7'], names: 'the agent branch-7' },
   'api-tokens delete': { line: ['0123'], names: 'the API token 0123' },
   'ca delete-key': { line: ['aabb'], names: 'the authority AA:BB' },
@@ -40,6 +41,7 @@ const LINES: Readonly<Record<string, { line: readonly string[]; names: string; y
   'server-certificate import': { line: ['FILE', '--force'], names: 'FILE' },
   'server-certificate install': { line: ['FILE', '--force'], names: 'FILE' },
   'server-certificate issue': { line: ['--force'], names: 'a new one' },
+  'server-certificate request delete': { line: [], names: 'the request for a server certificate' },
   'store restore': { line: ['FILE'], names: 'FILE', yes: 'central.test' },
 };
 

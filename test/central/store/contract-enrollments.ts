@@ -345,6 +345,11 @@ export function enrollmentContract(open: OpenEngine): void {
       code: 'recovery_code_used',
     });
     expect(await store.agents.get('a1')).toMatchObject({ keyThumbprint: 'thumbprint of a1', epoch: 0 });
+    await store.enrollments.removeRecoveryCode('a1', ACT);
+    expect(await store.enrollments.getRecoveryCode('a1')).toBeUndefined();
+    await expect(store.enrollments.removeRecoveryCode('a1', ACT)).rejects.toMatchObject({
+      code: 'recovery_code_missing',
+    });
     await expect(store.enrollments.putRecoveryCode('a9', code('h9'), ACT)).rejects.toMatchObject({
       code: 'agent_unknown',
     });

@@ -1,6 +1,7 @@
 // The commands on the audit log: list, show, verify, export.
 import type { Command, CommandCall } from '../../command.ts';
 import { cliFault } from '../../errors.ts';
+import { LIST, readList } from '../../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../../print.ts';
 
 const FILTERS = {
@@ -26,14 +27,21 @@ function filtersOf(call: CommandCall) {
 export const auditCommands: readonly Command[] = [
   {
     name: 'audit list',
-    usage: '[--actor NAME] [--action ACTION] [--target TARGET] [--created-after TIME] [--limit N]',
+    usage: '[--actor NAME] [--action ACTION] [--target TARGET] [--created-after TIME] [--sort KEY]',
     summary: 'who did what, newest first',
     help: 'docs/AUDIT.md lists the actions.',
-    options: { ...FILTERS, limit: { type: 'string', doc: 'at most this many; 100 unless set' } },
+    options: {
+      ...FILTERS,
+      sort: {
+        type: 'string',
+        value: 'KEY',
+        doc: 'number (the oldest first) or -number (the newest first, unless set)',
+      },
+      ...LIST,
+    },
     words: NONE,
     async run(call) {
-      const query = { ...filtersOf(call), limit: call.number('limit') };
-      const answer = await call.client.request('GET', '/audit', { query });
+      const answer = await readList(call, '/audit', { ...filtersOf(call), sort: call.text('sort') });
       call.answer(answer, () =>
         call.table(
           ['number', 'at', 'actor', 'address', 'action', 'target', 'ticket', 'comment'],

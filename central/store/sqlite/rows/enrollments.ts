@@ -155,6 +155,9 @@ function recoveryWrites(database: DatabaseSync, { replaceKey }: AgentChanges) {
   const putRecoveryCode = database.prepare(
     'INSERT OR REPLACE INTO recovery_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?',
   );
+  const removeRecoveryCode = database.prepare(
+    'DELETE FROM recovery_code WHERE agent = (SELECT key FROM agent WHERE id = ?)',
+  );
   const recoveryCodeOf = database.prepare(RECOVERY_CODE_OF);
   const used = database.prepare(
     'UPDATE recovery_code SET used_by = ? WHERE agent = (SELECT key FROM agent WHERE id = ?)',
@@ -166,6 +169,10 @@ function recoveryWrites(database: DatabaseSync, { replaceKey }: AgentChanges) {
     ): void {
       if (putRecoveryCode.run(hash, createdAt, createdBy, expiresAt, agentId).changes === 0)
         throw storeFault('agent_unknown', { id: agentId });
+    },
+
+    removeRecoveryCode(agentId: string): void {
+      if (removeRecoveryCode.run(agentId).changes === 0) throw storeFault('recovery_code_missing', { name: agentId });
     },
 
     recoverAgent({ agentId, hash, publicKey, keyThumbprint, now, reason }: Recovery): AgentRecord {

@@ -234,6 +234,7 @@ function auditedWrites(
     acceptEnrollment: audited(audit, enrollments, 'acceptEnrollment'),
     rejectEnrollment: audited(audit, enrollments, 'rejectEnrollment'),
     putRecoveryCode: audited(audit, enrollments, 'putRecoveryCode'),
+    removeRecoveryCode: audited(audit, enrollments, 'removeRecoveryCode'),
     recordIssued: audited(audit, certificates, 'recordIssued'),
     addApiToken: audited(audit, tokens, 'addApiToken'),
     removeApiToken: audited(audit, tokens, 'removeApiToken'),

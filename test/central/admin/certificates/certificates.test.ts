@@ -68,6 +68,7 @@ async function start() {
         generate: swap,
         activate: swap,
         restore: swap,
+        discardRequest: async () => undefined,
         discard: async () => undefined,
       },
       expiry: { list: async () => ({ certificates: [], next: { notAfter: 5, thumbprint: 'a'.repeat(64) } }) },

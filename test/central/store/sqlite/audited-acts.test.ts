@@ -88,6 +88,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   removeAgent: (writes, entry) => writes.removeAgent(entry, 'a1'),
   removeApiToken: (writes, entry) => writes.removeApiToken(entry, 't1'),
   removeEnrollmentToken: (writes, entry) => writes.removeEnrollmentToken(entry, 'machine'),
+  removeRecoveryCode: (writes, entry) => writes.removeRecoveryCode(entry, 'a2'),
   revokeAgent: (writes, entry) => writes.revokeAgent(entry, 'a1', 'keyCompromise', NOW, 'lost'),
   saveParameters: (writes, entry) =>
     writes.saveParameters({
