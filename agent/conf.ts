@@ -1,5 +1,6 @@
 // Reads the configuration of the agent: agent.conf as it is in the field, agent.local.conf beside it, then
 // environment and flags. Read once per start or dial. Does not open the truststore (agent/trust/truststore.ts).
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { AGENT_PREFIX, AGENT_SCHEMA } from '../shared/settings/agent-settings.ts';
@@ -12,6 +13,8 @@ import {
   type SettingValues,
   type UnknownSetting,
 } from '../shared/settings/settings.ts';
+import { agentFault } from './errors.ts';
+import { findRelease, profileReleaseFolder, runningRelease, type ReleaseFolder } from './release-record.ts';
 import { proxySettings, type ProxySettings } from './dial/proxy-settings.ts';
 import { isConsumerKey, readConsumers, type ConsumerSettings } from './consumer-settings.ts';
 
@@ -42,7 +45,15 @@ export const FIXED_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
 type LogLevel = SettingValues<typeof AGENT_SCHEMA>['log.level'];
 
 export interface AgentConf {
-  readonly profile: { readonly name: string; readonly folder: string };
+  readonly profile: {
+    readonly name: string;
+    /** With conf/agent.conf: that of the release, or the base. */
+    readonly folder: string;
+    /** The profile of the command line, with conf/agent.local.conf. */
+    readonly base: string;
+    /** Digest of the release that it is of; null: placed by hand. */
+    readonly release: string | null;
+  };
   readonly central: {
     readonly secure: boolean;
     readonly proxied: boolean;
@@ -100,14 +111,43 @@ export interface AgentConfRequest {
   readonly flags: Readonly<Record<string, unknown>>;
   readonly workingFolder?: string;
   readonly hostName?: string;
+  /** With this release instead of the one that the agent runs with: to try it. */
+  readonly release?: string;
 }
 
-/** Reads the configuration. Throws file, properties and settings faults. */
+/** Where a configuration is read from. */
+interface ProfileSource {
+  readonly base: string;
+  /** Undefined: the base alone. */
+  readonly release: ReleaseFolder | undefined;
+}
+
+/** Reads the configuration. Throws file, properties and settings faults, release_missing. */
 export async function loadAgentConf(request: AgentConfRequest): Promise<AgentConf> {
+  const base = resolve(request.workingFolder ?? process.cwd(), request.profileFolder);
+  const placed = await readConf(request, { base, release: undefined });
+  const { dataFolder } = placed;
+  const { found, warnings } =
+    request.release === undefined
+      ? await runningRelease(dataFolder)
+      : { found: namedRelease(dataFolder, request.release), warnings: [] };
+  // The key and the logs stay where they are, whatever a release says.
+  const conf = found === undefined ? placed : { ...(await readConf(request, { base, release: found })), dataFolder };
+  return deepFreeze({ ...conf, warnings: [...warnings, ...conf.warnings] });
+}
+
+function namedRelease(dataFolder: string, release: string): ReleaseFolder {
+  const found = findRelease(dataFolder, release);
+  if (found !== undefined) return found;
+  const folder = profileReleaseFolder(dataFolder, release);
+  throw agentFault('release_missing', { release, folder, instead: 'the release before' });
+}
+
+async function readConf(request: AgentConfRequest, source: ProfileSource): Promise<AgentConf> {
   const { environment, flags, workingFolder = process.cwd() } = request;
-  const folder = resolve(workingFolder, request.profileFolder);
-  const name = basename(folder);
-  const files = await readFiles(folder);
+  const { base, release } = source;
+  const name = basename(base);
+  const files = await readFiles(source);
   const consumers = readConsumers(files.map(({ properties }) => properties));
   const { values, origins, unknown, warnings, slashed } = loadSettings({
     schema: AGENT_SCHEMA,
@@ -119,16 +159,19 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
   });
   const secure = values['central.websocket.secure'];
   const centralPort = secure ? values['central.websocket.secure.port'] : values['central.websocket.port'];
+  const absolute = (setting: 'central.proxy.passwordFile' | 'enrollment.file'): string | undefined =>
+    values[setting] === ''
+      ? undefined
+      : preferred(source, origins[setting], (folder) => inProfile(folder, values[setting]));
   const { warnings: proxyWarnings, ...proxies } = proxySettings({
     configured: values['central.proxy'],
-    passwordFile:
-      values['central.proxy.passwordFile'] === '' ? undefined : inProfile(folder, values['central.proxy.passwordFile']),
+    passwordFile: absolute('central.proxy.passwordFile'),
     jvmArgs: values['jetty.jvm.args'],
     environment,
   });
   const dataFolder = resolve(workingFolder, values['data.folder'] || join('data', name === 'default' ? 'agent' : name));
-  return deepFreeze({
-    profile: { name, folder },
+  return {
+    profile: { name, folder: release?.folder ?? base, base, release: release?.release ?? null },
     central: {
       secure,
       proxied: values['central.websocket.proxied'],
@@ -136,8 +179,8 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
       port: centralPort,
       proxies,
     },
-    truststore: truststoreFrom(values, origins, folder, slashed),
-    enrollmentFile: values['enrollment.file'] === '' ? undefined : inProfile(folder, values['enrollment.file']),
+    truststore: truststoreFrom(values, origins, source, slashed),
+    enrollmentFile: absolute('enrollment.file'),
     name: values['agent.name'] || hostNameFrom(request.hostName ?? hostname(), 'agent'),
     id: values['agent.id'] || undefined,
     renewWithFreshKey: values['agent.renewal.freshKey'],
@@ -168,18 +211,33 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
         meant === undefined ? [] : [`${key} (${where}) means nothing; did you mean ${meant}?`],
       ),
     ],
-  });
+  };
+}
+
+/**
+ * A relative path belongs to where it is named. What a release names and does not hold, such as the file of a password, is
+ * of the base.
+ */
+function preferred({ base, release }: ProfileSource, origin: string, pathIn: (folder: string) => string): string {
+  if (release === undefined || (origin !== 'default' && !origin.startsWith(confFile(release.folder))))
+    return pathIn(base);
+  const inRelease = pathIn(release.folder);
+  return existsSync(inRelease) ? inRelease : pathIn(base);
+}
+
+function confFile(folder: string): string {
+  return join(folder, 'conf', 'agent.conf');
 }
 
 /** agent.conf belongs to the field's product too and is kept as it is; agent.local.conf is ours alone. */
-async function readFiles(folder: string): Promise<SettingsFile[]> {
+async function readFiles({ base, release }: ProfileSource): Promise<SettingsFile[]> {
   const field = await readPropertiesFile(
-    join(folder, 'conf', 'agent.conf'),
+    confFile(release?.folder ?? base),
     'refuse',
     'Name a profile that has a conf/agent.conf (profiles/default is one), with --profile.',
   );
   const local = await readPropertiesFile(
-    join(folder, 'conf', 'agent.local.conf'),
+    join(base, 'conf', 'agent.local.conf'),
     'ignore',
     'Remove it, or make it a file.',
   );
@@ -204,21 +262,23 @@ function endpointsOf(hosts: readonly HostPort[], defaultPort: number): Array<{ h
 function truststoreFrom(
   values: SettingValues<typeof AGENT_SCHEMA>,
   origins: Readonly<Record<AgentSettingName, string>>,
-  folder: string,
+  source: ProfileSource,
   slashed: ReadonlyMap<string, string>,
 ): AgentConf['truststore'] {
-  const { from, ...found } = profileTruststore({
-    folder,
+  const settings = {
     truststore: values.truststore,
     password: values['truststore.password'],
     jvmArgs: values['jetty.jvm.args'],
-  });
+  };
+  const { from, ...found } = profileTruststore({ folder: source.base, ...settings });
   // Lost backslashes explain whatever else is odd about the path.
   const lost = from === 'default' ? undefined : slashed.get(from);
+  const origin = from === 'default' ? 'default' : origins[from];
   return {
     ...found,
+    path: preferred(source, origin, (folder) => profileTruststore({ folder, ...settings }).path),
     hints: lost === undefined ? found.hints : [lost],
-    origin: from === 'default' ? 'default' : origins[from],
+    origin,
   };
 }
 

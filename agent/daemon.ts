@@ -9,9 +9,10 @@ import { VERSION } from '../shared/version.ts';
 import { filesChanged, refreshSnapshot, snapshotFiles, type FileSnapshot } from './file-changes.ts';
 import type { AgentConf } from './conf.ts';
 import { agentName, dialTargets, targetName } from './target.ts';
-import { connectionLoop, connectWithKeys, type LoopState } from './connection/loop.ts';
-import { connectOnce, type ConnectionEnd, type DialPlan, type OnlineSession } from './connection/connection.ts';
+import { connectionLoop, type LoopState } from './connection/loop.ts';
+import type { DialPlan, OnlineSession } from './connection/connection.ts';
 import type { Control } from './connection/control.ts';
+import { Takeover, type Attempt } from './connection/takeover.ts';
 import { agentFault } from './errors.ts';
 import type { Credentials } from './identity/identity.ts';
 import type { Trusted } from './trust/trusted.ts';
@@ -63,10 +64,8 @@ export class Daemon {
   readonly #stopping = new AbortController();
   /** Random per start: two that alternate at Central are clones. */
   readonly #bootId = randomBytes(24).toString('base64url');
+  readonly #takeover: Takeover;
   #running: Promise<void> | undefined;
-  #online: OnlineSession | undefined;
-  /** Of the connection that is attempted or open. */
-  #line: AbortController | undefined;
   #seen: FileSnapshot;
   #name: string;
   #maxMessageBytes: number = LIMITS.maxMessageBytes;
@@ -79,6 +78,14 @@ export class Daemon {
 
   constructor(ports: DaemonPorts) {
     this.#ports = ports;
+    const { outbox, inbox, control, now } = ports;
+    this.#takeover = new Takeover({
+      outbox,
+      inbox,
+      control,
+      now,
+      onOnline: (online, plan) => this.#onOnline(online, plan),
+    });
     this.#name = ports.firstName;
     this.#seen = { files: ports.watched(ports.firstConf), looks: [] };
     this.#status = {
@@ -96,7 +103,7 @@ export class Daemon {
     this.#running ??= connectionLoop(
       {
         plans: () => this.#plans(),
-        connect: (plan, signal) => this.#connect(plan, signal),
+        connect: (plan, signal) => this.#takeover.run(plan, signal),
         changed: (signal) => filesChanged(this.#seen, signal),
         backoff: createBackoff(),
         onState: (state) => this.#onState(state),
@@ -115,12 +122,12 @@ export class Daemon {
 
   /** Ends the connection, and dials again: with the next key, if there is one. */
   reconnect(): void {
-    this.#line?.abort(agentFault('next_key', {}));
+    this.#takeover.end(agentFault('next_key', {}));
   }
 
   /** A hint: events were appended. */
   notify(): void {
-    this.#online?.notify();
+    this.#takeover.live?.session.notify();
   }
 
   /** The agent changed a watched file itself: not a reason to dial sooner. */
@@ -143,6 +150,21 @@ export class Daemon {
     return this.#status;
   }
 
+  /** What the open session was dialed with; undefined: none is open. */
+  livePlan(): DialPlan | undefined {
+    return this.#takeover.live?.plan;
+  }
+
+  /** What to dial with another configuration, in order. Errors: as of a dial. */
+  async plansFor(conf: AgentConf): Promise<DialPlan[]> {
+    return (await this.#plansOf(conf)).plans;
+  }
+
+  /** Dials beside the open session, which goes on until the welcome; undefined: none is open. */
+  attempt(plan: DialPlan, signal: AbortSignal): Attempt | undefined {
+    return this.#takeover.attempt(plan, AbortSignal.any([signal, this.#stopping.signal]));
+  }
+
   async #plans(): Promise<DialPlan[]> {
     // Before anything is read: what is fixed while it is read or dialled counts as a change. The configuration may name other
     // files than the last time.
@@ -150,26 +172,40 @@ export class Daemon {
     const conf = await this.#ports.conf();
     const watched = this.#ports.watched(conf);
     this.#seen = watched.join() === before.files.join() ? before : await snapshotFiles(watched);
+    const { plans, name, warnings } = await this.#plansOf(conf);
+    this.#setName(name);
+    this.#warn(conf.truststore.path, warnings);
+    return plans;
+  }
+
+  async #plansOf(
+    conf: AgentConf,
+  ): Promise<{ readonly plans: DialPlan[]; readonly name: string; readonly warnings: readonly string[] }> {
     const credentials = await this.#ports.credentials(conf);
     if (credentials === undefined) throw agentFault('not_enrolled', {});
     const { identity, key, next } = credentials;
     const { secure, proxied } = conf.central;
     const trusted = secure ? await this.#ports.trusted(conf) : undefined;
-    this.#name = agentName(conf, identity);
-    this.#ports.onName(this.#name);
-    this.#warn(conf.truststore.path, trusted?.warnings ?? []);
-    return dialTargets(conf, identity).map((target) => ({
+    const name = agentName(conf, identity);
+    const plans = dialTargets(conf, identity).map((target) => ({
       target,
       ca: trusted?.ca ?? [],
       truststore: conf.truststore.path,
       key,
       identity,
       next,
-      name: this.#name,
+      name,
       version: VERSION,
       bootId: this.#bootId,
       proxied,
+      release: conf.profile.release,
     }));
+    return { plans, name, warnings: trusted?.warnings ?? [] };
+  }
+
+  #setName(name: string): void {
+    this.#name = name;
+    this.#ports.onName(name);
   }
 
   /** Each warning once a day, however often the truststore is read. */
@@ -186,24 +222,8 @@ export class Daemon {
     );
   }
 
-  async #connect(plan: DialPlan, signal: AbortSignal): Promise<ConnectionEnd> {
-    const { now, outbox, inbox, control } = this.#ports;
-    const line = new AbortController();
-    this.#line = line;
-    const either = AbortSignal.any([signal, line.signal]);
-    try {
-      return await connectWithKeys(
-        plan,
-        async (one) =>
-          await connectOnce(one, { outbox, inbox, control, now, onOnline: (online) => this.#onOnline(online) }, either),
-      );
-    } finally {
-      this.#online = undefined;
-    }
-  }
-
-  #onOnline(online: OnlineSession): void {
-    this.#online = online;
+  #onOnline(online: OnlineSession, { name, release }: DialPlan): void {
+    this.#setName(name);
     this.#setCentralTime(online.time);
     this.#maxMessageBytes = online.maxMessageBytes;
     this.#lastCode = '';
@@ -215,7 +235,13 @@ export class Daemon {
       connectedAt: new Date(this.#ports.now()).toISOString(),
     });
     this.#ports.log.info(
-      { central: online.centralName, url, session: online.sessionId, epoch: online.epoch },
+      {
+        central: online.centralName,
+        url,
+        session: online.sessionId,
+        epoch: online.epoch,
+        ...(release === null ? {} : { release }),
+      },
       'online',
     );
   }

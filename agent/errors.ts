@@ -220,6 +220,80 @@ export const AGENT_ERRORS = {
     hint: 'The agent keeps its present certificate and retries. If this continues, run "queue-agent doctor" here and check "queuegate ca show" on Central.',
   },
   stopped: { text: 'The agent is stopping.', hint: 'No action needed.' },
+  taken_over: {
+    retryable: true,
+    text: 'The connection of a release on trial took the session over.',
+    hint: 'No action needed.',
+  },
+
+  // releases
+  release_record_damaged: {
+    text: 'The record of releases {file} cannot be used: {found}.',
+    hint: 'The agent runs with the profile of its command line. Delete the file, then upgrade the agent from Central again.',
+  },
+  release_missing: {
+    text: 'The folder of the release {release} is missing: {folder}.',
+    hint: 'The agent runs with {instead}. Upgrade it from Central again.',
+  },
+  release_download_failed: {
+    retryable: true,
+    text: 'The download of the release stopped: {found}.',
+    hint: 'No action needed: the agent continues where it stopped. If it repeats, check the network to Central.',
+  },
+  release_answer_bad: {
+    retryable: true,
+    text: 'Central answered a download with {found}, which is not what the instruction names.',
+    hint: 'The agent tries it again. If it repeats, look for a device on the way that changes traffic, or use wss.',
+  },
+  release_blob_damaged: {
+    retryable: true,
+    text: 'A file of the release was damaged on the way: the SHA-256 should be {blob}, found: {found}.',
+    hint: 'The agent downloads it again. If it repeats, look for a device on the way that changes traffic, or use wss.',
+  },
+  release_ticket_refused: {
+    text: 'Central refused the ticket of the download: {found}.',
+    hint: 'Retry the rollout, which issues a new ticket.',
+  },
+  release_unavailable: {
+    text: 'Central does not have a file of the release: {found}.',
+    hint: 'Prepare the release again on Central, and start a new rollout.',
+  },
+  release_wrong_kind: {
+    text: 'The release {release} is of the kind {found}, where {expected} is expected.',
+    hint: 'Nothing was changed. Start a new rollout with a release of the right kind.',
+  },
+  release_incomplete: {
+    retryable: true,
+    text: 'The release {release} was not whole after it had been written to the disk.',
+    hint: 'The agent writes it again. If it repeats, check the disk.',
+  },
+  release_timeout: {
+    text: 'The release {release} was not finished within {hours} hours.',
+    hint: 'The agent stays on its release. Check its line to Central, then retry the rollout.',
+  },
+  release_failed: {
+    text: 'The release could not be taken: {found}.',
+    hint: 'The agent stays on its release. Look at its log, then retry the rollout.',
+  },
+  trial_without_session: {
+    retryable: true,
+    text: 'The session of the present release ended during the trial.',
+    hint: 'No action needed: the agent tries the release again once it is online.',
+  },
+  trial_inconclusive: {
+    retryable: true,
+    text: 'The trial of the release {release} says nothing about it: {found}',
+    hint: 'The agent stays on its release, and repeats the trial three times. If that does not help, retry the rollout once Central and the line are well.',
+  },
+  trial_ended: {
+    retryable: true,
+    text: 'The trial of a release ended.',
+    hint: 'No action needed: the agent reconnects with the release before.',
+  },
+  profile_drift: {
+    text: 'Files of the release {release} have changed on the disk of the agent: {files}.',
+    hint: 'Upgrade the agent to the same release again, which repairs them. Local settings belong into agent.local.conf.',
+  },
 
   // what Central is to be trusted by
   trust_unreadable: {

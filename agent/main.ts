@@ -1,6 +1,7 @@
 // The composition root of the agent: opens every part once, and stops them in a written order. The command line is cli.ts.
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { makeFolder } from '../shared/files/disk-faults.ts';
 import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../shared/errors.ts';
@@ -29,6 +30,7 @@ import {
   type Credentials,
 } from './identity/identity.ts';
 import { ConsumerTokens } from './local-api/tokens.ts';
+import { openReleases, type Releases } from './releases/open-releases.ts';
 import { Renewal } from './renewal/renewal.ts';
 import { createTrustUpdates } from './trust/updates.ts';
 import { trustFile, trustFolder } from './trust/from-central.ts';
@@ -38,6 +40,8 @@ import { loadTrusted } from './trust/trusted.ts';
 const DEDUPLICATION_MS = 7 * 86_400_000;
 const EXPIRE_MS = 30_000;
 const PRUNE_MS = 6 * 3_600_000;
+/** Messages of one burst are closer to each other. */
+const RECENT_MS = 200;
 
 interface RunningAgent {
   readonly conf: AgentConf;
@@ -45,7 +49,7 @@ interface RunningAgent {
   readonly failed: Promise<CodedError>;
   /** Reads the configuration again (SIGHUP). Never rejects. */
   reload(): Promise<void>;
-  /** Ends in order: local API, connection, store. May be called twice. */
+  /** Ends in order: local API, releases, connection, store. May be called twice. */
   stop(): Promise<void>;
 }
 
@@ -64,6 +68,7 @@ interface Ground {
 /** The part that keeps a session with Central. */
 interface CentralLink {
   readonly daemon: Daemon;
+  readonly releases: Releases;
   /** The current key, for the status. A dial reads the key together with the identity. */
   key(): AgentKey;
 }
@@ -95,11 +100,12 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     const ground: Ground = { request, conf, store, log, now, who };
     // Before anything is received: each command is routed when it is stored.
     const gone = await store.inbox.route(new Routing(conf.consumers));
-    const link = await openCentralLink(ground);
-    const { daemon } = link;
-    opened.defer(() => daemon.stop());
     const { dataFolder, consumers, localApi: settings } = conf;
     const tokens = await ConsumerTokens.open({ dataFolder, folder: settings.consumersFolder, consumers, gone, now });
+    const link = await openCentralLink(ground, () => reload(ground, tokens));
+    const { daemon, releases } = link;
+    opened.defer(() => daemon.stop());
+    opened.defer(() => releases.stop());
     const ports = localApiPorts(ground, link);
     const api = await openLocalApi({ settings, dataFolder, tokens, ports, log });
     opened.defer(() => api.stop());
@@ -114,7 +120,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       reload: () => reload(ground, tokens),
       async stop(): Promise<void> {
         if (opened.disposed) return;
-        // In the opposite order: maintenance, local API, connection, store.
+        // In the opposite order: maintenance, local API, releases, connection, store.
         await opened.disposeAsync();
         log.info('stopped');
       },
@@ -135,8 +141,11 @@ async function removeUnfinished({ dataFolder, localApi, truststore }: AgentConf)
   await removeUnfinishedFiles(dirname(path), basename(path));
 }
 
-/** The daemon with what concerns certificates and trust. */
-async function openCentralLink({ request, conf, store, log, now, who }: Ground): Promise<CentralLink> {
+/** The daemon with what concerns certificates, trust and releases. `onCommitted`: another release is the running one. */
+async function openCentralLink(
+  { request, conf, store, log, now, who }: Ground,
+  onCommitted: () => Promise<void>,
+): Promise<CentralLink> {
   const { dataFolder } = conf;
   let key = await loadOrCreateKey(dataFolder);
   const renewal: Renewal = new Renewal({
@@ -172,6 +181,20 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
     consumers.changed();
     expired.changed();
   });
+  const releases = openReleases({
+    dataFolder,
+    identity: () => loadIdentity(dataFolder),
+    conf: (release) => loadAgentConf(release === undefined ? request : { ...request, release }),
+    livePlan: () => daemon.livePlan(),
+    plansFor: (candidate) => daemon.plansFor(candidate),
+    attempt: (plan, signal) => daemon.attempt(plan, signal),
+    onCommitted,
+    isBusy: recentMessages(store),
+    log,
+    after,
+    clock: () => performance.now(),
+    wait: async (ms, signal) => await delay(ms, undefined, { signal }),
+  });
   const daemon: Daemon = new Daemon({
     firstConf: conf,
     firstName: who.agent,
@@ -185,13 +208,22 @@ async function openCentralLink({ request, conf, store, log, now, who }: Ground):
     },
     trusted: (fresh) => loadTrusted({ ...fresh, dataFolder }),
     watched: (fresh) => watchedFiles({ ...fresh, dataFolder }),
-    control: createControl({ renewal, trust, consumers, expired }),
+    control: createControl({ renewal, trust, consumers, expired, releases }),
     outbox: store.outbox,
     inbox: store.inbox,
     log,
     now,
   });
-  return { daemon, key: () => key };
+  return { daemon, releases, key: () => key };
+}
+
+/** True while messages come and go: downloads wait for them. */
+function recentMessages({ outbox, inbox }: AgentStore): () => boolean {
+  let at = -RECENT_MS;
+  const note = (): void => void (at = performance.now());
+  outbox.onAppended(note);
+  inbox.onChanged(note);
+  return () => performance.now() - at < RECENT_MS;
 }
 
 function after(ms: number, run: () => void): () => void {
@@ -218,7 +250,7 @@ function localApiPorts({ store, log, now }: Ground, link: CentralLink): LocalApi
       connection: daemon.status(),
       outbox: counted(await store.outbox.depth()),
       inbox: counted(await store.inbox.depth()),
-      releases: null,
+      releases: link.releases.status(),
       accounts: null,
     }),
     problems: () => inboxProblems(store.inbox),
@@ -287,6 +319,7 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
     {
       version: VERSION,
       profile: conf.profile.folder,
+      ...(conf.profile.release === null ? {} : { base: conf.profile.base }),
       dataFolder: conf.dataFolder,
       central: endpoints.map(({ host, port }) => targetName({ secure, host, port })),
       // Never its login.
@@ -358,10 +391,9 @@ function proxyFiles({ central: { proxies } }: AgentConf): string[] {
 }
 
 function watchedFiles(conf: AgentConf): string[] {
-  const inProfile = (name: string): string => join(conf.profile.folder, 'conf', name);
   return [
-    inProfile('agent.conf'),
-    inProfile('agent.local.conf'),
+    join(conf.profile.folder, 'conf', 'agent.conf'),
+    join(conf.profile.base, 'conf', 'agent.local.conf'),
     ...proxyFiles(conf),
     conf.truststore.path,
     trustFile(conf.dataFolder),

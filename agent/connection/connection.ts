@@ -55,6 +55,8 @@ export interface DialPlan {
   readonly bootId: string;
   /** TLS ends at a proxy before Central (central.websocket.proxied): the hello is not bound to it. */
   readonly proxied: boolean;
+  /** Digest of the profile's release; null: placed by hand. */
+  readonly release: string | null;
 }
 
 export interface ConnectionPorts {
@@ -63,6 +65,8 @@ export interface ConnectionPorts {
   /** Certificate and trust (control.ts). */
   readonly control: Control;
   readonly now: () => number;
+  /** Central has welcomed this agent, and nothing of the session has begun. */
+  readonly onWelcome?: () => void;
   /** The session is open; `notify` is the hint that events were appended. */
   readonly onOnline: (online: OnlineSession) => void;
 }
@@ -79,6 +83,8 @@ export interface OnlineSession {
   readonly maxMessageBytes: number;
   /** A hint: events may have been appended. */
   notify(): void;
+  /** Appends no commands and acknowledges none while this is on. */
+  hold(on: boolean): void;
 }
 
 export interface ConnectionEnd {
@@ -89,6 +95,8 @@ export interface ConnectionEnd {
   readonly terminal: boolean;
   /** Not before this; 0 when Central did not say. */
   readonly retryAfterMs: number;
+  /** Central, or a proxy, has too much to do: HTTP 429 or 503. */
+  readonly isThrottled?: true;
   /** How long the session lived; 0 when it never was online. */
   readonly onlineMs: number;
 }
@@ -135,6 +143,7 @@ class Connection {
   /** Central's last word, which comes in the frame before the close. */
   #refusal: ConnectionEnd | undefined;
   #reconnectAfterMs = 0;
+  #isThrottled = false;
 
   constructor(plan: DialPlan, ports: ConnectionPorts, resolve: (end: ConnectionEnd) => void) {
     this.#plan = plan;
@@ -256,7 +265,7 @@ class Connection {
       nonce: randomBytes(24).toString('base64url'),
       transport: target.secure ? 'wss' : 'ws',
       binding,
-      releases: { profile: null, runtime: null, program: null },
+      releases: { profile: this.#plan.release, runtime: null, program: null },
       capabilities: [...this.#ports.control.capabilities],
       logs: { down },
     };
@@ -280,6 +289,7 @@ class Connection {
   }
 
   #goOnline(welcome: Welcome, centralName: string, carrier: Socket): void {
+    this.#ports.onWelcome?.();
     this.#state = 'online';
     this.#sessionId = welcome.sessionId;
     this.#onlineAt = performance.now();
@@ -316,10 +326,12 @@ class Connection {
       heartbeatSeconds: welcome.heartbeatSeconds,
       maxMessageBytes: welcome.limits.maxMessageBytes,
       notify: () => peer.notify(),
+      hold: (on) => peer.hold(on),
     });
     peer.start(welcome.logs.up);
     control.onOnline((frame) => peer.send(frame), {
       key,
+      time: welcome.time,
       shown: () => (carrier instanceof TLSSocket ? shownChain(carrier) : []),
       shownNow: async () => (await probeTls(target, { timeoutMs: DIAL_TIMEOUT_MS })).chain,
     });
@@ -341,7 +353,11 @@ class Connection {
     response.on('data', (chunk: string) => {
       if (body.length < MAX_ANSWER_BYTES) body += chunk;
     });
-    const done = (): void => this.#end(explainHttpAnswer(this.#plan.target, response.statusCode ?? 0, body));
+    const { statusCode: status = 0, headers } = response;
+    if (status === 429 || status === 503) this.#isThrottled = true;
+    if (this.#isThrottled)
+      this.#reconnectAfterMs = 1000 * Number(/^\d{1,3}$/.exec(headers['retry-after'] ?? '')?.[0] ?? 0);
+    const done = (): void => this.#end(explainHttpAnswer(this.#plan.target, status, body));
     response.on('end', done);
     response.on('error', done);
   }
@@ -426,6 +442,7 @@ class Connection {
     this.#state = 'ended';
     this.#dialing.abort();
     clearTimeout(this.#dialTimer);
-    this.#resolve({ ...end, retryAfterMs: Math.max(end.retryAfterMs, this.#reconnectAfterMs) });
+    const retryAfterMs = Math.max(end.retryAfterMs, this.#reconnectAfterMs);
+    this.#resolve({ ...end, retryAfterMs, ...(this.#isThrottled ? { isThrottled: true } : {}) });
   }
 }

@@ -1,10 +1,12 @@
 // Dispatches the control frames, which travel beside the messages, to the renewal of the certificate, to the trust
-// updates and to the reports of consumers and of expired commands.
+// updates, to the reports of consumers and of expired commands, and to the releases.
 import type { X509Certificate } from 'node:crypto';
 import type {
   AgentControl,
   CentralControl,
   ExpiredRecorded,
+  ReleaseCancel,
+  ReleaseOffer,
   Renewed,
   RenewRefused,
   RenewNow,
@@ -18,6 +20,8 @@ export type SendControl = (frame: AgentControl) => void;
 export interface ControlLine {
   /** The key that Central welcomed. */
   readonly key: AgentKey;
+  /** Central's, of the welcome: milliseconds since 1970-01-01T00:00:00Z. */
+  readonly time: number;
   /** The certificates by which Central is known on it, its own first; none on a plain line. */
   shown(): readonly X509Certificate[];
   /** The same as Central presents it now, on a connection that ends after the handshake: the session may be older. Errors: those of the connection. */
@@ -48,6 +52,12 @@ interface ExpiredControl extends ConsumersControl {
   onFrame(frame: ExpiredRecorded): void;
 }
 
+export interface ReleasesControl {
+  onOnline(send: SendControl, line: Pick<ControlLine, 'time'>): void;
+  onFrame(frame: ReleaseOffer | ReleaseCancel): void;
+  onOffline(): void;
+}
+
 export interface Control {
   /** What the hello names: Central asks for nothing else. */
   readonly capabilities: readonly string[];
@@ -61,19 +71,22 @@ export function createControl({
   trust,
   consumers,
   expired,
+  releases,
 }: {
   readonly renewal: RenewalControl;
   readonly trust: TrustControl;
   readonly consumers: ConsumersControl;
   readonly expired: ExpiredControl;
+  readonly releases: ReleasesControl;
 }): Control {
   return {
-    capabilities: ['renewal', 'trust', 'consumers', 'expired', 'deduplication'],
+    capabilities: ['renewal', 'trust', 'consumers', 'expired', 'deduplication', 'releases.1'],
     onOnline(send, line): void {
       renewal.onOnline(send, line.key);
       trust.onOnline(send, line);
       consumers.onOnline(send);
       expired.onOnline(send);
+      releases.onOnline(send, line);
     },
     onFrame(frame): void {
       switch (frame.type) {
@@ -83,8 +96,7 @@ export function createControl({
           return expired.onFrame(frame);
         case 'release-offer':
         case 'release-cancel':
-          // Without the capability `releases.1` Central sends none.
-          return undefined;
+          return releases.onFrame(frame);
         default:
           return renewal.onFrame(frame);
       }
@@ -94,6 +106,7 @@ export function createControl({
       trust.onOffline();
       consumers.onOffline();
       expired.onOffline();
+      releases.onOffline();
     },
   };
 }

@@ -102,6 +102,7 @@ async function sayHello({ conf, identity, key, next, ca, line }: Patient, target
         version: VERSION,
         bootId: randomBytes(24).toString('base64url'),
         proxied: conf.central.proxied,
+        release: conf.profile.release,
       },
       async (plan) =>
         await connectOnce(

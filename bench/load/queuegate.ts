@@ -171,6 +171,7 @@ export class QueuegateLoad implements LoadDriver {
         version: 'bench',
         bootId: randomBytes(24).toString('base64url'),
         proxied: false,
+        release: null,
       },
       online: false,
       ended: true,

@@ -121,7 +121,9 @@ export class Receiver {
 
   /** The store took nothing of it, for now: it waits here, within the window, until `hold(false)` is called. */
   #keepOrFail(frames: readonly MessageFrame[], error: unknown): void {
-    const refusedForMs = isCoded(error) ? REFUSED_FOR_NOW_MS[error.code] : undefined;
+    // While it is held, another session may try to begin: this one goes on when that was not welcomed.
+    const isTried = this.#held && isCoded(error, 'session_over');
+    const refusedForMs = isTried ? 0 : isCoded(error) ? REFUSED_FOR_NOW_MS[error.code] : undefined;
     if (refusedForMs === undefined || this.#state !== 'running') return this.#fail(error);
     this.#heldUntil = performance.now() + refusedForMs;
     this.#busy = false;

@@ -15,7 +15,7 @@ const id = { type: 'string', minLength: 1, maxLength: 255 } as const;
 /** Milliseconds since 1970-01-01T00:00:00Z, by Central's clock. */
 const time = { type: 'integer', minimum: 0, maximum: 8_640_000_000_000_000 } as const;
 
-const INSTRUCTION = {
+export const INSTRUCTION = {
   type: 'object',
   required: [
     'kind',

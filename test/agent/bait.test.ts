@@ -101,7 +101,7 @@ test('nothing that Central names to be trusted costs more CPU than its length', 
     now: Date.now,
   });
   const answered: (() => void)[] = [];
-  control.onOnline(() => answered.shift()?.(), { key, shown: () => [], shownNow: async () => [] });
+  control.onOnline(() => answered.shift()?.(), { key, time: 0, shown: () => [], shownNow: async () => [] });
   for (const { place, maxLength } of stringPlaces(TRUST).filter(({ place: at }) => at === '/pem')) {
     for (const [bait, textOf] of Object.entries(BAITS)) {
       await cost.check(`${place}, ${bait}`, async () => {

@@ -35,6 +35,7 @@ function daemonAt(port: number, { secure = false, warnings = [] as readonly stri
   const lines: Record<string, unknown>[] = [];
   const proxies = { wss: undefined, ws: undefined };
   const conf = {
+    profile: { release: null },
     central: { secure, proxied: false, endpoints: [{ host: '127.0.0.1', port }], port, proxies },
     truststore: { path: 'truststore.jks' },
     name: 'host-name',

@@ -83,6 +83,7 @@ async function dial(
     version: '0.1.0',
     bootId: 'b'.repeat(32),
     proxied: false,
+    release: null,
   };
   const end = await connectOnce(
     plan,

@@ -141,6 +141,59 @@ const CONNECTION = {
   },
 } as const satisfies JsonSchema;
 
+const digestOrNull = { anyOf: [{ type: 'null' }, { type: 'string', maxLength: 64 }] } as const;
+
+const RELEASES = {
+  type: 'object',
+  required: ['profile'],
+  properties: {
+    profile: {
+      anyOf: [
+        { type: 'null' },
+        {
+          type: 'object',
+          required: ['release', 'previousRelease', 'instruction', 'changedFiles'],
+          properties: {
+            release: { ...digestOrNull, description: 'What the agent runs; null: the profile of its command line.' },
+            previousRelease: digestOrNull,
+            instruction: {
+              type: 'object',
+              required: ['release', 'generation', 'stage', 'state', 'receivedBytes', 'totalBytes', 'stateReason'],
+              properties: {
+                release: text,
+                generation: count,
+                stage: { enum: ['synchronize', 'upgrade'] },
+                state: {
+                  enum: [
+                    'offered',
+                    'synchronizing',
+                    'synchronized',
+                    'trying',
+                    'succeeded',
+                    'rolled-back',
+                    'failed',
+                    'canceled',
+                  ],
+                },
+                receivedBytes: count,
+                totalBytes: count,
+                stateReason: { ...REASON, description: 'Why it is not further.' },
+              },
+              description: 'The newest instruction of Central.',
+            },
+            changedFiles: {
+              type: 'array',
+              maxItems: 100,
+              items: text,
+              description: 'Files of the running release that have changed on the disk.',
+            },
+          },
+        },
+      ],
+    },
+  },
+} as const satisfies JsonSchema;
+
 export const STATUS = {
   type: 'object',
   required: [
@@ -168,7 +221,10 @@ export const STATUS = {
       properties: { socket: textOrNull, url: textOrNull },
       additionalProperties: false,
     },
-    releases: { type: 'null', description: 'This version runs no releases.' },
+    releases: {
+      anyOf: [{ type: 'null' }, RELEASES],
+      description: 'null: Central has never offered a release.',
+    },
     accounts: { type: 'null', description: 'This version runs no tasks under other accounts.' },
     problems: {
       type: 'array',

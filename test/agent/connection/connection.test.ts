@@ -73,6 +73,7 @@ function dial(port: number, change: Partial<DialPlan> = {}, control: Control = N
     version: '0.1.0',
     bootId: 'b'.repeat(32),
     proxied: false,
+    release: null,
     ...change,
   };
   const inbox = new Inbox();

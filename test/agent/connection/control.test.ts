@@ -9,6 +9,7 @@ const frames: Readonly<Record<string, CentralControl>> = {
   'renew-now': { type: 'renew-now', spreadSeconds: 1 },
   trust: { type: 'trust', pem: 'p', signature: 's' },
   'expired-recorded': { type: 'expired-recorded', through: 1 },
+  'release-cancel': { type: 'release-cancel', generation: 1 },
 };
 
 function recorded() {
@@ -23,13 +24,21 @@ function recorded() {
     trust: part('trust'),
     consumers: part('consumers'),
     expired: part('expired'),
+    releases: part('releases'),
   });
   return { control, calls };
 }
 
 describe('the control of a connection', () => {
   it('names in the hello what Central may ask for', () => {
-    expect(recorded().control.capabilities).toEqual(['renewal', 'trust', 'consumers', 'expired', 'deduplication']);
+    expect(recorded().control.capabilities).toEqual([
+      'renewal',
+      'trust',
+      'consumers',
+      'expired',
+      'deduplication',
+      'releases.1',
+    ]);
     expect(NO_CONTROL.capabilities).toEqual([]);
   });
 
@@ -45,6 +54,7 @@ describe('the control of a connection', () => {
       ['renewal', 'renew-now'],
       ['trust', 'trust'],
       ['expired', 'expired-recorded'],
+      ['releases', 'release-cancel'],
     ]);
   });
 
@@ -59,10 +69,12 @@ describe('the control of a connection', () => {
       ['trust', 'online', send, line],
       ['consumers', 'online', send],
       ['expired', 'online', send],
+      ['releases', 'online', send, line],
       ['renewal', 'offline'],
       ['trust', 'offline'],
       ['consumers', 'offline'],
       ['expired', 'offline'],
+      ['releases', 'offline'],
     ]);
   });
 });

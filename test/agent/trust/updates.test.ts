@@ -47,7 +47,7 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
     answers.push(answer);
     waiting.shift()?.(answer);
   };
-  control.onOnline(send, { key: NO_KEY, shown: () => shown.line, shownNow: async () => shown.now });
+  control.onOnline(send, { key: NO_KEY, time: 0, shown: () => shown.line, shownNow: async () => shown.now });
   return {
     control,
     folder,
@@ -231,7 +231,7 @@ describe('an agent that learns what to trust', () => {
     control.onFrame(trust(one, three));
     control.onOffline();
     while (!(await there()).includes(one.thumbprint)) await new Promise((resolve) => setTimeout(resolve, 5));
-    control.onOnline(send, { key: NO_KEY, shown: () => [], shownNow: async () => [] });
+    control.onOnline(send, { key: NO_KEY, time: 0, shown: () => [], shownNow: async () => [] });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(answers).toHaveLength(2);
   });

@@ -1,0 +1,170 @@
+// Keeps how far this agent is with releases, in releases/state.json of its data folder, and finds the profile that it runs with by
+// it. Written whole and durably, so that a crash at any moment leaves the record before or the one after.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { readBoundedFile } from '../shared/files/bounded-file.ts';
+import { makeFolder } from '../shared/files/disk-faults.ts';
+import { replaceSecretFile } from '../shared/files/secret-file.ts';
+import { isCoded, textOf } from '../shared/errors.ts';
+import { INSTRUCTION } from '../shared/releases/instruction.ts';
+import { validate, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
+import { agentFault } from './errors.ts';
+
+const MAX_FILE_BYTES = 64 * 1024;
+const MAX_NUMBER = Number.MAX_SAFE_INTEGER;
+
+const digest = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
+const digestOrNull = { anyOf: [{ type: 'null' }, digest] } as const;
+const count = { type: 'integer', minimum: 0, maximum: MAX_NUMBER } as const;
+const line = { type: 'string', maxLength: 1024 } as const;
+
+const KIND = {
+  type: 'object',
+  required: [
+    'instruction',
+    'ticket',
+    'state',
+    'acceptedAt',
+    'receivedBytes',
+    'totalBytes',
+    'tries',
+    'code',
+    'detail',
+    'hint',
+    'current',
+    'candidate',
+    'previous',
+  ],
+  properties: {
+    /** The newest, as it was signed; its generation is the one that the next one has to exceed. */
+    instruction: INSTRUCTION,
+    /** For downloads; a secret. */
+    ticket: { type: 'string', maxLength: 512 },
+    /** As in the frame release-state. */
+    state: {
+      enum: ['offered', 'synchronizing', 'synchronized', 'trying', 'succeeded', 'rolled-back', 'failed', 'canceled'],
+    },
+    /** When the instruction came, by Central's clock: milliseconds since 1970-01-01T00:00:00Z. */
+    acceptedAt: count,
+    receivedBytes: count,
+    totalBytes: count,
+    /** Trials that were begun; counted before each. */
+    tries: count,
+    /** Why it is not further; empty where nothing is wrong. */
+    code: { type: 'string', maxLength: 64 },
+    detail: line,
+    hint: line,
+    /** The release that the agent runs; null: the profile of its command line. */
+    current: digestOrNull,
+    /** What is downloaded, or waits on the disk, to become the current one. */
+    candidate: digestOrNull,
+    /** The one before, which stays on the disk. */
+    previous: digestOrNull,
+  },
+} as const satisfies JsonSchema;
+
+const RECORD = {
+  type: 'object',
+  required: ['format', 'profile'],
+  properties: {
+    format: { type: 'integer', minimum: 1, maximum: 1 },
+    /** Null: no instruction has come. */
+    profile: { anyOf: [{ type: 'null' }, KIND] },
+  },
+} as const satisfies JsonSchema;
+
+export type KindRecord = Static<typeof KIND>;
+export interface ReleaseRecord {
+  readonly profile: KindRecord | null;
+}
+
+/** A folder with the files of a release. */
+export interface ReleaseFolder {
+  readonly release: string;
+  readonly folder: string;
+}
+
+export function releasesFolder(dataFolder: string): string {
+  return join(dataFolder, 'releases');
+}
+
+export function releaseRecordFile(dataFolder: string): string {
+  return join(releasesFolder(dataFolder), 'state.json');
+}
+
+/** Where a whole release is. */
+export function profileReleaseFolder(dataFolder: string, release: string): string {
+  return join(releasesFolder(dataFolder), 'profiles', release);
+}
+
+/** Where a repaired release is until it has taken the place of the damaged one: it counts first. */
+export function repairedReleaseFolder(dataFolder: string, release: string): string {
+  return `${profileReleaseFolder(dataFolder, release)}.repaired`;
+}
+
+/** Undefined: no release has been offered yet. Errors: release_record_damaged, file faults. */
+export async function loadReleaseRecord(dataFolder: string): Promise<ReleaseRecord | undefined> {
+  const file = releaseRecordFile(dataFolder);
+  const bytes = await readBoundedFile({
+    path: file,
+    what: 'The record of releases',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Delete it.',
+    ifMissing: 'ignore',
+  });
+  if (bytes === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw agentFault('release_record_damaged', { file, found: textOf(error) }, error);
+  }
+  const found = validate(RECORD, value);
+  if (found !== undefined) throw agentFault('release_record_damaged', { file, found });
+  // `validate` has just shown it.
+  return value as ReleaseRecord;
+}
+
+/** On the disk when it resolves. Errors: those of `replaceSecretFile`; then the record is as it was. */
+export async function saveReleaseRecord(dataFolder: string, record: ReleaseRecord): Promise<void> {
+  await makeFolder(releasesFolder(dataFolder), 0o700);
+  await replaceSecretFile(
+    releaseRecordFile(dataFolder),
+    Buffer.from(`${JSON.stringify({ format: 1, ...record }, null, 2)}\n`),
+  );
+}
+
+/** The folder of a release that is on the disk as a whole; undefined: it is not. */
+export function findRelease(dataFolder: string, release: string): ReleaseFolder | undefined {
+  const folder = [repairedReleaseFolder(dataFolder, release), profileReleaseFolder(dataFolder, release)].find((path) =>
+    existsSync(path),
+  );
+  return folder === undefined ? undefined : { release, folder };
+}
+
+/**
+ * The release that this agent runs with; undefined: the profile of its command line. What is wrong is in `warnings`, and the
+ * agent runs with the release before, or with that profile: without a profile it could not be repaired from Central.
+ */
+export async function runningRelease(
+  dataFolder: string,
+): Promise<{ readonly found: ReleaseFolder | undefined; readonly warnings: readonly string[] }> {
+  let record: ReleaseRecord | undefined;
+  try {
+    record = await loadReleaseRecord(dataFolder);
+  } catch (error) {
+    if (!isCoded(error)) throw error;
+    return { found: undefined, warnings: [`${error.message} ${error.hint}`] };
+  }
+  const { current = null, previous = null } = record?.profile ?? {};
+  if (current === null) return { found: undefined, warnings: [] };
+  const found = findRelease(dataFolder, current);
+  if (found !== undefined) return { found, warnings: [] };
+  const before = previous === null ? undefined : findRelease(dataFolder, previous);
+  const { message, hint } = agentFault('release_missing', {
+    release: current,
+    folder: profileReleaseFolder(dataFolder, current),
+    instead: before === undefined ? 'the profile of its command line' : `the release ${before.release}`,
+  });
+  return { found: before, warnings: [`${message} ${hint}`] };
+}

@@ -1,0 +1,308 @@
+// A Central of the tests' own: welcomes an agent, offers releases, and serves their manifests and blobs with ranges.
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { pino } from 'pino';
+import { WebSocketServer, type WebSocket } from 'ws';
+import { loadAgentConf, type AgentConf } from '../../../agent/conf.ts';
+import { createControl } from '../../../agent/connection/control.ts';
+import { Daemon } from '../../../agent/daemon.ts';
+import { loadCredentials, loadIdentity, saveIdentity } from '../../../agent/identity/identity.ts';
+import { openReleases, type Releases } from '../../../agent/releases/open-releases.ts';
+import { loadTrusted } from '../../../agent/trust/trusted.ts';
+import { createSecretFile } from '../../../shared/files/secret-file.ts';
+import { signInstruction, type Instruction } from '../../../shared/releases/instruction.ts';
+import { manifestDigest, manifestText } from '../../../shared/releases/manifest.ts';
+import { LIMITS, SUBPROTOCOL, type Hello, type ReleaseState, type Welcome } from '../../../shared/wire/messages.ts';
+import { welcomeTranscript } from '../../../shared/wire/proof.ts';
+import { withChecksum } from '../../../shared/wire/checksum.ts';
+import { HeldInbox, MemoryOutbox } from '../../shared/delivery/session-logs.ts';
+
+export const cleanup: (() => unknown)[] = [];
+
+const KEYSTORES = 'test/fixtures/keystores';
+const { privateKey: signingKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+export const foreignKey = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
+/** Central's clock. */
+const TIME = 1_790_000_000_000;
+
+interface Release {
+  readonly digest: string;
+  readonly text: string;
+  readonly blobs: ReadonlyMap<string, Buffer>;
+}
+
+/** A release with these files. */
+export function release(files: Readonly<Record<string, string | Buffer>>): Release {
+  const blobs = new Map<string, Buffer>();
+  const listed = Object.entries(files).map(([path, content]) => {
+    const bytes = Buffer.from(content);
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    blobs.set(sha256, bytes);
+    return { path, size: bytes.length, sha256, executable: false };
+  });
+  const text = manifestText({ kind: 'profile', name: 'branch', files: listed });
+  return { digest: manifestDigest(text), text, blobs };
+}
+
+export class FalseCentral {
+  readonly hellos: Hello[] = [];
+  readonly states: ReleaseState[] = [];
+  /** Path and Range of each download. */
+  readonly requests: { readonly path: string; readonly range: string | undefined }[] = [];
+  readonly #releases = new Map<string, Release>();
+  readonly #sockets = new Set<WebSocket>();
+  /** Called with each hello: a refusal in place of the welcome. */
+  refuse: (hello: Hello) => { readonly code: string; readonly close: number; readonly after?: number } | undefined =
+    () => undefined;
+  /** Called with each download: true: it has been answered. */
+  onDownload: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
+  port = 0;
+  #session: WebSocket | undefined;
+  readonly #said = new Set<() => void>();
+
+  async listen(): Promise<this> {
+    const server = createServer((request, response) => this.#serve(request, response));
+    const webSockets = new WebSocketServer({ server, handleProtocols: () => SUBPROTOCOL });
+    webSockets.on('connection', (socket) => this.#greet(socket));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    this.port = (server.address() as AddressInfo).port;
+    cleanup.push(() => {
+      for (const socket of webSockets.clients) socket.terminate();
+      server.closeAllConnections();
+      server.close();
+    });
+    return this;
+  }
+
+  add(added: Release): string {
+    this.#releases.set(added.digest, added);
+    return added.digest;
+  }
+
+  offer(change: Partial<Instruction> & Pick<Instruction, 'release' | 'generation'>, key = signingKey): void {
+    const instruction: Instruction = {
+      kind: 'profile',
+      stage: 'upgrade',
+      agent: 'a1',
+      notBefore: TIME - 1000,
+      expires: TIME + 3_600_000,
+      trialSeconds: 300,
+      bytesPerSecond: 0,
+      rollout: 'r-1',
+      ...change,
+    };
+    this.send({ type: 'release-offer', instruction: signInstruction(instruction, key, 'k'), ticket: 't'.repeat(32) });
+  }
+
+  send(frame: object): void {
+    this.#session?.send(withChecksum(JSON.stringify(frame)));
+  }
+
+  /** Ends the session as a lost line does. */
+  cut(): void {
+    this.#session?.terminate();
+  }
+
+  get isOnline(): boolean {
+    return this.#session?.readyState === 1;
+  }
+
+  /** The first state that fits, of those that have not been looked at. */
+  async state(...wanted: readonly ReleaseState['state'][]): Promise<ReleaseState> {
+    for (;;) {
+      const place = this.states.findIndex(({ state }) => wanted.includes(state));
+      const [found] = place === -1 ? [] : this.states.splice(0, place + 1).slice(-1);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => this.#said.add(resolve));
+    }
+  }
+
+  async hello(which: (hello: Hello) => boolean): Promise<Hello> {
+    for (;;) {
+      const found = this.hellos.find(which);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => this.#said.add(resolve));
+    }
+  }
+
+  #happened(): void {
+    for (const resolve of this.#said) resolve();
+    this.#said.clear();
+  }
+
+  #greet(socket: WebSocket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.once('message', (data: Buffer) => this.#answer(socket, JSON.parse(withoutChecksum(data)) as Hello));
+    const sentAt = new Date(TIME).toISOString();
+    socket.send(JSON.stringify({ type: 'challenge', nonce: 'c'.repeat(32), centralName: 'bank', sentAt }));
+  }
+
+  #answer(socket: WebSocket, hello: Hello): void {
+    this.hellos.push(hello);
+    const refused = this.refuse(hello);
+    if (refused !== undefined) {
+      const { code, close, after = null } = refused;
+      socket.send(
+        JSON.stringify({ type: 'refuse', code, detail: `No: ${code}.`, hint: 'h', retryAfterSeconds: after }),
+      );
+      socket.close(close, code);
+      return this.#happened();
+    }
+    // The newest connection of an agent wins.
+    this.#session?.close(4501, 'superseded');
+    this.#session = socket;
+    const unsigned: Omit<Welcome, 'signature'> = {
+      type: 'welcome',
+      sessionId: `s${this.hellos.length}`,
+      time: TIME,
+      epoch: this.hellos.length,
+      heartbeatSeconds: 60,
+      limits: { ...LIMITS },
+      logs: { up: null },
+    };
+    const transcript = Buffer.from(welcomeTranscript(hello, 'bank', unsigned));
+    socket.send(JSON.stringify({ ...unsigned, signature: sign('sha256', transcript, signingKey).toString('base64') }));
+    socket.on('message', (data: Buffer) => {
+      const frame = JSON.parse(withoutChecksum(data)) as { readonly type: string };
+      if (frame.type !== 'release-state') return;
+      this.states.push(frame as ReleaseState);
+      this.#happened();
+    });
+    this.#happened();
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const { url = '', headers } = request;
+    this.requests.push({ path: url, range: headers.range });
+    if (this.onDownload(request, response)) return;
+    if (headers.authorization !== `Bearer ${'t'.repeat(32)}`) return void response.writeHead(401).end();
+    const manifest = this.#releases.get(/^\/releases\/(\w+)\/manifest$/.exec(url)?.[1] ?? '')?.text;
+    const sha256 = /^\/blobs\/(\w+)$/.exec(url)?.[1] ?? '';
+    const blob = [...this.#releases.values()]
+      .map(({ blobs }) => blobs.get(sha256))
+      .find((found) => found !== undefined);
+    const body = manifest ?? blob;
+    if (body === undefined) return void response.writeHead(404).end();
+    const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
+    if (from === 0 || headers['if-range'] !== `"${sha256}"`) return void response.writeHead(200).end(body);
+    const range = `bytes ${from}-${body.length - 1}/${body.length}`;
+    response.writeHead(206, { 'content-range': range }).end(Buffer.from(body).subarray(from));
+  }
+}
+
+/** On ws a frame ends with a checksum behind the JSON text. */
+function withoutChecksum(data: Buffer): string {
+  const text = data.toString();
+  return text.slice(0, text.lastIndexOf('}') + 1);
+}
+
+class Inbox extends HeldInbox {
+  async position(): Promise<null> {
+    return null;
+  }
+
+  async setCentralTime(): Promise<void> {
+    await undefined;
+  }
+}
+
+export interface Branch {
+  readonly profile: string;
+  readonly data: string;
+}
+
+/** An enrolled agent's folders; `conf` is its profile placed by hand. */
+export async function branch(conf: Readonly<Record<string, string>>): Promise<Branch> {
+  const folder = await mkdtemp(join(tmpdir(), 'queuegate-releases-'));
+  cleanup.push(() => rm(folder, { recursive: true, force: true }));
+  const [profile, data] = [join(folder, 'branch'), join(folder, 'data')];
+  for (const [path, text] of Object.entries(conf)) {
+    await mkdir(dirname(join(profile, path)), { recursive: true });
+    await writeFile(join(profile, path), text);
+  }
+  await mkdir(data, { mode: 0o700 });
+  const key = createPrivateKey(readFileSync(`${KEYSTORES}/central.key`));
+  const pem = key.export({ format: 'pem', type: 'pkcs8' });
+  await createSecretFile(join(data, 'agent-key.pem'), Buffer.from(pem));
+  await saveIdentity(data, {
+    id: 'a1',
+    name: 'branch',
+    central: 'bank',
+    signingKey: createPublicKey(signingKey).export({ format: 'der', type: 'spki' }).toString('base64'),
+    certificate: readFileSync(`${KEYSTORES}/central.crt`, 'utf8'),
+    host: '127.0.0.1',
+    port: 1,
+    secure: false,
+  });
+  return { profile, data };
+}
+
+export interface RunningBranch {
+  readonly releases: Releases;
+  readonly daemon: Daemon;
+  readonly lines: Record<string, unknown>[];
+  conf(): Promise<AgentConf>;
+  stop(): Promise<void>;
+}
+
+/** The daemon of the folders, with time that passes as fast as it can. `onStep` may throw: the process dies there. */
+export async function run({ profile, data }: Branch, onStep?: (step: string) => void): Promise<RunningBranch> {
+  const request = { profileFolder: profile, environment: {}, flags: { 'data-folder': data } };
+  const conf = (digest?: string) => loadAgentConf(digest === undefined ? request : { ...request, release: digest });
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({ level: 'debug', base: null }, { write: (line: string) => lines.push(JSON.parse(line)) });
+  let time = 0;
+  const part = { onOnline: () => undefined, onFrame: () => undefined, onOffline: () => undefined };
+  const releases = openReleases({
+    dataFolder: data,
+    identity: () => loadIdentity(data),
+    conf,
+    livePlan: () => daemon.livePlan(),
+    plansFor: (candidate) => daemon.plansFor(candidate),
+    attempt: (plan, signal) => daemon.attempt(plan, signal),
+    onCommitted: async () => await undefined,
+    isBusy: () => false,
+    log,
+    after: (ms, act) => {
+      const timer = setTimeout(act, ms < 10_000 ? 1 : 1_000_000);
+      return () => clearTimeout(timer);
+    },
+    clock: () => time,
+    wait: async (ms, signal) => {
+      // Long enough for what a session does at once.
+      for (let turns = 0; turns < 20; turns += 1) await turn(undefined, { signal });
+      time += ms;
+    },
+    ...(onStep === undefined ? {} : { onStep }),
+  });
+  const daemon: Daemon = new Daemon({
+    firstConf: await conf(),
+    firstName: 'branch',
+    onName: () => undefined,
+    conf,
+    credentials: () => loadCredentials(data),
+    trusted: (fresh) => loadTrusted({ ...fresh, dataFolder: data }),
+    watched: () => [],
+    outbox: new MemoryOutbox(),
+    inbox: new Inbox(),
+    control: createControl({ renewal: part, trust: part, consumers: part, expired: part, releases }),
+    log,
+    now: Date.now,
+  });
+  daemon.start(() => undefined);
+  const stop = async (): Promise<void> => {
+    await releases.stop();
+    await daemon.stop();
+  };
+  cleanup.push(stop);
+  return { releases, daemon, lines, conf, stop };
+}

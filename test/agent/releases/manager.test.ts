@@ -1,0 +1,173 @@
+// What an agent does with a release that Central offers: from the offer to the commit, and back.
+import { existsSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { profileReleaseFolder } from '../../../agent/release-record.ts';
+import { branch, cleanup, FalseCentral, foreignKey, release, run } from './central.ts';
+
+afterEach(async () => {
+  for (const act of cleanup.splice(0).toReversed()) await act();
+});
+
+const conf = (port: number, more = ''): string =>
+  `central.host=127.0.0.1\ncentral.websocket.secure=false\ncentral.websocket.port=${port}\n${more}`;
+
+async function online() {
+  const central = await new FalseCentral().listen();
+  const folders = await branch({ 'conf/agent.conf': conf(central.port), 'conf/agent.local.conf': 'agent.name=here\n' });
+  const agent = await run(folders);
+  const first = await central.hello(() => true);
+  expect(first.releases).toEqual({ profile: null, runtime: null, program: null });
+  return { central, folders, agent };
+}
+
+it('takes a release: downloads it, is welcomed with it beside its session, and runs with it from then on', async () => {
+  const { central, folders, agent } = await online();
+  const files = { 'conf/agent.conf': conf(central.port, 'log.level=warn\n'), 'lib/tool.jar': 'x'.repeat(300_000) };
+  const digest = central.add(release(files));
+  central.offer({ release: digest, generation: 1 });
+  expect(await central.state('succeeded')).toMatchObject({
+    release: digest,
+    generation: 1,
+    receivedBytes: Buffer.byteLength(Object.values(files).join('')),
+    code: '',
+  });
+  expect(central.hellos.map(({ releases }) => releases.profile)).toEqual([null, digest]);
+  expect(new Set(central.hellos.map(({ bootId }) => bootId)).size).toBe(1);
+  const now = await agent.conf();
+  expect(now).toMatchObject({ name: 'here', logLevel: 'warn', profile: { base: folders.profile, release: digest } });
+  expect(now.profile.folder).toBe(profileReleaseFolder(folders.data, digest));
+  expect(agent.releases.status()).toMatchObject({
+    profile: { release: digest, previousRelease: null, instruction: { state: 'succeeded' }, changedFiles: [] },
+  });
+  expect(existsSync(join(folders.data, 'releases', 'blobs'))).toBe(false);
+  // Only what it does not have is downloaded; the release before stays for a rollback, which downloads nothing.
+  const second = central.add(release({ ...files, 'conf/agent.conf': conf(central.port) }));
+  central.requests.length = 0;
+  central.offer({ release: second, generation: 2 });
+  await central.state('succeeded');
+  expect(central.requests.map(({ path }) => path.split('/')[1])).toEqual(['releases', 'blobs']);
+  central.requests.length = 0;
+  central.offer({ release: digest, generation: 3 });
+  expect(await central.state('succeeded')).toMatchObject({ release: digest, generation: 3 });
+  expect(central.requests).toEqual([]);
+  expect(central.hellos.map(({ releases }) => releases.profile)).toEqual([null, digest, second, digest]);
+  // A process that starts again runs with it, and says so.
+  await agent.stop();
+  await run(folders);
+  expect(await central.state('succeeded')).toMatchObject({ generation: 3 });
+  expect(central.hellos.at(-1)?.releases.profile).toBe(digest);
+});
+
+it('refuses what is not for it, not new, not valid now or not signed by Central, and says why', async () => {
+  const { central, folders } = await online();
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port) }));
+  central.offer({ release: digest, generation: 5, stage: 'synchronize' });
+  expect(await central.state('synchronized')).toMatchObject({ generation: 5 });
+  const refusals: [Parameters<typeof central.offer>[0], string][] = [
+    [{ release: digest, generation: 4 }, 'instruction_refused'],
+    [{ release: 'a'.repeat(64), generation: 5 }, 'instruction_refused'],
+    [{ release: digest, generation: 6, agent: 'a2' }, 'instruction_refused'],
+    [{ release: digest, generation: 6, kind: 'software' }, 'instruction_refused'],
+    [{ release: digest, generation: 6, expires: 1_780_000_000_000 }, 'instruction_refused'],
+    [{ release: digest, generation: 6, notBefore: 1_790_000_900_000 }, 'instruction_refused'],
+  ];
+  for (const [instruction, code] of refusals) {
+    central.offer(instruction);
+    const { state, detail, hint, ...refused } = await central.state('failed');
+    expect([refused.code, refused.generation], JSON.stringify(instruction)).toEqual([code, instruction.generation]);
+    expect(detail.length * hint.length).toBeGreaterThan(0);
+  }
+  central.offer({ release: digest, generation: 6 }, foreignKey);
+  expect(await central.state('failed')).toMatchObject({ code: 'instruction_invalid', generation: 6 });
+  const record = JSON.parse(await readFile(join(folders.data, 'releases', 'state.json'), 'utf8'));
+  expect(record.profile).toMatchObject({ state: 'synchronized', instruction: { generation: 5 }, current: null });
+  expect(central.hellos).toHaveLength(1);
+});
+
+it('continues a cut download at its byte, and takes no blob that is not the one it should be', async () => {
+  const { central } = await online();
+  const big = 'b'.repeat(200_000);
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port), 'big.bin': big }));
+  let cuts = 0;
+  central.onDownload = ({ url = '', headers }, response) => {
+    if (!url.startsWith('/blobs/') || headers.range !== undefined || cuts > 1) return false;
+    if ((cuts += 1) === 1) response.writeHead(200).end(Buffer.alloc(200_000));
+    else response.writeHead(200).write(big.slice(0, 70_000), () => response.destroy());
+    return true;
+  };
+  central.offer({ release: digest, generation: 1, stage: 'synchronize' });
+  expect(await central.state('synchronized')).toMatchObject({ code: '' });
+  const ranges = central.requests.map(({ range }) => range).filter((range) => range !== undefined);
+  expect(ranges).toEqual([expect.stringMatching(/^bytes=[1-9]\d{3,4}-$/)]);
+});
+
+it('goes back by itself when its release is refused for good, and names the cause', async () => {
+  const { central, agent } = await online();
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port) }));
+  central.refuse = ({ releases }) => (releases.profile === digest ? { code: 'agent_unknown', close: 4401 } : undefined);
+  central.offer({ release: digest, generation: 1 });
+  const state = await central.state('rolled-back');
+  expect(state).toMatchObject({ code: 'refused', release: digest });
+  expect(state.detail).toContain('agent_unknown');
+  expect(central.isOnline).toBe(true);
+  expect(central.hellos.map(({ releases }) => releases.profile)).toEqual([null, digest]);
+  expect((await agent.conf()).profile.release).toBeNull();
+});
+
+it('goes back after three dials over a minute that reach nothing, and at once from a truststore that does not verify', async () => {
+  const { central } = await online();
+  const unreached = central.add(release({ 'conf/agent.conf': conf(1) }));
+  central.offer({ release: unreached, generation: 1 });
+  expect(await central.state('rolled-back')).toMatchObject({ code: 'connection_refused' });
+  const missing = central.add(
+    release({ 'conf/agent.conf': `central.host=127.0.0.1\ncentral.websocket.secure.port=${central.port}\n` }),
+  );
+  central.offer({ release: missing, generation: 2 });
+  expect(await central.state('rolled-back')).toMatchObject({ code: 'file_missing', generation: 2 });
+  expect(central.hellos).toHaveLength(1);
+});
+
+it('does not fail a release that a busy Central throttles, and tries it again', async () => {
+  const { central } = await online();
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port) }));
+  let throttled = 0;
+  central.refuse = ({ releases }) =>
+    releases.profile === digest && (throttled += 1) <= 5 ? { code: 'busy', close: 4503, after: 40 } : undefined;
+  central.offer({ release: digest, generation: 1, trialSeconds: 60 });
+  expect(await central.state('succeeded')).toMatchObject({ code: '' });
+  expect(throttled).toBeGreaterThan(3);
+});
+
+it('stops what Central cancels, and stays on its release', async () => {
+  const { central, agent } = await online();
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port) }));
+  central.onDownload = () => true;
+  central.offer({ release: digest, generation: 7 });
+  await central.state('synchronizing');
+  central.send({ type: 'release-cancel', generation: 7 });
+  expect(await central.state('canceled')).toMatchObject({ generation: 7 });
+  expect((await agent.conf()).profile.release).toBeNull();
+});
+
+it('names files of its release that changed on the disk, and repairs them with the next instruction', async () => {
+  const { central, folders, agent } = await online();
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port), 'a.txt': 'a' }));
+  central.offer({ release: digest, generation: 1 });
+  await central.state('succeeded');
+  await agent.stop();
+  const folder = profileReleaseFolder(folders.data, digest);
+  await writeFile(join(folder, 'a.txt'), 'changed');
+  const again = await run(folders);
+  let state = await central.state('succeeded');
+  while (state.code === '') state = await central.state('succeeded');
+  expect(state).toMatchObject({ code: 'profile_drift', release: digest });
+  expect(state.detail).toContain('a.txt');
+  expect(again.releases.status()?.profile?.changedFiles).toEqual(['a.txt']);
+  central.offer({ release: digest, generation: 2 });
+  while (state.generation === 1) state = await central.state('succeeded');
+  expect(state).toMatchObject({ generation: 2, code: '' });
+  expect(await readFile(join(folder, 'a.txt'), 'utf8')).toBe('a');
+  expect(await readdir(join(folder, '..'))).toEqual([digest]);
+});
