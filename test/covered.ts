@@ -47,6 +47,22 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['agent/dial/line.ts'],
   },
   {
+    by: 'test/agent/releases/manager.test.ts',
+    why: 'An agent with a Central of the test: offers, downloads, trials, commits.',
+    files: [
+      'agent/connection/takeover.ts',
+      'agent/release-record.ts',
+      'agent/releases/download.ts',
+      'agent/releases/drift.ts',
+      'agent/releases/folders.ts',
+      'agent/releases/offer.ts',
+      'agent/releases/open-releases.ts',
+      'agent/releases/state-report.ts',
+      'agent/releases/synchronize.ts',
+      'agent/releases/trial.ts',
+    ],
+  },
+  {
     by: 'test/agent/local-api/listeners.test.ts',
     why: 'The local API over real sockets.',
     files: ['agent/local-api/file.ts'],

@@ -4,6 +4,7 @@ import { stopSignal } from '../../shared/signals.ts';
 import { escapeLine } from '../../shared/terminal/escape.ts';
 import { printFault, printOut, releaseInput } from '../../shared/terminal/standard-streams.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
+import type { LocalStatus } from '../local-api/client.ts';
 import { expectNoArguments, UsageError, type AgentCommand, type Call } from './command.ts';
 import { enrollmentToken } from './enrollment-commands.ts';
 
@@ -109,11 +110,26 @@ async function status(call: Call): Promise<number> {
         : [`  reason    ${connection.stateReason.detail}`, `  hint      ${connection.stateReason.hint}`]),
       `  events    ${found.outbox.messageCount} wait for Central (${found.outbox.bytes} bytes)`,
       `  commands  ${found.inbox.messageCount} wait for local programs (${found.inbox.bytes} bytes)`,
+      ...releaseLines(found.releases),
       ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
     ];
     printOut(`${lines.map(escapeLine).join('\n')}\n`);
   }
   return found.connection.state === 'online' ? 0 : 1;
+}
+
+function releaseLines(releases: LocalStatus['releases']): string[] {
+  const profile = releases?.profile ?? null;
+  if (profile === null) return [];
+  const { release, state, stateReason, receivedBytes, totalBytes } = profile.instruction;
+  const bytes = state === 'synchronizing' ? ` (${receivedBytes} of ${totalBytes} bytes)` : '';
+  return [
+    `  profile   ${profile.release === null ? 'placed by hand' : `release ${profile.release.slice(0, 12)}`}`,
+    `  release   ${release.slice(0, 12)} ${state}${bytes}`,
+    ...(stateReason === null ? [] : [`  reason    ${stateReason.detail} (${stateReason.code})`]),
+    ...(stateReason === null ? [] : [`  hint      ${stateReason.hint}`]),
+    ...(profile.changedFiles.length === 0 ? [] : [`  changed   ${profile.changedFiles.join(', ')}`]),
+  ];
 }
 
 async function listConsumers(call: Call): Promise<number> {

@@ -28,7 +28,8 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const text = { type: 'string', maxLength: 65_536 } as const;
 
 /** What the commands use of each answer. */
-const STATUS = partOf(schemas.STATUS, ['name', 'version', 'connection', 'outbox', 'inbox', 'problems']);
+const USED = ['name', 'version', 'connection', 'outbox', 'inbox', 'problems'] as const;
+const STATUS = { ...partOf(schemas.STATUS, [...USED, 'releases']), required: USED };
 const ROTATED = partOf(schemas.ROTATED, ['tokenFile', 'previousExpiresAt']);
 const CONSUMERS = partOf(schemas.CONSUMERS, ['items']);
 const PROBLEM = partOf(schemas.PROBLEM, ['code', 'detail', 'hint']);

@@ -28,7 +28,7 @@ const READ_BYTES = 256 * 1024;
 
 type DownloadPlan = Pick<DialPlan, 'target' | 'ca' | 'identity' | 'key'>;
 
-export interface DownloadPorts {
+interface DownloadPorts {
   readonly plan: DownloadPlan;
   readonly ticket: string;
   readonly signal: AbortSignal;

@@ -14,7 +14,7 @@ const MAX_DAMAGED = 3;
 /** While messages come and go, a pause after each piece leaves the line to them. */
 const YIELD_MS = 50;
 
-export interface SynchronizePorts {
+interface SynchronizePorts {
   readonly dataFolder: string;
   readonly release: string;
   readonly ticket: string;

@@ -24,7 +24,7 @@ const PASSING = new Set([
   'internal',
 ]);
 
-export interface TrialPorts {
+interface TrialPorts {
   /** What to dial, read from the files of the release. Errors: what is wrong with it. */
   readonly plans: () => Promise<readonly DialPlan[]>;
   /** Undefined: the old release has no session. */

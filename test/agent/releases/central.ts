@@ -210,8 +210,8 @@ class Inbox extends HeldInbox {
     return null;
   }
 
-  async setCentralTime(): Promise<void> {
-    await undefined;
+  setCentralTime(): Promise<void> {
+    return Promise.resolve();
   }
 }
 
@@ -269,7 +269,7 @@ export async function run({ profile, data }: Branch, onStep?: (step: string) => 
     livePlan: () => daemon.livePlan(),
     plansFor: (candidate) => daemon.plansFor(candidate),
     attempt: (plan, signal) => daemon.attempt(plan, signal),
-    onCommitted: async () => await undefined,
+    onCommitted: () => Promise.resolve(),
     isBusy: () => false,
     log,
     after: (ms, act) => {
