@@ -1,18 +1,20 @@
 // One session over a socket of the test's own: what it makes Central do, counted in calls of the store.
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import { ByteBudget } from '../../../central/sessions/limits/byte-budget.ts';
 import { ByteGate } from '../../../central/sessions/limits/byte-gate.ts';
 import { FrameTurns } from '../../../central/sessions/limits/frame-turns.ts';
 import { OutflowBudget } from '../../../central/sessions/limits/outflow-budget.ts';
 import { CONTROL_BURST, Session, type SessionFacts, type SharedBudgets } from '../../../central/sessions/session.ts';
+import { storeFault } from '../../../central/store/errors.ts';
 import { readMessageFrames } from '../../../shared/delivery/message-frames.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { OutboxEntry } from '../../../shared/delivery/log-interfaces.ts';
 import { encodeMessages } from '../../../shared/wire/codec.ts';
 import { LIMITS, type AgentControl, type AgentFrame } from '../../../shared/wire/messages.ts';
+import { refusal } from '../../../shared/wire/refusals.ts';
 
 const MIB = 1024 * 1024;
 
@@ -61,15 +63,22 @@ function newBudgets(totalBytes = 64 * MIB): SharedBudgets {
   };
 }
 
-function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
-  const socket = new FakeSocket();
+function setUp(
+  budgets = newBudgets(),
+  commands: readonly OutboxEntry[] = [],
+  facts: Partial<SessionFacts> = {},
+  socket = new FakeSocket(),
+  beforeStart: (session: Session) => void = () => undefined,
+) {
   const connection = Object.assign(new EventEmitter(), { bytesRead: 0, bytesWritten: 0, writableLength: 0 });
   const calls: string[] = [];
   const controls: AgentControl[] = [];
+  const ends: string[] = [];
+  const warnings: object[] = [];
   const appends: { items: readonly Item[]; commit: () => void }[] = [];
   const session = new Session({
     // Only what the session reads of them.
-    facts: { agentId: 'a', sessionId: 's' } as SessionFacts,
+    facts: { agentId: 'a', sessionId: 's', ...facts } as SessionFacts,
     budgets,
     socket: socket as unknown as WebSocket,
     connection: connection as unknown as Socket,
@@ -102,13 +111,14 @@ function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
     limits: { ...LIMITS },
     heartbeatMs: 15_000,
     slowPeerMs: 60_000,
-    log: { warn() {} } as never,
+    log: { warn: (about: object) => void warnings.push(about) } as never,
     now: Date.now,
     onEvents: () => undefined,
     onControl: (_session, frame) => void controls.push(frame),
-    onEnd: () => undefined,
+    onEnd: (_session, reason) => void ends.push(reason),
   });
   open.push(session);
+  beforeStart(session);
   session.start(null);
   /** As ws does: the bytes of the socket first, then the frame. */
   const receiveText = (text: string): void => {
@@ -119,7 +129,20 @@ function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
   const receive = (frame: AgentFrame | { type: string; [name: string]: unknown }): void =>
     receiveText(JSON.stringify(frame));
   const refused = (): unknown => socket.sent.find(({ type }) => type === 'refuse')?.['code'];
-  return { session, socket, connection, calls, controls, appends, receive, receiveText, refused, budgets };
+  return {
+    session,
+    socket,
+    connection,
+    calls,
+    controls,
+    ends,
+    warnings,
+    appends,
+    receive,
+    receiveText,
+    refused,
+    budgets,
+  };
 }
 
 const settled = async (): Promise<void> => {
@@ -295,6 +318,181 @@ describe('bytes of messages', () => {
     expect(
       appends.flatMap(({ items }) => items.map((item) => (item.kind === 'message' ? item.message.id : ''))),
     ).toEqual(['1', '2']);
+  });
+});
+
+describe('bytes of one chunk of the socket', () => {
+  const frameOf = (length: number): Buffer => {
+    const text = JSON.stringify({ type: 'x', more: '' });
+    return Buffer.from(JSON.stringify({ type: 'x', more: 'x'.repeat(length - text.length) }));
+  };
+
+  // RFC 6455 section 5.2: where a header gets longer.
+  it.each([125, 126, 65_535, 65_536])('beyond a frame of %i bytes are those of the next one', async (length) => {
+    const { connection, socket, budgets } = setUp();
+    const data = frameOf(length);
+    const header = length < 126 ? 6 : length < 65_536 ? 8 : 14;
+    connection.emit('data', Buffer.alloc(header + length + 100));
+    socket.emit('message', data, false);
+    await settled();
+    expect(budgets.budget.used).toBe(100);
+    // The rest of the next one, which had more headers, since it came in fragments.
+    connection.emit('data', Buffer.alloc(500));
+    socket.emit('message', frameOf(50), false);
+    await settled();
+    expect(budgets.budget.used).toBe(500);
+  });
+
+  it.each(['ping', 'pong'])(
+    'a %s is counted until it has come, and nothing else of its chunk is given back',
+    (kind) => {
+      const { connection, socket, budgets } = setUp();
+      connection.emit('data', Buffer.alloc(6 + 10 + 40));
+      expect(budgets.budget.used).toBe(56);
+      socket.emit(kind, Buffer.alloc(10));
+      expect(budgets.budget.used).toBe(40);
+    },
+  );
+
+  it('are not counted any more when the session has ended, and frames that waited are not parsed', async () => {
+    const { session, connection, receive, receiveText, appends, budgets } = setUp();
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    receiveText(encodeMessages(1, [event(1, 100_000)]));
+    connection.emit('data', Buffer.alloc(1_000));
+    session.end(new Error('over'));
+    expect(budgets.budget.used).toBe(0);
+    connection.emit('data', Buffer.alloc(1_000));
+    await settled();
+    expect([budgets.budget.used, appends.length, connection.listenerCount('data')]).toEqual([0, 0, 0]);
+  });
+});
+
+describe('the end of a session', () => {
+  it.each([
+    [1006, '', 'the line was cut'],
+    [1000, '', 'closed by the agent: 1000'],
+    [4999, 'service stopped', 'closed by the agent: 4999 service stopped'],
+  ])('by the agent with %i %j is recorded as %j', (code, text, reason) => {
+    const { socket, ends } = setUp();
+    socket.emit('close', code, Buffer.from(text));
+    expect(ends).toEqual([reason]);
+  });
+
+  it('by a frame that ws cannot read is recorded with its fault', () => {
+    const { socket, ends } = setUp();
+    socket.emit('error', new Error('Invalid WebSocket frame'));
+    socket.emit('close', 1006, Buffer.alloc(0));
+    expect(ends).toEqual(['bad_frame: Invalid WebSocket frame']);
+  });
+
+  it('for a reason is said once, with its texts cut to their bounds, and the socket is read on for its close frame', () => {
+    const { session, socket, ends } = setUp();
+    session.end(refusal('agent_revoked', { reason: 'x'.repeat(3_000) }), { retryAfterSeconds: 7 });
+    session.end(refusal('going_away', {}));
+    const said = socket.sent.filter(({ type }) => type === 'refuse');
+    expect(said).toMatchObject([{ code: 'agent_revoked', retryAfterSeconds: 7 }]);
+    expect(String(said[0]?.['detail'])).toHaveLength(1024);
+    expect([socket.closed, socket.isPaused]).toEqual([4412, false]);
+    socket.emit('close', 4412, Buffer.alloc(0));
+    expect(ends).toEqual(['agent_revoked']);
+  });
+
+  it.each([
+    ['without a code', new Error('the disk')],
+    ['that has no close code', storeFault('agent_unknown', { id: 'a' })],
+  ])('because of an error %s says nothing of it to the agent, and is logged', (_, error) => {
+    const { session, socket, warnings } = setUp();
+    session.fail(error);
+    expect(socket.sent.at(-1)).toMatchObject({ type: 'refuse', code: 'internal', retryAfterSeconds: null });
+    expect(warnings).toEqual([{ agent: 'a', session: 's', error: error.message }]);
+    session.fail(new Error('another'));
+    expect(warnings).toHaveLength(1);
+  });
+
+  it('because nothing comes cuts the line, and says why', () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { socket, ends } = setUp();
+    vi.advanceTimersByTime(60_000);
+    expect(socket.sent.at(-1)).toMatchObject({ type: 'refuse', code: 'heartbeat_lost' });
+    expect(ends).toEqual(['heartbeat_lost']);
+  });
+
+  it('before its start leaves the socket unread', () => {
+    const socket = new FakeSocket();
+    const { session } = setUp(newBudgets(), [], {}, socket);
+    expect(socket.isPaused).toBe(false);
+    session.end(new Error('over'));
+    const other = new FakeSocket();
+    setUp(newBudgets(), [], {}, other, (early) => early.end(new Error('over')));
+    expect(other.isPaused).toBe(true);
+  });
+});
+
+describe('a session', () => {
+  it('sends control frames, and passes hints and holds on to its logs', async () => {
+    const { session, socket, receive, calls } = setUp();
+    await settled();
+    session.sendControl({ type: 'renewed', pem: 'p' });
+    expect(socket.sent.at(-1)).toEqual({ type: 'renewed', pem: 'p' });
+    const before = calls.length;
+    session.notify();
+    await settled();
+    expect(calls.length).toBe(before + 1);
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    session.hold(true);
+    expect(socket.sent.at(-1)).toEqual({ type: 'pause' });
+    session.hold(false);
+    expect(socket.sent.at(-1)).toEqual({ type: 'resume' });
+    session.drain(3, 60);
+    expect(socket.sent.at(-1)).toEqual({ type: 'drain', retryAfterSeconds: 3, spreadSeconds: 60 });
+  });
+
+  it('over ws demands the checksum of a frame, over wss it does not', async () => {
+    for (const [transport, code] of [
+      ['ws', 'frame_checksum'],
+      ['wss', undefined],
+    ] as const) {
+      const { receive, receiveText, refused } = setUp(newBudgets(), [], { transport });
+      receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+      await settled();
+      receiveText(encodeMessages(1, [event(1)]));
+      await settled();
+      expect([transport, refused()]).toEqual([transport, code]);
+    }
+  });
+
+  it('takes as many pings as an agent sends that measures its line with them', () => {
+    const { socket, refused } = setUp();
+    for (let i = 0; i < 50 * (CONTROL_BURST - 10); i += 1) socket.emit(i % 2 === 0 ? 'ping' : 'pong', Buffer.alloc(0));
+    expect(refused()).toBeUndefined();
+  });
+
+  it('refuses a second hello', () => {
+    const { receive, socket } = setUp();
+    receive({
+      type: 'hello',
+      id: 'a',
+      name: 'branch',
+      key: 'A'.repeat(124),
+      version: '1',
+      bootId: 'b'.repeat(32),
+      challenge: 'c'.repeat(32),
+      nonce: 'n'.repeat(32),
+      transport: 'wss',
+      binding: null,
+      releases: { profile: null, runtime: null, program: null },
+      capabilities: [],
+      logs: { down: null },
+      signature: 'A'.repeat(96),
+    });
+    expect(socket.sent.at(-1)).toMatchObject({
+      type: 'refuse',
+      code: 'bad_frame',
+      detail: expect.stringContaining('a second hello'),
+    });
   });
 });
 

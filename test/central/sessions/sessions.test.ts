@@ -2,9 +2,11 @@
 import { EventEmitter } from 'node:events';
 import { generateKeyPairSync } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { WebSocket } from 'ws';
+import { CLONE_TURNS, QUARANTINE_MS } from '../../../central/sessions/clones.ts';
 import { Sessions, type ProvenConnection } from '../../../central/sessions/sessions.ts';
+import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord } from '../../../central/store/agent-store.ts';
 import { LIMITS, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
 import { signTranscript, verifyTranscript, welcomeTranscript } from '../../../shared/wire/proof.ts';
@@ -37,46 +39,79 @@ afterEach(async () => {
   for (const sessions of all.splice(0)) await sessions.stop(0, 0);
 });
 
+interface Setting {
+  /** The store refuses every claim with this. */
+  readonly claimFault?: Error;
+  readonly promoted?: boolean;
+  readonly agent?: Partial<AgentRecord>;
+  readonly now?: () => number;
+}
+
 /** Sessions over a store that grants these epochs, one after the other. */
-function setUp(epochs: readonly number[]) {
+function setUp(epochs: readonly number[], { claimFault, promoted = false, agent, now = Date.now }: Setting = {}) {
   const clock = { at: 1_790_000_000_000, bootMs: 5_000 };
   const aging = { now: () => clock.at, steady: () => clock.at, offsetMs: () => clock.at - clock.bootMs };
   const grants = [...epochs];
   const ended: { epoch: number; reason: string }[] = [];
+  const seen = {
+    incidents: [] as object[],
+    quarantined: [] as unknown[],
+    claims: [] as object[],
+    promoted: [] as string[],
+    opened: [] as string[],
+    closed: [] as string[],
+    controls: [] as string[],
+    budgets: [] as object[],
+    reads: 0,
+    acknowledged: [] as unknown[],
+    begun: [] as unknown[],
+  };
   const store = {
     agents: {
-      claimSession: async () => ({
-        epoch: grants.shift() ?? 0,
-        up: null,
-        down: { incarnation: 'c', next: 1, missing: null },
-        promoted: false,
-      }),
+      claimSession: async (claim: object) => {
+        seen.claims.push(claim);
+        if (claimFault !== undefined) throw claimFault;
+        return {
+          epoch: grants.shift() ?? 0,
+          name: 'branch as claimed',
+          up: null,
+          down: { incarnation: 'c', next: 1, missing: null },
+          promoted,
+        };
+      },
+      quarantine: async (...words: unknown[]) => void seen.quarantined.push(words),
       endSession: async (end: { epoch: number; reason: string }) => void ended.push(end),
     },
     outbox: {
-      read: async () => [],
-      acknowledge: async () => undefined,
+      read: async () => {
+        seen.reads += 1;
+        return [];
+      },
+      acknowledge: async (...words: unknown[]) => void seen.acknowledged.push(words),
       expire: async () => 0,
     },
-    inbox: { begin: async () => undefined, append: async () => 0 },
+    inbox: { begin: async (...words: unknown[]) => void seen.begun.push(words), append: async () => 0 },
   };
   const sessions = new Sessions({
     store: store as never,
-    incidents: { record: () => undefined } as never,
+    incidents: { record: (incident: object) => void seen.incidents.push(incident) } as never,
     node: 'n',
     central: 'central.test',
     sign: (transcript) => signTranscript(transcript, keys.privateKey),
     settings: () => ({ heartbeatSeconds: 15, slowPeerSeconds: 60, disabledRetrySeconds: 60, limits: { ...LIMITS } }),
     log: { info() {}, warn() {}, debug() {} } as never,
-    now: Date.now,
+    now,
     aging,
     heapLimitBytes: 1024 ** 3,
-    onBudgets: () => undefined,
-    onOpened: () => undefined,
-    onPromoted: () => undefined,
-    onClosed: () => undefined,
+    onBudgets: (budgets) => void seen.budgets.push(budgets),
+    onOpened: ({ agentName }) => void seen.opened.push(agentName),
+    onPromoted: (agentId) => void seen.promoted.push(agentId),
+    onClosed: ({ agentId }, reason) => void seen.closed.push(`${agentId}: ${reason}`),
     onEvents: () => undefined,
-    control: { onOpened: () => undefined, onFrame: () => undefined },
+    control: {
+      onOpened: (session) => void seen.controls.push(`opened ${session.facts.agentId}`),
+      onFrame: (session, { type }) => void seen.controls.push(`${type} of ${session.facts.agentId}`),
+    },
   });
   all.push(sessions);
   const connect = (bootId: string) => {
@@ -101,7 +136,7 @@ function setUp(epochs: readonly number[]) {
     }) as unknown as Socket;
     const proven: ProvenConnection = {
       hello,
-      agent: { id: 'a', quarantinedUntil: null } as AgentRecord,
+      agent: { id: 'a', quarantinedUntil: null, ...agent } as AgentRecord,
       keyThumbprint: 't',
       certificate: null,
       webSocket: socket as unknown as WebSocket,
@@ -111,8 +146,12 @@ function setUp(epochs: readonly number[]) {
     };
     return { socket, hello, welcomed: sessions.welcome(proven) };
   };
-  return { sessions, connect, ended, clock };
+  return { sessions, connect, ended, clock, seen };
 }
+
+const settled = async (): Promise<void> => {
+  for (let i = 0; i < 3; i += 1) await new Promise((resolve) => setImmediate(resolve));
+};
 
 describe('two connections of one agent', () => {
   it('the one with the higher epoch stays; the other is notified and ended', async () => {
@@ -209,5 +248,193 @@ describe('a welcome', () => {
     await next.welcomed;
     sessions.correctTime();
     expect(next.socket.closed).toBeUndefined();
+  });
+});
+
+describe('a claim that the store refuses', () => {
+  const faults: readonly (readonly [Error, object])[] = [
+    [
+      storeFault('agent_name_taken', { name: 'branch', owner: 'b' }),
+      { code: 'agent_name_taken', parameters: { name: 'branch' } },
+    ],
+    [
+      storeFault('agent_name_reserved', { name: 'branch', found: 'it is' }),
+      { code: 'agent_name_taken', parameters: { name: 'branch' } },
+    ],
+    [storeFault('agent_revoked', { id: 'a' }), { code: 'agent_revoked', parameters: { reason: 'just now' } }],
+    [storeFault('agent_disabled', { id: 'a' }), { code: 'agent_disabled' }],
+    [storeFault('agent_unknown', { id: 'a' }), { code: 'agent_unknown', parameters: { id: 'a' } }],
+  ];
+
+  it.each(faults)('is refused as that, and opens no session: %s', async (claimFault, expected) => {
+    const { sessions, connect, seen } = setUp([], { claimFault });
+    const error: unknown = await connect('one').welcomed.catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ ...expected, cause: claimFault, close: expect.any(Number) });
+    const isName = (expected as { code: string }).code === 'agent_name_taken';
+    expect(seen.incidents).toEqual(
+      isName
+        ? [
+            {
+              kind: 'agent_name_taken',
+              agentId: 'a',
+              address: '192.0.2.1',
+              at: expect.any(Number),
+              detail: { name: 'branch' },
+            },
+          ]
+        : [],
+    );
+    expect(sessions.size).toBe(0);
+  });
+
+  it('any other error stays what it is', async () => {
+    const claimFault = new Error('the disk');
+    await expect(setUp([], { claimFault }).connect('one').welcomed).rejects.toBe(claimFault);
+  });
+
+  it('names the agent, its key, what it says, and where it comes from', async () => {
+    const { connect, seen } = setUp([1], { now: () => 77 });
+    await connect('one').welcomed;
+    expect(seen.claims).toEqual([
+      {
+        agentId: 'a',
+        keyThumbprint: 't',
+        name: 'branch',
+        session: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        bootId: 'one',
+        version: '1',
+        transport: 'wss',
+        address: '192.0.2.1',
+        node: 'n',
+        down: null,
+        now: 77,
+      },
+    ]);
+  });
+});
+
+describe('two running copies', () => {
+  it('are quarantined when they alternate: the session ends, both read for how long, and the incident names both', async () => {
+    const at = 1_790_000_000_000;
+    const { sessions, connect, seen } = setUp([1, 2, 3, 4, 5, 6, 7, 8, 9], { now: () => at });
+    const boots = Array.from({ length: CLONE_TURNS + 2 }, (_, i) => (i % 2 === 0 ? 'one' : 'two'));
+    let last = connect('one');
+    await last.welcomed;
+    for (const boot of boots.slice(1)) {
+      last = connect(boot);
+      await last.welcomed;
+    }
+    const refused: unknown = await connect(boots.at(-2) ?? '').welcomed.catch((error: unknown) => error);
+    const seconds = QUARANTINE_MS / 1000;
+    expect(refused).toMatchObject({ code: 'quarantined', parameters: { seconds } });
+    expect(last.socket.sent.at(-1)).toMatchObject({ type: 'refuse', code: 'quarantined', retryAfterSeconds: seconds });
+    expect(seen.quarantined).toEqual([['a', at + QUARANTINE_MS, at, expect.stringContaining('two running copies')]]);
+    expect(seen.incidents).toEqual([
+      {
+        kind: 'clone',
+        agentId: 'a',
+        address: '192.0.2.1',
+        at,
+        detail: { boots: [boots.at(-2), boots.at(-1)], otherAddress: '192.0.2.1' },
+      },
+    ]);
+    expect(sessions.of('a')?.facts.bootId).toBe(boots.at(-1));
+  });
+
+  it('are forgotten when the agent is deleted or has another key', async () => {
+    for (const act of ['remove', 'identityReplaced'] as const) {
+      const { sessions, connect, seen } = setUp(Array.from({ length: 40 }, (_, i) => i + 1));
+      for (let i = 0; i < 4 * CLONE_TURNS; i += 1) {
+        await connect(i % 2 === 0 ? 'one' : 'two').welcomed;
+        sessions[act]('a');
+      }
+      expect([act, seen.quarantined]).toEqual([act, []]);
+      sessions[act]('an agent that is offline');
+    }
+  });
+
+  it('in quarantine wait for its end, in whole seconds', async () => {
+    const refusedAt = async (now: number): Promise<unknown> => {
+      const { connect } = setUp([1], { now: () => now, agent: { quarantinedUntil: 90_500 } });
+      return await connect('one').welcomed.catch((error: unknown) => error);
+    };
+    expect(await refusedAt(60_000)).toMatchObject({ code: 'quarantined', parameters: { seconds: 31 } });
+    expect([await refusedAt(90_500), await refusedAt(100_000)]).toEqual([undefined, undefined]);
+  });
+});
+
+describe('what begins and ends a session', () => {
+  it.each([
+    ['remove', 'agent_deleted'],
+    ['identityReplaced', 'identity_replaced'],
+  ] as const)('%s ends it as %s, which is recorded when the connection is gone', async (act, code) => {
+    const { sessions, connect, ended, seen } = setUp([3]);
+    const { socket, welcomed } = connect('one');
+    await welcomed;
+    expect([seen.opened, seen.controls, seen.promoted]).toEqual([['branch as claimed'], ['opened a'], []]);
+    sessions[act]('a');
+    expect(socket.sent.at(-1)).toMatchObject({ type: 'refuse', code, retryAfterSeconds: null });
+    socket.terminate();
+    expect([sessions.size, seen.closed]).toEqual([0, [`a: ${code}`]]);
+    expect(ended).toMatchObject([{ agentId: 'a', epoch: 3, reason: code }]);
+  });
+
+  it('a revocation says why', async () => {
+    const { sessions, connect } = setUp([1]);
+    const { socket, welcomed } = connect('one');
+    await welcomed;
+    sessions.revoke('a', 2, 'keyCompromise');
+    expect(socket.sent.at(-1)).toMatchObject({
+      code: 'agent_revoked',
+      detail: expect.stringContaining('keyCompromise'),
+    });
+  });
+
+  it('a claim that makes the next key the current one is reported', async () => {
+    const { connect, seen } = setUp([1], { promoted: true });
+    await connect('one').welcomed;
+    expect(seen.promoted).toEqual(['a']);
+  });
+
+  it('which agents are online, and each session, are found; a hint about commands has them read', async () => {
+    const { sessions, connect, seen } = setUp([1]);
+    await connect('one').welcomed;
+    expect((await sessions.online()).map(({ agentId, epoch }) => [agentId, epoch])).toEqual([['a', 1]]);
+    const found: string[] = [];
+    sessions.each(({ facts }) => found.push(facts.agentId));
+    expect(found).toEqual(['a']);
+    await settled();
+    const before = seen.reads;
+    sessions.notify('an agent that is offline');
+    await settled();
+    expect(seen.reads).toBe(before);
+    sessions.notify('a');
+    await settled();
+    expect(seen.reads).toBe(before + 1);
+  });
+
+  it('while Central stops none begins, and agents reconnect after it', async () => {
+    const { sessions, connect, ended } = setUp([1, 2]);
+    const first = connect('one');
+    await first.welcomed;
+    const stopped = sessions.stop(30, 60_000);
+    expect(first.socket.sent.slice(-2)).toMatchObject([
+      { type: 'drain', retryAfterSeconds: 1, spreadSeconds: 30 },
+      { type: 'refuse', code: 'going_away' },
+    ]);
+    await expect(connect('one').welcomed).rejects.toMatchObject({ code: 'going_away' });
+    expect(ended).toMatchObject([{ epoch: 2, reason: 'the connection ended before the welcome' }]);
+    first.socket.terminate();
+    await stopped;
+    expect(sessions.size).toBe(0);
+  });
+
+  it('the budgets are reported a few times per second', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { seen } = setUp([]);
+    vi.advanceTimersByTime(1_000);
+    expect(seen.budgets.length).toBeGreaterThanOrEqual(4);
+    expect(seen.budgets[0]).toEqual({ intakeBytes: 0, waitingSessions: 0, outflowBytes: 0 });
   });
 });
