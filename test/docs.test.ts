@@ -11,7 +11,7 @@ import type { AdminServices } from '../central/admin/services.ts';
 import { createMetrics } from '../central/metrics.ts';
 import { readRequest } from '../central/pki/x509/csr.ts';
 import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs/make.ts';
-import { fingerprint, linkOf } from '../shared/sqlite/logs/fingerprint.ts';
+import { linkOf } from '../shared/sqlite/logs/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
 import {
   ENROLL_WITHOUT_TOKEN,
@@ -390,9 +390,8 @@ describe('PROTOCOL.md', () => {
   });
 
   it('shows the fingerprint of a log, and the hello has it in its position', () => {
-    const [first, second] = ['c-0016', 'c-0017'].map((id) => fingerprint({ source: '/central', id }));
-    const one = linkOf('', first ?? '');
-    const two = linkOf(one, second ?? '');
+    const one = linkOf('', { source: '/central', id: 'c-0016' });
+    const two = linkOf(one, { source: '/central', id: 'c-0017' });
     expect(unwrapped(section(text, '## Ordered logs'))).toContain(`it is \`${one}\`, then \`${two}\``);
     expect((example('hello') as Hello).logs.down).toMatchObject({ number: 2, id: two });
   });

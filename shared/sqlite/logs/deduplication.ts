@@ -3,6 +3,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Item } from '../../delivery/message.ts';
 import { integerOrNull } from '../row.ts';
+import { fingerprint } from './fingerprint.ts';
 
 export interface Taken {
   /** By index of the items: false for a message whose (source, id) was seen before. */
@@ -12,8 +13,8 @@ export interface Taken {
 }
 
 export interface Deduplication {
-  /** Remembers the messages among `items`; `hashes` are their fingerprints, by index. */
-  take(peer: number, items: readonly Item[], hashes: readonly string[], now: number): Taken;
+  /** Remembers the messages among `items`. */
+  take(peer: number, items: readonly Item[], now: number): Taken;
 }
 
 /** Looks up each message, and remembers it, in a table ordered by peer and fingerprint: a random page for each message. */
@@ -26,13 +27,13 @@ export class DeduplicationTable implements Deduplication {
     this.#statements = prepare(database);
   }
 
-  take(peer: number, items: readonly Item[], hashes: readonly string[], now: number): Taken {
+  take(peer: number, items: readonly Item[], now: number): Taken {
     const { see, seen } = this.#statements;
     const cutoff = now - this.#deduplicationMs;
     const reused = new Set<number>();
     const fresh = items.map((item, index) => {
       if (item.kind !== 'message') return true;
-      const hash = hashes[index] ?? '';
+      const hash = fingerprint(item.message);
       const { dataHash } = item.message;
       if (see.run(peer, hash, now, dataHash, cutoff).changes === 1) return true;
       if ((integerOrNull(seen.get(peer, hash), 'data') ?? dataHash) !== dataHash) reused.add(index);

@@ -3,22 +3,28 @@
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
+/** What identifies a message. */
+interface Identity {
+  readonly source: string;
+  readonly id: string;
+}
+
 /**
  * 96 bits of SHA-256 as 16 characters, which SQLite stores in 16 bytes: two of ten million messages of one peer share it with
  * a probability of 10^-15. Text, because `hash` makes text in half the time that a Buffer takes, and this runs per message.
- * Both sides of a log must make the same of it (`linkOf`): what it is made of may not change.
  */
-export function fingerprint({ source, id }: { readonly source: string; readonly id: string }): string {
-  return hash('sha256', `${source.length}:${source}${id}`, 'base64url').slice(0, 16);
+export function fingerprint(item: Identity): string {
+  return linkOf('', item);
 }
 
 /**
  * The fingerprint of a whole log through one item, from that of the log before it ('' before the first): the `id` of a position on
  * the wire (docs/PROTOCOL.md, "Ordered logs"). Were it of that one item, a sender whose disk was restored could come to the same
- * message at the same number over other ones, and these would count as delivered.
+ * message at the same number over other ones, and these would count as delivered. Both sides of a log must make the same of it: what
+ * it is made of may not change. No two logs give the same text: a fingerprint has no colon, and the length ends at the first one.
  */
-export function linkOf(before: string, item: string): string {
-  return hash('sha256', before + item, 'base64url').slice(0, 16);
+export function linkOf(before: string, { source, id }: Identity): string {
+  return hash('sha256', `${before}${source.length}:${source}${id}`, 'base64url').slice(0, 16);
 }
 
 /**

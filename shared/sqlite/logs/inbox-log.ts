@@ -6,7 +6,7 @@ import { decideBegin, positionOf, type ReceiverRecord } from '../../delivery/ord
 import type { Position, Range } from '../../wire/messages.ts';
 import { databaseFault } from '../errors.ts';
 import { DeduplicationTable, type Deduplication, type Taken } from './deduplication.ts';
-import { fingerprint, linkOf } from './fingerprint.ts';
+import { linkOf } from './fingerprint.ts';
 import { integer, textOrNull } from '../row.ts';
 
 /**
@@ -87,10 +87,9 @@ export class InboxLog {
     if (incarnation === null) throw databaseFault('log_violation', { found: 'messages before begin' });
     if (first !== number + 1)
       throw databaseFault('log_violation', { found: `messages from ${first}, where ${number + 1} is next` });
-    const hashes = items.map((item) => fingerprint(item.kind === 'message' ? item.message : item));
     let link = id ?? '';
-    for (const hash of hashes) link = linkOf(link, hash);
-    const { fresh, reused } = this.#deduplication.take(peer, items, hashes, now);
+    for (const item of items) link = linkOf(link, item.kind === 'message' ? item.message : item);
+    const { fresh, reused } = this.#deduplication.take(peer, items, now);
     const through = number + items.length;
     if (items.length > 0) this.#statements.advance.run(through, link, now, peer);
     return { incarnation, through, fresh, reused };

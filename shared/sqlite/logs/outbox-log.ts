@@ -133,7 +133,7 @@ export class OutboxLog {
         };
       }
       const size = Buffer.byteLength(message.json);
-      link = linkOf(link, hash);
+      link = linkOf(link, message);
       this.#statements.insert.run(peer, next, size, now, message.expiresAt, link, message.id, message.json);
       count += 1;
       bytes += size;
@@ -258,7 +258,7 @@ export class OutboxLog {
     for (const row of this.#statements.linked.all(peer)) {
       const entry = integer(row, 'entry');
       const source = sourceOf(text(this.#statements.json.get(entry), 'json'));
-      link = linkOf(link, fingerprint({ source, id: text(row, 'id') }));
+      link = linkOf(link, { source, id: text(row, 'id') });
       this.#statements.relink.run(link, entry);
     }
     return link;

@@ -4,7 +4,7 @@ import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
-import { fingerprint, linkOf } from '../../../shared/sqlite/logs/fingerprint.ts';
+import { linkOf } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { AGENT_PATH, SUBPROTOCOL, type Challenge, type Hello, type Position } from '../../../shared/wire/messages.ts';
 import { channelBinding, helloTranscript, signTranscript } from '../../../shared/wire/proof.ts';
 
@@ -125,7 +125,7 @@ class HonestAgent {
     if (frame.type === 'messages' && this.#down !== undefined) {
       for (const item of frame['items'] as readonly { readonly id: string; readonly source: string }[]) {
         this.#down.number += 1;
-        this.#down.link = linkOf(this.#down.link, fingerprint(item));
+        this.#down.link = linkOf(this.#down.link, item);
         this.commands.push(item.id);
       }
       this.#socket?.send(JSON.stringify({ type: 'ack', through: this.#down.number }));

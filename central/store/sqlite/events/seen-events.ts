@@ -57,10 +57,10 @@ export class SeenEvents implements Deduplication {
   }
 
   /** Errors: deduplication_indexing (nothing is taken). */
-  take(peer: number, items: readonly Item[], hashes: readonly string[], now: number): Taken {
+  take(peer: number, items: readonly Item[], now: number): Taken {
     if (!this.looksUp(peer)) return { fresh: items.map(() => true), reused: new Set() };
     if (this.#nextRun(peer) !== undefined) throw storeFault('deduplication_indexing', {});
-    return this.#table.take(peer, items, hashes, now);
+    return this.#table.take(peer, items, now);
   }
 
   /** Messages that were looked up are stored as the events through this cursor: they are in the table already. */

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Item, Message } from '../../../../shared/delivery/message.ts';
 import { INBOX_DATA_HASH, INBOX_SCHEMA, InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA, OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
-import { SeenWalk, type SeenPlace } from '../../../../shared/sqlite/logs/fingerprint.ts';
+import { linkOf, SeenWalk, type SeenPlace } from '../../../../shared/sqlite/logs/fingerprint.ts';
 import { positionId } from '../position-id.ts';
 import { keepsItsPromises, type ReceiverEnd, type SenderEnd } from '../../delivery/history.ts';
 
@@ -14,6 +14,26 @@ const DAY = 86_400_000;
 const ROOM = { maxMessages: 1_000, maxBytes: 1_000_000 };
 describe('outbox and inbox on disk, over random histories', () => {
   keepsItsPromises(() => [sqliteSender(), sqliteReceiver()], 150);
+});
+
+describe('the fingerprint of a log', () => {
+  it('is another one for another source, id, order or beginning', () => {
+    const logs = [
+      [['/a', 'bc']],
+      [['/ab', 'c']],
+      [
+        ['/a', 'bc'],
+        ['/ab', 'c'],
+      ],
+      [
+        ['/ab', 'c'],
+        ['/a', 'bc'],
+      ],
+      [['', `${linkOf('', { source: '/a', id: 'bc' })}3:/abc`]],
+    ].map((items) => items.reduce((link, [source = '', id = '']) => linkOf(link, { source, id }), ''));
+    expect(new Set(logs).size).toBe(logs.length);
+    for (const link of logs) expect(link).toMatch(/^[\w-]{16}$/);
+  });
 });
 
 describe('OutboxLog', () => {
