@@ -58,6 +58,8 @@ export const AUDIT_ACTIONS = {
   'changes.rollback': {
     text: 'rolled back a pending change; Central does so when it is not confirmed in time, and when it starts again',
   },
+  'drains.cancel': { text: 'canceled a drain' },
+  'drains.create': { text: 'let selected agents reconnect, spread over a time' },
   'enrollment-requests.accept': { text: 'accepted an enrollment request' },
   'enrollment-requests.reject': { text: 'rejected an enrollment request' },
   'enrollment-tokens.create': { text: 'created an enrollment token; Central creates those of its own agent' },

@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ADMIN_ERRORS } from '../central/admin/errors.ts';
 import { auditMarkdown } from '../central/audit.ts';
+import { DRAIN_ERRORS } from '../central/agents/acts/drains.ts';
 import { SELECTOR_ERRORS } from '../central/agents/selectors.ts';
 import { AUTH_ERRORS, PLACE_ERRORS } from '../central/auth/errors.ts';
 import { CHANGE_ERRORS } from '../central/change/errors.ts';
@@ -223,6 +224,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: agents, tokens, versions',
     about: 'What the store refuses, whatever engine it runs on.',
     errors: STORE_ERRORS,
+  },
+  {
+    table: 'DRAIN_ERRORS',
+    reader: 'central',
+    title: 'Central: drains',
+    about: 'Answers to `/drains` of the REST API, and of its commands.',
+    errors: DRAIN_ERRORS,
   },
   {
     table: 'SELECTOR_ERRORS',

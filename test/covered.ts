@@ -396,6 +396,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['central/listeners/revocation-routes.ts'],
   },
   {
+    by: 'test/central/cli/commands/agents/actions.test.ts',
+    why: 'The commands on agents, one or several.',
+    files: ['central/cli/commands/agents/drains.ts'],
+  },
+  {
     by: 'test/flow/labels.test.ts',
     why: 'Acts on agents through all parts of Central.',
     files: ['central/agents/acts/changes.ts', 'central/agents/directory.ts'],

@@ -10,6 +10,7 @@ import { authorityRoutes } from './certificates/ca.ts';
 import { parseJsonBodies } from './body.ts';
 import { certificateRoutes } from './certificates/server-certificate.ts';
 import { changeRoutes } from './changes/changes.ts';
+import { drainRoutes } from './agents/drains.ts';
 import { enrollmentRoutes } from './agents/enrollment.ts';
 import { eventRoutes } from './messages/events.ts';
 import { handshakeRoutes } from './agents/handshake-failures.ts';
@@ -41,6 +42,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       agentRoutes(scope, services, access);
       agentChangeRoutes(scope, services, access);
       agentActionRoutes(scope, services, access);
+      drainRoutes(scope, services, access);
       agentRevocationRoutes(scope, services, access);
       handshakeRoutes(scope, services);
       messageRoutes(scope, services);

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { AgingClock } from '../aging-clock.ts';
 import type { AgentChanges } from '../agents/acts/changes.ts';
+import type { Drains } from '../agents/acts/drains.ts';
 import type { AgentDirectory } from '../agents/directory.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { ApiTokens } from '../auth/api-tokens.ts';
@@ -42,6 +43,7 @@ export interface AdminServices {
   readonly changes: Pick<Changes, 'confirm' | 'get' | 'list' | 'pendingChange' | 'rollBack'>;
   readonly agents: Pick<AgentDirectory, 'consumersOf' | 'find' | 'findId' | 'incidents' | 'list' | 'select'>;
   readonly agentChanges: AgentChanges;
+  readonly drains: Pick<Drains, 'cancel' | 'create' | 'get' | 'list'>;
   readonly revocations: Pick<Revocations, 'remove' | 'revoke'>;
   readonly messages: Pick<Commands, 'append' | 'deadLetters'>;
   readonly inbox: Pick<InboxStore, 'lastCursor' | 'prunedThrough' | 'read'>;

@@ -9,6 +9,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import type { Incidents } from './incidents.ts';
 import { createAgentChanges, type AgentChanges } from './acts/changes.ts';
+import { Drains } from './acts/drains.ts';
 import { AgentDirectory } from './directory.ts';
 import { ExpiredCommands } from './expired-commands.ts';
 import { ConsumerReports } from './consumer-reports.ts';
@@ -18,7 +19,7 @@ import { Renewals } from './renewal.ts';
 import { createRevocations, type Revocations } from './revocation.ts';
 
 interface AgentsNeeds {
-  readonly store: Pick<Store, 'agents' | 'certificates' | 'outbox'>;
+  readonly store: Pick<Store, 'agents' | 'audit' | 'certificates' | 'outbox'>;
   readonly pki: Pick<Pki, 'authority' | 'revocationLists'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Sessions;
@@ -35,6 +36,7 @@ interface Agents {
   readonly renewals: Renewals;
   readonly revocations: Revocations;
   readonly agentChanges: AgentChanges;
+  readonly drains: Drains;
   readonly consumerReports: ConsumerReports;
   readonly expiredCommands: ExpiredCommands;
 }
@@ -68,6 +70,12 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       now,
     }),
     agentChanges: createAgentChanges({ agents, sessions, now }),
+    drains: new Drains({ sessions, audit: store.audit, log, now, every: repeat }),
     revocations: createRevocations({ agents, certificates, sessions, lists: pki.revocationLists, log, now }),
   };
+}
+
+function repeat(ms: number, run: () => void): () => void {
+  const timer = setInterval(run, ms).unref();
+  return () => clearInterval(timer);
 }

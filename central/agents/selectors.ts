@@ -32,6 +32,8 @@ const selectorFault = defineErrors(SELECTOR_ERRORS);
 export const MAX_SELECTORS = 1_000;
 /** Room for all labels of an agent in one selector. */
 export const MAX_SELECTOR_LENGTH = 4_096;
+/** Of one act; each is compared with each agent. */
+const MAX_MATCHES = 100;
 const MAX_TERMS = 32;
 const MAX_SHOWN = 64;
 const FORMS = ['all', 'label:KEY=VALUE,KEY!=VALUE', 'name:PATTERN', 'AGENT'] as const;
@@ -55,7 +57,14 @@ interface SelectorFault {
 
 /** Errors: selector_invalid with the place of each. */
 export function parseSelectors(texts: readonly string[], placeOf: PlaceOf = inAgents): Selector[] {
-  return valid(texts, placeOf, selectorOf);
+  let matches = 0;
+  return valid(texts, placeOf, (text) => {
+    const selector = selectorOf(text);
+    if ('kind' in selector && (selector.kind === 'labels' || selector.kind === 'name')) matches += 1;
+    return matches > MAX_MATCHES
+      ? { found: 'there are too many labels and patterns', allowed: [`${MAX_MATCHES} of them`] }
+      : selector;
+  });
 }
 
 /** The terms of a label filter, such as `region=north,tier!=test`. Errors: selector_invalid with the place of each. */

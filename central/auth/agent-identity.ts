@@ -52,7 +52,7 @@ export function validateRegistration(hello: Hello, key: ProvenKey, byId: AgentRe
   return byId;
 }
 
-/** The last step: only the agent itself learns that it is disabled. */
+/** The last step: only the agent itself learns that it is disabled, and as often as it may log in. */
 export function validateEnabled({ state }: AgentRecord): void {
   if (state === 'disabled') throw refusal('agent_disabled', {});
 }

@@ -66,7 +66,8 @@ type CutOffReason =
   | 'unsupported'
   | 'agent-revoked'
   | 'agent-deleted'
-  | 'agent-disabled';
+  | 'agent-disabled'
+  | 'agent-drained';
 
 export interface CutOffAgent {
   readonly id: string;

@@ -1,6 +1,7 @@
 // The list of every command of `queuegate`, in the order of its help.
 import { agentActionCommands } from './commands/agents/actions.ts';
 import { agentCommands } from './commands/agents/agents.ts';
+import { drainCommands } from './commands/agents/drains.ts';
 import { auditCommands } from './commands/audit/audit.ts';
 import { caCommands } from './commands/ca.ts';
 import { changeCommands } from './commands/changes.ts';
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   ...changeCommands,
   ...agentCommands,
   ...agentActionCommands,
+  ...drainCommands,
   ...enrollmentCommands,
   ...failureCommands,
   ...eventCommands,

@@ -1,6 +1,7 @@
 // Starts and stops the parts of Central in a written order.
 import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../../shared/errors.ts';
+import type { Drains } from '../agents/acts/drains.ts';
 import type { Incidents } from '../agents/incidents.ts';
 import type { CentralAgent } from '../central-agent.ts';
 import type { Changes } from '../change/changes.ts';
@@ -42,6 +43,7 @@ interface LifecycleParts {
   readonly parameters: ParameterService;
   readonly changes: Changes;
   readonly incidents: Incidents;
+  readonly drains: Drains;
   readonly refusals: { flush(): Promise<void> };
   readonly auditVerification: { run(): Promise<void> };
   readonly firstStart: () => Promise<FirstStart | undefined>;
@@ -106,6 +108,7 @@ export class Lifecycle {
       );
     this.#parts.maintenance.stop();
     pkiServices.trustPublication.stop();
+    this.#parts.drains.stop();
     parameters.stop();
     await changes.stop();
     await this.#parts.centralAgent?.stop();

@@ -213,8 +213,8 @@ export class Handshake {
         now,
       });
     }
-    validateEnabled(agent);
     if (!logins.take(agent.id)) throw this.#tooOften(agent.id);
+    validateEnabled(agent);
     await this.#options.sessions.welcome({
       hello,
       agent,

@@ -270,6 +270,14 @@ export class Sessions {
     return this.endWhere((facts) => (which(facts) ? refusal('going_away', {}) : undefined));
   }
 
+  /** Asks one agent to reconnect: ends the session of this epoch, and no newer one. */
+  reconnect(agentId: string, epoch: number, retryAfterSeconds: number): void {
+    const session = this.#byAgent.get(agentId);
+    if (session?.facts.epoch !== epoch) return;
+    session.drain(retryAfterSeconds, 0);
+    session.end(refusal('going_away', {}));
+  }
+
   /** Agents whose welcome had another time than Central's clock would show now reconnect: it was set meanwhile. */
   correctTime(): void {
     const offsetMs = this.#options.aging.offsetMs();

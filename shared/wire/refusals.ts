@@ -66,7 +66,7 @@ export const REFUSALS = {
   },
   going_away: {
     close: 4500,
-    text: 'Central stops or restarts.',
+    text: 'Central stops, restarts, or asks this agent to reconnect.',
     hint: 'No action needed: the agent reconnects automatically.',
   },
   superseded: {

@@ -49,6 +49,50 @@ it('a region is disabled by its label: its agents go offline and wait, and are b
   expect(body.items).toMatchObject([{ command: { type: 'com.example.test' } }]);
 });
 
+it('a region is drained by its label while messages flow: all agents are back, and no message is lost or doubled', async () => {
+  const north = ['branch-1', 'branch-2'];
+  const before = await Promise.all(north.map(async (name) => Number((await central.agent(name))?.['epoch'])));
+  const numbers = Array.from({ length: 60 }, (_, i) => i);
+  const event = (i: number) => ({ type: 'com.example.drained', id: `${i}`, data: i });
+  const taken = new Map(north.map((name) => [name, [] as number[]]));
+  const consume = async (name: string): Promise<void> => {
+    const mine = taken.get(name) ?? [];
+    while (mine.length < numbers.length) {
+      const answer = await agents.get(name)?.local('GET', '/api/v1/commands?waitSeconds=5');
+      const items = answer?.body.items as { cursor: number; command: { type: string; data: number } }[];
+      for (const { command } of items) if (command.type === 'com.example.drained') mine.push(command.data);
+      const last = items.at(-1)?.cursor;
+      if (last !== undefined) await agents.get(name)?.local('POST', '/api/v1/commands/ack', { through: last });
+    }
+  };
+  const consuming = north.map(consume);
+  const flow = async (name: string, i: number): Promise<void> => {
+    const up = await agents.get(name)?.local('POST', '/api/v1/events', event(i));
+    const down = await central.rest('POST', `/agents/${name}/commands`, event(i));
+    expect([up?.status, down.status]).toEqual([202, 202]);
+  };
+  for (const i of numbers.slice(0, 20)) await Promise.all(north.map((name) => flow(name, i)));
+  const made = await central.cli('drains', 'create', '--agents', 'label:region=north', '--within', '2s', '-o', 'json');
+  const { id } = JSON.parse(made.stdout) as { id: string };
+  for (const i of numbers.slice(20)) await Promise.all(north.map((name) => flow(name, i)));
+  const drained = await until(async () => {
+    const { body } = await central.rest('GET', `/drains/${id}`);
+    return body.reconnectedCount === 2 ? body : undefined;
+  });
+  expect(drained).toMatchObject({ state: 'drained', agentCount: 2, waitingCount: 0, awayCount: 0 });
+  await Promise.all(consuming);
+  const arrived = await until(async () => {
+    const found = await central.events('&type=com.example.drained');
+    return found.length >= 2 * numbers.length ? found : undefined;
+  });
+  for (const [i, name] of north.entries()) {
+    const { id: agentId, epoch } = (await central.agent(name)) ?? {};
+    expect(Number(epoch)).toBeGreaterThan(before[i] ?? 0);
+    const received = arrived.filter((one) => one.agentId === agentId).map((one) => one.event['data']);
+    expect([received, taken.get(name)]).toEqual([numbers, numbers]);
+  }
+});
+
 it('a name that an administrator set stays when the agent connects again, and is found everywhere', async () => {
   expect(await central.cli('agents', 'set', 'branch-3', 'name=kasse-3')).toMatchObject({ code: 0 });
   await agents.get('branch-3')?.stop();

@@ -193,7 +193,7 @@ describe('the end', () => {
     // Had it not ended within the bound of "stop", it would have been ended by SIGKILL.
     expect(await central.stop()).toMatchObject({ code: 0, signal: null, stderr: '' });
     expect(children.filter(runs)).toEqual([]);
-    await agent.process.printed(/Central stops or restarts\. \(going_away\)/);
+    await agent.process.printed(/Central stops, restarts, or asks this agent to reconnect\. \(going_away\)/);
     expect(agent.process.running).toBe(true);
   });
 });

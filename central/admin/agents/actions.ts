@@ -19,7 +19,7 @@ import { assertLabels, LABEL_CHANGE } from './changes.ts';
 import { ASKED_REASONS } from './revocation.ts';
 
 /** The member `agents` of each act on several agents: selectors, whose union counts. */
-const SELECTORS = Type.Array(Type.String({ minLength: 1, maxLength: MAX_SELECTOR_LENGTH }), {
+export const SELECTORS = Type.Array(Type.String({ minLength: 1, maxLength: MAX_SELECTOR_LENGTH }), {
   minItems: 1,
   maxItems: MAX_SELECTORS,
 });

@@ -16,6 +16,7 @@ const ABOUT: Readonly<Record<string, string>> = {
   commands: 'commands to agents',
   contexts: 'the Centrals that this account works with',
   'dead-letters': 'messages that expired or were rejected',
+  drains: 'sessions of selected agents that end, spread over a time',
   'enrollment-requests': 'machines that requested enrollment without a token',
   'enrollment-tokens': 'tokens that enroll machines',
   events: 'events that agents sent',

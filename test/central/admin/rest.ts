@@ -7,6 +7,7 @@ import type { EventHub } from '../../../central/messaging/event-hub.ts';
 import type { InboxStore } from '../../../central/store/message-store.ts';
 import type { AdminServices, StatusReport } from '../../../central/admin/services.ts';
 import { findAgent, findAgentId } from '../../../central/agents/lookup.ts';
+import { Drains } from '../../../central/agents/acts/drains.ts';
 import { parseSelectors, resolveSelectors } from '../../../central/agents/selectors.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
@@ -17,6 +18,7 @@ import { createMetrics } from '../../../central/metrics.ts';
 import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
 import { ParameterState } from '../../../central/parameters/state.ts';
+import type { Session } from '../../../central/sessions/session.ts';
 import { matchesAgent, mergedLabels, type AgentMatch } from '../../../central/store/agents/labels.ts';
 import type { MadeBackup, StagedRestore } from '../../../central/store/backup/backup.ts';
 import { storeFault } from '../../../central/store/errors.ts';
@@ -224,6 +226,16 @@ export async function startRest(
     agents[at] = next;
     return next;
   };
+  /** Each agent that is online has a session, until it is asked to reconnect. */
+  const drainSessions = () => ({
+    sessions: {
+      of: (id: string) =>
+        agents.some((agent) => agent.id === id && agent.state === 'online')
+          ? ({ facts: { epoch: 1 } } as Session)
+          : undefined,
+      reconnect: (id: string) => void changed(id, () => ({ state: 'disconnected' })),
+    },
+  });
   const registry = {
     select: async (matches: readonly AgentMatch[]) =>
       agents
@@ -276,6 +288,13 @@ export async function startRest(
       disable: async (id) => await changed(id, () => ({ state: 'disabled' })),
       enable: async (id) => await changed(id, () => ({ state: 'disconnected' })),
     },
+    drains: new Drains({
+      ...drainSessions(),
+      audit: store.audit,
+      log: { info() {} },
+      now,
+      every: () => () => undefined,
+    }),
     revocations: {
       async remove(id) {
         const at = agents.findIndex((agent) => agent.id === id);

@@ -54,6 +54,13 @@ describe('the grammar of selectors', () => {
     ]);
   });
 
+  it('takes no more than a hundred labels and patterns', () => {
+    const patterns = Array.from({ length: 100 }, (_, i) => `name:branch-${i}*`);
+    const agents = Array.from({ length: 800 }, (_, i) => `agent-${i}`);
+    expect(parseSelectors([...patterns, ...agents])).toHaveLength(900);
+    expect(faultOf([...patterns, 'label:a=b']).problem.entries).toMatchObject([{ pointer: '#/agents/100' }]);
+  });
+
   it('names the place of each faulty selector, what was found there and what is allowed', () => {
     const fault = faultOf(['all', 'label:region', 'name:']);
     expect(fault).toMatchObject({ code: 'selector_invalid', status: 400 });

@@ -6,7 +6,7 @@ import { findAgent, idIn, labelsText, restrictionText } from './agents.ts';
 
 const REVOCATION_REASONS = 'keyCompromise, affiliationChanged, cessationOfOperation, privilegeWithdrawn';
 /** In place of one agent. */
-const AGENTS = {
+export const AGENTS = {
   agents: {
     type: 'string',
     value: 'SELECTOR',

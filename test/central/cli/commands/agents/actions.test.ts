@@ -128,6 +128,24 @@ test('revoke asks with the number of agents, and does nothing without a yes', as
   expect(central.rest.revoked).toMatchObject([{ reason: 'keyCompromise' }, { reason: 'keyCompromise' }]);
 });
 
+test('drains are created, shown, listed and canceled', async () => {
+  const central = await start();
+  const dry = await central.queuegate('drains create --agents label:region=north --retry-after 30s --dry-run');
+  expect(dry).toMatchObject({
+    status: 0,
+    out: '2 agents are selected.\nSessions that would end:\n  branch-1: Its session would end, and it would reconnect after 30 s.',
+  });
+  const made = await central.queuegate('drains create branch-2 --agents name:branch-1 --within 10m -o name');
+  expect(made).toMatchObject({ status: 0, out: expect.stringMatching(/^[0-9a-f]{16}$/) });
+  const shown = await central.queuegate(`drains show ${made.out}`);
+  expect(shown.out).toMatch(/^selected +2, of which 1 were offline$/m);
+  expect(shown.out).toMatch(/^within +600 s, retry after 0 s$/m);
+  expect((await central.queuegate('drains list -o name')).out).toBe(made.out);
+  expect(await central.queuegate(`drains cancel ${made.out}`)).toMatchObject({ status: 7 });
+  expect(await central.queuegate('drains show none')).toMatchObject({ status: 5 });
+  expect(await central.queuegate('drains create')).toMatchObject({ status: 2 });
+});
+
 test('the list is filtered by labels and names, and shows labels when it is wide', async () => {
   const central = await start();
   const list = async (line: string) => (await central.queuegate(`agents list ${line}`)).out.split('\n');

@@ -1,0 +1,259 @@
+// Drains: ends the sessions of selected agents, spread over a time, so that they connect again. Each has a state, and
+// counts that are measured by the sessions: who is still on the old one, away, or back. Kept in memory: when Central
+// stops, all sessions end anyway.
+import { randomBytes } from 'node:crypto';
+import { defineErrors, type ErrorTable } from '../../../shared/errors.ts';
+import { auditEntry, type Actor } from '../../audit.ts';
+import type { Sessions } from '../../sessions/sessions.ts';
+import type { SelectedAgent } from '../../store/agent-store.ts';
+import type { AuditStore } from '../../store/audit-store.ts';
+
+export const DRAIN_ERRORS = {
+  drain_unknown: {
+    status: 404,
+    text: 'The drain {id} is unknown.',
+    hint: 'See "queuegate drains list". Drains from before the last start of Central are not kept, nor more than 100.',
+  },
+  drain_ended: {
+    status: 409,
+    text: 'The drain {id} has ended already: it is {state}.',
+    hint: 'No action needed.',
+  },
+  drains_full: {
+    status: 409,
+    text: '{most} drains are in progress, which is the limit.',
+    hint: 'Wait until one has ended, or cancel it: "queuegate drains list", "queuegate drains cancel".',
+  },
+} as const satisfies ErrorTable;
+const drainFault = defineErrors(DRAIN_ERRORS);
+
+export const DRAIN_STATES = ['draining', 'drained', 'canceled'] as const;
+type DrainState = (typeof DRAIN_STATES)[number];
+
+/** Each holds a list of its agents. */
+const MAX_RUNNING = 10;
+const MAX_MEASURED = 20;
+const MAX_KEPT = 100;
+const MAX_SHOWN_SELECTORS = 20;
+const TICK_MS = 250;
+/** How long agents are counted that are away when all sessions have ended: what is away then stays counted as away. */
+const MEASURED_MS = 15 * 60_000;
+
+export interface DrainOrder {
+  /** As they were typed. */
+  readonly selectors: readonly string[];
+  readonly selected: readonly SelectedAgent[];
+  /** The sessions end one after the other within this time. */
+  readonly withinSeconds: number;
+  /** An agent does not connect again before this time is over. */
+  readonly retryAfterSeconds: number;
+}
+
+interface DrainCounts {
+  /** Had no session when the drain began. */
+  readonly offlineCount: number;
+  /** Still have the session that the drain ends. */
+  readonly waitingCount: number;
+  /** Their session ended, and they have not connected again. */
+  readonly awayCount: number;
+  readonly reconnectedCount: number;
+}
+
+export interface Drain extends DrainCounts {
+  readonly id: string;
+  readonly state: DrainState;
+  readonly stateChangedAt: number;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly selectors: readonly string[];
+  readonly withinSeconds: number;
+  readonly retryAfterSeconds: number;
+  readonly agentCount: number;
+}
+
+interface DrainsOptions {
+  readonly sessions: Pick<Sessions, 'of' | 'reconnect'>;
+  readonly audit: Pick<AuditStore, 'append'>;
+  readonly log: { info(facts: object, text: string): void };
+  readonly now: () => number;
+  /** Calls `run` again and again; gives what ends that. */
+  readonly every: (ms: number, run: () => void) => () => void;
+}
+
+/** A session that a drain ends: that of an agent at its beginning. */
+interface Target {
+  readonly agentId: string;
+  readonly epoch: number;
+  /** It has connected again; it may have gone away since. */
+  isBack: boolean;
+}
+
+interface Kept {
+  readonly facts: Omit<Drain, keyof DrainCounts | 'state' | 'stateChangedAt'>;
+  readonly offlineCount: number;
+  state: DrainState;
+  stateChangedAt: number;
+  /** Empty once the counts are final. */
+  targets: readonly Target[];
+  /** How many of them were asked. */
+  asked: number;
+  /** Null while they are measured. */
+  final: DrainCounts | null;
+}
+
+export class Drains {
+  readonly #options: DrainsOptions;
+  /** Oldest first. */
+  readonly #drains = new Map<string, Kept>();
+  /** Drains whose audit entry is being written. */
+  #starting = 0;
+  #stopTicks: (() => void) | undefined;
+
+  constructor(options: DrainsOptions) {
+    this.#options = options;
+  }
+
+  /** Newest first. */
+  list(): Drain[] {
+    return Array.from(this.#drains.values(), (kept) => this.#shown(kept)).toReversed();
+  }
+
+  /** Errors: drain_unknown. */
+  get(id: string): Drain {
+    return this.#shown(this.#find(id));
+  }
+
+  /** Begins; the first sessions end before it resolves. Errors: drains_full. */
+  async create({ selectors, selected, withinSeconds, retryAfterSeconds }: DrainOrder, actor: Actor): Promise<Drain> {
+    const { audit, now, log } = this.#options;
+    const running = Array.from(this.#drains.values()).filter(({ state }) => state === 'draining').length;
+    if (running + this.#starting >= MAX_RUNNING) throw drainFault('drains_full', { most: MAX_RUNNING });
+    const id = randomBytes(8).toString('hex');
+    const agentCount = selected.length;
+    // Enough to recognize it by.
+    const shown = selectors.slice(0, MAX_SHOWN_SELECTORS);
+    const terms = { id, agents: shown, agentCount, withinSeconds, retryAfterSeconds };
+    this.#starting += 1;
+    try {
+      await audit.append(auditEntry(actor, 'drains.create', terms, now()));
+    } finally {
+      this.#starting -= 1;
+    }
+    const targets = selected.flatMap(({ id: agentId }): Target[] => {
+      const epoch = this.#options.sessions.of(agentId)?.facts.epoch;
+      return epoch === undefined ? [] : [{ agentId, epoch, isBack: false }];
+    });
+    const at = now();
+    const facts = {
+      id,
+      createdAt: at,
+      createdBy: actor.who,
+      selectors: shown,
+      withinSeconds,
+      retryAfterSeconds,
+      agentCount,
+    };
+    const offlineCount = agentCount - targets.length;
+    const kept: Kept = { facts, offlineCount, state: 'draining', stateChangedAt: at, targets, asked: 0, final: null };
+    this.#drains.set(id, kept);
+    log.info({ drain: id, agents: targets.length, withinSeconds, retryAfterSeconds, by: actor.who }, 'drain begins');
+    this.#forgetOldest();
+    this.#tick();
+    return this.#shown(kept);
+  }
+
+  /** Sessions that have not ended yet stay open. Errors: drain_unknown, drain_ended. */
+  async cancel(id: string, actor: Actor): Promise<Drain> {
+    const kept = this.#find(id);
+    if (kept.state !== 'draining') throw drainFault('drain_ended', { id, state: kept.state });
+    await this.#options.audit.append(auditEntry(actor, 'drains.cancel', { id }, this.#options.now()));
+    // It may have ended meanwhile.
+    if (kept.state === 'draining') this.#enter(kept, 'canceled');
+    return this.#shown(kept);
+  }
+
+  stop(): void {
+    this.#stopTicks?.();
+    this.#stopTicks = undefined;
+    for (const kept of this.#drains.values()) if (kept.state === 'draining') this.#enter(kept, 'canceled');
+  }
+
+  #find(id: string): Kept {
+    const kept = this.#drains.get(id);
+    if (kept === undefined) throw drainFault('drain_unknown', { id: id.slice(0, 64) });
+    return kept;
+  }
+
+  #enter(kept: Kept, state: DrainState): void {
+    kept.state = state;
+    kept.stateChangedAt = this.#options.now();
+    this.#options.log.info({ drain: kept.facts.id, ...this.#counts(kept) }, `drain ${state}`);
+  }
+
+  /** Of ended drains, which are not measured any more. */
+  #forgetOldest(): void {
+    for (const [id, { state }] of this.#drains) {
+      if (this.#drains.size <= MAX_KEPT) return;
+      if (state !== 'draining') this.#drains.delete(id);
+    }
+  }
+
+  #tick(): void {
+    let isMeasuring = false;
+    for (const kept of this.#drains.values()) {
+      if (kept.final !== null) continue;
+      if (kept.state === 'draining') this.#advance(kept);
+      this.#settle(kept);
+      isMeasuring ||= kept.final === null;
+    }
+    if (!isMeasuring) {
+      this.#stopTicks?.();
+      this.#stopTicks = undefined;
+    } else this.#stopTicks ??= this.#options.every(TICK_MS, () => this.#tick());
+  }
+
+  /** Ends the sessions whose turn has come. */
+  #advance(kept: Kept): void {
+    const { now, sessions } = this.#options;
+    const { createdAt, withinSeconds, retryAfterSeconds } = kept.facts;
+    const share = withinSeconds === 0 ? 1 : (now() - createdAt) / (withinSeconds * 1000);
+    // The first one ends at once, the last one when the time is over.
+    const due = Math.min(kept.targets.length, 1 + Math.floor(Math.max(0, share) * (kept.targets.length - 1)));
+    for (const { agentId, epoch } of kept.targets.slice(kept.asked, due))
+      sessions.reconnect(agentId, epoch, retryAfterSeconds);
+    kept.asked = Math.max(kept.asked, due);
+    if (this.#counts(kept).waitingCount === 0) this.#enter(kept, 'drained');
+  }
+
+  /** Keeps the counts, and no longer the agents, when nothing is left to measure. */
+  #settle(kept: Kept): void {
+    if (kept.state === 'draining') return;
+    const counts = this.#counts(kept);
+    const isOver = this.#options.now() - kept.stateChangedAt >= MEASURED_MS || this.#measured() > MAX_MEASURED;
+    if (counts.awayCount > 0 && !isOver) return;
+    kept.final = counts;
+    kept.targets = [];
+  }
+
+  #measured(): number {
+    return Array.from(this.#drains.values()).filter(({ final }) => final === null).length;
+  }
+
+  #counts({ targets, offlineCount, final }: Kept): DrainCounts {
+    if (final !== null) return final;
+    let [waitingCount, reconnectedCount] = [0, 0];
+    for (const target of targets) {
+      const present = target.isBack ? undefined : this.#options.sessions.of(target.agentId)?.facts.epoch;
+      if (present === target.epoch) waitingCount += 1;
+      else if (present !== undefined) target.isBack = true;
+      if (target.isBack) reconnectedCount += 1;
+    }
+    const awayCount = targets.length - waitingCount - reconnectedCount;
+    return { offlineCount, waitingCount, awayCount, reconnectedCount };
+  }
+
+  #shown(kept: Kept): Drain {
+    const { facts, state, stateChangedAt } = kept;
+    return { ...facts, state, stateChangedAt, ...this.#counts(kept) };
+  }
+}
