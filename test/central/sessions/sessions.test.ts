@@ -267,23 +267,12 @@ describe('a claim that the store refuses', () => {
   ];
 
   it.each(faults)('is refused as that, and opens no session: %s', async (claimFault, expected) => {
-    const { sessions, connect, seen } = setUp([], { claimFault });
+    const { sessions, connect, seen } = setUp([], { claimFault, now: () => 77 });
     const error: unknown = await connect('one').welcomed.catch((caught: unknown) => caught);
     expect(error).toMatchObject({ ...expected, cause: claimFault, close: expect.any(Number) });
+    const incident = { agentId: 'a', address: '192.0.2.1', at: 77, detail: { name: 'branch' } };
     const isName = (expected as { code: string }).code === 'agent_name_taken';
-    expect(seen.incidents).toEqual(
-      isName
-        ? [
-            {
-              kind: 'agent_name_taken',
-              agentId: 'a',
-              address: '192.0.2.1',
-              at: expect.any(Number),
-              detail: { name: 'branch' },
-            },
-          ]
-        : [],
-    );
+    expect(seen.incidents).toEqual(isName ? [{ kind: 'agent_name_taken', ...incident }] : []);
     expect(sessions.size).toBe(0);
   });
 
