@@ -2,6 +2,7 @@
 // Runs the command line of the agent (agent/cli/commands.ts), and prints its errors.
 import { isCoded, textOf } from '../shared/errors.ts';
 import { escapeLine } from '../shared/terminal/escape.ts';
+import { EXIT_FAILED, EXIT_TIMEOUT } from '../shared/terminal/exit-status.ts';
 import { PromptCanceled, SecretInput } from '../shared/terminal/secret-input.ts';
 import { endWithReader, printFault } from '../shared/terminal/standard-streams.ts';
 import { helpOf, UsageError } from './cli/command.ts';
@@ -24,7 +25,7 @@ try {
     process.exitCode = 130;
   } else {
     printFault(errorText(error));
-    process.exitCode = 1;
+    process.exitCode = isCoded(error, 'enrollment_undecided') ? EXIT_TIMEOUT : EXIT_FAILED;
   }
 }
 // A daemon that could not start, or that has ended, must not stay because of what still listens: nothing would start it again.

@@ -26,7 +26,7 @@ export const AGENT_ERRORS = {
   enrollment_undecided: {
     retryable: true,
     text: 'The enrollment was not accepted within {seconds} seconds.',
-    hint: 'On Central run "queuegate enrollment-requests list", then "queuegate enrollment-requests accept" with the thumbprint {key}. Then run this command again, or wait longer with --wait SECONDS. Central keeps the request for a day.',
+    hint: 'On Central run "queuegate enrollment-requests list", then "queuegate enrollment-requests accept" with the thumbprint {key}. Then run this command again, or wait longer, such as with --wait 1h. Central keeps the request for a day.',
   },
   enroll_unproven: {
     text: 'Plain http does not prove which Central answers, and this profile is set to wss (central.websocket.secure=true): the roots that it would trust could belong to an attacker.',

@@ -27,6 +27,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['central/composition/open-core.ts'],
   },
   {
+    by: 'test/central/cli/line/completion.test.ts',
+    why: 'The completion scripts in the shells that read them.',
+    files: ['shared/terminal/completion.ts'],
+  },
+  {
     by: 'test/agent/cli/commands.test.ts',
     why: 'Every command line of the agent; test/flow runs what the commands do.',
     files: ['agent/cli/command.ts', 'agent/cli/daemon-commands.ts', 'agent/cli/enrollment-commands.ts'],

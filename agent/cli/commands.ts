@@ -21,6 +21,13 @@ export const COMMANDS: readonly AgentCommand[] = [
     help: 'Manages truststores without keytool or KeyStore Explorer; see "queue-agent truststore --help".',
     run: async () => 2,
   }),
+  ownHelp('completion', 'bash|zsh|fish|powershell', {
+    help: 'Prints the script that completes commands and options in a shell, such as: source <(queue-agent completion bash).',
+    async run({ positionals: [shell = ''] }) {
+      const { completionOf } = await import('./completion.ts');
+      return print(`${completionOf(shell, COMMANDS)}\n`);
+    },
+  }),
   ownHelp('version', '', { help: '', run: async () => print(`${VERSION}\n`) }),
   ownHelp('help', '', { help: '', run: async () => print(helpOf(COMMANDS)) }),
 ];

@@ -1,4 +1,5 @@
 // The commands that give this machine its identity: enroll with a token or by approval, by files, or with a recovery code.
+import { secondsOf } from '../../shared/terminal/quantities.ts';
 import { canPrompt } from '../../shared/terminal/secret-input.ts';
 import { escapeLine } from '../../shared/terminal/escape.ts';
 import { printError, printOut } from '../../shared/terminal/standard-streams.ts';
@@ -20,8 +21,8 @@ export const ENROLLMENT_COMMANDS = {
         help: 'Enrolls this machine as an agent of a Central. Copy the line that "queuegate enrollment-tokens create" printed. FILE holds the token; "-" reads it from stdin, on a terminal from a prompt. The environment variable QUEUE_AGENT_TOKEN works too. --token TOKEN also works, but other users of this machine can see it. --replace-identity enrolls a machine that is enrolled already.',
       },
       {
-        words: 'URL --pin sha256:... [--wait SECONDS] [--replace-identity]',
-        help: `Enrolls without a token: prints the thumbprint of this machine's key and waits (${WAIT_SECONDS} seconds by default) until an administrator of Central has compared and accepted it. Run it again to continue waiting.`,
+        words: 'URL --pin sha256:... [--wait DURATION] [--replace-identity]',
+        help: `Enrolls without a token: prints the thumbprint of this machine's key and waits (5m by default) until an administrator of Central has compared and accepted it. If the time is up, the exit status is 8: run it again to continue waiting.`,
       },
     ],
     options: {
@@ -67,8 +68,9 @@ async function enroll(call: Call): Promise<number> {
   const { request, positionals, text } = call;
   const [url, ...more] = positionals;
   if (url === undefined || more.length > 0) throw new UsageError('enroll needs one URL');
-  const wait = text('wait') ?? String(WAIT_SECONDS);
-  if (!/^\d{1,5}$/.test(wait)) throw new UsageError(`--wait is "${wait}"; allowed: seconds, from 0 to 99999`);
+  const wait = text('wait') === undefined ? WAIT_SECONDS : secondsOf(text('wait') ?? '');
+  if (wait === undefined)
+    throw new UsageError(`--wait is "${text('wait')}"; allowed: a duration such as 90s, 10m or 2h`);
   const token = await enrollmentToken(call);
   await ensureProfile(request);
   const conf = await loadAgentConf(request);
@@ -78,7 +80,7 @@ async function enroll(call: Call): Promise<number> {
     token,
     pin: text('pin'),
     replaceIdentity: call.flag('replace-identity'),
-    waitMs: Number(wait) * 1000,
+    waitMs: wait * 1000,
     onPending: ({ keyThumbprint }) =>
       printOut(
         [

@@ -15,7 +15,7 @@ import { readLine, usage, type Line } from './line/program.ts';
 import { askFirst, askingClient, mustAsk } from './line/question.ts';
 import { recordOf, shown, table } from './print.ts';
 import { watch } from './watching/watch.ts';
-import { secondsOf, shareOf, wholeNumberOf } from './quantities.ts';
+import { secondsOf, shareOf, wholeNumberOf } from '../../shared/terminal/quantities.ts';
 
 interface CliSurroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;

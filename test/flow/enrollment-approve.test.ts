@@ -86,17 +86,17 @@ describe('asking without a token', SLOW, () => {
 
   it('gives up after its time, and goes on with the same key when it is run again', async () => {
     const folders = await agentFolders(cleanup);
-    const first = asking(folders, 'branch-2', '--wait', '0');
+    const first = asking(folders, 'branch-2', '--wait', '0s');
     const key = await thumbprintOf(first);
     const ended = await first.ended();
-    expect(ended).toMatchObject({ code: 1 });
+    expect(ended).toMatchObject({ code: 8 });
     expect(ended.stderr).toMatch(
-      /^error: The enrollment was not accepted within 0 seconds\.\n {2}[^\n]+--wait SECONDS[^\n]+\n {2}\(enrollment_undecided\)\n$/,
+      /^error: The enrollment was not accepted within 0 seconds\.\n {2}[^\n]+--wait 1h[^\n]+\n {2}\(enrollment_undecided\)\n$/,
     );
     expect(await central.cli('enrollment-requests', 'accept', `SHA256:${key.toUpperCase()}`)).toMatchObject({
       code: 0,
     });
-    const second = await asking(folders, 'branch-2', '--wait', '0').ended();
+    const second = await asking(folders, 'branch-2', '--wait', '0s').ended();
     expect(second, second.stderr).toMatchObject({ code: 0 });
     expect(await central.agent('branch-2')).toMatchObject({ keyThumbprint: key });
   });
@@ -124,7 +124,7 @@ describe('asking without a token', SLOW, () => {
 
   it('tells the administrator when the name or the thumbprint does not fit', async () => {
     const folders = await agentFolders(cleanup);
-    const machine = asking(folders, 'BRANCH-1', '--wait', '0');
+    const machine = asking(folders, 'BRANCH-1', '--wait', '0s');
     const key = await thumbprintOf(machine);
     expect((await central.cli('enrollment-requests', 'accept', key)).stderr).toContain(
       'The name branch-1 belongs to the agent pc,1',
