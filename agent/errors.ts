@@ -269,10 +269,10 @@ export const AGENT_ERRORS = {
   },
   release_timeout: {
     text: 'The release {release} was not finished within {hours} hours.',
-    hint: 'The agent stays on its release. Check its line to Central, then retry the rollout.',
+    hint: 'The agent stays on its release. Check its connection to Central, then retry the rollout.',
   },
   release_failed: {
-    text: 'The release could not be taken: {found}.',
+    text: 'The release could not be installed: {found}.',
     hint: 'The agent stays on its release. Look at its log, then retry the rollout.',
   },
   trial_without_session: {
@@ -283,7 +283,7 @@ export const AGENT_ERRORS = {
   trial_inconclusive: {
     retryable: true,
     text: 'The trial of the release {release} says nothing about it: {found}',
-    hint: 'The agent stays on its release, and repeats the trial three times. If that does not help, retry the rollout once Central and the line are well.',
+    hint: 'The agent stays on its release, and repeats the trial three times. If that does not help, retry the rollout once Central and the connection work again.',
   },
   trial_ended: {
     retryable: true,

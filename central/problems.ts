@@ -45,7 +45,7 @@ export const PROBLEM_ERRORS = {
   },
   clock_stepped: {
     text: 'The clock of this host shows {foundAt}, but {expectedAt} was expected: nothing is pruned and nothing expires.',
-    hint: 'Correct the clock; Central goes on by itself then. If it is right, run "queuegate maintenance accept-clock".',
+    hint: 'Correct the clock; Central then continues automatically. If it is right, run "queuegate maintenance accept-clock".',
   },
   log_lines_lost: {
     text: '{lines} lines of the log of Central were lost; the last one because of {error}.',

@@ -32,7 +32,7 @@ export const ROLLOUT_ERRORS = {
   profile_release_missing: {
     status: 409,
     text: 'The agent {agent} has no release of a profile.',
-    hint: 'Bring it to one with "queuegate profiles upgrade".',
+    hint: 'Assign one with "queuegate profiles upgrade".',
   },
 } as const satisfies ErrorTable;
 
@@ -58,7 +58,7 @@ export const ROLLOUT_CAUSES = {
   },
   trial_timed_out: {
     text: 'The trial had no outcome within {hours} hours.',
-    hint: 'Check the log of the agent: it stays on the release before. Then run "queuegate rollouts retry {rollout}".',
+    hint: 'Check the log of the agent: it stays on the previous release. Then run "queuegate rollouts retry {rollout}".',
   },
   release_reverted: {
     text: 'The agent reported {reported} after it had succeeded.',

@@ -64,7 +64,7 @@ export const STORE_ERRORS = {
   },
   rollouts_full: {
     status: 409,
-    text: '{most} rollouts go on; that is as many as Central keeps.',
+    text: '{most} rollouts are in progress; more are not allowed.',
     hint: 'Cancel rollouts that are not needed any more.',
   },
   agent_labels_full: {
@@ -189,7 +189,7 @@ export const STORE_ERRORS = {
   release_exists: {
     status: 409,
     text: 'The release {release} was prepared before, from the same files.',
-    hint: 'Use that release: its digest stands for exactly these files.',
+    hint: 'Use that release: its digest identifies exactly these files.',
   },
   blob_unknown: {
     status: 409,

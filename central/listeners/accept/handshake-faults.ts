@@ -49,7 +49,7 @@ export const HANDSHAKE_ERRORS = {
   },
   handshake_timeout: {
     text: 'The handshake timed out after {seconds} s: {found}.',
-    hint: 'The network is very slow, or a program that is not a queue agent holds connections open.',
+    hint: 'Check the network, and find out whether a program that is not a queue agent holds connections open.',
   },
   proxy_header_untrusted: {
     text: '{peer} sent a PROXY protocol header but is not a trusted proxy.',
