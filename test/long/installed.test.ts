@@ -294,12 +294,8 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       await central.printed(/"msg":"agent online"/);
       expect(central.stdout).toContain('queuegate enrollment-tokens create\n');
       expect(await root.print('queuegate', 'agents', 'list')).toMatch(/central-agent .*online/);
-      writeFileSync(root.path('/run/password'), 'correct horse battery staple\n');
-      await root.print('chown', 'queuegate', '/run/password');
-      await root.print('chmod', '0400', '/run/password');
-      const backup = await root
-        .startUnit(cleanup, 'queuegate-backup.service', { '%d/password': '/run/password' })
-        .ended();
+      writeFileSync(root.path('/etc/queuegate/backup-password'), 'correct horse battery staple\n', { mode: 0o600 });
+      const backup = await root.startUnit(cleanup, 'queuegate-backup.service').ended();
       expect([backup.code, backup.stderr]).toEqual([0, '']);
       await central.stop();
       await root.print('apt-get', 'remove', '-y', '-qq', 'queuegate-central');

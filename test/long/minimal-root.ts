@@ -58,8 +58,8 @@ export class MinimalRoot {
     return stdout;
   }
 
-  /** Runs the ExecStart line of a unit with its account, groups, folder, mask and environment, without new privileges and capabilities. */
-  startUnit(cleanup: Cleanup, unit: string, replaced: Readonly<Record<string, string>> = {}): Running {
+  /** Runs the ExecStart line of a unit with its account, groups, folder, mask, input and environment, without new privileges and capabilities. */
+  startUnit(cleanup: Cleanup, unit: string): Running {
     const text = readFileSync(this.path(`/lib/systemd/system/${unit}`), 'utf8');
     const all = (key: string): string[] =>
       [...text.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(([, value = '']) => value);
@@ -72,12 +72,13 @@ export class MinimalRoot {
           .filter((line) => /^[A-Z]/.test(line)),
       ),
     ];
-    const line = Object.entries(replaced).reduce(
-      (words, [one, other]) => words.replace(one, other),
-      all('ExecStart')[0] ?? '',
-    );
+    const input = all('StandardInput')[0]?.replace('file:', '') ?? '/dev/null';
     const running = this.#start(
       [
+        'sh',
+        '-c',
+        'exec <"$0" && exec "$@"',
+        input,
         'setpriv',
         `--reuid=${user}`,
         `--regid=${user}`,
@@ -88,7 +89,7 @@ export class MinimalRoot {
         '-c',
         'umask 077 && cd "$0" && exec "$@"',
         folder,
-        ...line.split(' '),
+        ...(all('ExecStart')[0] ?? '').split(' '),
       ],
       Object.fromEntries(variables.map((one) => [one.slice(0, one.indexOf('=')), one.slice(one.indexOf('=') + 1)])),
     );
