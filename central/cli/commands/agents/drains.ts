@@ -3,6 +3,8 @@ import type { Command, CommandCall } from '../../command.ts';
 import { LIST, readList } from '../../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../../print.ts';
 import { cutOffText, DRY_RUN, REASON, termsOf } from '../../terms.ts';
+import { WAIT, waitForEnd, waitSeconds } from '../../watching/wait.ts';
+import { WATCH } from '../../watching/watch.ts';
 import { AGENTS } from './actions.ts';
 
 const ONE = { least: 1, most: 1 } as const;
@@ -36,18 +38,18 @@ export const drainCommands: readonly Command[] = [
   },
   {
     name: 'drains show',
-    usage: 'DRAIN',
-    summary: 'one drain, with its agents counted now',
-    options: {},
+    usage: 'DRAIN [--wait]',
+    summary: 'one drain, with its agents counted now; with --wait when no session is left to end',
+    options: { ...WAIT, ...WATCH },
     words: ONE,
     async run(call) {
-      const row = recordOf(await call.client.request('GET', pathOf(call)));
+      const row = await atEnd(call, recordOf(await call.client.request('GET', pathOf(call))));
       call.answer(row, () => drainText(row));
     },
   },
   {
     name: 'drains create',
-    usage: '(AGENT... | --agents SELECTOR...) [--within TIME] [--retry-after TIME]',
+    usage: '(AGENT... | --agents SELECTOR...) [--within TIME] [--retry-after TIME] [--wait]',
     summary: 'end the sessions of agents, spread over a time, so that they connect again',
     help: 'No message is lost: both sides continue where they were. "queuegate drains show" counts the agents that are back.',
     options: {
@@ -58,6 +60,7 @@ export const drainCommands: readonly Command[] = [
         doc: 'spread over this time, such as 10m; agents.drain.spreadSeconds unless set',
       },
       'retry-after': { type: 'string', value: 'TIME', doc: 'agents connect again after this time; at once unless set' },
+      ...WAIT,
       ...DRY_RUN,
       ...REASON,
     },
@@ -74,7 +77,9 @@ export const drainCommands: readonly Command[] = [
           ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
         },
       });
-      call.answer(answer, () => (call.flag('dry-run') ? reportText(answer) : drainText(recordOf(answer))));
+      if (call.flag('dry-run')) return call.answer(answer, () => reportText(answer));
+      const drain = await atEnd(call, recordOf(answer));
+      call.answer(drain, () => drainText(drain));
     },
   },
   {
@@ -91,6 +96,21 @@ export const drainCommands: readonly Command[] = [
 ];
 
 const pathOf = (call: CommandCall): string => `/drains/${encodeURIComponent(call.words[0] ?? '')}`;
+
+/** With --wait the drain in its final state; the command fails when it was canceled. */
+async function atEnd(
+  call: CommandCall,
+  drain: Readonly<Record<string, unknown>>,
+): Promise<Readonly<Record<string, unknown>>> {
+  const seconds = waitSeconds(call);
+  if (seconds === undefined) return drain;
+  const id = shown(drain['id']);
+  const path = `/drains/${encodeURIComponent(id)}`;
+  const awaited = { path, what: `The drain ${id}`, command: `drains show ${id}`, passing: ['draining'] };
+  const ended = await waitForEnd(call, seconds, awaited);
+  if (ended['state'] === 'canceled') call.fail();
+  return ended;
+}
 
 function drainText(row: Readonly<Record<string, unknown>>): string {
   return facts([

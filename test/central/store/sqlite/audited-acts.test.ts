@@ -77,6 +77,10 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   admitAgent: (writes, entry) => writes.admitAgent(entry, agent('offline'), 'admin'),
   appendAudit: (writes, entry) => writes.appendAudit(entry),
   appendRefusals: (writes, entry) => writes.appendRefusals(entry),
+  changeAgent: (writes, entry) =>
+    writes.changeAgent(entry, 'a1', { labels: { region: 'north' } }, { version: null, by: 'admin', now: NOW }),
+  disableAgent: (writes, entry) => writes.disableAgent(entry, 'a1', NOW, 'disabled'),
+  enableAgent: (writes, entry) => writes.enableAgent(entry, 'a3', NOW, 'enabled'),
   putKeyMaterial: (writes, entry) =>
     writes.putKeyMaterial([{ subject: 'ca', version: 0, entries: [{ name: 'ca.key', value: 'k' }] }], entry),
   putRecoveryCode: (writes, entry) => writes.putRecoveryCode(entry, 'a1', recoveryCode),
@@ -131,7 +135,8 @@ function open() {
   });
   const execute = transactionExecutor(database);
   const entry = auditEntry('test.act');
-  for (const id of ['a1', 'a2']) writes.admitAgent(entry, agent(id), 'test');
+  for (const id of ['a1', 'a2', 'a3']) writes.admitAgent(entry, agent(id), 'test');
+  writes.disableAgent(entry, 'a3', NOW, 'disabled');
   for (const id of ['t1', 't2']) writes.addApiToken(entry, apiToken(id));
   writes.addEnrollmentToken(entry, enrollmentToken('machine'));
   writes.putRecoveryCode(entry, 'a2', recoveryCode);

@@ -140,6 +140,7 @@ test('drains are created, shown, listed and canceled', async () => {
   const shown = await central.queuegate(`drains show ${made.out}`);
   expect(shown.out).toMatch(/^selected +2, of which 1 were offline$/m);
   expect(shown.out).toMatch(/^within +600 s, retry after 0 s$/m);
+  expect(await central.queuegate(`drains show ${made.out} --wait=5s`)).toMatchObject({ status: 0 });
   expect((await central.queuegate('drains list -o name')).out).toBe(made.out);
   expect(await central.queuegate(`drains cancel ${made.out}`)).toMatchObject({ status: 7 });
   expect(await central.queuegate('drains show none')).toMatchObject({ status: 5 });
