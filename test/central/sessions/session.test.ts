@@ -78,7 +78,7 @@ function setUp(
   const appends: { items: readonly Item[]; commit: () => void }[] = [];
   const session = new Session({
     // Only what the session reads of them.
-    facts: { agentId: 'a', sessionId: 's', ...facts } as SessionFacts,
+    facts: { agentId: 'a', sessionId: 's', capabilities: [] as readonly string[], ...facts } as SessionFacts,
     budgets,
     socket: socket as unknown as WebSocket,
     connection: connection as unknown as Socket,
