@@ -159,6 +159,7 @@ export const PROGRAMS = {
     'doctor',
     'consumers list',
     'consumers rotate-token',
+    'completion',
     'truststore',
     'version',
     'help',

@@ -49,6 +49,8 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ['--version', 'version'],
   ['--help', 'help'],
   ['-h', 'help'],
+  // As in queuegate, no help shows it.
+  ['enrol', 'enroll'],
 ]);
 
 /** The exit status of a command line. Errors: UsageError, those of the command. */

@@ -11,6 +11,9 @@ export const DRY_RUN = {
 } as const;
 /** Of each command that asks (CommandCall.confirm). */
 export const YES = { yes: { type: 'boolean', short: 'y', doc: 'do not ask' } } as const;
+export const IF_MATCH = {
+  'if-match': { type: 'string', value: 'ETAG', doc: 'only if it is unchanged since an answer with this ETag' },
+} as const;
 export const FORCE = { force: { type: 'boolean', doc: 'do it even if agents are cut off' } } as const;
 export const CONFIRM = {
   'confirm-within': {

@@ -8,6 +8,7 @@ import {
   cutOffText,
   DRY_RUN,
   FORCE,
+  IF_MATCH,
   noticeText,
   pendingText,
   REASON,
@@ -16,7 +17,7 @@ import {
 } from '../terms.ts';
 import { awaitChange, checkWait, WAIT } from '../watching/wait.ts';
 
-const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...REASON, ...WAIT } as const;
+const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...WAIT, ...IF_MATCH, ...REASON } as const;
 
 export const parameterCommands: readonly Command[] = [
   {
@@ -120,7 +121,11 @@ export const parameterCommands: readonly Command[] = [
 ];
 
 async function change(call: CommandCall, values: Readonly<Record<string, unknown>>): Promise<void> {
-  const report = await call.client.request('PATCH', '/parameters', { query: termsOf(call), body: values });
+  const report = await call.client.request('PATCH', '/parameters', {
+    query: termsOf(call),
+    body: values,
+    ifMatch: call.text('if-match'),
+  });
   const answer = await awaitChange(call, recordOf(report));
   call.answer(answer, () => reportText(answer));
 }

@@ -43,6 +43,7 @@ describe('a command line that fits no usage', () => {
     [['consumers', 'lists'], 'consumers needs the word list or rotate-token'],
     [['start', 'now'], 'start does not take "now"'],
     [['enroll'], 'enroll needs one URL'],
+    [['enrol'], 'enroll needs one URL'],
     [['enroll', 'https://x', '--wait', '-1x'], '--wait'],
     [['doctor', '--pin', 'x'], 'belong to doctor --enroll URL'],
     [['status', '--frob'], "Unknown option '--frob'"],

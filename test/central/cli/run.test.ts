@@ -116,6 +116,12 @@ describe('parameters', () => {
     expect((await queuegate('parameters', 'show', 'websocket.trustedProxies')).out).toContain('(empty)');
   });
 
+  test('--if-match refuses a change that was made for another version', async () => {
+    const { queuegate } = await start();
+    const changed = await queuegate('parameters', 'set', 'agents.max=500', '--if-match', '"99"');
+    expect(changed).toMatchObject({ status: 7, error: expect.stringContaining('(version_conflict)') });
+  });
+
   test('faults are printed all at once, with the hint, and the status is 6', async () => {
     const { queuegate } = await start();
     const { status, out, error } = await queuegate(

@@ -1,7 +1,7 @@
 // The commands that administrators change agents with, one or several: set, disable, enable, revoke.
 import type { Command, CommandCall } from '../../command.ts';
 import { recordOf, rowsOf, shown } from '../../print.ts';
-import { cutOffText, DRY_RUN, noticeText, REASON, termsOf, YES } from '../../terms.ts';
+import { cutOffText, DRY_RUN, IF_MATCH, noticeText, REASON, termsOf, YES } from '../../terms.ts';
 import { findAgent, idIn, labelsText, restrictionText } from './agents.ts';
 
 const REVOCATION_REASONS = 'keyCompromise, affiliationChanged, cessationOfOperation, privilegeWithdrawn';
@@ -26,11 +26,7 @@ export const agentActionCommands: readonly Command[] = [
     help: 'labels.KEY= deletes a label, notes= the notes; after name= the agent has the name of its configuration again.',
     options: {
       ...AGENTS,
-      'if-match': {
-        type: 'string',
-        value: 'ETAG',
-        doc: 'only if the agent is unchanged since an answer with this ETag',
-      },
+      ...IF_MATCH,
       ...DRY_RUN,
       ...REASON,
     },

@@ -133,7 +133,7 @@ export const agentCommands: readonly Command[] = [
       data: { type: 'string', doc: 'its data, as JSON' },
       subject: { type: 'string', doc: 'its subject' },
       source: { type: 'string', doc: 'its source; /central unless set' },
-      file: { type: 'string', doc: 'the whole command, or several' },
+      file: { type: 'string', short: 'f', value: 'FILE', doc: 'the whole command, or several' },
     },
     words: { least: 1, most: 1 },
     async run(call) {
