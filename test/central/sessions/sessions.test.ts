@@ -4,8 +4,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { WebSocket } from 'ws';
+import type { ParameterValues } from '../../../central/parameters/definitions.ts';
 import { CLONE_TURNS, QUARANTINE_MS } from '../../../central/sessions/clones.ts';
-import { Sessions, type ProvenConnection } from '../../../central/sessions/sessions.ts';
+import { Sessions, sessionSettings, type ProvenConnection } from '../../../central/sessions/sessions.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord } from '../../../central/store/agent-store.ts';
 import { LIMITS, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
@@ -62,6 +63,8 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
     closed: [] as string[],
     controls: [] as string[],
     budgets: [] as object[],
+    log: [] as object[],
+    corks: [] as string[],
     reads: 0,
     acknowledged: [] as unknown[],
     begun: [] as unknown[],
@@ -99,7 +102,11 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
     central: 'central.test',
     sign: (transcript) => signTranscript(transcript, keys.privateKey),
     settings: () => ({ heartbeatSeconds: 15, slowPeerSeconds: 60, disabledRetrySeconds: 60, limits: { ...LIMITS } }),
-    log: { info() {}, warn() {}, debug() {} } as never,
+    log: {
+      info: (about: object, text: string) => void seen.log.push({ ...about, text }),
+      warn() {},
+      debug: (about: object, text: string) => void seen.log.push({ ...about, text }),
+    } as never,
     now,
     aging,
     heapLimitBytes: 1024 ** 3,
@@ -131,8 +138,8 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
       bytesRead: 0,
       bytesWritten: 0,
       writableLength: 0,
-      cork: () => undefined,
-      uncork: () => undefined,
+      cork: () => void seen.corks.push('cork'),
+      uncork: () => void seen.corks.push('uncork'),
     }) as unknown as Socket;
     const proven: ProvenConnection = {
       hello,
@@ -237,7 +244,7 @@ describe('a welcome', () => {
     clock.at += 3_600_000;
     clock.bootMs += 3_600_000 + 9_000;
     sessions.correctTime();
-    expect(socket.closed).toBeUndefined();
+    expect([socket.closed, socket.sent.filter(({ type }) => type === 'drain')]).toEqual([undefined, []]);
     clock.at += 20_000;
     sessions.correctTime();
     expect(socket.sent.slice(-2)).toMatchObject([
@@ -425,5 +432,65 @@ describe('what begins and ends a session', () => {
     vi.advanceTimersByTime(1_000);
     expect(seen.budgets.length).toBeGreaterThanOrEqual(4);
     expect(seen.budgets[0]).toEqual({ intakeBytes: 0, waitingSessions: 0, outflowBytes: 0 });
+  });
+
+  it('frames beside the messages reach their part; the log says when an agent came and went, and why', async () => {
+    const { sessions, connect, seen } = setUp([1]);
+    const { socket, welcomed } = connect('one');
+    await welcomed;
+    sessions.of('a')?.sendControl({ type: 'renewed', pem: '' });
+    socket.emit('message', Buffer.from(JSON.stringify({ type: 'renew-installed', thumbprint: '0'.repeat(64) })), false);
+    expect(seen.controls).toEqual(['opened a', 'renew-installed of a']);
+    // One write for the welcome and the begin behind it.
+    await settled();
+    expect(seen.corks.slice(0, 2)).toEqual(['cork', 'uncork']);
+    socket.terminate();
+    const session = expect.stringMatching(/^[0-9a-f-]{36}$/);
+    expect(seen.log).toEqual([
+      {
+        agent: 'a',
+        name: 'branch as claimed',
+        session,
+        epoch: 1,
+        transport: 'wss',
+        address: '192.0.2.1',
+        node: 'n',
+        text: 'agent online',
+      },
+      { agent: 'a', session, reason: 'the line was cut', text: 'agent offline' },
+    ]);
+  });
+
+  it('the number of agents that are asked to reconnect is that of those that fit', async () => {
+    const { sessions, connect } = setUp([1]);
+    const { socket, welcomed } = connect('one');
+    await welcomed;
+    expect(sessions.requestReconnect(({ agentId }) => agentId === 'b', 5)).toBe(0);
+    expect(socket.sent.map(({ type }) => type)).not.toContain('drain');
+    expect(sessions.requestReconnect(({ agentId }) => agentId === 'a', 5)).toBe(1);
+    expect(socket.sent.slice(-2)).toMatchObject([
+      { type: 'drain', retryAfterSeconds: 0, spreadSeconds: 5 },
+      { type: 'refuse', code: 'going_away' },
+    ]);
+  });
+});
+
+describe('the settings of sessions', () => {
+  it('are those parameters', () => {
+    const values = {
+      'agents.heartbeatSeconds': 1,
+      'agents.slowPeerSeconds': 2,
+      'agents.disabledRetrySeconds': 3,
+      'agents.maxFrameBytes': 4,
+      'agents.maxMessageBytes': 5,
+      'agents.windowItems': 6,
+      'agents.windowBytes': 7,
+    } as ParameterValues;
+    expect(sessionSettings(values)).toEqual({
+      heartbeatSeconds: 1,
+      slowPeerSeconds: 2,
+      disabledRetrySeconds: 3,
+      limits: { maxFrameBytes: 4, maxMessageBytes: 5, windowItems: 6, windowBytes: 7 },
+    });
   });
 });

@@ -53,6 +53,24 @@ describe('logins of one agent', () => {
     expect(rate.size).toBeLessThan(3_000);
   });
 
+  it('one that is given back may be taken again; an agent without any has none', () => {
+    const { rate } = setUp();
+    expect(taken(rate, 'a', 1_000)).toBe(LOGIN_BURST);
+    rate.giveBack('a');
+    rate.giveBack('another');
+    expect([taken(rate, 'a', 10), rate.size, rate.isNews('another')]).toEqual([1, 1, false]);
+  });
+
+  it('are remembered of every agent that has used some, however many there are', () => {
+    const { rate } = setUp();
+    const agents = Array.from({ length: 3_000 }, (_, i) => `agent ${i}`);
+    for (const agent of agents) rate.take(agent);
+    expect([rate.size, agents.reduce((sum, agent) => sum + taken(rate, agent, LOGIN_BURST), 0)]).toEqual([
+      3_000,
+      3_000 * (LOGIN_BURST - 1),
+    ]);
+  });
+
   it('a clock that is set back stops no one for ever', () => {
     const { clock, rate } = setUp();
     taken(rate, 'a', 1_000);
