@@ -100,6 +100,8 @@ const FENCES: Readonly<Record<string, RegExp>> = {
   fastify: /^central\/(listeners|admin)\//,
   '@fastify/websocket': /^central\/listeners\/agent-socket\.ts$/,
   'prom-client': /^central\//,
+  // Only its types: shared/http/node-http.ts. A command line ends soon.
+  'node:http': /^central\/cli\/client\.ts$/,
   'node:sqlite': /^shared\/sqlite\/|^central\/store\/sqlite\/|^agent\//,
   pg: /^central\/store\/postgres\//,
 };

@@ -1,12 +1,13 @@
 // Opens a connection through an HTTP proxy (CONNECT, RFC 9110 section 9.3.6) and names each reason why it does not. TLS
 // to Central goes through it from end to end: the proxy sees the name of Central, and nothing else.
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { isIPv6, type Socket } from 'node:net';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { systemCode, textOf, type CodedError } from '../../shared/errors.ts';
 import { agentFault } from '../errors.ts';
 import type { Proxy } from './proxy-settings.ts';
 import { openTcp, type Place } from './tcp.ts';
+import { request as httpRequest } from '../../shared/http/node-http.ts';
 
 const MAX_PASSWORD_BYTES = 4096;
 const MAX_HEADER_BYTES = 16 * 1024;

@@ -1,6 +1,5 @@
 // Sends one request to Central's /enroll and reads its answer: over a connection that trusts a single certificate, or
 // over plain http. enroll.ts and recover.ts decide what to send and what to believe.
-import { request as httpRequest } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
@@ -19,6 +18,7 @@ import { explainDialFailure, explainHttpAnswer } from '../connection/faults.ts';
 import { lineFor } from '../dial/line.ts';
 import { targetName, type Target } from '../target.ts';
 import { agentFault } from '../errors.ts';
+import { request as httpRequest } from '../../shared/http/node-http.ts';
 
 const TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 256 * 1024;

@@ -1,9 +1,10 @@
 // Sends the answers of the local API: JSON, and errors as problem documents (RFC 9457). Each answer names its request.
-import { STATUS_CODES, type ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { isCoded, systemCode, type CodedError } from '../../shared/errors.ts';
 import { newRequestId, problemOf, PROBLEM_TYPE, REQUEST_ID_HEADER } from '../../shared/http/problem.ts';
 import { agentFault } from '../errors.ts';
+import { STATUS_CODES } from '../../shared/http/node-http.ts';
 
 /** An outbox that is full empties when the connection is back: soon, or not at all. */
 const RETRY_AFTER_SECONDS = '5';

@@ -2,7 +2,7 @@
 // is needed, and elsewhere the daemon proves itself before anything but a random number is sent.
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { findLocalSocket, type FoundSocket } from '../../shared/platform/local-socket.ts';
@@ -20,6 +20,7 @@ import {
   ownerProof,
   sameProof,
 } from './proof.ts';
+import { Agent, request as httpRequest } from '../../shared/http/node-http.ts';
 
 /** For the whole of a call. */
 const TIMEOUT_MS = 5_000;

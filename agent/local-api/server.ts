@@ -1,6 +1,6 @@
 // Serves one listener of the local API: who a request is from (the owner of the socket, the owner's key, a token), what it may do, and
 // refusals before anything of a body is read. What the routes do is routes.ts.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isCoded } from '../../shared/errors.ts';
@@ -24,6 +24,7 @@ import { allowedMethods, findRoute } from './routes/table.ts';
 import { DEFAULT_CONSUMER } from '../store/routing.ts';
 import type { Authority, Exchange, LocalApiPorts, Operation, Route, TokenFiles } from './types.ts';
 import { Newcomers, RequestQueue, type LocalShares, type WrongTokens } from './connections.ts';
+import { createServer } from '../../shared/http/node-http.ts';
 
 /** On the socket of mode 0600 the file system has decided; the others are open to more accounts than one. */
 export type ListenerKind = 'owner-socket' | 'group-socket' | 'tcp';

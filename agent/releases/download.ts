@@ -1,7 +1,7 @@
 // Downloads the manifest and the blobs of a release from Central, over the same target, trust and proxy as the session. A blob
 // counts once its SHA-256 is right; what a cut line left is continued at its byte (Range and If-Range, RFC 9110 sections 14.2, 13.1.5).
 import { createHash, type Hash } from 'node:crypto';
-import { Agent, request as httpRequest, type ClientRequestArgs, type IncomingMessage } from 'node:http';
+import type { ClientRequestArgs, IncomingMessage } from 'node:http';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
@@ -18,6 +18,7 @@ import {
 import type { DialPlan } from '../connection/connection.ts';
 import { lineFor } from '../dial/line.ts';
 import { agentFault } from '../errors.ts';
+import { Agent, request as httpRequest } from '../../shared/http/node-http.ts';
 
 /** Of the line, and of each piece: a line without a byte for so long is cut, and the rest is requested again. */
 const SILENT_MS = 60_000;

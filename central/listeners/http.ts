@@ -1,6 +1,6 @@
 // Creates the Fastify instances of Central: one per listener, for the life of the process, never bound to a port itself
 // (central/listeners/accept/connections.ts hands it sockets), with every error as RFC 9457 problem details.
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { CodedError } from '../../shared/errors.ts';
 import { gatherBody } from '../../shared/gathered-body.ts';
@@ -9,6 +9,7 @@ import { AGENT_PATH } from '../../shared/wire/messages.ts';
 import { httpFault } from './errors.ts';
 import { refuseUnreadable, sendError } from './problem.ts';
 import type { RequestGate } from './limits/request-gate.ts';
+import { createServer } from '../../shared/http/node-http.ts';
 
 /** Logs an error that no part of Central foresaw, with the request that met it. */
 export type OnUnexpected = (error: unknown, url: string, requestId: string) => void;

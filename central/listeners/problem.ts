@@ -1,10 +1,11 @@
 // Answers errors as problem documents (shared/http/problem.ts), from Fastify's routes and from what never reaches one.
-import { STATUS_CODES, type ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
 import { newRequestId, problemOf, PROBLEM_TYPE, REQUEST_ID_HEADER } from '../../shared/http/problem.ts';
 import { httpFault } from './errors.ts';
+import { STATUS_CODES } from '../../shared/http/node-http.ts';
 
 /** When a refused request may be sent again. A full outbox empties as fast as its agent reads. */
 const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
