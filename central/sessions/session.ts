@@ -86,7 +86,7 @@ const CONTROL_BYTES = 1024;
 const PINGS_PER_FRAME = 50;
 
 export class Session {
-  readonly facts: SessionFacts;
+  #facts: SessionFacts;
   readonly #options: SessionOptions;
   readonly #peer: Peer<AgentFrame>;
   readonly #intake: SessionIntake;
@@ -98,7 +98,7 @@ export class Session {
 
   /** Takes the socket over; its handlers are attached before anything is awaited. */
   constructor(options: SessionOptions) {
-    this.facts = options.facts;
+    this.#facts = options.facts;
     this.#answers = new ControlLedger(options.facts.capabilities);
     this.#options = options;
     const { budgets, socket, connection, limits, heartbeatMs, slowPeerMs, now } = options;
@@ -131,6 +131,15 @@ export class Session {
     });
     socket.on('ping', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
     socket.on('pong', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
+  }
+
+  get facts(): SessionFacts {
+    return this.#facts;
+  }
+
+  /** An administrator named the agent. */
+  rename(agentName: string): void {
+    this.#facts = { ...this.#facts, agentName };
   }
 
   /** Starts reading, and sending commands from where the agent says it is. Called after the welcome was sent. */

@@ -270,6 +270,11 @@ export class Sessions {
     return this.endWhere((facts) => (which(facts) ? refusal('going_away', {}) : undefined));
   }
 
+  /** An administrator named the agent: reports name it so from now on. */
+  rename(agentId: string, name: string): void {
+    this.#byAgent.get(agentId)?.rename(name);
+  }
+
   /** Asks one agent to reconnect: ends the session of this epoch, and no newer one. */
   reconnect(agentId: string, epoch: number, retryAfterSeconds: number): void {
     const session = this.#byAgent.get(agentId);

@@ -7,7 +7,7 @@ import { storeFault } from '../../store/errors.ts';
 
 interface AgentChangesOptions {
   readonly agents: Pick<AgentStore, 'change' | 'disable' | 'enable' | 'get'>;
-  readonly sessions: Pick<Sessions, 'disable'>;
+  readonly sessions: Pick<Sessions, 'disable' | 'rename'>;
   readonly now: () => number;
 }
 
@@ -29,13 +29,13 @@ export function createAgentChanges({ agents, sessions, now }: AgentChangesOption
     return agent;
   };
   return {
-    change: (id, change, version, actor) =>
-      agents.change(
-        id,
-        change,
-        { version, by: actor.who, now: now() },
-        auditEntry(actor, 'agents.set', { id, ...change }, now()),
-      ),
+    async change(id, change, version, actor) {
+      const terms = { version, by: actor.who, now: now() };
+      const audit = auditEntry(actor, 'agents.set', { id, ...change }, now());
+      const changed = await agents.change(id, change, terms, audit);
+      sessions.rename(id, changed.name);
+      return changed;
+    },
     async disable(id, actor) {
       const text = reasonOf('disabled', actor);
       const audit = auditEntry(actor, 'agents.disable', { id }, now());

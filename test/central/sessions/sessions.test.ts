@@ -217,6 +217,16 @@ describe('a disabled agent', () => {
   });
 });
 
+describe('an agent that an administrator names', () => {
+  it('is reported with that name from then on, in the session that it has', async () => {
+    const { sessions, connect } = setUp([1]);
+    await connect('one').welcomed;
+    sessions.rename('a', 'kasse-1');
+    sessions.rename('b', 'kasse-2');
+    expect((await sessions.online()).map(({ agentName, epoch }) => [agentName, epoch])).toEqual([['kasse-1', 1]]);
+  });
+});
+
 describe('a welcome', () => {
   it('is signed over all that it says and over the nonce of its hello, by the key of Central', async () => {
     const { connect } = setUp([1]);
