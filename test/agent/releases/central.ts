@@ -1,16 +1,16 @@
 // A Central of the tests' own: welcomes an agent, offers releases, and serves their manifests and blobs with ranges.
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { pino } from 'pino';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { loadAgentConf, type AgentConf } from '../../../agent/conf.ts';
+import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../../../agent/conf.ts';
 import { createControl } from '../../../agent/connection/control.ts';
 import { Daemon } from '../../../agent/daemon.ts';
 import { loadCredentials, loadIdentity, saveIdentity } from '../../../agent/identity/identity.ts';
@@ -120,6 +120,15 @@ export class FalseCentral {
     for (;;) {
       const place = this.states.findIndex(({ state }) => wanted.includes(state));
       const [found] = place === -1 ? [] : this.states.splice(0, place + 1).slice(-1);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => this.#said.add(resolve));
+    }
+  }
+
+  /** That of an instruction, whenever it comes. */
+  async stateOf(generation: number, wanted: ReleaseState['state']): Promise<ReleaseState> {
+    for (;;) {
+      const found = this.states.find((state) => state.state === wanted && state.generation === generation);
       if (found !== undefined) return found;
       await new Promise<void>((resolve) => this.#said.add(resolve));
     }
@@ -246,7 +255,20 @@ export async function branch(conf: Readonly<Record<string, string>>): Promise<Br
   return { profile, data };
 }
 
-export interface RunningBranch {
+export async function copyOf({ profile, data }: Branch): Promise<Branch> {
+  const folder = await mkdtemp(join(tmpdir(), 'queuegate-releases-'));
+  cleanup.push(() => rm(folder, { recursive: true, force: true }));
+  const copy = { profile: join(folder, basename(profile)), data: join(folder, basename(data)) };
+  await cp(profile, copy.profile, { recursive: true });
+  await cp(data, copy.data, { recursive: true });
+  return copy;
+}
+
+export function requestOf({ profile, data }: Branch): AgentConfRequest {
+  return { profileFolder: profile, environment: {}, flags: { 'data-folder': data } };
+}
+
+interface RunningBranch {
   readonly releases: Releases;
   readonly daemon: Daemon;
   readonly lines: Record<string, unknown>[];
@@ -255,8 +277,9 @@ export interface RunningBranch {
 }
 
 /** The daemon of the folders, with time that passes as fast as it can. `onStep` may throw: the process dies there. */
-export async function run({ profile, data }: Branch, onStep?: (step: string) => void): Promise<RunningBranch> {
-  const request = { profileFolder: profile, environment: {}, flags: { 'data-folder': data } };
+export async function run(folders: Branch, onStep?: (step: string) => void): Promise<RunningBranch> {
+  const { data } = folders;
+  const request = requestOf(folders);
   const conf = (digest?: string) => loadAgentConf(digest === undefined ? request : { ...request, release: digest });
   const lines: Record<string, unknown>[] = [];
   const log = pino({ level: 'debug', base: null }, { write: (line: string) => lines.push(JSON.parse(line)) });
