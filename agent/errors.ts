@@ -252,7 +252,7 @@ export const AGENT_ERRORS = {
   },
   release_ticket_refused: {
     text: 'Central refused the ticket of the download: {found}.',
-    hint: 'Retry the rollout, which issues a new ticket.',
+    hint: 'No action needed if it has expired: Central repeats the offer with a new one. If it repeats, retry the rollout.',
   },
   release_unavailable: {
     text: 'Central does not have a file of the release: {found}.',

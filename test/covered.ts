@@ -64,7 +64,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'agent/releases/open-releases.ts',
       'agent/releases/state-report.ts',
       'agent/releases/synchronize.ts',
-      'agent/releases/trial.ts',
     ],
   },
   {

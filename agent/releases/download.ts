@@ -25,6 +25,7 @@ const SILENT_MS = 60_000;
 const LINE_TIMEOUT_MS = 15_000;
 /** Longer than an administrator waits; Central may ask for more. */
 const MAX_RETRY_AFTER_SECONDS = 3600;
+const NEW_TICKET_MS = 60_000;
 const READ_BYTES = 256 * 1024;
 
 type DownloadPlan = Pick<DialPlan, 'target' | 'ca' | 'identity' | 'key'>;
@@ -167,7 +168,9 @@ export class Download {
     const retryAfter = Number(/^\d{1,6}$/.exec(response.headers['retry-after'] ?? '')?.[0] ?? 0);
     response.destroy();
     const found = `HTTP ${status} for ${path}`;
-    if (status === 401 || status === 403) throw agentFault('release_ticket_refused', { found });
+    // It may have expired: Central repeats the offer with a new one where nothing comes for long.
+    if (status === 401) throw new RetryLater(agentFault('release_ticket_refused', { found }), NEW_TICKET_MS);
+    if (status === 403) throw agentFault('release_ticket_refused', { found });
     if (status === 404 || status === 410) throw agentFault('release_unavailable', { found });
     throw new RetryLater(
       agentFault('release_download_failed', { found }),

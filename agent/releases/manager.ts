@@ -139,10 +139,14 @@ export class ReleaseManager {
     }
     const kind = this.#record.profile;
     const fault = faultOf(instruction, { agent: identity.id, now: this.#centralTime(), newest: kind?.instruction });
-    if (fault !== undefined) return this.#refuse(instruction, fault);
+    if (fault !== undefined) {
+      // Which generation is the newest one comes first: Central continues with a newer one then.
+      this.#reportState();
+      return this.#refuse(instruction, fault);
+    }
     if (kind !== null && isSame(kind.instruction, instruction)) {
-      // Offered again: a new ticket counts for what is still to come.
-      if (this.#run === undefined && !isFinal(kind)) await this.#save({ instruction, ticket });
+      // Offered again: the new ticket counts for what is still to come.
+      if (!isFinal(kind)) await this.#save({ instruction, ticket });
       this.#reportState();
       return this.#begin();
     }
@@ -238,7 +242,7 @@ export class ReleaseManager {
           isBusy,
           clock,
           wait,
-          ticket: this.#kind.ticket,
+          ticket: () => this.#kind.ticket,
           runningFolder: folder,
           line: (stopped) => this.#line(stopped),
           checkTime: () => this.#checkTime(release),
@@ -419,6 +423,8 @@ export class ReleaseManager {
   #reportDrift(): void {
     const kind = this.#record.profile;
     if (kind === null || kind.current === null) return;
+    // It is being repaired: what is reported of its generation is how far that is.
+    if (!isFinal(kind) && kind.instruction.release === kind.current) return;
     const { current: release, totalBytes } = kind;
     const { generation } = kind.instruction;
     const { fault } = this.#drift;

@@ -17,7 +17,8 @@ const YIELD_MS = 50;
 interface SynchronizePorts {
   readonly dataFolder: string;
   readonly release: string;
-  readonly ticket: string;
+  /** Of the newest offer. */
+  readonly ticket: () => string;
   /** 0: as fast as Central sends. */
   readonly bytesPerSecond: number;
   /** The folder that the agent runs with, whose files need not come again. */
@@ -46,7 +47,7 @@ export async function synchronize(ports: SynchronizePorts, signal: AbortSignal):
     const plan = await line(signal);
     const download = new Download({
       plan,
-      ticket,
+      ticket: ticket(),
       signal,
       pace: async (bytes) => {
         backoff.reset();
