@@ -159,7 +159,7 @@ export const AGENT_ERRORS = {
   },
   tls_authority_not_yet_valid: {
     text: 'The certificate of the authority "{name}", which {target} is trusted by, is not valid before {date}.',
-    hint: 'Correct the clock of this machine, which shows {now}.',
+    hint: 'Correct the clock of this machine, which shows {now}. If it is right, import a root that is valid now into {truststore}.',
   },
   tls_plain_port: {
     text: '{target} does not speak TLS.',

@@ -36,7 +36,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/agent/store/consumers.test.ts',
   },
   'test/flow/clocks.test.ts': {
-    why: '40 s: commands expire, and both programs are killed and run again',
+    why: '60 s: commands expire, clocks jump, and both programs are killed and run again',
     quick: 'test/agent/store/central-time.test.ts',
   },
   'test/flow/administrator-token.test.ts': {

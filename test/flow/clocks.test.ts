@@ -175,6 +175,18 @@ describe('a Central whose clock jumps', () => {
   });
 });
 
+it('a Central whose clock jumps by years refuses no agent for its certificate', async () => {
+  const [folder, jumping] = [await cleanup.folder(), await clock()];
+  const central = await CentralProcess.start(cleanup, folder, [], jumping.env);
+  const key = newKey();
+  const id = await enrollKey(central, key, 'raw-1');
+  await jumping.set(3000 * DAY);
+  const raw = await RawAgent.ws(cleanup, central);
+  // Refused, an agent would stop dialing.
+  await raw.welcomed({ id, key, name: 'raw-1' });
+  expect(await central.online('raw-1')).toMatchObject({ certificate: { thumbprint: expect.any(String) } });
+});
+
 it('a first start with the clock ahead leaves a root that is not valid yet: it is reissued when the clock is right, and agents enroll', async () => {
   const folder = await cleanup.folder();
   const early = await clock();
@@ -199,7 +211,7 @@ it('a root that is reissued reaches open sessions; a certificate of an agent tha
   await central.online('branch-1');
   expect((await central.change({ 'websocket.secure.clientAuth': 'required' })).status).toBe(200);
   await wrong.set(-2 * DAY);
-  await agent.process.printed(/the truststore follows Central/);
+  await agent.process.printed(/the agent trusts what Central names/);
   expect((await central.agent('branch-1'))?.['state']).toBe('online');
   await agent.stop();
 
