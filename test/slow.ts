@@ -28,7 +28,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/agent/dial/proxy-connect.test.ts',
   },
   'test/flow/labels.test.ts': {
-    why: '20 s: three agents enroll, are disabled, wait, and connect again',
+    why: '25 s: three agents enroll, are disabled, drained and renamed, and connect again',
     quick: 'test/central/sessions/sessions.test.ts',
   },
   'test/flow/full-inbox.test.ts': {

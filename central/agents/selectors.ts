@@ -87,7 +87,7 @@ export async function resolveSelectors(
   for (const [index, selector] of selectors.entries()) {
     if (selector.kind !== 'agent') continue;
     const agent = await findAt(agents, selector.reference, placeOf(index));
-    if (!found.has(agent.id)) found.set(agent.id, selectedAgent(agent));
+    found.set(agent.id, selectedAgent(agent));
   }
   if (found.size === 0)
     throw selectorFault('selector_empty', { selectors: selectors.map(selectorText).join(', ').slice(0, 256) || 'it' });

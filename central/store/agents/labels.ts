@@ -38,7 +38,8 @@ export function matchesAgent(match: AgentMatch, agent: { readonly name: string; 
   if (match.kind === 'all') return true;
   if (match.kind === 'name') return matchesPattern(agent.name, match.pattern);
   return match.terms.every(({ key, operator, value }) => {
-    const found = Object.hasOwn(agent.labels, key) ? agent.labels[key] : undefined;
+    // What an object inherits is never a text.
+    const found = agent.labels[key];
     return operator === '=' ? found === value : found !== value;
   });
 }
