@@ -20,6 +20,7 @@ import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
 import { agentRevocationRoutes, publishedLists } from './agents/revocation.ts';
 import type { AdminServices } from './services.ts';
+import { agentProfileRoutes, rolloutRoutes } from './releases/rollouts.ts';
 import { rotationRoutes } from './certificates/rotation.ts';
 import { maintenanceRoutes, metricsRoute, statusRoutes } from './status.ts';
 import { backupRoutes } from './store.ts';
@@ -44,6 +45,8 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       agentActionRoutes(scope, services, access);
       drainRoutes(scope, services, access);
       agentRevocationRoutes(scope, services, access);
+      rolloutRoutes(scope, services, access);
+      agentProfileRoutes(scope, services, access);
       handshakeRoutes(scope, services);
       messageRoutes(scope, services);
       eventRoutes(scope, services);

@@ -23,6 +23,7 @@ import type { ParameterService } from '../parameters/service.ts';
 import type { AuthorityService } from '../pki/authority/service.ts';
 import type { SigningKey } from '../pki/authority/signing-key.ts';
 import type { Expiry } from '../pki/expiry.ts';
+import type { Rollouts } from '../rollouts/rollouts.ts';
 import type { Rotation } from '../pki/rotation/rotation.ts';
 import type { ServerCertificates } from '../pki/server/server-certificates.ts';
 import type { ProfileFault } from '../pki/trust/profile-truststores.ts';
@@ -73,6 +74,7 @@ export interface AdminServices {
   /** Where agents enroll, for the line to copy. The port is the one that is bound. */
   readonly advertised: (transport?: 'ws' | 'wss') => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
+  readonly rollouts: Pick<Rollouts, 'act' | 'agentsOf' | 'begin' | 'find' | 'list' | 'profileOf' | 'repair' | 'upgrade'>;
   readonly store: Pick<Store, 'stats'>;
   /** The clock by which messages and records grow old. */
   readonly aging: Pick<AgingClock, 'accept'>;

@@ -9,6 +9,8 @@ import { enrollmentCommands } from './commands/enrollments.ts';
 import { eventCommands } from './commands/events.ts';
 import { failureCommands } from './commands/failures.ts';
 import { parameterCommands } from './commands/parameters.ts';
+import { agentProfileCommands } from './commands/releases/agent-profile.ts';
+import { rolloutCommands } from './commands/releases/rollouts.ts';
 import { rotationCommands } from './commands/rotation.ts';
 import { serverCertificateCommands } from './commands/server-certificate.ts';
 import { statusCommands } from './commands/status.ts';
@@ -33,6 +35,8 @@ export const COMMANDS: readonly Command[] = [
   ...agentCommands,
   ...agentActionCommands,
   ...drainCommands,
+  ...agentProfileCommands,
+  ...rolloutCommands,
   ...enrollmentCommands,
   ...failureCommands,
   ...eventCommands,

@@ -24,8 +24,8 @@ export const ROLLOUT_ERRORS = {
     text: 'The plan of the rollout is invalid: {found}.',
     hint: 'Write waves in growing order that end with all agents, such as 1,10%,100%.',
   },
-  release_unknown: {
-    status: 404,
+  rollout_release_unknown: {
+    status: 422,
     text: 'The release {release} is unknown.',
     hint: 'See "queuegate profiles releases NAME". Name a release as NAME@PREFIX, with at least 8 characters of its digest, or by its digest.',
   },

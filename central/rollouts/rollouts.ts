@@ -79,19 +79,19 @@ export class Rollouts {
     this.#needs = needs;
   }
 
-  /** Errors: release_unknown, those of selectors, rollout_plan_invalid, rollout_conflict, rollouts_full. */
+  /** Errors: rollout_release_unknown, those of selectors, rollout_plan_invalid, rollout_conflict, rollouts_full. */
   async begin(request: RolloutRequest, actor: Actor): Promise<RolloutView> {
     const release = await this.#release(request.kind, request.release);
     const selected = await this.#needs.agents.select(request.agents);
     return await this.#begin(release, { ...request, selectors: request.agents }, selected, actor);
   }
 
-  /** A rollout that synchronized goes on with the same agents. Errors: as `act`, rollout_plan_invalid, release_unknown. */
+  /** A rollout that synchronized goes on with the same agents. Errors: as `act`, rollout_plan_invalid, rollout_release_unknown. */
   async upgrade(id: string, release: string, plan: RolloutPlan, actor: Actor): Promise<RolloutView> {
     const { rollout } = await this.find(id);
     const wanted = await this.#release(rollout.kind, release);
     if (wanted.digest !== rollout.release)
-      throw rolloutFault('release_unknown', { release: `${release} in the rollout ${id}` });
+      throw rolloutFault('rollout_release_unknown', { release: `${release} in the rollout ${id}` });
     const entry = this.#entry(actor, 'rollouts.upgrade', { rollout: id, release: rollout.release, ...plan });
     return await this.#view(await this.#needs.engine.act(rollout.number, { verb: 'upgrade', plan }, entry));
   }
@@ -128,7 +128,7 @@ export class Rollouts {
     const members = this.#needs.engine.modelOf(rollout.number)?.members;
     return records.map((record) => {
       const newest = members?.get(record.agentId)?.record;
-      return newest?.state === record.state ? newest : record;
+      return newest?.state === record.state ? { ...newest, offlineSince: record.offlineSince } : record;
     });
   }
 
@@ -210,10 +210,10 @@ export class Rollouts {
     return auditEntry(actor, action, detail, this.#needs.now());
   }
 
-  /** Errors: release_unknown. */
+  /** Errors: rollout_release_unknown. */
   async #release(kind: ReleaseKind, reference: string): Promise<ReleaseRecord> {
     const [, name, prefix] = /^(?:([^@]{1,64})@)?([0-9a-f]{8,64})$/.exec(reference) ?? [];
-    const unknown = rolloutFault('release_unknown', { release: reference.slice(0, 130) });
+    const unknown = rolloutFault('rollout_release_unknown', { release: reference.slice(0, 130) });
     if (prefix === undefined || (name === undefined && prefix.length < 64)) throw unknown;
     const page = { kind, prefix, limit: 2, ...(name === undefined ? {} : { name }) };
     const [found, another] = await this.#needs.store.releases.listReleases(page);

@@ -7,6 +7,7 @@ import { GLOBAL_OPTIONS } from './global-options.ts';
 const PROGRAM = 'queuegate';
 const ABOUT: Readonly<Record<string, string>> = {
   agents: 'agents with their state, and what an administrator does with them',
+  'agents profile': 'the release of an agent, and its repair',
   'agents recovery-code': 'codes with which an agent that is cut off enrolls again',
   'api-tokens': 'API tokens for people and programs',
   ca: 'the authority of Central',
@@ -24,6 +25,8 @@ const ABOUT: Readonly<Record<string, string>> = {
   incidents: 'what went wrong with agents',
   maintenance: 'what an administrator decides while Central runs',
   parameters: 'the parameters of Central',
+  profiles: 'profiles of agents, and their releases',
+  rollouts: 'releases on their way to agents',
   'server-certificate': "Central's own certificate",
   'server-certificate request': 'requests (CSR) for another authority',
   store: 'the store of Central, its backup and its restore',

@@ -92,6 +92,8 @@ export type NewRollout = Omit<RolloutRecord, 'number'>;
 export interface RolloutAgentRecord extends Cause {
   readonly agentId: string;
   readonly agentName: string;
+  /** When its last session ended, as of the reading; null while one is open, and before the first. */
+  readonly offlineSince: number | null;
   readonly state: RolloutAgentState;
   readonly stateChangedAt: number;
   /** The wave that took it; null: none yet. */

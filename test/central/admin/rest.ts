@@ -405,7 +405,14 @@ export async function startRest(
 }
 
 type AbsentService =
-  'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'offlineEnrollment' | 'recoveries';
+  | 'authorityService'
+  | 'serverCertificates'
+  | 'expiry'
+  | 'rotation'
+  | 'approvals'
+  | 'offlineEnrollment'
+  | 'recoveries'
+  | 'rollouts';
 
 /** Routes of the authority, of certificates and of enrollments have tests of their own (certificates.test.ts, test/flow). */
 function absentPki(): Pick<AdminServices, AbsentService> {
@@ -421,6 +428,7 @@ function absentPki(): Pick<AdminServices, AbsentService> {
     approvals: { ...absent, counts: async () => ({ pending: 0, most: 1000, blocks: [] }) },
     offlineEnrollment: absent,
     recoveries: absent,
+    rollouts: absent,
   } as unknown as Pick<AdminServices, AbsentService>;
 }
 

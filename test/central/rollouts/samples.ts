@@ -52,6 +52,7 @@ export function memberOf(agentId: string, changes: Partial<RolloutAgentRecord> =
   const record: RolloutAgentRecord = {
     agentId,
     agentName: agentId,
+    offlineSince: null,
     state: 'waiting',
     stateChangedAt: NOW,
     wave: null,

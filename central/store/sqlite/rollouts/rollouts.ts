@@ -165,7 +165,7 @@ function reportedWrites(database: DatabaseSync) {
   };
 }
 
-const SELECT_AGENTS = `SELECT rollout_agent.*, agent.id, agent.name FROM rollout_agent JOIN agent ON agent.key = rollout_agent.agent`;
+const SELECT_AGENTS = `SELECT rollout_agent.*, agent.id, agent.name, agent.session_ended_at FROM rollout_agent JOIN agent ON agent.key = rollout_agent.agent`;
 const ONE_OF = (column: string, parameter: string): string =>
   `(${parameter} IS NULL OR ${column} IN (SELECT value FROM json_each(${parameter})))`;
 
@@ -251,6 +251,7 @@ function agentRecord(row: Row): RolloutAgentRecord {
   return {
     agentId: text(row, 'id'),
     agentName: text(row, 'name'),
+    offlineSince: integerOrNull(row, 'session_ended_at'),
     // Written from a RolloutAgentState only.
     state: text(row, 'state') as RolloutAgentState,
     stateChangedAt: integer(row, 'state_changed_at'),

@@ -1,0 +1,259 @@
+// /rollouts: which release is brought to which agents, how far each is, and what administrators decide about it; and the profile of one
+// agent: what it shall run, what it runs, and its repair.
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { MAX_SELECTOR_LENGTH, MAX_SELECTORS } from '../../agents/selectors.ts';
+import { rolloutId } from '../../rollouts/errors.ts';
+import { DEFAULT_PLAN, type AgentProfile, type RolloutView } from '../../rollouts/rollouts.ts';
+import {
+  ROLLOUT_AGENT_STATES,
+  ROLLOUT_STAGES,
+  ROLLOUT_STATES,
+  type Cause,
+  type RolloutAgentRecord,
+  type RolloutPlan,
+  type RolloutRecord,
+} from '../../store/rollouts/rollout-store.ts';
+import { ADMINISTRATOR, OPERATOR, VIEWER, reads, type Access } from '../access.ts';
+import { bodyOf, oneOf, queryOf } from '../checked.ts';
+import { requestInvalid } from '../errors.ts';
+import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
+import type { AdminServices } from '../services.ts';
+
+const strict = { additionalProperties: false } as const;
+const MAX_WAVES = 16;
+const MAX_SOAK_SECONDS = 7 * 86_400;
+
+const share = Type.Number({ minimum: 0, maximum: 1 });
+const wave = Type.Union([
+  Type.Object({ count: Type.Integer({ minimum: 1, maximum: 1_000_000 }) }, strict),
+  Type.Object({ share: Type.Number({ exclusiveMinimum: 0, maximum: 1 }) }, strict),
+]);
+const plan = {
+  waves: Type.Optional(Type.Array(wave, { minItems: 1, maxItems: MAX_WAVES })),
+  successShare: Type.Optional(share),
+  errorShare: Type.Optional(share),
+  soakSeconds: Type.Optional(Type.Integer({ minimum: 0, maximum: MAX_SOAK_SECONDS })),
+  trialSeconds: Type.Optional(Type.Integer({ minimum: 30, maximum: 86_400 })),
+  bytesPerSecond: Type.Optional(Type.Integer({ minimum: 0, maximum: 10 ** 9 })),
+};
+const readRollout = bodyOf(
+  Type.Object(
+    {
+      kind: oneOf(['profile', 'software']),
+      release: Type.String({ minLength: 8, maxLength: 130 }),
+      stage: oneOf(ROLLOUT_STAGES),
+      agents: Type.Optional(
+        Type.Array(Type.String({ minLength: 1, maxLength: MAX_SELECTOR_LENGTH }), {
+          minItems: 1,
+          maxItems: MAX_SELECTORS,
+        }),
+      ),
+      /** One that synchronized the release: it goes on with the same agents. */
+      rollout: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+      ...plan,
+    },
+    strict,
+  ),
+);
+type RolloutBody = ReturnType<typeof readRollout>;
+
+const readList = queryOf(
+  Type.Object({ ...pageMembers, state: Type.Optional(Type.Array(oneOf(ROLLOUT_STATES), { maxItems: 20 })) }, strict),
+);
+const readAgents = queryOf(
+  Type.Object(
+    { ...pageMembers, state: Type.Optional(Type.Array(oneOf(ROLLOUT_AGENT_STATES), { maxItems: 20 })) },
+    strict,
+  ),
+);
+
+/** The least role that each act needs. */
+const ACTS = [
+  ['pause', OPERATOR],
+  ['resume', ADMINISTRATOR],
+  ['cancel', ADMINISTRATOR],
+  ['retry', ADMINISTRATOR],
+  ['rollback', ADMINISTRATOR],
+] as const;
+
+type OfRollout = { Params: { rollout: string } };
+type OfAgent = { Params: { agent: string } };
+
+export function rolloutRoutes(app: FastifyInstance, { rollouts }: AdminServices, access: Access): void {
+  app.get('/rollouts', reads(VIEWER, { query: readList }), async (request, reply) => {
+    const query = readList(request.query);
+    const before = positionOf(request, query);
+    const found = await rollouts.list({
+      limit: query.limit,
+      ...(before === undefined ? {} : { before: Number(before) }),
+      ...(query.state === undefined ? {} : { states: query.state }),
+    });
+    const next = found.length === query.limit ? String(found.at(-1)?.rollout.number) : null;
+    return pageJson(request, reply, found.map(rolloutJson), next);
+  });
+
+  app.post('/rollouts', reads(ADMINISTRATOR, { body: readRollout }), async (request, reply) => {
+    const body = readRollout(request.body);
+    const actor = access.actorOf(request);
+    const { agents, rollout, release } = body;
+    const begun =
+      rollout === undefined
+        ? await rollouts.begin({ ...body, ...planOf(body), agents: agentsOf(agents) }, actor)
+        : await rollouts.upgrade(continued(body, rollout), release, planOf(body), actor);
+    return await reply
+      .code(202)
+      .header('location', `/api/v1/rollouts/${rolloutId(begun.rollout)}`)
+      .send(rolloutJson(begun));
+  });
+
+  app.get<OfRollout>('/rollouts/:rollout', VIEWER, async (request) =>
+    rolloutJson(await rollouts.find(request.params.rollout)),
+  );
+
+  app.get<OfRollout>('/rollouts/:rollout/agents', reads(VIEWER, { query: readAgents }), async (request, reply) => {
+    const query = readAgents(request.query);
+    const after = positionOf(request, query);
+    const found = await rollouts.agentsOf(request.params.rollout, {
+      limit: query.limit,
+      ...(after === undefined ? {} : { after }),
+      ...(query.state === undefined ? {} : { states: query.state }),
+    });
+    const next = found.length === query.limit ? (found.at(-1)?.agentId ?? null) : null;
+    return pageJson(request, reply, found.map(agentJson), next);
+  });
+
+  for (const [verb, role] of ACTS)
+    app.post<OfRollout>(`/rollouts/:rollout/${verb}`, role, async (request) =>
+      rolloutJson(await rollouts.act(request.params.rollout, verb, access.actorOf(request))),
+    );
+}
+
+export function agentProfileRoutes(app: FastifyInstance, { rollouts }: AdminServices, access: Access): void {
+  app.get<OfAgent>('/agents/:agent/profile', VIEWER, async (request) =>
+    profileJson(await rollouts.profileOf(request.params.agent)),
+  );
+
+  app.post<OfAgent>('/agents/:agent/profile/repair', ADMINISTRATOR, async (request, reply) => {
+    const begun = await rollouts.repair(request.params.agent, access.actorOf(request));
+    return await reply
+      .code(202)
+      .header('location', `/api/v1/rollouts/${rolloutId(begun.rollout)}`)
+      .send(rolloutJson(begun));
+  });
+}
+
+function planOf(body: RolloutBody): RolloutPlan {
+  const { waves, successShare, errorShare, soakSeconds, trialSeconds, bytesPerSecond } = { ...DEFAULT_PLAN, ...body };
+  return { waves, successShare, errorShare, soakSeconds, trialSeconds, bytesPerSecond };
+}
+
+/** Errors: request_invalid. */
+function agentsOf(agents: readonly string[] | undefined): readonly string[] {
+  if (agents !== undefined) return agents;
+  throw refused('#/agents', 'agents is missing. Name the agents, or in rollout one that synchronized the release.');
+}
+
+/** Errors: request_invalid. */
+function continued({ agents, stage }: RolloutBody, rollout: string): string {
+  if (agents !== undefined) throw refused('#/agents', 'agents has no effect with rollout, whose agents go on.');
+  if (stage !== 'upgrade') throw refused('#/stage', 'rollout goes on with the stage upgrade only.');
+  return rollout;
+}
+
+const refused = (pointer: string, detail: string): Error =>
+  requestInvalid([{ pointer, detail, allowed: null, found: null }]);
+
+function rolloutJson({ rollout, counts: { total, eligible, byState } }: RolloutView) {
+  return {
+    id: rolloutId(rollout),
+    kind: rollout.kind,
+    release: rollout.release,
+    name: rollout.name,
+    stage: rollout.stage,
+    state: rollout.state,
+    stateChangedAt: timeOf(rollout.stateChangedAt),
+    stateReason: causeJson(rollout.stateReason),
+    agents: rollout.selectors,
+    waves: rollout.waves.map((size, index) => ({
+      count: 'count' in size ? size.count : null,
+      share: 'share' in size ? size.share : null,
+      agentCount: rollout.waveTargets[index] ?? null,
+      state: waveState(rollout, index),
+    })),
+    soakUntilAt: timeOf(rollout.soakUntil),
+    successShare: rollout.successShare,
+    errorShare: rollout.errorShare,
+    soakSeconds: rollout.soakSeconds,
+    trialSeconds: rollout.trialSeconds,
+    bytesPerSecond: rollout.bytesPerSecond,
+    counts: {
+      total,
+      eligible,
+      waiting: byState.waiting,
+      offered: byState.offered,
+      synchronizing: byState.synchronizing,
+      synchronized: byState.synchronized,
+      trying: byState.trying,
+      succeeded: byState.succeeded,
+      rolledBack: byState['rolled-back'],
+      failed: byState.failed,
+      skipped: byState.skipped,
+      canceled: byState.canceled,
+      timedOut: byState['timed-out'],
+    },
+    comment: rollout.comment,
+    ticket: rollout.ticket,
+    createdAt: timeOf(rollout.createdAt),
+    createdBy: rollout.createdBy,
+    endedAt: timeOf(rollout.endedAt),
+  };
+}
+
+function waveState({ wave: present, soakUntil, state }: RolloutRecord, index: number): string {
+  if (index < present || state === 'completed') return 'completed';
+  if (index > present) return 'waiting';
+  return soakUntil === null ? 'running' : 'soaking';
+}
+
+function agentJson(record: RolloutAgentRecord) {
+  return {
+    agent: { id: record.agentId, name: record.agentName },
+    state: record.state,
+    stateChangedAt: timeOf(record.stateChangedAt),
+    stateReason: causeJson(record),
+    stateDeadlineAt: timeOf(record.deadlineAt),
+    wave: record.wave === null ? null : record.wave + 1,
+    eligible: record.isEligible,
+    inconclusive: record.isInconclusive,
+    offlineAt: timeOf(record.offlineSince),
+    generation: record.generation,
+    release: record.target,
+    previousRelease: record.previous,
+    receivedBytes: record.receivedBytes,
+    totalBytes: record.totalBytes,
+  };
+}
+
+function causeJson({ code, detail, hint }: Cause) {
+  return code === '' ? null : { code, detail, hint };
+}
+
+function profileJson({ agentId, desired, desiredName, reportedName, rollout, drift }: AgentProfile) {
+  return {
+    agentId,
+    desired: releaseJson(desired?.desired ?? null, desiredName),
+    reported: releaseJson(desired?.reported ?? null, reportedName),
+    reportedAt: timeOf(desired?.reportedAt ?? null),
+    generation: desired?.generation ?? null,
+    rollout: rollout === undefined ? null : rolloutId(rollout),
+    drift:
+      drift === undefined
+        ? null
+        : { ...causeJson(drift), release: drift.release, reportedAt: timeOf(drift.reportedAt) },
+  };
+}
+
+function releaseJson(digest: string | null, name: string | null) {
+  return digest === null ? null : { digest, name };
+}

@@ -1,0 +1,306 @@
+// The commands on rollouts: list, show and what administrators decide about one; and those that start one.
+import type { Command, CommandCall } from '../../command.ts';
+import { LIST, readList } from '../../list.ts';
+import { facts, recordOf, rowsOf, shown } from '../../print.ts';
+import { rateOf, waveOf } from '../../quantities.ts';
+import { REASON, termsOf, YES } from '../../terms.ts';
+import { WAIT, waitForEnd, waitSeconds } from '../../watching/wait.ts';
+
+type Row = Readonly<Record<string, unknown>>;
+
+const ONE = { least: 1, most: 1 } as const;
+const BAR_WIDTH = 30;
+/** Words for people, of the counts that have them. */
+const COUNTS = [
+  ['succeeded', 'succeeded'],
+  ['synchronized', 'synchronized'],
+  ['trying', 'on trial'],
+  ['synchronizing', 'synchronizing'],
+  ['offered', 'offered'],
+  ['waiting', 'waiting'],
+  ['rolledBack', 'rolled back'],
+  ['failed', 'failed'],
+  ['timedOut', 'timed out'],
+  ['skipped', 'skipped'],
+  ['canceled', 'canceled'],
+] as const;
+const OPEN = ['waiting', 'offered', 'synchronizing', 'trying'];
+
+const AGENTS = {
+  agents: {
+    type: 'string',
+    value: 'SELECTOR',
+    isList: true,
+    doc: 'all, label:region=north,tier!=test, name:branch-*, or an agent; repeated: all of them together',
+  },
+} as const;
+const RATE = {
+  rate: { type: 'string', value: 'RATE', doc: 'of the downloads of each agent, such as 2MB/s; no limit unless set' },
+} as const;
+const PLAN = {
+  waves: {
+    type: 'string',
+    value: 'LIST',
+    doc: 'counts and shares of agents, such as 1,10%,100%; all at once unless set',
+  },
+  success: { type: 'string', value: 'SHARE', doc: 'of a wave must succeed before the next one starts; 95% unless set' },
+  error: { type: 'string', value: 'SHARE', doc: 'more failures of a wave halt the rollout; 5% unless set' },
+  soak: { type: 'string', value: 'DURATION', doc: 'between a wave that is complete and the next one; 0s unless set' },
+  trial: { type: 'string', value: 'DURATION', doc: 'then an agent returns to the release before; 5m unless set' },
+} as const;
+
+export const rolloutCommands: readonly Command[] = [
+  {
+    name: 'profiles synchronize',
+    usage: 'NAME@PREFIX --agents SELECTOR... [--rate RATE]',
+    summary: 'bring the files of a release to agents, which change to nothing yet',
+    help: 'PREFIX are at least 8 characters of the digest of the release, as "prepare" printed it. "queuegate profiles upgrade" goes on.',
+    options: { ...AGENTS, ...RATE, ...REASON },
+    words: ONE,
+    async run(call) {
+      const agents = call.list('agents');
+      if (agents === undefined) throw call.complain('--agents is missing');
+      await begin(call, { stage: 'synchronize', agents, bytesPerSecond: rateIn(call) });
+    },
+  },
+  {
+    name: 'profiles upgrade',
+    usage: 'NAME@PREFIX (--rollout ROLLOUT | --agents SELECTOR...) [options]',
+    summary: 'change agents to a release, in waves, each back by itself where it does not work',
+    help: 'With --rollout the agents of a rollout that synchronized the release go on. An agent tries the release beside its session: until\nCentral has welcomed it with the release, nothing is interrupted.',
+    options: {
+      rollout: { type: 'string', value: 'ROLLOUT', doc: 'one that synchronized the release, such as r-17' },
+      ...AGENTS,
+      ...PLAN,
+      ...RATE,
+      ...REASON,
+    },
+    words: ONE,
+    async run(call) {
+      const [agents, rollout] = [call.list('agents'), call.text('rollout')];
+      if ((agents === undefined) === (rollout === undefined))
+        throw call.complain('one of --rollout and --agents is needed');
+      await begin(call, { stage: 'upgrade', agents, rollout, ...planIn(call), bytesPerSecond: rateIn(call) });
+    },
+  },
+  {
+    name: 'rollouts list',
+    usage: '[--state STATE,...]',
+    summary: 'rollouts, the newest first',
+    options: {
+      state: {
+        type: 'string',
+        value: 'STATE,...',
+        doc: 'running, paused, halted, rolling-back, completed, canceled, rolled-back',
+      },
+      ...LIST,
+    },
+    words: { least: 0, most: 0 },
+    async run(call) {
+      const answer = await readList(call, '/rollouts', { state: statesIn(call) });
+      call.answer(answer, () =>
+        call.table(
+          ['id', 'release', 'stage', 'state', 'since', 'agents', 'done'],
+          rowsOf(answer, 'items').map((row) => [
+            row['id'],
+            releaseText(row),
+            row['stage'],
+            row['state'],
+            row['stateChangedAt'],
+            recordOf(row['counts'])['total'],
+            doneIn(row),
+          ]),
+          'No rollouts. "queuegate profiles synchronize" or "queuegate profiles upgrade" starts one.',
+        ),
+      );
+    },
+  },
+  {
+    name: 'rollouts show',
+    usage: 'ROLLOUT [--agents [--state STATE,...]] [--wait]',
+    summary: 'a rollout, or each of its agents with the reason',
+    options: {
+      agents: { type: 'boolean', doc: 'its agents instead' },
+      state: {
+        type: 'string',
+        value: 'STATE,...',
+        doc: 'with --agents: only those, such as failed,rolled-back,timed-out',
+      },
+      ...WAIT,
+      ...LIST,
+    },
+    words: ONE,
+    async run(call) {
+      const id = call.words[0] ?? '';
+      if (call.flag('agents')) return await showAgents(call, id);
+      if (call.text('state') !== undefined) throw call.complain('--state has no effect without --agents');
+      const seconds = waitSeconds(call);
+      const row =
+        seconds === undefined ? recordOf(await call.client.request('GET', pathOf(id))) : await ended(call, id, seconds);
+      call.answer(row, () => rolloutText(row, call.terminal));
+    },
+  },
+  actCommand('pause', 'take no further agents; those that have begun finish', 'Paused'),
+  actCommand('resume', 'go on with a rollout that is paused or halted; its failures so far are accepted', 'Resumed'),
+  actCommand('cancel', 'end a rollout; agents on trial finish it', 'Canceled'),
+  actCommand('retry', 'repeat it on the agents where it failed, timed out, was rolled back or skipped', 'Repeated'),
+  actCommand('rollback', 'bring its agents back to the release before, all at once', 'Rolling back'),
+];
+
+/** What changes agents back, or ends what they do, asks first. */
+function actCommand(verb: string, summary: string, done: string): Command {
+  const asks = verb === 'cancel' || verb === 'rollback';
+  return {
+    name: `rollouts ${verb}`,
+    usage: 'ROLLOUT',
+    summary,
+    options: { ...(asks ? YES : {}), ...REASON },
+    ...(asks ? { asks: 'always' } : {}),
+    words: ONE,
+    async run(call) {
+      const id = call.words[0] ?? '';
+      if (asks) {
+        const act = `${verb === 'cancel' ? 'Cancel' : 'Roll back'} the rollout ${id}`;
+        const effect =
+          verb === 'cancel'
+            ? 'Agents that have not begun their trial stay on their release.'
+            : 'Its agents return to the release that they ran before, all at once.';
+        await call.confirm({ act, effect });
+      }
+      const row = recordOf(await call.client.request('POST', `${pathOf(id)}/${verb}`, { query: termsOf(call) }));
+      call.answer(row, () => `${done}: ${shown(row['id'])} is ${shown(row['state'])}.\n${countsText(row)}`);
+    },
+  };
+}
+
+/** Errors: usage, those of the request. */
+async function begin(call: CommandCall, body: Readonly<Record<string, unknown>>): Promise<void> {
+  const row = recordOf(
+    await call.client.request('POST', '/rollouts', {
+      body: { kind: 'profile', release: call.words[0], ...body },
+      query: termsOf(call),
+    }),
+  );
+  const { total, eligible } = recordOf(row['counts']);
+  const away = Number(total) - Number(eligible);
+  call.answer(row, () =>
+    [
+      `Rollout ${shown(row['id'])}: ${shown(row['stage'])} ${releaseText(row)}, ${shown(total)} agents${away > 0 ? `, ${away} of them away for more than 7 days, disabled or revoked` : ''}.`,
+      `"queuegate rollouts show ${shown(row['id'])} --watch" shows how far they are.`,
+    ].join('\n'),
+  );
+}
+
+function planIn(call: CommandCall): Readonly<Record<string, unknown>> {
+  const text = call.text('waves');
+  const waves = text?.split(',').map((one) => {
+    const wave = waveOf(one);
+    if (wave === undefined) throw call.complain(`--waves has "${one}"; allowed: counts and shares, such as 1,10%,100%`);
+    return wave;
+  });
+  return {
+    waves,
+    successShare: call.share('success'),
+    errorShare: call.share('error'),
+    soakSeconds: call.seconds('soak'),
+    trialSeconds: call.seconds('trial'),
+  };
+}
+
+function rateIn(call: CommandCall): number | undefined {
+  const text = call.text('rate');
+  const rate = text === undefined ? undefined : rateOf(text);
+  if (text !== undefined && rate === undefined)
+    throw call.complain(`--rate is "${text}"; allowed: a number with kB/s, MB/s or GB/s, such as 2MB/s`);
+  return rate;
+}
+
+const statesIn = (call: CommandCall): readonly string[] | undefined => call.text('state')?.split(',');
+const pathOf = (id: string): string => `/rollouts/${encodeURIComponent(id)}`;
+const releaseText = (row: Row): string => `${shown(row['name'])}@${shown(row['release']).slice(0, 8)}`;
+
+async function showAgents(call: CommandCall, id: string): Promise<void> {
+  const answer = await readList(call, `${pathOf(id)}/agents`, { state: statesIn(call) });
+  call.answer(answer, () =>
+    call.table(
+      ['agent', 'state', 'since', 'wave', 'bytes', 'reason'],
+      rowsOf(answer, 'items').map((row) => [
+        recordOf(row['agent'])['name'],
+        row['inconclusive'] === true ? `${shown(row['state'])} (inconclusive)` : row['state'],
+        row['stateChangedAt'],
+        row['wave'],
+        bytesText(row),
+        reasonText(row),
+      ]),
+      'No agents.',
+    ),
+  );
+}
+
+/** A rollout that halted waits for an administrator; one that did not complete fails the command. */
+async function ended(call: CommandCall, id: string, seconds: number): Promise<Row> {
+  const row = await waitForEnd(call, seconds, {
+    path: pathOf(id),
+    what: `The rollout ${id}`,
+    command: `rollouts show ${id}`,
+    passing: ['running', 'paused', 'rolling-back'],
+  });
+  if (row['state'] !== 'completed' && row['state'] !== 'rolled-back') call.fail();
+  return row;
+}
+
+function rolloutText(row: Row, isTerminal: boolean): string {
+  const reason = row['stateReason'] === null ? {} : recordOf(row['stateReason']);
+  const waves = rowsOf(row, 'waves');
+  const bar = isTerminal ? [progressBar(row)] : [];
+  return [
+    facts([
+      ['id', row['id']],
+      ['release', `${shown(row['kind'])} ${releaseText(row)}`],
+      ['stage', row['stage']],
+      ['state', `${shown(row['state'])}, since ${shown(row['stateChangedAt'])}`],
+      ...(reason['detail'] === undefined
+        ? []
+        : [['reason', `${shown(reason['detail'])} ${shown(reason['hint'])}`] as const]),
+      ['waves', waves.map((wave) => `${shown(wave['agentCount'])} (${shown(wave['state'])})`).join(', ')],
+      ...(row['soakUntilAt'] === null ? [] : [['soaks until', row['soakUntilAt']] as const]),
+      ['agents', `${shown(recordOf(row['counts'])['total'])}; eligible: ${shown(recordOf(row['counts'])['eligible'])}`],
+    ]),
+    ...bar,
+    countsText(row),
+  ].join('\n');
+}
+
+/** The agents that have an outcome. */
+function doneIn(row: Row): number {
+  const counts = recordOf(row['counts']);
+  const open = row['stage'] === 'upgrade' ? [...OPEN, 'synchronized'] : OPEN;
+  return Number(counts['total']) - open.reduce((sum, name) => sum + Number(counts[name] ?? 0), 0);
+}
+
+function progressBar(row: Row): string {
+  const total = Math.max(1, Number(recordOf(row['counts'])['total']));
+  const done = Math.min(BAR_WIDTH, Math.round((doneIn(row) / total) * BAR_WIDTH));
+  return `[${'#'.repeat(done)}${'-'.repeat(BAR_WIDTH - done)}] ${Math.floor((doneIn(row) / total) * 100)} %`;
+}
+
+function countsText(row: Row): string {
+  const counts = recordOf(row['counts']);
+  const some = COUNTS.filter(([name]) => Number(counts[name]) > 0).map(
+    ([name, text]) => `${shown(counts[name])} ${text}`,
+  );
+  return some.join(', ') || 'No agents.';
+}
+
+function bytesText(row: Row): string {
+  const [received, total] = [Number(row['receivedBytes']), Number(row['totalBytes'])];
+  return total === 0 ? '-' : `${Math.floor((received / total) * 100)} % of ${total}`;
+}
+
+function reasonText(row: Row): string {
+  if (row['stateReason'] !== null) {
+    const { detail, hint } = recordOf(row['stateReason']);
+    return `${shown(detail)} ${shown(hint)}`;
+  }
+  return row['state'] === 'waiting' && row['offlineAt'] !== null ? `away since ${shown(row['offlineAt'])}` : '-';
+}

@@ -1,0 +1,213 @@
+// The routes of rollouts, on an engine with agents that carry out what it sends.
+import { expect, onTestFinished, test } from 'vitest';
+import { Rollouts } from '../../../../central/rollouts/rollouts.ts';
+import type { SelectedAgent } from '../../../../central/store/agent-store.ts';
+import { storeFault } from '../../../../central/store/errors.ts';
+import type { ReleaseRecord } from '../../../../central/store/releases/release-store.ts';
+import { agentRecord } from '../../fakes.ts';
+import { Fleet } from '../../rollouts/fleet.ts';
+import { PREVIOUS, RELEASE } from '../../rollouts/samples.ts';
+import { startRest } from '../rest.ts';
+
+const NAME = `branch@${RELEASE.slice(0, 8)}`;
+const IDS = ['a1', 'a2', 'a3', 'a4'];
+
+function releaseRecord(digest: string, number: number): ReleaseRecord {
+  return {
+    number,
+    digest,
+    kind: 'profile',
+    name: 'branch',
+    bytes: 1,
+    fileCount: 1,
+    preparedAt: 0,
+    preparedBy: 'admin',
+    comment: null,
+    ticket: null,
+  };
+}
+
+/** Three agents that are connected, and one that is disabled. */
+async function start() {
+  const fleet = new Fleet(IDS);
+  await fleet.engine.start();
+  onTestFinished(() => fleet.engine.stop());
+  for (const id of IDS.slice(0, 3)) fleet.connect(id);
+  await fleet.engine.settled();
+  const releases = [releaseRecord(RELEASE, 2), releaseRecord(PREVIOUS, 1)];
+  const selected = (id: string): SelectedAgent => {
+    const state = id === 'a4' ? 'disabled' : 'online';
+    return { id, name: id, labels: {}, state, offlineSince: null };
+  };
+  const rollouts = new Rollouts({
+    engine: fleet.engine,
+    store: {
+      rollouts: fleet.store,
+      releases: {
+        release: async (digest) => releases.find((release) => release.digest === digest),
+        listReleases: async ({ prefix = '', name }) =>
+          releases.filter((release) => release.digest.startsWith(prefix) && (name ?? 'branch') === release.name),
+      },
+    },
+    agents: {
+      async find(id) {
+        if (!IDS.includes(id)) throw storeFault('agent_unknown', { id });
+        return agentRecord({ id, name: id });
+      },
+      select: async (selectors) => (selectors.includes('all') ? IDS : selectors).map(selected),
+    },
+    now: () => fleet.now,
+  });
+  const rest = await startRest(async () => ({ rollouts }));
+  const ask = async (method: string, path: string, body?: unknown, as?: 'viewer' | 'operator') => {
+    const answer = await rest.request(method, path, {
+      ...(body === undefined ? {} : { body }),
+      ...(as === undefined ? {} : { as }),
+    });
+    const { status, headers } = answer;
+    return { status, location: headers.get('location'), body: (await answer.json()) as Record<string, unknown> };
+  };
+  return { fleet, ask };
+}
+
+const UPGRADE = { kind: 'profile', release: NAME, stage: 'upgrade', agents: ['all'] } as const;
+
+test('a rollout is started, followed and read, with its agents and their reasons', async () => {
+  const { fleet, ask } = await start();
+  const waves = [{ count: 1 }, { share: 1 }];
+  const begun = await ask('POST', '/rollouts?comment=wss&ticket=CHG-7', { ...UPGRADE, waves, errorShare: 0.5 });
+  expect(begun).toMatchObject({
+    status: 202,
+    location: '/api/v1/rollouts/r-1',
+    body: {
+      id: 'r-1',
+      release: RELEASE,
+      name: 'branch',
+      state: 'running',
+      waves: [
+        { count: 1, share: null, agentCount: 1, state: 'running' },
+        { count: null, share: 1, agentCount: 3, state: 'waiting' },
+      ],
+      counts: { total: 4, eligible: 3, offered: 1, waiting: 2, skipped: 1 },
+      comment: 'wss',
+      ticket: 'CHG-7',
+      createdBy: 'administrator',
+      endedAt: null,
+    },
+  });
+  for (let rounds = 0; rounds < 20; rounds += 1) await fleet.round();
+  expect((await ask('GET', '/rollouts/r-1', undefined, 'viewer')).body).toMatchObject({
+    state: 'completed',
+    stateReason: null,
+    counts: { succeeded: 3, skipped: 1 },
+  });
+  const agents = (await ask('GET', '/rollouts/r-1/agents?state=succeeded&state=skipped&limit=3')).body;
+  expect(agents).toMatchObject({
+    items: [
+      { agent: { id: 'a1', name: 'a1' }, state: 'succeeded', wave: 1, previousRelease: PREVIOUS, stateReason: null },
+      { state: 'succeeded', wave: 2 },
+      { state: 'succeeded', wave: 2 },
+    ],
+    next: expect.any(String),
+  });
+  const rest = await ask('GET', `/rollouts/r-1/agents?state=succeeded&state=skipped&after=${String(agents['next'])}`);
+  expect(rest.body).toMatchObject({
+    items: [{ agent: { id: 'a4' }, state: 'skipped', wave: null, stateReason: { code: 'agent_disabled' } }],
+    next: null,
+  });
+  expect((await ask('GET', '/rollouts')).body).toMatchObject({ items: [{ id: 'r-1' }], next: null });
+  expect((await ask('GET', '/rollouts?state=running&state=halted')).body).toEqual({ items: [], next: null });
+  expect(await ask('GET', '/rollouts/r-2')).toMatchObject({ status: 404, body: { code: 'rollout_unknown' } });
+  expect(await ask('GET', '/rollouts/latest/agents')).toMatchObject({ status: 404 });
+});
+
+test('acts are by role, and refused where the state forbids them', async () => {
+  const { fleet, ask } = await start();
+  await ask('POST', '/rollouts', { ...UPGRADE, stage: 'synchronize' });
+  expect(await ask('POST', '/rollouts/r-1/pause', undefined, 'viewer')).toMatchObject({ status: 403 });
+  expect(await ask('POST', '/rollouts/r-1/pause', undefined, 'operator')).toMatchObject({
+    status: 200,
+    body: { state: 'paused' },
+  });
+  expect(await ask('POST', '/rollouts/r-1/resume', undefined, 'operator')).toMatchObject({ status: 403 });
+  expect(await ask('POST', '/rollouts/r-1/resume')).toMatchObject({ status: 200, body: { state: 'running' } });
+  expect(await ask('POST', '/rollouts/r-1/rollback')).toMatchObject({
+    status: 409,
+    body: { code: 'rollout_stage_conflict' },
+  });
+  expect(await ask('POST', '/rollouts', UPGRADE)).toMatchObject({
+    status: 409,
+    body: { code: 'rollout_conflict', detail: expect.stringContaining('r-1') },
+  });
+  for (let rounds = 0; rounds < 5; rounds += 1) await fleet.round();
+  expect((await ask('GET', '/rollouts/r-1')).body).toMatchObject({ state: 'completed', counts: { synchronized: 3 } });
+  const { agents: _, ...same } = UPGRADE;
+  expect(await ask('POST', '/rollouts', { ...same, release: PREVIOUS, rollout: 'r-1' })).toMatchObject({
+    status: 422,
+    body: { code: 'rollout_release_unknown' },
+  });
+  expect(await ask('POST', '/rollouts', { ...same, rollout: 'r-1', soakSeconds: 0 })).toMatchObject({
+    status: 202,
+    location: '/api/v1/rollouts/r-1',
+    body: { stage: 'upgrade', state: 'running' },
+  });
+  for (let rounds = 0; rounds < 10; rounds += 1) await fleet.round();
+  expect(await ask('POST', '/rollouts/r-1/rollback')).toMatchObject({ status: 200, body: { state: 'rolling-back' } });
+  expect(await ask('POST', '/rollouts/r-1/retry')).toMatchObject({ body: { code: 'rollout_state_conflict' } });
+  expect(await ask('POST', '/rollouts/r-1/cancel')).toMatchObject({ status: 200, body: { state: 'canceled' } });
+});
+
+test.each([
+  [{ ...UPGRADE, agents: undefined }, 400, '#/agents'],
+  [{ ...UPGRADE, rollout: 'r-1' }, 400, '#/agents'],
+  [{ kind: 'profile', release: NAME, stage: 'synchronize', rollout: 'r-1' }, 400, '#/stage'],
+  [{ ...UPGRADE, waves: [{ count: 0 }] }, 400, '#/waves/0'],
+  [{ ...UPGRADE, trialSeconds: 5 }, 400, '#/trialSeconds'],
+  [{ ...UPGRADE, waves: [{ count: 1 }] }, 422, undefined],
+  [{ ...UPGRADE, release: 'branch@00000000' }, 422, undefined],
+  [{ ...UPGRADE, release: RELEASE.slice(0, 8) }, 422, undefined],
+])('a wrong rollout is refused with its place: %j', async (body, status, pointer) => {
+  const { ask } = await start();
+  const answer = await ask('POST', '/rollouts', body);
+  expect(answer.status).toBe(status);
+  const [first] = (answer.body['errors'] ?? [{}]) as [{ pointer?: string }];
+  expect(first.pointer?.startsWith(pointer ?? '')).toBe(pointer === undefined ? undefined : true);
+});
+
+test('the profile of an agent shows what it shall run and what it runs, and is repaired', async () => {
+  const { fleet, ask } = await start();
+  expect((await ask('GET', '/agents/a1/profile', undefined, 'viewer')).body).toEqual({
+    agentId: 'a1',
+    desired: null,
+    reported: { digest: PREVIOUS, name: `branch@${PREVIOUS.slice(0, 8)}` },
+    reportedAt: expect.any(String),
+    generation: 0,
+    rollout: null,
+    drift: null,
+  });
+  expect(await ask('POST', '/agents/a1/profile/repair')).toMatchObject({
+    status: 409,
+    body: { code: 'profile_release_missing' },
+  });
+  await ask('POST', '/rollouts', { ...UPGRADE, agents: ['a1'] });
+  expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({ rollout: 'r-1' });
+  for (let rounds = 0; rounds < 8; rounds += 1) await fleet.round();
+  const drift = { code: 'profile_drift', detail: 'conf/agent.conf was changed.', hint: 'Repair it.' };
+  fleet.engine.onFrame(fleet.sessions.get('a1')!, { ...fleet.agents.get('a1')!.frame()!, ...drift });
+  expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({
+    desired: { digest: RELEASE, name: NAME },
+    reported: { digest: RELEASE, name: NAME },
+    generation: 1,
+    rollout: null,
+    drift: { ...drift, release: RELEASE },
+  });
+  expect(await ask('POST', '/agents/a1/profile/repair', undefined, 'operator')).toMatchObject({ status: 403 });
+  expect(await ask('POST', '/agents/a1/profile/repair')).toMatchObject({
+    status: 202,
+    location: '/api/v1/rollouts/r-2',
+    body: { counts: { total: 1, offered: 1 } },
+  });
+  for (let rounds = 0; rounds < 8; rounds += 1) await fleet.round();
+  expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({ generation: 2, drift: null });
+  expect(await ask('GET', '/agents/nobody/profile')).toMatchObject({ status: 404, body: { code: 'agent_unknown' } });
+});
