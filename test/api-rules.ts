@@ -19,6 +19,7 @@ export const COLLECTIONS: Readonly<Record<string, string>> = {
   'handshake-failures': '',
   incidents: '',
   parameters: 'parameter',
+  rollouts: 'rollout',
 };
 /** One for each installation, or for each resource above it. */
 export const SINGLETONS = new Set([
@@ -26,6 +27,7 @@ export const SINGLETONS = new Set([
   'health',
   'live',
   'maintenance',
+  'profile',
   'ready',
   'recovery-code',
   'request',
@@ -52,11 +54,15 @@ export const VERBS = new Set([
   'verify',
   'install',
   'issue',
+  'pause',
   'prepare',
   'publish',
   'reject',
+  'repair',
   'restore',
+  'resume',
   'retire',
+  'retry',
   'revoke',
   'rollback',
   'switch',
@@ -103,7 +109,7 @@ const WITHOUT_UNIT = new Map([
   ['limit', 'entries of a page'],
   ['maxUses', 'uses of a token, counted by its name'],
 ]);
-const UNITS = /(?:Seconds|Bytes|Days|Count|Share)$/;
+const UNITS = /(?:Seconds|Bytes|[bB]ytesPerSecond|Days|Count|Share)$/;
 
 /** What is wrong with the members and enums of a schema of a request. */
 export function schemaFaults(place: string, schema: unknown): string[] {
@@ -177,6 +183,8 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'enable',
     'revoke',
     'recovery-code create',
+    'profile show',
+    'profile repair',
     'recovery-code show',
     'recovery-code delete',
   ],
@@ -206,6 +214,8 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   'handshake-failures': ['list'],
   incidents: ['list'],
   parameters: ['list', 'show', 'set', 'reset'],
+  profiles: ['synchronize', 'upgrade'],
+  rollouts: ['list', 'show', 'pause', 'resume', 'cancel', 'retry', 'rollback'],
   'server-certificate': [
     'show',
     'request create',

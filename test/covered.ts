@@ -24,7 +24,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/central/admin/role-matrix.test.ts',
     why: 'A whole Central in the process of the test.',
-    files: ['central/composition/open-core.ts'],
+    files: ['central/composition/open-core.ts', 'central/rollouts/open-rollouts.ts'],
   },
   {
     by: 'test/central/cli/line/completion.test.ts',
@@ -281,6 +281,16 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     by: 'test/central/store/backup/administration.test.ts',
     why: 'Backups by REST.',
     files: ['central/admin/store.ts'],
+  },
+  {
+    by: 'test/central/admin/releases/rollouts.test.ts',
+    why: 'REST on an engine with agents.',
+    files: ['central/rollouts/rollouts.ts'],
+  },
+  {
+    by: 'test/central/cli/commands/releases/rollouts.test.ts',
+    why: 'The commands on rollouts and on the profile of an agent, over REST.',
+    files: ['central/cli/commands/releases/agent-profile.ts'],
   },
   {
     by: 'test/central/rollouts/engine.test.ts',

@@ -24,7 +24,7 @@ import { NEW_ROLLOUT } from './machine.ts';
 import { waveTargets } from './waves.ts';
 
 /** Agents that were not seen for longer do not count for the size of waves. */
-export const ELIGIBLE_MS = 7 * 86_400_000;
+const ELIGIBLE_MS = 7 * 86_400_000;
 
 export const DEFAULT_PLAN: RolloutPlan = {
   waves: [{ share: 1 }],
@@ -45,7 +45,7 @@ interface RolloutsNeeds {
   readonly now: () => number;
 }
 
-export interface RolloutRequest extends RolloutPlan {
+interface RolloutRequest extends RolloutPlan {
   readonly kind: ReleaseKind;
   /** NAME@PREFIX, or a digest. */
   readonly release: string;

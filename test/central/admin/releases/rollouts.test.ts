@@ -1,64 +1,10 @@
 // The routes of rollouts, on an engine with agents that carry out what it sends.
-import { expect, onTestFinished, test } from 'vitest';
-import { Rollouts } from '../../../../central/rollouts/rollouts.ts';
-import type { SelectedAgent } from '../../../../central/store/agent-store.ts';
-import { storeFault } from '../../../../central/store/errors.ts';
-import type { ReleaseRecord } from '../../../../central/store/releases/release-store.ts';
-import { agentRecord } from '../../fakes.ts';
-import { Fleet } from '../../rollouts/fleet.ts';
+import { expect, test } from 'vitest';
 import { PREVIOUS, RELEASE } from '../../rollouts/samples.ts';
-import { startRest } from '../rest.ts';
+import { NAME, startRollouts } from './scene.ts';
 
-const NAME = `branch@${RELEASE.slice(0, 8)}`;
-const IDS = ['a1', 'a2', 'a3', 'a4'];
-
-function releaseRecord(digest: string, number: number): ReleaseRecord {
-  return {
-    number,
-    digest,
-    kind: 'profile',
-    name: 'branch',
-    bytes: 1,
-    fileCount: 1,
-    preparedAt: 0,
-    preparedBy: 'admin',
-    comment: null,
-    ticket: null,
-  };
-}
-
-/** Three agents that are connected, and one that is disabled. */
 async function start() {
-  const fleet = new Fleet(IDS);
-  await fleet.engine.start();
-  onTestFinished(() => fleet.engine.stop());
-  for (const id of IDS.slice(0, 3)) fleet.connect(id);
-  await fleet.engine.settled();
-  const releases = [releaseRecord(RELEASE, 2), releaseRecord(PREVIOUS, 1)];
-  const selected = (id: string): SelectedAgent => {
-    const state = id === 'a4' ? 'disabled' : 'online';
-    return { id, name: id, labels: {}, state, offlineSince: null };
-  };
-  const rollouts = new Rollouts({
-    engine: fleet.engine,
-    store: {
-      rollouts: fleet.store,
-      releases: {
-        release: async (digest) => releases.find((release) => release.digest === digest),
-        listReleases: async ({ prefix = '', name }) =>
-          releases.filter((release) => release.digest.startsWith(prefix) && (name ?? 'branch') === release.name),
-      },
-    },
-    agents: {
-      async find(id) {
-        if (!IDS.includes(id)) throw storeFault('agent_unknown', { id });
-        return agentRecord({ id, name: id });
-      },
-      select: async (selectors) => (selectors.includes('all') ? IDS : selectors).map(selected),
-    },
-    now: () => fleet.now,
-  });
-  const rest = await startRest(async () => ({ rollouts }));
+  const { fleet, rest } = await startRollouts();
   const ask = async (method: string, path: string, body?: unknown, as?: 'viewer' | 'operator') => {
     const answer = await rest.request(method, path, {
       ...(body === undefined ? {} : { body }),
@@ -209,5 +155,5 @@ test('the profile of an agent shows what it shall run and what it runs, and is r
   });
   for (let rounds = 0; rounds < 8; rounds += 1) await fleet.round();
   expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({ generation: 2, drift: null });
-  expect(await ask('GET', '/agents/nobody/profile')).toMatchObject({ status: 404, body: { code: 'agent_unknown' } });
+  expect(await ask('GET', '/agents/a9/profile')).toMatchObject({ status: 404, body: { code: 'agent_unknown' } });
 });

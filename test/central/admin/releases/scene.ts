@@ -1,0 +1,63 @@
+// REST with rollouts on an engine, and agents that carry out what it sends.
+import { onTestFinished } from 'vitest';
+import { Rollouts } from '../../../../central/rollouts/rollouts.ts';
+import type { SelectedAgent } from '../../../../central/store/agent-store.ts';
+import { storeFault } from '../../../../central/store/errors.ts';
+import type { ReleaseRecord } from '../../../../central/store/releases/release-store.ts';
+import { agentRecord } from '../../fakes.ts';
+import { Fleet } from '../../rollouts/fleet.ts';
+import { PREVIOUS, RELEASE } from '../../rollouts/samples.ts';
+import { startRest, type Rest } from '../rest.ts';
+
+export const NAME = `branch@${RELEASE.slice(0, 8)}`;
+const IDS = ['a1', 'a2', 'a3', 'a4'];
+
+function releaseRecord(digest: string, number: number): ReleaseRecord {
+  return {
+    number,
+    digest,
+    kind: 'profile',
+    name: 'branch',
+    bytes: 1,
+    fileCount: 1,
+    preparedAt: 0,
+    preparedBy: 'admin',
+    comment: null,
+    ticket: null,
+  };
+}
+
+/** Three agents that are connected, and one that is disabled. */
+export async function startRollouts(): Promise<{ readonly fleet: Fleet; readonly rest: Rest }> {
+  const fleet = new Fleet(IDS);
+  await fleet.engine.start();
+  onTestFinished(() => fleet.engine.stop());
+  for (const id of IDS.slice(0, 3)) fleet.connect(id);
+  await fleet.engine.settled();
+  const releases = [releaseRecord(RELEASE, 2), releaseRecord(PREVIOUS, 1)];
+  const selected = (id: string): SelectedAgent => {
+    const state = id === 'a4' ? 'disabled' : 'online';
+    return { id, name: id, labels: {}, state, offlineSince: null };
+  };
+  const rollouts = new Rollouts({
+    engine: fleet.engine,
+    store: {
+      rollouts: fleet.store,
+      releases: {
+        release: async (digest) => releases.find((release) => release.digest === digest),
+        listReleases: async ({ prefix = '', name }) =>
+          releases.filter((release) => release.digest.startsWith(prefix) && (name ?? 'branch') === release.name),
+      },
+    },
+    agents: {
+      async find(id) {
+        if (!IDS.includes(id)) throw storeFault('agent_unknown', { id });
+        return agentRecord({ id, name: id });
+      },
+      select: async (selectors) => (selectors.includes('all') ? IDS : selectors).map(selected),
+    },
+    now: () => fleet.now,
+  });
+  const rest = await startRest(async () => ({ rollouts }));
+  return { fleet, rest };
+}
