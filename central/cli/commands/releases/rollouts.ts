@@ -1,8 +1,8 @@
 // The commands on rollouts: list, show and what administrators decide about one; and those that start one.
+import { rateOf, waveOf } from '../../../../shared/terminal/quantities.ts';
 import type { Command, CommandCall } from '../../command.ts';
 import { LIST, readList } from '../../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../../print.ts';
-import { rateOf, waveOf } from '../../quantities.ts';
 import { REASON, termsOf, YES } from '../../terms.ts';
 import { WAIT, waitForEnd, waitSeconds } from '../../watching/wait.ts';
 
