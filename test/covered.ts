@@ -42,11 +42,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['shared/settings/agent-settings.ts', 'shared/settings/profile-truststore.ts'],
   },
   {
-    by: 'test/agent/connection/connection.test.ts',
-    why: 'A connection against a false Central.',
-    files: ['agent/connection/tls-probe.ts'],
-  },
-  {
     by: 'test/agent/dial/proxy-connect.test.ts',
     why: 'Lines through a proxy.',
     files: ['agent/dial/line.ts'],
