@@ -2,7 +2,7 @@
 // their SHA-256 sums and a signature by the build key. The same sources give the same bytes.
 import { execFileSync } from 'node:child_process';
 import { createHash, createPrivateKey, createPublicKey, sign, type KeyObject } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { VERSION } from '../shared/version.ts';
@@ -19,8 +19,9 @@ import {
   type BuildKey,
   type Contents,
 } from './packages.ts';
-import { loadRuntime, TARGETS, type Target } from './runtime.ts';
+import { loadRuntime, TARGETS, type Runtime, type Target } from './runtime.ts';
 
+const DEFAULT_OUT = join(ROOT, 'deploy/out');
 const USAGE = `usage: npm run dist -- [--out FOLDER] [--target TARGET]... [--only queue-agent|queuegate-central] [--key FILE]
 
   --out     where the files go; default: deploy/out
@@ -52,7 +53,7 @@ function readRequest(args: readonly string[], environment: NodeJS.ProcessEnv): R
     throw new Error(`unknown package "${values.only}"\n\n${USAGE}`);
   const keyFile = values.key ?? (environment['QUEUEGATE_BUILD_KEY'] || undefined);
   return {
-    out: resolve(values.out ?? join(ROOT, 'deploy/out')),
+    out: resolve(values.out ?? DEFAULT_OUT),
     targets: targets as Target[],
     only: values.only,
     build: keyFile === undefined ? undefined : readBuildKey(keyFile),
@@ -101,8 +102,10 @@ function say(line: string): void {
 
 async function make({ out, targets, only, build }: Request): Promise<void> {
   const seconds = sourceDate(process.env);
-  rmSync(out, { recursive: true, force: true });
+  // The default folder holds what was built before, any other one may hold anything.
+  if (out === DEFAULT_OUT) rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
+  if (readdirSync(out).length > 0) throw new Error(`${out} is not empty. Name another folder, or empty it.`);
   const sums: string[] = [];
   const write = (name: string, content: Buffer, note = ''): void => {
     writeFileSync(join(out, name), content);
@@ -114,7 +117,8 @@ async function make({ out, targets, only, build }: Request): Promise<void> {
   for (const target of targets) {
     const { debian, tested } = TARGETS[target];
     const note = tested ? '' : '   (not tested)';
-    const runtime = loadRuntime(target, say);
+    const runtime = runtimeOf(target);
+    if (runtime === undefined) continue;
     if (agent !== undefined) {
       const contents: Contents = { name: 'queue-agent', version: VERSION, program: agent, runtime };
       if (debian === undefined) write(`queue-agent-${VERSION}-${target}.zip`, zip(windowsEntries(contents)), note);
@@ -125,17 +129,14 @@ async function make({ out, targets, only, build }: Request): Promise<void> {
     }
     if (central !== undefined && debian !== undefined)
       writeLinux({ name: 'queuegate-central', version: VERSION, program: central, runtime }, debian, target, note);
-    if (agent !== undefined && target === targets[0]) {
-      const name = `queue-agent-program-${VERSION}`;
-      const entries = programEntries({ name: 'queue-agent', version: VERSION, program: agent, runtime });
-      write(`${name}.qgs`, softwareRelease(name, entries, build, seconds).archive);
-    }
+  }
+  if (agent !== undefined) {
+    const name = `queue-agent-program-${VERSION}`;
+    write(`${name}.qgs`, softwareRelease(name, programEntries(agent), build, seconds).archive);
   }
   writeFileSync(join(out, 'SHA256SUMS'), sums.join(''));
   if (build === undefined) {
-    say(
-      'Not signed: name the build key with --key FILE or QUEUEGATE_BUILD_KEY. Agents that demand a build key take no such release.',
-    );
+    say('Not signed: name the build key with --key FILE or QUEUEGATE_BUILD_KEY.');
     return;
   }
   writeFileSync(join(out, 'SHA256SUMS.sig'), sign(null, Buffer.from(sums.join('')), build.key));
@@ -146,6 +147,17 @@ async function make({ out, targets, only, build }: Request): Promise<void> {
     const { name } = contents;
     write(`${name}_${VERSION}_${architecture}.deb`, debianPackage(contents, architecture, seconds), note);
     write(`${name}-${VERSION}-${target}.tar.gz`, tarball(contents, target, seconds), note);
+  }
+}
+
+/** Undefined: its Node.js could not be had; the other targets are built all the same. */
+function runtimeOf(target: Target): Runtime | undefined {
+  try {
+    return loadRuntime(target, say);
+  } catch (error) {
+    process.stderr.write(`error: not built for ${target}: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+    return undefined;
   }
 }
 

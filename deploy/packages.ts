@@ -42,7 +42,7 @@ export function installed({ name, program, runtime }: Contents): Entry[] {
 }
 
 /** The slot of a program: what an update replaces. */
-export function programEntries({ program }: Contents): Entry[] {
+export function programEntries(program: Program): Entry[] {
   return [...program.entries, textEntry('node-options', nodeOptions())];
 }
 
@@ -139,7 +139,7 @@ export function tarball(contents: Contents, target: string, seconds: number): Bu
 export function windowsEntries(contents: Contents): Entry[] {
   const { name, version, runtime } = contents;
   return under(`${name}-${version}-win-x64`, [
-    ...under('program', programEntries(contents)),
+    ...under('program', programEntries(contents.program)),
     { path: 'runtime/node.exe', content: runtime.node, executable: true },
     ...under('doc', documents(contents)),
     ...folderOf(name, 'windows', '.').map((entry) => ({ ...entry, path: entry.path.replace('./', '') })),

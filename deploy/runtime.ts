@@ -47,10 +47,14 @@ export function loadRuntime(target: Target, say: (line: string) => void): Runtim
     if (tool !== undefined) execFileSync(tool, ['--strip-all', file]);
     else if (strip.length > 0)
       say(`  ${strip.join(' and ')} not found: Node.js for ${target} keeps its symbols, the package is larger`);
+    const license = join(folder, 'LICENSE');
     return {
       version: locked.version,
       node: readFileSync(file),
-      license: readFileSync(join(folder, 'LICENSE'), 'utf8'),
+      // Not every platform's package has it.
+      license: existsSync(license)
+        ? readFileSync(license, 'utf8')
+        : `https://github.com/nodejs/node/blob/v${locked.version}/LICENSE\n`,
     };
   } finally {
     rmSync(work, { recursive: true });
