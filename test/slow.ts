@@ -19,6 +19,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '9 s: compiles and starts Java for each root',
     quick: 'test/central/pki/authority/authority.test.ts',
   },
+  'test/flow/takeover.test.ts': {
+    why: '6 s: a real Central and its sessions, taken over again and again under messages',
+    quick: 'test/agent/releases/manager.test.ts',
+  },
   'test/flow/npm-package.test.ts': {
     why: '20 s: builds and packs everything, then two Centrals and their agents',
     quick: 'test/shared/bin.test.ts',
