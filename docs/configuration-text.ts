@@ -61,6 +61,13 @@ The \`agent.conf\` of existing installations has three of the keys below: \`cent
 does: arguments are separated by white space, quotes keep them together, and the last of several is used. All other keys
 are specific to this product. Write them into \`agent.local.conf\`, so that \`agent.conf\` does not change.
 
+Once Central has upgraded the agent to a release of its profile, \`agent.conf\` and the files that it names are those of
+the release, in \`releases/profiles\` of the data folder. The profile of the command line stays the base: its
+\`agent.local.conf\` overrides the release too, relative paths in it and in flags belong to the base, and so does a
+file that \`agent.conf\` of the release names and the release does not hold, such as the password of a proxy.
+\`data.folder\` is always that of the base. The agent, \`queue-agent doctor\`, the enrollment commands and
+\`queue-agent status\` all find the release in this way; nothing but an upgrade writes into its folder.
+
 The paths of the truststore and of the enrollment file are relative to the profile. The data folder is relative to the
 working folder. The format of the truststore is detected from its content; a wrong \`trustStoreType\` only causes a
 warning. The password in \`jetty.jvm.args\` belongs to the store that is named there. It is not tried on a store that
