@@ -25,7 +25,8 @@ process.exitCode = await runCli(process.argv.slice(2), {
   error: (text, isFault) => (isFault ? printFault : printError)(`${text}\n`),
   redraw: (text, hasHeader) => redrawOut(`${text}\n`, hasHeader),
   terminal: printsToTerminal(),
-  columns: printsToTerminal() ? process.stdout.columns : undefined,
+  // 0: a terminal that does not say how wide it is.
+  columns: (printsToTerminal() && process.stdout.columns) || undefined,
   secrets: new SecretInput(),
   canPrompt: canPrompt(),
   readStdin: async () => bodyText(await buffer(process.stdin)),
