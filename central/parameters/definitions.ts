@@ -100,7 +100,7 @@ export const DEFINITIONS = {
     group: GROUPS.https,
     default: 8080,
     description:
-      'Port of the administration (REST) over plain HTTP, on the loopback addresses of this host only, for curl and scripts. queuegate does not use it, but the socket in the data folder.',
+      'Port of the administration (REST) over plain HTTP, on the loopback addresses of this host only, for curl and scripts. The command line uses the socket in the data folder instead.',
     reason: 'The port that administrators are used to; loopback only, so no token crosses a network unencrypted.',
     applying: 'The admin listener moves; requests in progress are finished. Scripts must use the new port.',
   },
