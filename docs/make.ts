@@ -33,6 +33,7 @@ import { PRIVATE_KEY_ERRORS } from '../shared/keystore/key-file.ts';
 import { LOCAL_SOCKET_ERRORS } from '../shared/platform/local-socket.ts';
 import { PROPERTIES_ERRORS } from '../shared/settings/properties.ts';
 import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings/settings.ts';
+import { PROFILE_ERRORS } from '../central/profiles/errors.ts';
 import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
@@ -275,6 +276,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: listeners',
     about: 'Binding of ports, at the start and when a parameter moves one.',
     errors: LISTENER_ERRORS,
+  },
+  {
+    table: 'PROFILE_ERRORS',
+    reader: 'central',
+    title: 'Central: profiles',
+    about: 'Importing, editing and preparing profiles. Nothing of a refused request is kept.',
+    errors: PROFILE_ERRORS,
   },
   {
     table: 'DOWNLOAD_ERRORS',

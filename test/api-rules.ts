@@ -19,8 +19,15 @@ export const COLLECTIONS: Readonly<Record<string, string>> = {
   'handshake-failures': '',
   incidents: '',
   parameters: 'parameter',
+  // The rest of the path.
+  files: '*',
+  profiles: 'profile',
+  releases: 'release',
+  settings: '',
   rollouts: 'rollout',
 };
+/** A truststore is one thing, and has entries. */
+const ENTRIES: Readonly<Record<string, string>> = { truststore: 'alias' };
 /** One for each installation, or for each resource above it. */
 export const SINGLETONS = new Set([
   'ca',
@@ -35,9 +42,11 @@ export const SINGLETONS = new Set([
   'server-certificate',
   'staged',
   'audit',
+  'diff',
   'status',
   'store',
   'trust-bundle.pem',
+  'truststore',
 ]);
 /** Acts that are not create, read, change or delete: POST .../{verb}. */
 export const VERBS = new Set([
@@ -88,8 +97,9 @@ export function routeFaults(method: string, url: string): string[] {
   let nouns = 0;
   for (const [i, part] of parts.entries()) {
     const before = parts[i - 1] ?? '';
-    if (part.startsWith(':')) {
-      if (COLLECTIONS[before] !== part.slice(1)) faults.push(`${url}: ${part} does not name a member of ${before}`);
+    if (part.startsWith(':') || part === '*') {
+      if ((COLLECTIONS[before] ?? ENTRIES[before]) !== part.replace(/^:/, ''))
+        faults.push(`${url}: ${part} does not name a member of ${before}`);
     } else if (VERBS.has(part)) {
       if (method !== 'POST' || i === 0 || i < parts.length - 1) faults.push(`${url}: ${part} is a verb, ${method}`);
     } else if (part in COLLECTIONS || SINGLETONS.has(part)) {
@@ -214,7 +224,25 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   'handshake-failures': ['list'],
   incidents: ['list'],
   parameters: ['list', 'show', 'set', 'reset'],
-  profiles: ['synchronize', 'upgrade'],
+  profiles: [
+    'list',
+    'show',
+    'import',
+    'set',
+    'diff',
+    'prepare',
+    'releases',
+    'delete',
+    'files list',
+    'files get',
+    'files put',
+    'files delete',
+    'truststore list',
+    'truststore import',
+    'truststore delete',
+    'synchronize',
+    'upgrade',
+  ],
   rollouts: ['list', 'show', 'pause', 'resume', 'cancel', 'retry', 'rollback'],
   'server-certificate': [
     'show',

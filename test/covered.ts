@@ -12,6 +12,37 @@ export interface CoveredFiles {
 
 export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
+    by: 'test/central/profiles/profiles.test.ts',
+    why: 'Profiles and their releases over a store in memory.',
+    files: [
+      'central/profiles/diff.ts',
+      'central/profiles/errors.ts',
+      'central/profiles/releases.ts',
+      'central/profiles/report.ts',
+      'central/profiles/contents/blobs.ts',
+      'central/profiles/contents/conf.ts',
+      'central/profiles/contents/truststore.ts',
+    ],
+  },
+  {
+    by: 'test/central/cli/commands/profiles/profiles.test.ts',
+    why: 'The commands against a whole Central in the process of the test.',
+    files: [
+      'central/admin/releases/profile-files.ts',
+      'central/admin/releases/profile-json.ts',
+      'central/admin/releases/profile-releases.ts',
+      'central/admin/releases/profiles.ts',
+      'central/cli/commands/profiles/contents.ts',
+      'central/cli/commands/profiles/print.ts',
+      'central/profiles/open-profiles.ts',
+    ],
+  },
+  {
+    by: 'test/central/profiles/contents/tar.test.ts',
+    why: 'Archives that are packed here are read there.',
+    files: ['central/cli/commands/profiles/archive.ts'],
+  },
+  {
     by: 'test/agent/dial/proxy-settings.test.ts',
     why: 'Addresses of proxies, with what uses them.',
     files: ['shared/settings/proxy-url.ts'],

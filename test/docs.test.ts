@@ -410,7 +410,8 @@ describe('REST.md', () => {
     const app = fastify();
     app.addHook('onRoute', ({ method, url, config }) => {
       for (const name of [method].flat())
-        if (name !== 'HEAD') registered.push(`${name} ${url.replaceAll(/:(\w+)/g, '{$1}')} ${config?.role}`);
+        if (name !== 'HEAD')
+          registered.push(`${name} ${url.replaceAll(/:(\w+)/g, '{$1}').replace('*', '{path}')} ${config?.role}`);
     });
     // Nothing is asked of the services before a request comes.
     await adminRoutes(app, { metrics: createMetrics() } as unknown as AdminServices);

@@ -59,7 +59,10 @@ async function adminCalls(): Promise<{ readonly role: string; readonly call: str
   app.addHook('onRoute', ({ method, url, config }) => {
     for (const name of [method].flat())
       if (name !== 'HEAD')
-        calls.push({ role: String(config?.role), call: `${name} ${url.replaceAll(/:(\w+)/g, '{$1}')}` });
+        calls.push({
+          role: String(config?.role),
+          call: `${name} ${url.replaceAll(/:(\w+)/g, '{$1}').replace('*', '{path}')}`,
+        });
   });
   // Nothing is asked of the services before a request comes.
   await adminRoutes(app, { metrics: createMetrics() } as unknown as AdminServices);

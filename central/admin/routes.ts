@@ -19,6 +19,9 @@ import { parameterRoutes } from './changes/parameters.ts';
 import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
 import { agentRevocationRoutes, publishedLists } from './agents/revocation.ts';
+import { profileFileRoutes } from './releases/profile-files.ts';
+import { profileReleaseRoutes } from './releases/profile-releases.ts';
+import { profileRoutes } from './releases/profiles.ts';
 import type { AdminServices } from './services.ts';
 import { agentProfileRoutes, rolloutRoutes } from './releases/rollouts.ts';
 import { rotationRoutes } from './certificates/rotation.ts';
@@ -59,6 +62,9 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       rotationRoutes(scope, services, access);
       certificateRoutes(scope, services, access);
       statusRoutes(scope, services);
+      profileRoutes(scope, services, access);
+      profileFileRoutes(scope, services, access);
+      profileReleaseRoutes(scope, services, access);
     },
     { prefix: PREFIX, bodyLimit: MAX_ADMIN_BODY_BYTES },
   );

@@ -23,6 +23,8 @@ import type { ParameterService } from '../parameters/service.ts';
 import type { AuthorityService } from '../pki/authority/service.ts';
 import type { SigningKey } from '../pki/authority/signing-key.ts';
 import type { Expiry } from '../pki/expiry.ts';
+import type { Profiles } from '../profiles/profiles.ts';
+import type { ProfileReleases } from '../profiles/releases.ts';
 import type { Rollouts } from '../rollouts/rollouts.ts';
 import type { Rotation } from '../pki/rotation/rotation.ts';
 import type { ServerCertificates } from '../pki/server/server-certificates.ts';
@@ -64,6 +66,8 @@ export interface AdminServices {
     'activate' | 'discard' | 'discardRequest' | 'generate' | 'import' | 'install' | 'request' | 'restore' | 'slots'
   >;
   readonly expiry: Pick<Expiry, 'list'>;
+  readonly profiles: Profiles;
+  readonly profileReleases: ProfileReleases;
   readonly revocationLists: RevocationListsPort;
   readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'get' | 'list' | 'reject'>;
   readonly offlineEnrollment: OfflineEnrollment;
@@ -74,7 +78,10 @@ export interface AdminServices {
   /** Where agents enroll, for the line to copy. The port is the one that is bound. */
   readonly advertised: (transport?: 'ws' | 'wss') => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
-  readonly rollouts: Pick<Rollouts, 'act' | 'agentsOf' | 'begin' | 'find' | 'list' | 'profileOf' | 'repair' | 'upgrade'>;
+  readonly rollouts: Pick<
+    Rollouts,
+    'act' | 'agentsOf' | 'begin' | 'find' | 'list' | 'profileOf' | 'repair' | 'upgrade'
+  >;
   readonly store: Pick<Store, 'stats'>;
   /** The clock by which messages and records grow old. */
   readonly aging: Pick<AgingClock, 'accept'>;

@@ -47,6 +47,9 @@ interface Call {
 }
 
 interface Upload {
+  /** POST unless set. */
+  readonly method?: 'PUT';
+  readonly ifMatch?: string | undefined;
   readonly query: Query;
   readonly headers: Readonly<Record<string, string>>;
   readonly content: Readable;
@@ -58,7 +61,7 @@ export interface Client {
   /** GET, for an answer that stays the text that it is. */
   text(path: string, call?: Call): Promise<string>;
   /** An answer of any length, as it comes. */
-  download(path: string, call: Call): Promise<Readable>;
+  download(path: string, call: Call, method?: 'GET' | 'POST'): Promise<Readable>;
   /** A body of any length, as it is read. */
   upload(path: string, upload: Upload): Promise<unknown>;
 }
@@ -133,10 +136,10 @@ export function createClient(options: ClientOptions): Client {
       if (!isSuccess(answer.status)) throw problemOf(jsonOf(answer, named), answer, named);
       return answer.text;
     },
-    async download(path, call) {
+    async download(path, call, method = 'POST') {
       const to = await connected();
       const { named } = to;
-      const prepared = await prepare(to, 'POST', path, call, { timeout: LONG_TIMEOUT_MS });
+      const prepared = await prepare(to, method, path, call, { timeout: LONG_TIMEOUT_MS });
       return await reaching(to, async () => {
         const request = begin(prepared);
         request.end(prepared.payload);
@@ -146,10 +149,10 @@ export function createClient(options: ClientOptions): Client {
         throw problemOf(jsonOf(answer, named), answer, named);
       });
     },
-    async upload(path, { query, headers, content }) {
+    async upload(path, { method = 'POST', query, headers, content, ifMatch }) {
       const to = await connected();
       const { named } = to;
-      const prepared = await prepare(to, 'POST', path, { query }, { headers, timeout: LONG_TIMEOUT_MS });
+      const prepared = await prepare(to, method, path, { query, ifMatch }, { headers, timeout: LONG_TIMEOUT_MS });
       return await reaching(to, async () => {
         const request = begin(prepared);
         const response = responseOf(request);

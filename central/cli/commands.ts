@@ -11,6 +11,8 @@ import { failureCommands } from './commands/failures.ts';
 import { parameterCommands } from './commands/parameters.ts';
 import { agentProfileCommands } from './commands/releases/agent-profile.ts';
 import { rolloutCommands } from './commands/releases/rollouts.ts';
+import { profileContentCommands } from './commands/profiles/contents.ts';
+import { profileCommands } from './commands/profiles/profiles.ts';
 import { rotationCommands } from './commands/rotation.ts';
 import { serverCertificateCommands } from './commands/server-certificate.ts';
 import { statusCommands } from './commands/status.ts';
@@ -45,6 +47,8 @@ export const COMMANDS: readonly Command[] = [
   ...caCommands,
   ...rotationCommands,
   ...serverCertificateCommands,
+  ...profileCommands,
+  ...profileContentCommands,
   ...storeCommands,
   ...contextCommands,
   ...localCommands(() => COMMANDS, { [TRUSTSTORE.name]: TRUSTSTORE.verbs }, GLOBAL_OPTIONS),

@@ -100,6 +100,10 @@ export const CLI_ERRORS = {
     text: '{what} has not reached its final state within {seconds} s; its state is {state}.',
     hint: 'Nothing was canceled. Run "queuegate {command}" to see it, or wait longer: --wait=1h',
   },
+  directory_changed: {
+    text: '{path} changed while it was read.',
+    hint: 'Stop what writes into the directory, then import it again.',
+  },
   json_bad: { text: '{what} is not valid JSON: {found}.', hint: "Quote it for the shell: --data '[7]'." },
 } as const satisfies ErrorTable;
 

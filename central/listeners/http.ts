@@ -97,7 +97,12 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
 export function allowedMethods(scope: FastifyInstance): void {
   const routes: { readonly method: string; readonly pattern: RegExp }[] = [];
   scope.addHook('onRoute', ({ method, url }) => {
-    const pattern = new RegExp(`^${url.replaceAll('.', String.raw`\.`).replaceAll(/:\w+/g, '[^/]+')}$`);
+    const pattern = new RegExp(
+      `^${url
+        .replaceAll('.', String.raw`\.`)
+        .replaceAll(/:\w+/g, '[^/]+')
+        .replace(/\*$/, '.+')}$`,
+    );
     for (const name of [method].flat()) routes.push({ method: name, pattern });
   });
   scope.setNotFoundHandler((request, reply) => {

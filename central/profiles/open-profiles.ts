@@ -1,15 +1,17 @@
-// Opens what prepares profiles and serves releases: tickets, and the downloads that they allow.
+// Opens what prepares profiles and serves releases: profiles, tickets, and the downloads that they allow.
 import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import type { Store } from '../store/store.ts';
 import { Downloads } from './downloads/downloads.ts';
 import { DownloadPace } from './downloads/pace.ts';
+import { ProfileReleases } from './releases.ts';
+import { Profiles } from './profiles.ts';
 import { openTickets, type Tickets } from './tickets.ts';
 
 interface ProfilesNeeds {
   readonly store: Store;
   readonly parameters: Pick<ParameterState, 'values'>;
-  readonly pki: Pick<Pki, 'keyMaterial'>;
+  readonly pki: Pick<Pki, 'identity' | 'keyMaterial' | 'trust'>;
   readonly now: () => number;
   readonly after: (ms: number, run: () => void) => () => void;
 }
@@ -17,6 +19,8 @@ interface ProfilesNeeds {
 interface OpenedProfiles {
   readonly tickets: Tickets;
   readonly downloads: Downloads;
+  readonly profiles: Profiles;
+  readonly profileReleases: ProfileReleases;
 }
 
 export async function openProfiles({ store, parameters, pki, now, after }: ProfilesNeeds): Promise<OpenedProfiles> {
@@ -33,5 +37,16 @@ export async function openProfiles({ store, parameters, pki, now, after }: Profi
     after,
     nextTurn: setImmediate,
   });
-  return { tickets, downloads: new Downloads({ store, tickets, pace }) };
+  const profiles = new Profiles({
+    store: store.releases,
+    trustBundle: () => pki.trust.certificates().map(({ raw }) => raw),
+    now,
+  });
+  const profileReleases = new ProfileReleases({
+    store: store.releases,
+    values: () => parameters.values(),
+    certificate: () => pki.identity.slots.current,
+    now,
+  });
+  return { profiles, profileReleases, tickets, downloads: new Downloads({ store, tickets, pace }) };
 }

@@ -1,5 +1,5 @@
 // Parses agent.conf and central.conf: Java properties as java.util.Properties.load reads them, with the line of each
-// key. Does not know what any key means (shared/settings/settings.ts, agent/conf.ts), and writes nothing.
+// key; and changes values in them. Does not know what any key means (shared/settings/settings.ts, agent/conf.ts), and writes no file.
 import { readBoundedFile } from '../files/bounded-file.ts';
 import { defineErrors, type ErrorTable } from '../errors.ts';
 
@@ -88,14 +88,23 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
+interface LogicalLine {
+  readonly text: string;
+  /** The natural lines that it is in, counted from 1. */
+  readonly line: number;
+  readonly through: number;
+}
+
 /** Joins continued lines. The order of the rules is that of Properties.LineReader.readLine in the JDK. */
-function* logicalLines(text: string): Generator<{ text: string; line: number }> {
+function* logicalLines(text: string): Generator<LogicalLine> {
   let joined = '';
   let begin = 0;
   let continued = false;
+  let last = 0;
   for (const [index, natural] of text.split(/\r\n|\n|\r/).entries()) {
     const part = natural.replace(/^[ \t\f]+/, '');
     // As long as nothing has been read of a logical line, blank lines and comments are skipped, even after a lone backslash.
+    last = index + 1;
     if (joined === '') {
       if (part === '' || part.startsWith('#') || part.startsWith('!')) continue;
       begin = index + 1;
@@ -103,10 +112,10 @@ function* logicalLines(text: string): Generator<{ text: string; line: number }> 
     continued = endsInOddBackslashes(part);
     joined += continued ? part.slice(0, -1) : part;
     if (continued) continue;
-    yield { text: joined, line: begin };
+    yield { text: joined, line: begin, through: last };
     joined = '';
   }
-  if (joined !== '') yield { text: joined, line: begin };
+  if (joined !== '') yield { text: joined, line: begin, through: last };
 }
 
 function endsInOddBackslashes(text: string): boolean {
@@ -141,4 +150,61 @@ function unescape(raw: string, file: string, line: number): string {
       return other === undefined ? '' : (CONTROLS[other] ?? other);
     },
   );
+}
+
+/** As they are in a line; without a separator the value begins behind white space. */
+const KEY_AND_SEPARATOR = /^[ \t\f]*(?:\\.|[^=: \t\f\\\r\n])+(?:[ \t\f]*[=:][ \t\f]*|[ \t\f]+)/;
+
+/**
+ * The file with other values: null removes a key. Everything else stays as it is, comments, order and line ends; a value
+ * takes the place of the last line of its key, a new key comes at the end.
+ */
+export function editProperties(bytes: Uint8Array, changes: ReadonlyMap<string, string | null>): Buffer {
+  const whole = decode(bytes);
+  const mark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? '\u{feff}' : '';
+  const isUtf8 = Buffer.from(mark + whole).equals(bytes);
+  const lines = whole.split(/(?<=\r\n|\n|\r(?!\n))/);
+  const end = /\r\n|\n|\r/.exec(whole)?.[0] ?? '\n';
+  const places = new Map<string, LogicalLine[]>();
+  for (const logical of logicalLines(whole)) {
+    const key = unescape(split(logical.text).rawKey, 'the file', logical.line);
+    places.set(key, [...(places.get(key) ?? []), logical]);
+  }
+  const separator = /^[^#!\s][^=:\s]*( *[=:] *)/m.exec(whole)?.[1] ?? '=';
+  const appended: string[] = [];
+  for (const [key, value] of changes) {
+    const found = places.get(key) ?? [];
+    const text = value === null ? '' : escapeValue(value, isUtf8);
+    if (found.length === 0 && value !== null) appended.push(`${escapeKey(key)}${separator}${text}${end}`);
+    for (const [index, { line: from, through }] of found.entries()) {
+      if (value !== null && index < found.length - 1) continue;
+      const hasEnd = /[\r\n]$/.test(lines[through - 1] ?? '');
+      const start = KEY_AND_SEPARATOR.exec(lines[from - 1] ?? '')?.[0] ?? `${escapeKey(key)}${separator}`;
+      for (let at = from; at <= through; at += 1) lines[at - 1] = '';
+      if (value !== null) lines[from - 1] = start + text + (hasEnd ? end : '');
+    }
+  }
+  const kept = lines.join('');
+  const gap = appended.length > 0 && kept !== '' && !/[\r\n]$/.test(kept) ? end : '';
+  const edited = mark + kept + gap + appended.join('');
+  return Buffer.from(edited, isUtf8 ? 'utf8' : 'latin1');
+}
+
+function escapeKey(key: string): string {
+  return key.replaceAll(/[=: \t\f\\#!]/g, String.raw`\$&`);
+}
+
+/** What the encoding of the file cannot hold, and what would end the line, is written as \uXXXX. */
+function escapeValue(value: string, isUtf8: boolean): string {
+  return (
+    value
+      .replaceAll('\\', '\\\\')
+      .replace(/^ /, String.raw`\ `)
+      // eslint-disable-next-line no-control-regex -- the pattern finds control characters
+      .replaceAll(isUtf8 ? /[\0-\x1f]/g : /[^\x20-\xff]/g, unicodeEscape)
+  );
+}
+
+function unicodeEscape(unit: string): string {
+  return String.raw`\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

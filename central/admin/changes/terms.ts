@@ -29,6 +29,15 @@ export const FORCE = queryOf(Type.Object({ force, ...reason }, strict));
 export const DRY_RUN = queryOf(Type.Object({ dryRun, ...reason }, strict));
 /** Of an act that can cut agents off. */
 export const STEP = queryOf(Type.Object({ dryRun, force, ...reason }, strict));
+/** Of the import of a profile. */
+export const IMPORT = queryOf(
+  Type.Object(
+    { name: Type.String({ maxLength: 128 }), replace: Type.Optional(Type.Boolean()), dryRun, ...reason },
+    strict,
+  ),
+);
+/** Of a file that is put into a profile. */
+export const FILE_PUT = queryOf(Type.Object({ executable: Type.Optional(Type.Boolean()), dryRun, ...reason }, strict));
 /** The same, where it can be rolled back unless it is confirmed. */
 export const CHANGE = queryOf(Type.Object({ dryRun, force, ...confirmation, ...reason }, strict));
 /** The same, of a certificate that can be staged. */

@@ -36,9 +36,9 @@ export function askingClient(client: Client, hasAsked: () => boolean): Client {
       return await client.request(method, path, call);
     },
     text: (path, call) => client.text(path, call),
-    download: (path, call) => client.download(path, call),
+    download: (path, call, method) => client.download(path, call, method),
     async upload(path, upload) {
-      check(`POST ${path}`);
+      check(`${upload.method ?? 'POST'} ${path}`);
       return await client.upload(path, upload);
     },
   };

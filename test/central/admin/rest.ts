@@ -28,6 +28,7 @@ import type { Role } from '../../../central/store/token-store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { CodedError } from '../../../shared/errors.ts';
 import { makeChanges, memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
+import { memoryReleases } from '../memory-releases.ts';
 
 export interface Rest {
   readonly url: string;
@@ -254,6 +255,8 @@ export async function startRest(
       [...incidents, ...deadLetters].some(({ agentId }) => agentId === id),
   };
   const services: AdminServices = {
+    profiles: memoryReleases().profiles,
+    profileReleases: memoryReleases().profileReleases,
     apiTokens,
     refusals: { record: (fault, place) => void refused.push({ code: fault.code, ...place }) },
     enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, now }),

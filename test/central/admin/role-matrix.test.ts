@@ -63,7 +63,7 @@ async function send(method: string, path: string, as: Identity, body?: unknown):
 
 /** What an identity gets: refused for who it is, or let in. The parameter exists nowhere, so that no route does anything. */
 async function access(route: Route, as: Identity): Promise<'unauthenticated' | 'forbidden' | 'let in'> {
-  const path = route.url.replaceAll(/:\w+/g, 'x');
+  const path = route.url.replaceAll(/:\w+|\*/g, 'x');
   const response = await send(route.method, `${path}?noSuchParameter=1`, as);
   await response.arrayBuffer();
   if (response.status === 401) return 'unauthenticated';

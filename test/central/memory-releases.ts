@@ -1,0 +1,102 @@
+// Profiles and their releases over a store in memory, for tests of what is in front of them.
+import { ProfileReleases } from '../../central/profiles/releases.ts';
+import { Profiles } from '../../central/profiles/profiles.ts';
+import { storeFault } from '../../central/store/errors.ts';
+import type { AuditEntry } from '../../central/store/audit-store.ts';
+import type {
+  DraftFile,
+  ProfileRecord,
+  ReleaseRecord,
+  ReleaseStore,
+} from '../../central/store/releases/release-store.ts';
+import type { ServerCredentials } from '../../central/pki/server/slots.ts';
+
+interface MemoryReleases {
+  readonly profiles: Profiles;
+  readonly profileReleases: ProfileReleases;
+  readonly audit: AuditEntry[];
+  /** May be changed by the test. */
+  readonly settings: {
+    wss: boolean;
+    ws: boolean;
+    certificate: ServerCredentials | undefined;
+    bundle: readonly Buffer[];
+  };
+}
+
+export function memoryReleases(now: () => number = () => 1_790_000_000_000): MemoryReleases {
+  const writing = new Map<number, Buffer[]>();
+  const blobs = new Map<string, Buffer[]>();
+  const drafts = new Map<string, { profile: ProfileRecord; files: Map<string, DraftFile> }>();
+  const releases: ReleaseRecord[] = [];
+  const audit: AuditEntry[] = [];
+  const sizeOf = (sha256: string): number => (blobs.get(sha256) ?? []).reduce((sum, { length }) => sum + length, 0);
+  const store: ReleaseStore = {
+    async beginBlob() {
+      writing.set(writing.size + 1, []);
+      return writing.size;
+    },
+    appendChunk: async (blob, _index, data) => void writing.get(blob)?.push(Buffer.from(data)),
+    finishBlob: async (blob, { sha256 }) => void blobs.set(sha256, writing.get(blob) ?? []),
+    blobSize: async (sha256) => (blobs.has(sha256) ? sizeOf(sha256) : undefined),
+    async readChunk(sha256, index) {
+      const chunk = blobs.get(sha256)?.[index];
+      return chunk === undefined ? undefined : new Uint8Array(chunk);
+    },
+    listProfiles: async () => Array.from(drafts.values(), ({ profile }) => profile),
+    getProfile: async (name) => drafts.get(name)?.profile,
+    draftOf: async (name) =>
+      [...(drafts.get(name)?.files.values() ?? [])].toSorted((one, other) => (one.path < other.path ? -1 : 1)),
+    async changeDraft({ name, expectedVersion, remove, put, by }, entry) {
+      const present = drafts.get(name);
+      if (present !== undefined && present.profile.version !== expectedVersion)
+        throw storeFault('version_conflict', {
+          subject: name,
+          found: present.profile.version,
+          expected: expectedVersion ?? 0,
+        });
+      const files = new Map(remove === 'all' ? [] : present?.files);
+      for (const path of remove === 'all' ? [] : remove) files.delete(path);
+      for (const file of put) files.set(file.path, { ...file, size: sizeOf(file.sha256) });
+      const profile = {
+        name,
+        version: (present?.profile.version ?? 0) + 1,
+        createdAt: now(),
+        createdBy: by,
+        changedAt: now(),
+        changedBy: by,
+        fileCount: files.size,
+        bytes: [...files.values()].reduce((sum, { size }) => sum + size, 0),
+      };
+      drafts.set(name, { profile, files });
+      audit.push(entry);
+      return profile;
+    },
+    async removeProfile(name, entry) {
+      if (!drafts.delete(name)) throw storeFault('profile_unknown', { name });
+      audit.push(entry);
+    },
+    async addRelease(release, _blobs, entry) {
+      releases.unshift({ ...release, number: releases.length + 1 });
+      audit.push(entry);
+    },
+    release: async (digest) => releases.find((release) => release.digest === digest),
+    listReleases: async ({ name, prefix = '', limit }) =>
+      releases
+        .filter((release) => (name === undefined || release.name === name) && release.digest.startsWith(prefix))
+        .slice(0, limit),
+    isOfRelease: async () => true,
+  };
+  const settings: MemoryReleases['settings'] = { wss: true, ws: true, certificate: undefined, bundle: [] };
+  return {
+    profiles: new Profiles({ store, trustBundle: () => settings.bundle, now }),
+    profileReleases: new ProfileReleases({
+      store,
+      values: () => ({ 'websocket.enabled': settings.ws, 'websocket.secure.enabled': settings.wss }),
+      certificate: () => settings.certificate,
+      now,
+    }),
+    audit,
+    settings,
+  };
+}

@@ -1,0 +1,107 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { packDirectory } from '../../../../central/cli/commands/profiles/archive.ts';
+import { readTar } from '../../../../central/profiles/contents/tar.ts';
+import { measureFolder } from '../../../../shared/releases/folder.ts';
+
+function folder(files: Readonly<Record<string, string>>): string {
+  const root = mkdtempSync(join(tmpdir(), 'tar-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(join(root, path, '..'), { recursive: true });
+    writeFileSync(join(root, path), content, { mode: path.endsWith('.sh') ? 0o755 : 0o644 });
+  }
+  return root;
+}
+
+async function* pieces(archive: Buffer, size: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < archive.length; at += size) yield archive.subarray(at, at + size);
+}
+
+/** What is in an archive that comes in pieces of this size. */
+async function unpack(archive: Buffer, size = 1_000): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for await (const { path, executable, content } of readTar(pieces(archive, size))) {
+    const parts: Buffer[] = [];
+    for await (const part of content) parts.push(part);
+    found[`${path}${executable ? '*' : ''}`] = Buffer.concat(parts).toString();
+  }
+  return found;
+}
+
+async function packed(root: string): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of packDirectory(root, await measureFolder(root))) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+const LONG = `${'long/'.repeat(30)}name.txt`;
+const FILES = {
+  'conf/agent.conf': 'a=1\n',
+  'run.sh': '#!/bin/sh\n',
+  empty: '',
+  exact: 'x'.repeat(1024),
+  [LONG]: 'long',
+  'Köln/Straße.txt': 'umlauts',
+};
+const EXPECTED = { ...FILES, 'run.sh*': FILES['run.sh'] };
+delete (EXPECTED as Record<string, string>)['run.sh'];
+
+test.each([1, 7, 512, 100_000])('reads what is packed, in pieces of %i bytes', async (size) => {
+  expect(await unpack(await packed(folder(FILES)), size)).toEqual(EXPECTED);
+});
+
+test.each(['gnu', 'pax', 'ustar'])('reads what tar writes in the format %s', async (format) => {
+  const tar = spawnSync('tar', [`--format=${format}`, '-C', folder(FILES), '-cf', '-', '.']);
+  // A tar that is not GNU's: the formats are in the test above and below.
+  if (tar.status !== 0) return;
+  expect(await unpack(tar.stdout)).toEqual(EXPECTED);
+});
+
+const invalid = (found: string) => ({ code: 'archive_invalid', message: expect.stringContaining(found) });
+
+test('refuses links', async () => {
+  const root = folder({ a: '1' });
+  symlinkSync('/etc/passwd', join(root, 'link'));
+  const tar = spawnSync('tar', ['-C', root, '-cf', '-', '.']);
+  await expect(unpack(tar.stdout)).rejects.toMatchObject(invalid('"link" is a symbolic link'));
+});
+
+/** One entry with another type or other numbers; its checksum is right. */
+async function altered(change: (header: Buffer) => void): Promise<Buffer> {
+  const archive = await packed(folder({ a: '1' }));
+  const header = archive.subarray(0, 512);
+  change(header);
+  header.write('        ', 148);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return archive;
+}
+
+test.each([
+  ['a hard link', '1'],
+  ['a character device', '3'],
+  ['a block device', '4'],
+  ['a pipe', '6'],
+  ['of the kind "Z"', 'Z'],
+])('refuses %s', async (what, kind) => {
+  await expect(unpack(await altered((header) => header.write(kind, 156)))).rejects.toMatchObject(invalid(what));
+});
+
+test('refuses what is cut off, what is not a tar file, and numbers that cannot be read', async () => {
+  const archive = await packed(folder({ a: 'x'.repeat(2_000) }));
+  await expect(unpack(archive.subarray(0, 1_100))).rejects.toMatchObject(invalid('ends too early'));
+  await expect(unpack(archive.subarray(0, 100))).rejects.toMatchObject(invalid('ends too early'));
+  await expect(unpack(Buffer.alloc(1_024, 'PK'))).rejects.toMatchObject(invalid('not a tar file'));
+  await expect(unpack(await altered((header) => header.write('8zzzzzzzzzz', 124)))).rejects.toMatchObject(
+    invalid('size'),
+  );
+  const huge = await altered((header) => {
+    header.write('x', 156);
+    header.write('00000777777', 124);
+  });
+  await expect(unpack(huge)).rejects.toMatchObject(invalid('a header in it has'));
+});
