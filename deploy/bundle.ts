@@ -1,6 +1,6 @@
 // Bundles the programs of both packages with esbuild, without a map or a path of the machine that builds: same sources, same bytes.
 import { readdirSync, readFileSync, existsSync } from 'node:fs';
-import { extname, join, relative } from 'node:path';
+import { dirname, extname, join, relative } from 'node:path';
 import { build, type Metafile } from 'esbuild';
 import { ROOT, type Entry } from './entry.ts';
 
@@ -24,14 +24,30 @@ export async function bundleAgent(): Promise<Program> {
 
 /** Central with its threads, and the command line of administrators: one file for each. */
 export async function bundleCentral(): Promise<Program> {
-  const threads = ['writer', 'reader', 'file-work'].map(
-    (name) => [`central/threads/${name}`, `central/store/sqlite/threads/${name}.ts`] as const,
+  const threads = threadsOf('central');
+  return await bundle({ 'central/main': 'central/main.ts', 'central/cli': 'central/cli.ts', ...threads }, undefined, [
+    'profiles/default',
+    'profiles/central',
+  ]);
+}
+
+/** The files of the threads that a program starts. In a bundle they are beside the file that starts them, in threads/. */
+function threadsOf(program: string): Record<string, string> {
+  const sources = readdirSync(join(ROOT, program), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
   );
-  return await bundle(
-    { 'central/main': 'central/main.ts', 'central/cli': 'central/cli.ts', ...Object.fromEntries(threads) },
-    undefined,
-    ['profiles/default', 'profiles/central'],
-  );
+  const found: Record<string, string> = {};
+  for (const source of sources.map((name) => join(program, name))) {
+    for (const [call, name] of readFileSync(join(ROOT, source), 'utf8').matchAll(
+      /workerUrl\((?:'\.\/threads\/([\w-]+)')?/g,
+    )) {
+      if (name === undefined) throw new Error(`${source}: ${call}...: a thread has to be in ./threads/.`);
+      const bundled = `${program}/threads/${name}`;
+      if (found[bundled] !== undefined) throw new Error(`${source}: there are two threads with the name "${name}".`);
+      found[bundled] = join(dirname(source), 'threads', `${name}.ts`);
+    }
+  }
+  return found;
 }
 
 async function bundle(
