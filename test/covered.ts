@@ -82,7 +82,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     why: 'An agent with a Central of the test: offers, downloads, trials, commits.',
     files: [
       'agent/connection/takeover.ts',
-      'agent/release-record.ts',
       'agent/releases/download.ts',
       'agent/releases/drift.ts',
       'agent/releases/folders.ts',

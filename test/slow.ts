@@ -23,6 +23,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '6 s: a real Central and its sessions, taken over again and again under messages',
     quick: 'test/agent/releases/manager.test.ts',
   },
+  'test/flow/release-kills.test.ts': {
+    why: '15 s: real agents, and the ten seconds in which a release proves itself',
+    quick: 'test/agent/releases/crashes.test.ts',
+  },
   'test/flow/npm-package.test.ts': {
     why: '20 s: builds and packs everything, then two Centrals and their agents',
     quick: 'test/shared/bin.test.ts',
