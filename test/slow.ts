@@ -19,6 +19,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '9 s: compiles and starts Java for each root',
     quick: 'test/central/pki/authority/authority.test.ts',
   },
+  'test/flow/rollout.test.ts': {
+    why: '45 s: a rollout to real agents, and a trial of thirty seconds',
+    quick: 'test/agent/releases/manager.test.ts',
+  },
   'test/flow/takeover.test.ts': {
     why: '6 s: a real Central and its sessions, taken over again and again under messages',
     quick: 'test/agent/releases/manager.test.ts',

@@ -59,10 +59,12 @@ export async function tryRelease(ports: TrialPorts, signal: AbortSignal): Promis
     else if (isFatal) return { kind: 'failed', reason };
     else unreached += 1;
     if (!ports.isOnline()) return { kind: 'inconclusive', reason };
-    const nextAt = clock() + Math.max(afterMs, DIAL_AGAIN_MS);
-    const isUnreached = unreached >= UNREACHED_DIALS && clock() - startedAt >= UNREACHED_MS;
-    if (isUnreached || nextAt > deadline) return { kind: isPassing ? 'inconclusive' : 'failed', reason };
-    await wait(nextAt - clock(), signal);
+    const now = clock();
+    const isUnreached = unreached >= UNREACHED_DIALS && now - startedAt >= UNREACHED_MS;
+    // Who asks to wait is not dialed sooner for the end of the trial; otherwise the last dial is at that end.
+    if (isUnreached || now >= deadline || now + afterMs > deadline)
+      return { kind: isPassing ? 'inconclusive' : 'failed', reason };
+    await wait(Math.min(Math.max(afterMs, DIAL_AGAIN_MS), deadline - now), signal);
   }
 }
 
