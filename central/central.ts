@@ -71,31 +71,18 @@ async function compose(
   const profiles = await openProfiles({ ...core, pki });
   const rollouts = openRollouts({ ...core, ...online, ...agents, ...profiles, pki });
   const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, ...profiles, pki });
-  const { listeners } = opened;
-
   const parameters = new ParameterService({
     ...core,
     state,
     changes,
-    applier: listeners,
+    applier: opened.listeners,
     agents: online.onlineAgents,
     onChanged: (values, before) => events.emit('parametersChanged', values, before),
   });
-  const parts = {
-    ...core,
-    ...online,
-    ...agents,
-    ...pkiServices,
-    ...enrollment,
-    ...profiles,
-    ...rollouts,
-    ...opened,
-    pki,
-    space,
-    parameters,
-  };
-  const kept = { ...openAudit(core), inbox: store.inbox, backups: openBackups({ ...core, pki }) };
-  const services = { ...parts, ...kept, ...openTokenRequests(core), revocationLists: pki.revocationLists };
+  const found = { ...openAudit(core), ...openTokenRequests(core), inbox: store.inbox, pki, space, parameters };
+  const backups = { backups: openBackups({ ...core, pki }), revocationLists: pki.revocationLists };
+  const parts = { ...core, ...online, ...agents, ...pkiServices, ...enrollment, ...profiles, ...rollouts, ...opened };
+  const services = { ...parts, ...found, ...backups };
   const { promise: restore, resolve: applyRestore } = Promise.withResolvers<StagedRestore>();
   const status = openStatus({ ...services, lostLines, startedAt, restored });
   await openAdministration({ ...services, applyRestore, status });
@@ -108,13 +95,13 @@ async function compose(
     eventConversion: new EventConversion({ ...core, clock: () => performance.now() }),
   });
   subscribe({ ...services, centralAgent });
-  const firstStart = () => beginFirstStart(services);
-  const lifecycle = new Lifecycle({ ...services, pkiServices, opened, maintenance, centralAgent, firstStart });
+  const begun = { pkiServices, opened, maintenance, centralAgent, firstStart: () => beginFirstStart(services) };
+  const lifecycle = new Lifecycle({ ...services, ...begun });
   return {
     firstStart: await lifecycle.start(),
-    listens: [...listeners.words(), ...opened.localSocket.words()],
+    listens: [...opened.listeners.words(), ...opened.localSocket.words()],
     problems: [...status().problems, ...status().advice],
-    port: (listener) => listeners.port(listener),
+    port: (listener) => opened.listeners.port(listener),
     failed,
     restore,
     lastCursor: () => lifecycle.lastCursor(),

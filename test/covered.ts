@@ -123,11 +123,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['agent/store/records.ts'],
   },
   {
-    by: 'test/agent/trust/updates.test.ts',
-    why: 'Updates of the truststore.',
-    files: ['agent/trust/managed-roots.ts'],
-  },
-  {
     by: 'test/central/admin/access.test.ts',
     why: 'Bounds of tokens, by REST.',
     files: ['central/admin/token-bounds.ts'],
