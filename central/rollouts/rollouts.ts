@@ -92,7 +92,7 @@ export class Rollouts {
     const wanted = await this.#release(rollout.kind, release);
     if (wanted.digest !== rollout.release)
       throw rolloutFault('rollout_release_unknown', { release: `${release} in the rollout ${id}` });
-    const entry = this.#entry(actor, 'rollouts.upgrade', { rollout: id, release: rollout.release, ...plan });
+    const entry = this.#entry(actor, 'profiles.upgrade', { rollout: id, release: rollout.release, ...plan });
     return await this.#view(await this.#needs.engine.act(rollout.number, { verb: 'upgrade', plan }, entry));
   }
 
@@ -187,7 +187,10 @@ export class Rollouts {
       ticket: actor.ticket ?? null,
     };
     const detail = { kind, stage, release: release.digest, name: release.name, agents: selectors, ...plan };
-    const entry = this.#entry(actor, 'rollouts.create', { ...detail, agentCount: agents.length });
+    const entry = this.#entry(actor, stage === 'upgrade' ? 'profiles.upgrade' : 'profiles.synchronize', {
+      ...detail,
+      agentCount: agents.length,
+    });
     return await this.#view(await this.#needs.engine.begin(rollout, agents, entry));
   }
 

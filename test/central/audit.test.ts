@@ -25,8 +25,8 @@ describe('the actions of the audit log', () => {
       .filter((file) => file.endsWith('.ts') && file !== 'audit.ts')
       .map((file) => readFileSync(`central/${file}`, 'utf8'))
       .join('\n');
-    // Those of a server certificate end in the verb that brought it.
-    const verb = (action: string): string => action.replace(/^server-certificate\.(\w+)$/, '$1');
+    // Those of a server certificate and of a rollout end in the verb that brought them.
+    const verb = (action: string): string => action.replace(/^(?:server-certificate|rollouts)\.(\w+)$/, '$1');
     expect(
       actions.filter(([action]) => !sources.includes(`'${action}'`) && !sources.includes(`'${verb(action)}'`)),
     ).toEqual([]);

@@ -295,7 +295,9 @@ describe('every path', () => {
         status: 400,
         body: {
           code: 'request_invalid',
-          errors: [{ parameter: 'frobnicate', allowed: expect.any(Array), found: '1' }],
+          errors: expect.arrayContaining([
+            expect.objectContaining({ parameter: 'frobnicate', allowed: expect.any(Array), found: '1' }),
+          ]),
         },
       });
     }
@@ -310,8 +312,9 @@ describe('every path', () => {
         method,
         headers: { authorization: `Bearer ${rest.tokens.administrator}` },
       });
-      const { errors } = (await response.json()) as { errors: { allowed: string[] }[] };
-      const takes = ['comment', 'ticket'].every((name) => errors[0]?.allowed.includes(name));
+      const { errors } = (await response.json()) as { errors: { parameter?: string; allowed: string[] }[] };
+      const unknown = errors.find(({ parameter }) => parameter === 'frobnicate');
+      const takes = ['comment', 'ticket'].every((name) => unknown?.allowed.includes(name));
       expect([method, url, takes]).toEqual([method, url, !url.endsWith('/commands')]);
     }
   });

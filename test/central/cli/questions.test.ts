@@ -7,17 +7,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { CENTRAL } from '../../../central/audit.ts';
 import type { Client } from '../../../central/cli/client.ts';
 import { COMMANDS } from '../../../central/cli/commands.ts';
+import { packDirectory } from '../../../central/cli/commands/profiles/archive.ts';
 import { placeOf } from '../../../central/cli/connection/target.ts';
 import { askingClient } from '../../../central/cli/line/question.ts';
 import { runCli } from '../../../central/cli/run.ts';
+import { measureFolder } from '../../../shared/releases/folder.ts';
 import { SecretInput } from '../../../shared/terminal/secret-input.ts';
 import { startRest, type Rest } from '../admin/rest.ts';
 import { agentRecord } from '../fakes.ts';
+import { memoryReleases } from '../memory-releases.ts';
 
 /** Verbs after which something is gone. What `reject` refuses can still be accepted, and `rollback` ends what is not confirmed. */
 const DESTRUCTIVE_VERBS = new Set(['delete', 'delete-key', 'discard', 'revoke', 'restore', 'accept-clock']);
+
+/** Others that ask. */
+const ALSO_DESTRUCTIVE = new Set(['rollouts cancel', 'rollouts rollback']);
 
 /** How each is typed, what its question names, and what is a yes. */
 const LINES: Readonly<Record<string, { line: readonly string[]; names: string; yes?: string }>> = {
@@ -36,6 +43,13 @@ const LINES: Readonly<Record<string, { line: readonly string[]; names: string; y
   'maintenance accept-clock': { line: [], names: 'the clock' },
   'parameters reset': { line: ['agents.max', '--force'], names: 'Reset agents.max' },
   'parameters set': { line: ['agents.max=5', '--force'], names: 'Set agents.max=5' },
+  'profiles delete': { line: ['branch'], names: 'the profile branch', yes: 'branch' },
+  'profiles files delete': { line: ['branch', 'bin/run'], names: 'bin/run of the profile branch' },
+  'profiles prepare': { line: ['branch', '--force'], names: 'a release of branch' },
+  'profiles set': { line: ['branch', 'some.key=1', '--force'], names: 'Set some.key' },
+  'profiles truststore delete': { line: ['branch', 'bank'], names: 'bank from the truststore of the profile branch' },
+  'rollouts cancel': { line: ['r-17'], names: 'the rollout r-17' },
+  'rollouts rollback': { line: ['r-17'], names: 'the rollout r-17' },
   'server-certificate activate': { line: ['--force'], names: 'the staged one' },
   'server-certificate discard': { line: [], names: 'the staged server certificate' },
   'server-certificate import': { line: ['FILE', '--force'], names: 'FILE' },
@@ -44,6 +58,9 @@ const LINES: Readonly<Record<string, { line: readonly string[]; names: string; y
   'server-certificate request delete': { line: [], names: 'the request for a server certificate' },
   'store restore': { line: ['FILE'], names: 'FILE', yes: 'central.test' },
 };
+
+const PROFILE = join(import.meta.dirname, '../../fixtures/profile');
+const ACTOR = { ...CENTRAL, who: 'admin', comment: undefined, ticket: undefined };
 
 let folder: string;
 let rest: Rest;
@@ -55,7 +72,12 @@ afterAll(() => rmSync(folder, { recursive: true }));
 beforeEach(async () => {
   const context = { url: null, caFile: null, tokenFile: null, readOnly: false };
   writeFileSync(join(folder, 'config.json'), JSON.stringify({ current: 'prod', contexts: { prod: context } }));
-  rest = await startRest();
+  const { profiles, profileReleases } = memoryReleases();
+  await profiles.import('branch', packDirectory(PROFILE, await measureFolder(PROFILE)), {
+    actor: ACTOR,
+    replace: false,
+  });
+  rest = await startRest(async () => ({ profiles, profileReleases }));
   rest.agents.push(agentRecord({ name: 'branch-7', id: 'thumb' }));
   const server = createServer((socket) => {
     const beyond = connect(Number(new URL(rest.url).port), '127.0.0.1');
@@ -111,7 +133,7 @@ describe('a command that destroys something', () => {
   test.each(COMMANDS.map((command) => [command.name, command] as const))(
     '%s is one only if it asks',
     (name, command) => {
-      const isDestructive = DESTRUCTIVE_VERBS.has(name.split(' ').at(-1) ?? '');
+      const isDestructive = DESTRUCTIVE_VERBS.has(name.split(' ').at(-1) ?? '') || ALSO_DESTRUCTIVE.has(name);
       const expected = isDestructive ? 'always' : Object.hasOwn(command.options, 'force') ? 'forced' : undefined;
       expect(command.asks).toBe(expected);
       expect(Object.hasOwn(command.options, 'yes')).toBe(expected !== undefined);

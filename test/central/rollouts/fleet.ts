@@ -14,7 +14,7 @@ import { auditEntry } from '../store/samples.ts';
 import { NOW, PREVIOUS, rolloutOf } from './samples.ts';
 
 export const KEYS = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-export const ENTRY = auditEntry('rollouts.create');
+export const ENTRY = auditEntry('profiles.upgrade');
 
 /** What a killed process never does any more. */
 class Killed extends Error {}

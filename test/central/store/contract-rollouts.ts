@@ -6,7 +6,7 @@ import { auditEntry, NOW, registered, type Engine, type OpenEngine } from './sam
 
 const RELEASE = 'a'.repeat(64);
 const OTHER = 'b'.repeat(64);
-const ENTRY = auditEntry('rollouts.create');
+const ENTRY = auditEntry('profiles.upgrade');
 const NOTHING = { generations: [], committed: [] } as const;
 const NO_CAUSE = { code: '', detail: '', hint: '' } as const;
 const REVERTED = { code: 'release_reverted', detail: 'It runs another release.', hint: 'Look.' } as const;
