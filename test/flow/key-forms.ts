@@ -5,7 +5,7 @@ import { createPrivateKey } from 'node:crypto';
 export interface Secret {
   /** Whose key, for messages. */
   readonly name: string;
-  /** PEM, PKCS#8 or the key's own format, unencrypted. */
+  /** PEM, PKCS#8 or the key's own format, unencrypted; or the bytes of a symmetric key, base64url. */
   readonly pem: string;
 }
 
@@ -49,6 +49,7 @@ function encoded(name: string, bytes: Buffer): Form[] {
 
 /** PEM is base64 of DER: it is found by that, with and without line breaks. Of the DER only what is secret is looked for besides. */
 export function formsOf(pem: string): Form[] {
+  if (!pem.startsWith('-----')) return encoded('key', Buffer.from(pem, 'base64url'));
   const key = createPrivateKey(pem);
   const jwk = key.export({ format: 'jwk' });
   const numbers = SECRET_NUMBERS.flatMap((member) => {

@@ -215,6 +215,7 @@ describe('private keys', () => {
     const own = await openStore(data);
     expect(own.secrets.map(({ name }) => name.replace(/[0-9a-f]{64}/, '*')).toSorted()).toEqual([
       'authority.*.key',
+      'release-tickets.key',
       'server.key',
       'server.request.key',
       'signing.key',
@@ -396,7 +397,7 @@ describe('private keys', () => {
     expect(new Set(secrets.map(({ pem }) => pem.trim())).size).toBeGreaterThanOrEqual(10);
     // What was given is kept, and is among what is looked for in any case.
     const derOf = (pem: string): string =>
-      createPrivateKey(pem).export({ format: 'der', type: 'pkcs8' }).toString('hex');
+      pem.startsWith('-----') ? createPrivateKey(pem).export({ format: 'der', type: 'pkcs8' }).toString('hex') : pem;
     expect(last.secrets.map(({ pem }) => derOf(pem))).toEqual(
       expect.arrayContaining([server.key, staged.key, bank.intermediate.key].map(derOf)),
     );
