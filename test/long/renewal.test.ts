@@ -287,6 +287,7 @@ describe('a renewal that is cut short', () => {
           const folders = await agentFolders(cleanup);
           for (const name of ['agent-key.pem', 'agent-key.next.pem', 'identity.json'])
             await cp(join(data, name), join(folders.data, name)).catch(() => undefined);
+          await cp(join(data, 'trust'), join(folders.data, 'trust'), { recursive: true });
           copies.push(folders.data);
         }
         return (await shown('cut')).keyThumbprint !== before.keyThumbprint &&
