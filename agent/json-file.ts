@@ -15,7 +15,7 @@ interface JsonFile {
   readonly damaged: (found: string, cause?: unknown) => Error;
 }
 
-/** A value that fits the schema; undefined when there is no file. Errors: `damaged`, file faults. */
+/** A value that matches the schema; undefined if the file does not exist. Errors: `damaged`, file faults. */
 export async function readJsonFile(file: JsonFile): Promise<unknown> {
   const { path, what, maxBytes, hint, schema, damaged } = file;
   const bytes = await readBoundedFile({ path, what, maxBytes, hint, ifMissing: 'ignore' });

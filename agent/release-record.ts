@@ -2,13 +2,13 @@
 // it. Written whole and durably, so that a crash at any moment leaves the record before or the one after.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readBoundedFile } from '../shared/files/bounded-file.ts';
 import { makeFolder } from '../shared/files/disk-faults.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
-import { isCoded, textOf } from '../shared/errors.ts';
+import { isCoded } from '../shared/errors.ts';
 import { INSTRUCTION } from '../shared/releases/instruction.ts';
-import { validate, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
+import type { JsonSchema, Static } from '../shared/wire/json-schema.ts';
 import { agentFault } from './errors.ts';
+import { readJsonFile } from './json-file.ts';
 
 const MAX_FILE_BYTES = 64 * 1024;
 const MAX_NUMBER = Number.MAX_SAFE_INTEGER;
@@ -105,24 +105,16 @@ export function repairedReleaseFolder(dataFolder: string, release: string): stri
 /** Undefined: no release has been offered yet. Errors: release_record_damaged, file faults. */
 export async function loadReleaseRecord(dataFolder: string): Promise<ReleaseRecord | undefined> {
   const file = releaseRecordFile(dataFolder);
-  const bytes = await readBoundedFile({
+  const record = await readJsonFile({
     path: file,
     what: 'The record of releases',
     maxBytes: MAX_FILE_BYTES,
     hint: 'Delete it.',
-    ifMissing: 'ignore',
+    schema: RECORD,
+    damaged: (found, cause) => agentFault('release_record_damaged', { file, found }, cause),
   });
-  if (bytes === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    throw agentFault('release_record_damaged', { file, found: textOf(error) }, error);
-  }
-  const found = validate(RECORD, value);
-  if (found !== undefined) throw agentFault('release_record_damaged', { file, found });
-  // `validate` has just shown it.
-  return value as ReleaseRecord;
+  // It fits the schema.
+  return record as ReleaseRecord | undefined;
 }
 
 /** On the disk when it resolves. Errors: those of `replaceSecretFile`; then the record is as it was. */

@@ -58,7 +58,7 @@ function file(name: PackageName, path: string, source: string, executable = fals
   return { path, content: readFileSync(join(ROOT, 'deploy', name, source)), executable };
 }
 
-/** The files of a folder below deploy/NAME; none where there is no such folder. */
+/** The files of a folder below deploy/NAME; empty if that folder does not exist. */
 function folderOf(name: PackageName, source: string, path: string, executable = false): Entry[] {
   const folder = join(ROOT, 'deploy', name, source);
   return (existsSync(folder) ? readdirSync(folder) : []).map((one) =>

@@ -13,7 +13,7 @@ import { CENTRAL_COMMANDS } from '../central/composition/command-line.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA } from '../central/config.ts';
 import { createMetrics, METRICS } from '../central/metrics.ts';
 import { DEFINITIONS } from '../central/parameters/definitions.ts';
-import { ERROR_SUBJECTS } from '../docs/make.ts';
+import { ERROR_SUBJECTS } from '../docs/error-subjects.ts';
 import { settingsTable, type Schema } from '../shared/settings/settings.ts';
 import { TRUSTSTORE_COMMANDS } from '../shared/truststore/command.ts';
 import * as enrollment from '../shared/wire/enrollment.ts';

@@ -10,7 +10,8 @@ import { adminRoutes } from '../central/admin/routes.ts';
 import type { AdminServices } from '../central/admin/services.ts';
 import { createMetrics } from '../central/metrics.ts';
 import { readRequest } from '../central/pki/x509/csr.ts';
-import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs/make.ts';
+import { ERROR_SUBJECTS } from '../docs/error-subjects.ts';
+import { anchorOf, errorsMarkdown, madeDocuments } from '../docs/make.ts';
 import { linkOf } from '../shared/sqlite/logs/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
 import {

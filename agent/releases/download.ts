@@ -204,7 +204,10 @@ function startOf({ headers }: IncomingMessage): number | undefined {
 }
 
 async function isWhole(path: string, { size, sha256 }: Pick<ReleaseFile, 'sha256' | 'size'>): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined);
+  const found = await stat(path).catch((error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return undefined;
+  });
   if (found === undefined) return false;
   // Hashed again: a disk may have lost what a crash left unwritten.
   const { hash } = await hashPart(path, size);

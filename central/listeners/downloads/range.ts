@@ -17,7 +17,7 @@ export function requestedPart(
   size: number,
   tag: string,
 ): Part | null | undefined {
-  // There is no date of modification: only the tag itself fits.
+  // A blob has no modification date: only its tag matches.
   if (range === undefined || (ifRange !== undefined && ifRange !== tag)) return undefined;
   const [whole, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(range.trim()) ?? [];
   if (whole === undefined || (first === '' && last === '')) return undefined;

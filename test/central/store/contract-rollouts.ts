@@ -1,44 +1,14 @@
 // The part of the contract that concerns rollouts, and the releases of agents.
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { NewRollout, RolloutAgentRecord, RolloutRecord } from '../../../central/store/rollouts/rollout-store.ts';
+import type { RolloutAgentRecord, RolloutRecord } from '../../../central/store/rollouts/rollout-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { auditEntry, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { auditEntry, newRollout, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
 
 const RELEASE = 'a'.repeat(64);
 const OTHER = 'b'.repeat(64);
 const ENTRY = auditEntry('profiles.upgrade');
 const NOTHING = { generations: [], committed: [] } as const;
-const NO_CAUSE = { code: '', detail: '', hint: '' } as const;
 const REVERTED = { code: 'release_reverted', detail: 'It runs another release.', hint: 'Look.' } as const;
-
-function newRollout(changes: Partial<NewRollout> = {}): NewRollout {
-  return {
-    kind: 'profile',
-    release: RELEASE,
-    name: 'branch',
-    stage: 'upgrade',
-    selectors: ['all'],
-    state: 'running',
-    stateChangedAt: NOW,
-    stateReason: NO_CAUSE,
-    waves: [{ count: 1 }, { share: 1 }],
-    waveTargets: [1, 2],
-    wave: 0,
-    soakUntil: null,
-    acceptedErrors: 0,
-    successShare: 0.95,
-    errorShare: 0.05,
-    soakSeconds: 60,
-    trialSeconds: 300,
-    bytesPerSecond: 0,
-    createdAt: NOW,
-    createdBy: 'admin',
-    comment: null,
-    ticket: 'CHG-1',
-    endedAt: null,
-    ...changes,
-  };
-}
 
 export function rolloutContract(open: OpenEngine): void {
   let engine: Engine;

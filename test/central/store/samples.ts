@@ -2,6 +2,7 @@
 import type { Item, Message } from '../../../shared/delivery/message.ts';
 import type { AgentRecord, SessionClaim } from '../../../central/store/agent-store.ts';
 import type { AuditEntry } from '../../../central/store/audit-store.ts';
+import type { NewRollout } from '../../../central/store/rollouts/rollout-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import type { EnrollmentTokenRecord } from '../../../central/store/token-store.ts';
 
@@ -18,6 +19,36 @@ export type OpenEngine = () => Promise<Engine>;
 export const DAY = 86_400_000;
 export const NOW = 1_790_000_000_000;
 export const ROOM = { maxMessages: 10_000, maxBytes: 16 * 1024 * 1024 };
+
+/** Of a release of a profile, in two waves. */
+export function newRollout(changes: Partial<NewRollout> = {}): NewRollout {
+  return {
+    kind: 'profile',
+    release: 'a'.repeat(64),
+    name: 'branch',
+    stage: 'upgrade',
+    selectors: ['all'],
+    state: 'running',
+    stateChangedAt: NOW,
+    stateReason: { code: '', detail: '', hint: '' },
+    waves: [{ count: 1 }, { share: 1 }],
+    waveTargets: [1, 2],
+    wave: 0,
+    soakUntil: null,
+    acceptedErrors: 0,
+    successShare: 0.95,
+    errorShare: 0.05,
+    soakSeconds: 60,
+    trialSeconds: 300,
+    bytesPerSecond: 0,
+    createdAt: NOW,
+    createdBy: 'admin',
+    comment: null,
+    ticket: 'CHG-1',
+    endedAt: null,
+    ...changes,
+  };
+}
 
 export function enrollmentToken(id: string, changes: Partial<EnrollmentTokenRecord> = {}): EnrollmentTokenRecord {
   return {

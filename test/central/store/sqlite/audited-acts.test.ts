@@ -11,8 +11,7 @@ import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/mig
 import { createWrites, type Writes } from '../../../../central/store/sqlite/threads/writes.ts';
 import { openDatabase } from '../../../../shared/sqlite/database.ts';
 import { transactionExecutor } from '../../../../shared/sqlite/transaction.ts';
-import type { NewRollout } from '../../../../central/store/rollouts/rollout-store.ts';
-import { auditEntry, DAY, enrollmentToken, NOW } from '../samples.ts';
+import { auditEntry, DAY, enrollmentToken, newRollout, NOW } from '../samples.ts';
 
 const agent = (id: string) => ({
   id,
@@ -65,32 +64,6 @@ const release = {
   ticket: null,
 };
 
-const rollout: NewRollout = {
-  kind: 'profile',
-  release: DIGEST,
-  name: 'branch',
-  stage: 'upgrade',
-  selectors: ['all'],
-  state: 'running',
-  stateChangedAt: NOW,
-  stateReason: { code: '', detail: '', hint: '' },
-  waves: [{ share: 1 }],
-  waveTargets: [1],
-  wave: 0,
-  soakUntil: null,
-  acceptedErrors: 0,
-  successShare: 0.95,
-  errorShare: 0.05,
-  soakSeconds: 60,
-  trialSeconds: 300,
-  bytesPerSecond: 0,
-  createdAt: NOW,
-  createdBy: 'admin',
-  comment: null,
-  ticket: null,
-  endedAt: null,
-};
-
 /** Every call that brings an audit entry. */
 const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => unknown>> = {
   addRelease: (writes, entry) => writes.addRelease(entry, release, [DIGEST]),
@@ -106,7 +79,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   appendRefusals: (writes, entry) => writes.appendRefusals(entry),
   changeAgent: (writes, entry) =>
     writes.changeAgent(entry, 'a1', { labels: { region: 'north' } }, { version: null, by: 'admin', now: NOW }),
-  createRollout: (writes, entry) => writes.createRollout(entry, rollout, [{ agentId: 'a1', isEligible: true }]),
+  createRollout: (writes, entry) => writes.createRollout(entry, newRollout(), [{ agentId: 'a1', isEligible: true }]),
   saveRollout: (writes, entry) =>
     writes.saveRollout({ rollout: undefined, number: 1, agents: [], generations: [], committed: [], audit: entry }),
   disableAgent: (writes, entry) => writes.disableAgent(entry, 'a1', NOW, 'disabled'),

@@ -1,18 +1,11 @@
-import { createServer, connect } from 'node:net';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
-import { runCli } from '../../../../../central/cli/run.ts';
-import { secretsFrom } from '../../../../shared/secrets.ts';
+import { expect, test } from 'vitest';
 import { startRest, type Rest } from '../../../admin/rest.ts';
 import { agentRecord } from '../../../fakes.ts';
+import { queuegateFor, type Queuegate } from '../../over-socket.ts';
 
 interface Central {
   readonly rest: Rest;
-  /** `typed`: the answer to a question. */
-  queuegate(line: string, typed?: string): Promise<{ status: number; out: string; error: string }>;
+  readonly queuegate: Queuegate;
 }
 
 /** Two agents in the north, and a revoked one in the south; `queuegate` over a socket as in Central's data folder. */
@@ -24,38 +17,7 @@ async function start(): Promise<Central> {
     ['branch-3', 'south', 'revoked'],
   ] as const)
     rest.agents.push({ ...agentRecord({ name }), labels: { region }, state });
-  const folder = mkdtempSync(join(tmpdir(), 'queuegate-cli-'));
-  const server = createServer((socket) => {
-    const beyond = connect(Number(new URL(rest.url).port), '127.0.0.1');
-    socket
-      .on('error', () => beyond.destroy())
-      .pipe(beyond.on('error', () => socket.destroy()))
-      .pipe(socket);
-  });
-  onTestFinished(() => {
-    server.close();
-    rmSync(folder, { recursive: true });
-  });
-  await once(server.listen(join(folder, 'central.sock')), 'listening');
-  return {
-    rest,
-    async queuegate(line, typed) {
-      const [out, error]: [string[], string[]] = [[], []];
-      const status = await runCli(line.split(' '), {
-        environment: { QUEUEGATE_DATA_FOLDER: folder, QUEUEGATE_TOKEN: rest.tokens.administrator },
-        workingFolder: folder,
-        out: (text) => out.push(text),
-        error: (text) => error.push(text),
-        readStdin: async () => '',
-        terminal: true,
-        columns: undefined,
-        secrets: secretsFrom(typed ?? ''),
-        canPrompt: typed !== undefined,
-        signal: new AbortController().signal,
-      });
-      return { status, out: out.join('\n'), error: error.join('\n') };
-    },
-  };
+  return { rest, queuegate: await queuegateFor(rest) };
 }
 const states = ({ rest }: Central) => rest.agents.map(({ state }) => state);
 
@@ -120,11 +82,11 @@ test('a dry run shows what would change and whom it would cut off', async () => 
 test('revoke asks with the number of agents, and does nothing without a yes', async () => {
   const central = await start();
   const line = 'agents revoke --agents label:region=north --reason keyCompromise';
-  const no = await central.queuegate(line, 'n\n');
+  const no = await central.queuegate(line, { typed: 'n\n' });
   expect(no.status).toBe(1);
   expect(central.rest.revoked).toEqual([]);
   expect(await central.queuegate(line)).toMatchObject({ status: 2 });
-  expect(await central.queuegate(line, 'y\n')).toMatchObject({ status: 0, out: '2 agents revoked.' });
+  expect(await central.queuegate(line, { typed: 'y\n' })).toMatchObject({ status: 0, out: '2 agents revoked.' });
   expect(central.rest.revoked).toMatchObject([{ reason: 'keyCompromise' }, { reason: 'keyCompromise' }]);
 });
 
