@@ -7,6 +7,7 @@ import { replaceSecretFile } from '../shared/files/secret-file.ts';
 import { isCoded } from '../shared/errors.ts';
 import { INSTRUCTION } from '../shared/releases/instruction.ts';
 import type { JsonSchema, Static } from '../shared/wire/json-schema.ts';
+import { RELEASE_STATES } from '../shared/wire/messages.ts';
 import { agentFault } from './errors.ts';
 import { readJsonFile } from './json-file.ts';
 
@@ -41,9 +42,7 @@ const KIND = {
     /** For downloads; a secret. */
     ticket: { type: 'string', maxLength: 512 },
     /** As in the frame release-state. */
-    state: {
-      enum: ['offered', 'synchronizing', 'synchronized', 'trying', 'succeeded', 'rolled-back', 'failed', 'canceled'],
-    },
+    state: { enum: RELEASE_STATES },
     /** When the instruction came, by Central's clock: milliseconds since 1970-01-01T00:00:00Z. */
     acceptedAt: count,
     receivedBytes: count,

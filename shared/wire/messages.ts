@@ -386,6 +386,17 @@ const RELEASE_CANCEL = {
   required: ['type', 'generation'],
   properties: { type: { const: 'release-cancel' }, generation: { type: 'integer', minimum: 1, maximum: MAX_NUMBER } },
 } as const;
+/** Of an agent with its newest instruction. */
+export const RELEASE_STATES = [
+  'offered',
+  'synchronizing',
+  'synchronized',
+  'trying',
+  'succeeded',
+  'rolled-back',
+  'failed',
+  'canceled',
+] as const;
 /**
  * How far the agent is with its newest instruction; at most once a second, and once after each welcome for each kind that
  * has ever had one.
@@ -398,9 +409,7 @@ const RELEASE_STATE = {
     kind: { enum: ['profile', 'software'] },
     generation: { type: 'integer', minimum: 1, maximum: MAX_NUMBER },
     release: digest,
-    state: {
-      enum: ['offered', 'synchronizing', 'synchronized', 'trying', 'succeeded', 'rolled-back', 'failed', 'canceled'],
-    },
+    state: { enum: RELEASE_STATES },
     receivedBytes: number,
     totalBytes: number,
     /** Why it is not further; empty where nothing is wrong. */

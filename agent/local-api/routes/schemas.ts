@@ -1,6 +1,7 @@
 // The shapes of requests and answers of the local API: what validates a request, and what openapi.json is made of.
 import { MESSAGE_SCHEMA } from '../../../shared/delivery/message.ts';
 import type { JsonSchema } from '../../../shared/wire/json-schema.ts';
+import { RELEASE_STATES } from '../../../shared/wire/messages.ts';
 
 export const MAX_BODY_BYTES = 1024 * 1024;
 export const MAX_ITEMS = 1_000;
@@ -163,18 +164,7 @@ const RELEASES = {
                 release: text,
                 generation: count,
                 stage: { enum: ['synchronize', 'upgrade'] },
-                state: {
-                  enum: [
-                    'offered',
-                    'synchronizing',
-                    'synchronized',
-                    'trying',
-                    'succeeded',
-                    'rolled-back',
-                    'failed',
-                    'canceled',
-                  ],
-                },
+                state: { enum: RELEASE_STATES },
                 receivedBytes: count,
                 totalBytes: count,
                 stateReason: { ...REASON, description: 'Why it is not further.' },

@@ -3,6 +3,7 @@ import { isUnderWay } from '../../../central/rollouts/agent-steps.ts';
 import type { Model, RolloutAct } from '../../../central/rollouts/machine.ts';
 import type { RolloutAgentState } from '../../../central/store/rollouts/rollout-store.ts';
 import { isCoded } from '../../../shared/errors.ts';
+import { RELEASE_STATES } from '../../../shared/wire/messages.ts';
 import { HOUR, MINUTE, PREVIOUS, RELEASE, Scene } from './samples.ts';
 
 const ROLLBACK: RolloutAct = { verb: 'rollback', isNewest: () => true };
@@ -153,16 +154,6 @@ const FINAL: ReadonlySet<RolloutAgentState> = new Set([
   'canceled',
   'timed-out',
 ]);
-const SAID = [
-  'offered',
-  'synchronizing',
-  'synchronized',
-  'trying',
-  'succeeded',
-  'rolled-back',
-  'failed',
-  'canceled',
-] as const;
 
 /** Something happens: mostly to an agent, sometimes an act. Says whether an act may let final states go. */
 function happen(scene: Scene, random: (below: number) => number): boolean {
@@ -194,7 +185,7 @@ function happen(scene: Scene, random: (below: number) => number): boolean {
     }
     default:
       if (scene.online.has(agentId))
-        scene.say(agentId, SAID[random(SAID.length)]!, {
+        scene.say(agentId, RELEASE_STATES[random(RELEASE_STATES.length)]!, {
           generation: Math.max(1, (scene.agent(agentId).generation ?? 1) - (random(8) === 0 ? 1 : 0)),
           receivedBytes: random(100),
           code: random(4) === 0 ? 'trial_inconclusive' : '',

@@ -5,6 +5,7 @@ import { LIST, readList } from '../../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../../print.ts';
 import { REASON, termsOf, YES } from '../../terms.ts';
 import { WAIT, waitForEnd, waitSeconds } from '../../watching/wait.ts';
+import { AGENTS } from '../agents/actions.ts';
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -26,14 +27,6 @@ const COUNTS = [
 ] as const;
 const OPEN = ['waiting', 'offered', 'synchronizing', 'trying'];
 
-const AGENTS = {
-  agents: {
-    type: 'string',
-    value: 'SELECTOR',
-    isList: true,
-    doc: 'all, label:region=north,tier!=test, name:branch-*, or an agent; repeated: all of them together',
-  },
-} as const;
 const RATE = {
   rate: { type: 'string', value: 'RATE', doc: 'of the downloads of each agent, such as 2MB/s; no limit unless set' },
 } as const;
