@@ -181,6 +181,11 @@ export const STORE_ERRORS = {
     text: 'The profile {name} exists.',
     hint: 'Import it with --replace to replace its files, or choose another name (--name).',
   },
+  profile_in_rollout: {
+    status: 409,
+    text: 'The profile {name} has a release in the rollout {rollout}, which has not ended.',
+    hint: 'Wait for its end ("queuegate rollouts show {rollout} --watch"), or cancel it: queuegate rollouts cancel {rollout}',
+  },
   profiles_full: {
     status: 409,
     text: '{most} profiles exist, which is the limit.',

@@ -82,7 +82,7 @@ export interface ReleaseStore {
   draftOf(name: string): Promise<DraftFile[]>;
   /** Errors: profile_unknown, profile_exists, profiles_full, version_conflict, blob_unknown. */
   changeDraft(change: DraftChange, audit: AuditEntry): Promise<ProfileRecord>;
-  /** With its draft and its releases. Errors: profile_unknown. */
+  /** With its draft and its releases. Errors: profile_unknown, profile_in_rollout. */
   removeProfile(name: string, audit: AuditEntry): Promise<void>;
 
   /** The manifest and `blobs` (SHA-256 of the files) are stored before. Errors: release_exists, blob_unknown. */

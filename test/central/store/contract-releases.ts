@@ -9,7 +9,7 @@ import {
   type NewRelease,
 } from '../../../central/store/releases/release-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { auditEntry, DAY, NOW, type Engine, type OpenEngine } from './samples.ts';
+import { auditEntry, DAY, newRollout, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
 
 const sha256Of = (content: Buffer | string): string => createHash('sha256').update(content).digest('hex');
 
@@ -224,13 +224,45 @@ export function releaseContract(open: OpenEngine): void {
     expect(await store.releases.isOfRelease(second, file)).toBe(false);
   });
 
-  it('drops the oldest release of a profile when there are too many', async () => {
+  it('keeps a profile whose release a rollout brings to agents, until that has ended', async () => {
+    await registered(store, 'a1');
+    const digest = await blobOf(store, 'm');
+    await store.releases.changeDraft(change({}), AUDIT);
+    await store.releases.addRelease(release(digest), [], AUDIT);
+    const agents = [{ agentId: 'a1', isEligible: true }];
+    const rollout = await store.rollouts.create(newRollout({ release: digest }), agents, AUDIT);
+    const { number } = rollout;
+    await expect(store.releases.removeProfile('branch', AUDIT)).rejects.toMatchObject({
+      code: 'profile_in_rollout',
+      message: expect.stringContaining(`r-${number}`),
+    });
+    expect(await store.releases.release(digest)).toBeDefined();
+    const [agent] = await store.rollouts.agents({ number, limit: 1 });
+    // It is canceled, and its agent still ends its trial.
+    const ended = { ...rollout, state: 'canceled' as const, endedAt: NOW };
+    const none = { generations: [], committed: [] };
+    await store.rollouts.save({ rollout: ended, number, agents: [{ ...agent!, state: 'trying' }], ...none });
+    await expect(store.releases.removeProfile('branch', AUDIT)).rejects.toMatchObject({ code: 'profile_in_rollout' });
+    await store.rollouts.save({ number, agents: [{ ...agent!, state: 'succeeded', isBusy: false }], ...none });
+    await store.releases.removeProfile('branch', AUDIT);
+    expect(await store.releases.release(digest)).toBeUndefined();
+  });
+
+  it('drops the oldest release of a profile when there are too many, but none that is rolled out or that agents shall have', async () => {
+    await registered(store, 'a1');
     const digests: string[] = [];
-    for (let n = 0; n <= MAX_RELEASES; n += 1) {
+    for (let n = 0; n < 3; n += 1) {
       digests.push(await blobOf(store, `m${n}`));
       await store.releases.addRelease(release(digests[n] ?? ''), [], AUDIT);
     }
-    expect(await store.releases.release(digests[0] ?? '')).toBeUndefined();
-    expect(await store.releases.listReleases({ limit: 999 })).toHaveLength(MAX_RELEASES);
+    const [unused = '', desired = '', rolledOut = ''] = digests;
+    const { number } = await store.rollouts.create(newRollout({ release: rolledOut }), [], AUDIT);
+    const committed = [{ agentId: 'a1', kind: 'profile', release: desired }] as const;
+    await store.rollouts.save({ number, agents: [], generations: [], committed });
+    for (let n = 3; n < MAX_RELEASES + 3; n += 1)
+      await store.releases.addRelease(release(await blobOf(store, `m${n}`)), [], AUDIT);
+    expect(await store.releases.release(unused)).toBeUndefined();
+    for (const digest of [desired, rolledOut]) expect(await store.releases.release(digest)).toBeDefined();
+    expect(await store.releases.listReleases({ limit: 999 })).toHaveLength(MAX_RELEASES + 2);
   });
 }

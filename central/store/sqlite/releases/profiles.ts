@@ -3,21 +3,28 @@ import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
 import { MAX_PROFILES, type DraftChange, type DraftFile, type ProfileRecord } from '../../releases/release-store.ts';
+import { ROLLOUT_OF_RELEASE } from '../rollouts/schema.ts';
 import { blobKeys } from './blobs.ts';
 
 export function profileWrites(database: DatabaseSync) {
   const get = database.prepare('SELECT * FROM profile WHERE name = ?');
   const removeFiles = database.prepare('DELETE FROM profile_file WHERE profile = ?');
   const remove = database.prepare('DELETE FROM profile WHERE key = ?');
+  const inRollout = database.prepare(`
+    SELECT (${ROLLOUT_OF_RELEASE} LIMIT 1) AS user FROM release WHERE kind = 'profile' AND name = ? COLLATE NOCASE
+      AND user IS NOT NULL LIMIT 1`);
   const removeReleases = database.prepare("DELETE FROM release WHERE kind = 'profile' AND name = ? COLLATE NOCASE");
   return {
     changeDraft: draftChanges(database),
 
-    /** Errors: profile_unknown. */
+    /** Errors: profile_unknown, profile_in_rollout. */
     removeProfile(name: string): void {
       const row = get.get(name);
       if (row === undefined) throw storeFault('profile_unknown', { name });
       const key = integer(row, 'key');
+      const rollout = inRollout.get(name);
+      if (rollout !== undefined)
+        throw storeFault('profile_in_rollout', { name: text(row, 'name'), rollout: `r-${integer(rollout, 'user')}` });
       removeReleases.run(name);
       removeFiles.run(key);
       remove.run(key);

@@ -4,6 +4,7 @@ import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/r
 import type { ReleaseKind } from '../../../../shared/releases/manifest.ts';
 import { storeFault } from '../../errors.ts';
 import { MAX_RELEASES, type NewRelease, type ReleaseRecord } from '../../releases/release-store.ts';
+import { ROLLOUT_OF_RELEASE } from '../rollouts/schema.ts';
 import { blobKeys } from './blobs.ts';
 
 export function releaseWrites(database: DatabaseSync) {
@@ -14,7 +15,10 @@ export function releaseWrites(database: DatabaseSync) {
   const addBlob = database.prepare('INSERT OR IGNORE INTO release_blob (release, blob) VALUES (?, ?)');
   const dropOldest = database.prepare(`
     DELETE FROM release WHERE number IN (SELECT number FROM release WHERE kind = ? AND name = ? COLLATE NOCASE
-      ORDER BY number DESC LIMIT -1 OFFSET ${MAX_RELEASES})`);
+      ORDER BY number DESC LIMIT -1 OFFSET ${MAX_RELEASES})
+      AND NOT EXISTS (${ROLLOUT_OF_RELEASE})
+      AND digest NOT IN (SELECT desired FROM agent_release WHERE desired IS NOT NULL
+        UNION SELECT previous FROM agent_release WHERE previous IS NOT NULL)`);
   const keyOf = blobKeys(database);
   return {
     /** Errors: release_exists, blob_unknown. */

@@ -51,3 +51,10 @@ export const ROLLOUTS = `
     DELETE FROM agent_release WHERE agent = OLD.key;
   END;
 `;
+
+/** Of a row of `release`: rollouts that have not ended, or that some agent has not ended yet, bring it to agents. */
+export const ROLLOUT_OF_RELEASE = `
+  SELECT number FROM rollout WHERE json_extract(document, '$.release') = release.digest AND (
+    state NOT IN ('completed', 'canceled', 'rolled-back')
+    OR EXISTS (SELECT 1 FROM rollout_agent WHERE rollout_agent.rollout = rollout.number AND busy = 1))
+  UNION SELECT rollout FROM rollout_agent WHERE busy = 1 AND target = release.digest`;
