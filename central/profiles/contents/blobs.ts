@@ -6,7 +6,7 @@ import { CHUNK_BYTES, type DraftFile, type ReleaseStore } from '../../store/rele
 import { profileFault } from '../errors.ts';
 
 /** Chunks that are on their way to the disk at once: some commits take several. */
-const IN_FLIGHT = 4;
+const IN_FLIGHT = 16;
 /** Of what Central itself reads of a profile: agent.conf and truststore. */
 const MAX_READ_BYTES = 8 * 1024 * 1024;
 

@@ -8,7 +8,7 @@ import { PIECE_BYTES, type DownloadPace } from './pace.ts';
 
 /** An agent needs one; a second one may be there while a cut line is not noticed yet. */
 export const MAX_DOWNLOADS_OF_AGENT = 4;
-/** Each holds a chunk and what its socket takes: some 64 MiB. */
+/** Each holds a chunk and what its socket takes: some 24 MiB. */
 export const MAX_DOWNLOADS = 128;
 
 interface DownloadsNeeds {

@@ -4,7 +4,7 @@ import type { ReleaseKind } from '../../../shared/releases/manifest.ts';
 import type { AuditEntry } from '../audit-store.ts';
 
 /** Every chunk of a blob but its last one has this length. */
-export const CHUNK_BYTES = 256 * 1024;
+export const CHUNK_BYTES = 64 * 1024;
 export const MAX_PROFILES = 200;
 /** Of one kind and name. Preparing one more drops the oldest. */
 export const MAX_RELEASES = 100;

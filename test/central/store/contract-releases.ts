@@ -97,7 +97,7 @@ export function releaseContract(open: OpenEngine): void {
     const [named, released, unused] = await Promise.all([
       blobOf(store, 'named'),
       blobOf(store, 'released'),
-      blobOf(store, Buffer.alloc(40 * CHUNK_BYTES)),
+      blobOf(store, Buffer.alloc(160 * CHUNK_BYTES)),
     ]);
     const manifest = await blobOf(store, 'manifest');
     const unfinished = await store.releases.beginBlob(NOW);

@@ -1,4 +1,4 @@
-// Reads and writes the content of files, in chunks: a row of `blob` for each, and a row of `blob_chunk` for each 256 KiB of it. A blob
+// Reads and writes the content of files, in chunks: a row of `blob` for each, and a row of `blob_chunk` for each 64 KiB of it. A blob
 // without a SHA-256 is being written, or being deleted.
 import type { DatabaseSync } from 'node:sqlite';
 import { blob as bytes, integer, integerOrNull } from '../../../../shared/sqlite/row.ts';
@@ -6,9 +6,9 @@ import { storeFault } from '../../errors.ts';
 import { CHUNK_BYTES } from '../../releases/release-store.ts';
 
 /** Chunks of one blob: 1 GiB. `key` of a chunk is the key of its blob times this, plus its index. */
-const MAX_CHUNKS = 4096;
+const MAX_CHUNKS = 16_384;
 /** Deleted in one step: 8 MiB. */
-const PRUNE_STEP = 32;
+const PRUNE_STEP = 128;
 /** The row of a blob with its index. */
 const ROW_COST = 512;
 
