@@ -11,6 +11,10 @@ export interface SlowFile {
 }
 
 export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/flow/start.test.ts': {
+    why: '24 s: starts and stops Central for each case',
+    quick: 'test/central/composition/first-start.test.ts',
+  },
   'test/central/store/sqlite/newer-schema.test.ts': {
     why: '12 s: the whole contract of the store, a second time',
     quick: 'test/shared/sqlite/database.test.ts',
@@ -133,7 +137,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   },
   'test/flow/restart.test.ts': {
     why: '16 s: Central starts twice in each test',
-    quick: 'test/flow/start.test.ts',
+    quick: 'test/central/composition/first-start.test.ts',
   },
   'test/flow/revocation.test.ts': {
     why: '7 to 17 s: an agent that dials again',
