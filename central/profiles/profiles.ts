@@ -1,6 +1,6 @@
 // Profiles as administrators work with them: importing a directory, editing the draft. Each act is one change of the
 // draft in the store, with its audit entry; nothing reaches an agent before a release of it is rolled out.
-import { assertFiles, MAX_FILES, pathFault } from '../../shared/releases/manifest.ts';
+import { assertFiles, MAX_FILES, MAX_RELEASE_BYTES, pathFault } from '../../shared/releases/manifest.ts';
 import { releaseFault } from '../../shared/releases/errors.ts';
 import { editProperties } from '../../shared/settings/properties.ts';
 import { auditEntry, type Actor, type AuditAction } from '../audit.ts';
@@ -210,7 +210,8 @@ export class Profiles {
 
   async #storeArchive(archive: AsyncIterable<Buffer>): Promise<[DraftFile[], string[]]> {
     const [files, leftOut]: [DraftFile[], string[]] = [[], []];
-    for await (const { path, executable, content } of readTar(archive)) {
+    let bytes = 0;
+    for await (const { path, size, executable, content } of readTar(archive)) {
       const fault = pathFault(path);
       if (fault !== undefined) throw releaseFault('release_path_invalid', { path: path.slice(0, 300), found: fault });
       if (path === LOCAL_CONF_PATH) {
@@ -221,6 +222,13 @@ export class Profiles {
         throw releaseFault('release_too_large', {
           found: `more than ${MAX_FILES} files`,
           allowed: `${MAX_FILES} files`,
+        });
+      // By what the archive says, before any of it is stored.
+      bytes += size;
+      if (bytes > MAX_RELEASE_BYTES)
+        throw releaseFault('release_too_large', {
+          found: `more than ${MAX_RELEASE_BYTES} bytes`,
+          allowed: `${MAX_RELEASE_BYTES} bytes`,
         });
       files.push({ path, executable, ...(await storeBlob(this.#needs.store, content, this.#needs.now())) });
     }

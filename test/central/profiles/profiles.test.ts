@@ -43,6 +43,24 @@ describe('an import', () => {
   });
 });
 
+test('an archive of more than a release may have is refused before it is stored', async () => {
+  // The header of a file of two GiB, and nothing of it.
+  const header = Buffer.alloc(512);
+  header.write('conf/large', 0);
+  header.write('0000644', 100);
+  header.write((2 * 1024 ** 3).toString(8).padStart(11, '0'), 124);
+  header.write('        0', 148);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  const { profiles } = memoryReleases();
+  async function* archive() {
+    yield header;
+  }
+  await expect(profiles.import('large', archive(), { actor, replace: false })).rejects.toMatchObject({
+    code: 'release_too_large',
+  });
+});
+
 test('settings keep comments, order, separators and encoding; the rest of the file is the same', async () => {
   const { profiles, audit } = await imported();
   const before = readFileSync(join(FIELD, 'conf/agent.conf'), 'latin1');
