@@ -1,9 +1,10 @@
 // What the packages hold, and how they are named: the trees of .deb, tar.gz and zip, and the releases of the software that Central imports.
-import { createHash, sign, type KeyObject } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
-import { manifestDigest, manifestText, MANIFEST_TYPE } from '../shared/releases/manifest.ts';
+import { signManifest } from '../shared/releases/build-signature.ts';
+import { manifestDigest, manifestText } from '../shared/releases/manifest.ts';
 import { ar, tar } from './archive.ts';
 import type { Program } from './bundle.ts';
 import { ROOT, textEntry, under, type Entry } from './entry.ts';
@@ -174,23 +175,12 @@ export function softwareRelease(
   });
   const files = [
     textEntry('manifest.json', manifest),
-    ...(build === undefined ? [] : [textEntry('signature.json', signature(manifest, build))]),
+    ...(build === undefined
+      ? []
+      : [textEntry('signature.json', `${JSON.stringify(signManifest(manifest, build.key, build.keyId))}\n`)]),
     ...[...blobs].map(([digest, content]) => ({ path: `blobs/${digest}`, content, executable: false })),
   ];
   return { digest: manifestDigest(manifest), archive: tar(files, seconds) };
-}
-
-function signature(manifest: string, { key, keyId }: BuildKey): string {
-  const payload = Buffer.from(manifest);
-  const signed = Buffer.concat([
-    Buffer.from(`DSSEv1 ${MANIFEST_TYPE.length} ${MANIFEST_TYPE} ${payload.length} `),
-    payload,
-  ]);
-  return `${JSON.stringify({
-    payloadType: MANIFEST_TYPE,
-    payload: payload.toString('base64'),
-    signatures: [{ keyid: keyId, sig: sign(null, signed, key).toString('base64') }],
-  })}\n`;
 }
 
 export function sha256(content: Buffer): string {

@@ -3,7 +3,8 @@
 // releases running, and the state known.
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
-import { openInstruction, type Envelope, type Instruction } from '../../shared/releases/instruction.ts';
+import type { Envelope } from '../../shared/releases/dsse.ts';
+import { openInstruction, type Instruction } from '../../shared/releases/instruction.ts';
 import type { ReleaseCancel, ReleaseOffer, ReleaseState } from '../../shared/wire/messages.ts';
 import { readPublicKey } from '../../shared/wire/proof.ts';
 import type { AgentConf } from '../conf.ts';

@@ -17,6 +17,16 @@ export const RELEASE_ERRORS = {
     text: 'The manifest is not valid: {found}.',
     hint: 'Download or prepare the release again: a manifest is written by Queuegate only, byte for byte as docs/PROTOCOL.md says.',
   },
+  release_part_unknown: {
+    status: 422,
+    text: 'The release {name} is neither a program (agent/cli.js) nor a runtime (an executable file node) of the agent: {found}.',
+    hint: 'Import an archive (.qgs) that "npm run dist" has written: the program and the runtime are releases of their own.',
+  },
+  build_signature_invalid: {
+    status: 422,
+    text: 'The build signature of the release is not valid: {found}.',
+    hint: 'Import or download the archive (.qgs) again, as the build has written it.',
+  },
   instruction_invalid: {
     status: 422,
     text: 'The instruction for a release is not valid: {found}.',

@@ -1,9 +1,10 @@
 // The instruction to take a release: for one agent, with a generation that only grows, in a DSSE envelope (Dead Simple Signing
 // Envelope, v1.0.2) signed with Central's signing key, which agents know from their enrollment. A recording of one is worthless: it
 // names its agent, its generation and its end.
-import { sign, verify, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { textOf } from '../errors.ts';
 import { validate, type JsonSchema, type Static } from '../wire/json-schema.ts';
+import { envelopeSchema, isSignedBy, signEnvelope, type Envelope } from './dsse.ts';
 import { releaseFault } from './errors.ts';
 
 export const INSTRUCTION_TYPE = 'application/vnd.queuegate.instruction.v1+json';
@@ -51,49 +52,22 @@ export const INSTRUCTION = {
 
 export type Instruction = Static<typeof INSTRUCTION>;
 
-export const ENVELOPE = {
-  type: 'object',
-  required: ['payloadType', 'payload', 'signatures'],
-  properties: {
-    payloadType: { type: 'string', minLength: 1, maxLength: 128 },
-    /** Base64. */
-    payload: { type: 'string', minLength: 4, maxLength: Math.ceil(MAX_PAYLOAD_BYTES / 3) * 4 },
-    signatures: {
-      type: 'array',
-      maxItems: 4,
-      items: {
-        type: 'object',
-        required: ['keyid', 'sig'],
-        properties: {
-          /** SHA-256 of the signing key, for people: every signature is tried with the key that is known. */
-          keyid: { type: 'string', maxLength: 128 },
-          sig: { type: 'string', minLength: 4, maxLength: 512 },
-        },
-      },
-    },
-  },
-} as const satisfies JsonSchema;
-
-export type Envelope = Static<typeof ENVELOPE>;
+export const ENVELOPE = envelopeSchema(MAX_PAYLOAD_BYTES);
 
 /** `keyId`: the thumbprint of the key. */
 export function signInstruction(instruction: Instruction, key: KeyObject, keyId: string): Envelope {
-  const payload = Buffer.from(JSON.stringify(instruction));
-  const sig = sign('sha256', preAuthEncoding(INSTRUCTION_TYPE, payload), key).toString('base64');
-  return { payloadType: INSTRUCTION_TYPE, payload: payload.toString('base64'), signatures: [{ keyid: keyId, sig }] };
+  return signEnvelope(INSTRUCTION_TYPE, Buffer.from(JSON.stringify(instruction)), key, keyId);
 }
 
 /** The instruction in the envelope, when one signature is by `key`. Errors: instruction_invalid. */
 export function openInstruction(envelope: Envelope, key: KeyObject): Instruction {
   if (envelope.payloadType !== INSTRUCTION_TYPE)
     throw releaseFault('instruction_invalid', { found: `its type is "${envelope.payloadType}"` });
-  const payload = Buffer.from(envelope.payload, 'base64');
-  const signed = preAuthEncoding(envelope.payloadType, payload);
-  if (!envelope.signatures.some(({ sig }) => verify('sha256', signed, key, Buffer.from(sig, 'base64'))))
+  if (!isSignedBy(envelope, [key]))
     throw releaseFault('instruction_invalid', { found: 'its signature is not by the signing key of Central' });
   let value: unknown;
   try {
-    value = JSON.parse(payload.toString('utf8'));
+    value = JSON.parse(Buffer.from(envelope.payload, 'base64').toString('utf8'));
   } catch (error) {
     throw releaseFault('instruction_invalid', { found: `it is not JSON: ${textOf(error)}` }, error);
   }
@@ -101,9 +75,4 @@ export function openInstruction(envelope: Envelope, key: KeyObject): Instruction
   if (found !== undefined) throw releaseFault('instruction_invalid', { found });
   // `validate` has just shown it.
   return value as Instruction;
-}
-
-/** DSSE, "Signature Definition": lengths in bytes, so that no two pairs of type and payload have the same encoding. */
-function preAuthEncoding(type: string, payload: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(type)} ${type} ${payload.length} `), payload]);
 }

@@ -1,11 +1,11 @@
 // An instruction counts only as it was signed, by the signing key of the agent's own Central.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { expect, it } from 'vitest';
+import type { Envelope } from '../../../shared/releases/dsse.ts';
 import {
   INSTRUCTION_TYPE,
   openInstruction,
   signInstruction,
-  type Envelope,
   type Instruction,
 } from '../../../shared/releases/instruction.ts';
 
