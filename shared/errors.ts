@@ -139,8 +139,11 @@ export function systemCode(error: unknown): string | undefined {
   return undefined;
 }
 
+/** `{name}` becomes its parameter. One that is a sentence by itself does not end the sentence around it twice. */
 function fill(template: string, parameters: Readonly<Record<string, string | number>>): string {
-  return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) =>
-    name in parameters ? String(parameters[name]) : whole,
-  );
+  return template.replaceAll(/\{(\w+)\}(\.?)/g, (whole, name: string, stop: string) => {
+    if (!(name in parameters)) return whole;
+    const text = String(parameters[name]);
+    return text.endsWith('.') ? text : text + stop;
+  });
 }

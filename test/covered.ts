@@ -384,11 +384,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['central/agents/name-faults.ts'],
   },
   {
-    by: 'test/flow/authentication.test.ts',
-    why: 'Handshakes over real connections.',
-    files: ['central/sessions/handshake.ts'],
-  },
-  {
     by: 'test/flow/doctor.test.ts',
     why: 'The doctor as a process, against real and false Centrals.',
     files: [

@@ -1,4 +1,4 @@
-// Checkers a hello: is it the registered agent, with a certificate that is still good, does it answer this challenge,
+// Validates a hello: is it the registered agent, with a certificate that is still good, does it answer this challenge,
 // was it made for this very connection? Each rule is one step below, in this order; the first that fails is the
 // refusal. Knows no sockets and writes nothing.
 import type { AgentCertificate } from '../store/certificate-store.ts';

@@ -291,7 +291,11 @@ function readHello(data: Buffer, isBinary: boolean): Hello {
   try {
     frame = decodeFromAgent(data.toString('utf8'));
   } catch (error) {
-    throw refusal('unsupported_protocol', { found: textOf(error) }, error);
+    throw refusal(
+      'unsupported_protocol',
+      { found: isCoded(error, 'bad_frame') ? String(error.parameters['found']) : textOf(error) },
+      error,
+    );
   }
   if (frame?.type !== 'hello')
     throw refusal('unsupported_protocol', {

@@ -1,5 +1,5 @@
 // Records what producers and consumers on both sides do: one list of deeds in the order in which they were
-// seen. Checkers nothing (history-checker.ts does).
+// seen. Checks nothing (history-checker.ts does).
 
 /**
  * One deed. A `log` is one direction of one agent ("up branch-1"); a `message` is its (source, id) in one text.

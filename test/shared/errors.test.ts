@@ -31,6 +31,15 @@ describe('an error of a table', () => {
     expect(new CodedError('c', { text: '{unknown}', hint: '' }, {}).message).toBe('{unknown}');
   });
 
+  it('ends a sentence once, also when what fills it is a sentence itself', () => {
+    const end = defineErrors({ cut: { text: 'Failed: {found}.', hint: 'Try {found}...' } });
+    expect([end('cut', { found: 'No space left.' }).message, end('cut', { found: 'EIO' }).message]).toEqual([
+      'Failed: No space left.',
+      'Failed: EIO.',
+    ]);
+    expect(end('cut', { found: 'EIO' }).hint).toBe('Try EIO...');
+  });
+
   it('is retryable by 503, by a close code from 4500 on, or because the table says so', () => {
     const retryable = [
       fault('busy', {}),

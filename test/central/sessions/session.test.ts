@@ -1,8 +1,5 @@
 // One session over a socket of the test's own: what it makes Central do, counted in calls of the store.
-import { EventEmitter } from 'node:events';
-import type { Socket } from 'node:net';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { WebSocket } from 'ws';
 import { ByteBudget } from '../../../central/sessions/limits/byte-budget.ts';
 import { ByteGate } from '../../../central/sessions/limits/byte-gate.ts';
 import { FrameTurns } from '../../../central/sessions/limits/frame-turns.ts';
@@ -15,39 +12,9 @@ import type { OutboxEntry } from '../../../shared/delivery/log-interfaces.ts';
 import { encodeMessages } from '../../../shared/wire/codec.ts';
 import { LIMITS, type AgentControl, type AgentFrame } from '../../../shared/wire/messages.ts';
 import { refusal } from '../../../shared/wire/refusals.ts';
+import { FakeSocket, fakeConnection } from './fake-socket.ts';
 
 const MIB = 1024 * 1024;
-
-class FakeSocket extends EventEmitter {
-  readonly OPEN = 1;
-  readyState = 1;
-  bufferedAmount = 0;
-  isPaused = true;
-  readonly sent: { type: string; [name: string]: unknown }[] = [];
-  /** Called when the operating system has taken a frame; kept while `takes` is false. */
-  readonly written: (() => void)[] = [];
-  takes = true;
-  closed: number | undefined;
-  send(text: string, written?: () => void): void {
-    this.sent.push(JSON.parse(text) as { type: string });
-    if (written === undefined) return;
-    if (this.takes) written();
-    else this.written.push(written);
-  }
-  ping(): void {}
-  close(code: number): void {
-    this.closed = code;
-  }
-  terminate(): void {
-    this.emit('close', 1006, Buffer.alloc(0));
-  }
-  pause(): void {
-    this.isPaused = true;
-  }
-  resume(): void {
-    this.isPaused = false;
-  }
-}
 
 const open: Session[] = [];
 afterEach(() => {
@@ -70,7 +37,7 @@ function setUp(
   socket = new FakeSocket(),
   beforeStart: (session: Session) => void = () => undefined,
 ) {
-  const connection = Object.assign(new EventEmitter(), { bytesRead: 0, bytesWritten: 0, writableLength: 0 });
+  const connection = fakeConnection();
   const calls: string[] = [];
   const controls: AgentControl[] = [];
   const ends: string[] = [];
@@ -80,8 +47,8 @@ function setUp(
     // Only what the session reads of them.
     facts: { agentId: 'a', sessionId: 's', capabilities: [] as readonly string[], ...facts } as SessionFacts,
     budgets,
-    socket: socket as unknown as WebSocket,
-    connection: connection as unknown as Socket,
+    socket: socket.webSocket,
+    connection,
     outbox: {
       resume: async () => ({ incarnation: 'c', next: 1, missing: null }),
       read: async (after, maxItems, maxBytes) => {

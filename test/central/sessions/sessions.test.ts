@@ -1,9 +1,6 @@
 // Which of two connections of one agent stays, and what it is welcomed with; over sockets of the test's own.
-import { EventEmitter } from 'node:events';
 import { generateKeyPairSync } from 'node:crypto';
-import type { Socket } from 'node:net';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { WebSocket } from 'ws';
 import type { ParameterValues } from '../../../central/parameters/definitions.ts';
 import { CLONE_TURNS, QUARANTINE_MS } from '../../../central/sessions/clones.ts';
 import { Sessions, sessionSettings, type ProvenConnection } from '../../../central/sessions/sessions.ts';
@@ -11,28 +8,7 @@ import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord } from '../../../central/store/agent-store.ts';
 import { LIMITS, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
 import { signTranscript, verifyTranscript, welcomeTranscript } from '../../../shared/wire/proof.ts';
-
-class FakeSocket extends EventEmitter {
-  readonly OPEN = 1;
-  readyState = 1;
-  bufferedAmount = 0;
-  readonly sent: Record<string, unknown>[] = [];
-  closed: number | undefined;
-  send(text: string, written?: () => void): void {
-    this.sent.push(JSON.parse(text) as Record<string, unknown>);
-    written?.();
-  }
-  ping(): void {}
-  close(code: number): void {
-    this.closed = code;
-    this.readyState = 2;
-  }
-  terminate(): void {
-    this.emit('close', 1006, Buffer.alloc(0));
-  }
-  pause(): void {}
-  resume(): void {}
-}
+import { FakeSocket, fakeConnection } from './fake-socket.ts';
 
 const keys = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
 const all: Sessions[] = [];
@@ -134,19 +110,16 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
       capabilities: [],
       logs: { down: null },
     } as unknown as Hello;
-    const connection = Object.assign(new EventEmitter(), {
-      bytesRead: 0,
-      bytesWritten: 0,
-      writableLength: 0,
+    const connection = fakeConnection({
       cork: () => void seen.corks.push('cork'),
       uncork: () => void seen.corks.push('uncork'),
-    }) as unknown as Socket;
+    });
     const proven: ProvenConnection = {
       hello,
       agent: { id: 'a', quarantinedUntil: null, ...agent } as AgentRecord,
       keyThumbprint: 't',
       certificate: null,
-      webSocket: socket as unknown as WebSocket,
+      webSocket: socket.webSocket,
       connection,
       listener: 'wss',
       origin: { address: '192.0.2.1', peer: '192.0.2.1', proxied: false, scheme: 'wss' },
