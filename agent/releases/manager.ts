@@ -116,7 +116,7 @@ export class ReleaseManager {
   /** Never rejects. */
   async onFrame(frame: ReleaseOffer | ReleaseCancel): Promise<void> {
     await this.#turns
-      .runExclusive(() => (frame.type === 'release-offer' ? this.#offer(frame) : this.#cancel(frame.generation)))
+      .runExclusive(() => (frame.type === 'release-offer' ? this.#offer(frame) : this.#cancel(frame)))
       .catch((error: unknown) => this.#needs.log.error({ error: textOf(error) }, 'release'));
   }
 
@@ -175,9 +175,9 @@ export class ReleaseManager {
     this.#begin();
   }
 
-  async #cancel(generation: number): Promise<void> {
+  async #cancel({ kind: named, generation }: ReleaseCancel): Promise<void> {
     const kind = this.#record.profile;
-    if (kind?.instruction.generation !== generation) return;
+    if (named !== 'profile' || kind?.instruction.generation !== generation) return;
     await this.#stopRun();
     const now = this.#record.profile;
     if (now !== null && !isFinal(now)) {

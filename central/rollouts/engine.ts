@@ -96,7 +96,8 @@ export class RolloutEngine {
     const { agentId } = session.facts;
     this.#reported.onFrame(agentId, frame);
     if (this.#happened(agentId, { kind: 'state', agentId, frame })) return;
-    if (this.#reported.isStray(session, frame)) session.sendControl(this.#needs.offers.cancel(frame.generation));
+    if (this.#reported.isStray(session, frame))
+      session.sendControl(this.#needs.offers.cancel(frame.kind, frame.generation));
   }
 
   tick(): void {
@@ -238,7 +239,7 @@ export class RolloutEngine {
     const record = members.get(agentId)?.record;
     if (session === undefined || record === undefined || record.generation === null) return;
     const { offers } = this.#needs;
-    const frame = wanted === 'offer' ? offers.offer(rollout, record) : offers.cancel(record.generation);
+    const frame = wanted === 'offer' ? offers.offer(rollout, record) : offers.cancel(rollout.kind, record.generation);
     if (frame !== undefined) session.sendControl(frame);
   }
 

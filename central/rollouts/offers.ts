@@ -1,6 +1,7 @@
 // Makes the frames that agents get: an instruction for one agent, signed with Central's signing key, with a ticket for its downloads.
 import type { KeyObject } from 'node:crypto';
 import { signInstruction } from '../../shared/releases/instruction.ts';
+import type { ReleaseKind } from '../../shared/releases/manifest.ts';
 import type { ReleaseCancel, ReleaseOffer } from '../../shared/wire/messages.ts';
 import type { RolloutAgentRecord, RolloutRecord } from '../store/rollouts/rollout-store.ts';
 import { rolloutId } from './errors.ts';
@@ -19,7 +20,7 @@ interface OfferNeeds {
 
 export interface Offers {
   offer(rollout: RolloutRecord, agent: RolloutAgentRecord): ReleaseOffer | undefined;
-  cancel(generation: number): ReleaseCancel;
+  cancel(kind: ReleaseKind, generation: number): ReleaseCancel;
 }
 
 export function createOffers({ signingKey, tickets, steady }: OfferNeeds): Offers {
@@ -46,6 +47,6 @@ export function createOffers({ signingKey, tickets, steady }: OfferNeeds): Offer
         ticket: tickets.issue(agentId, target),
       };
     },
-    cancel: (generation) => ({ type: 'release-cancel', generation }),
+    cancel: (kind, generation) => ({ type: 'release-cancel', kind, generation }),
   };
 }

@@ -383,8 +383,12 @@ const RELEASE_OFFER = {
 /** What the instruction of this generation began, and did not end, ends: the agent stays on its present release. */
 const RELEASE_CANCEL = {
   type: 'object',
-  required: ['type', 'generation'],
-  properties: { type: { const: 'release-cancel' }, generation: { type: 'integer', minimum: 1, maximum: MAX_NUMBER } },
+  required: ['type', 'kind', 'generation'],
+  properties: {
+    type: { const: 'release-cancel' },
+    kind: { enum: ['profile', 'software'] },
+    generation: { type: 'integer', minimum: 1, maximum: MAX_NUMBER },
+  },
 } as const;
 /** Of an agent with its newest instruction. */
 export const RELEASE_STATES = [

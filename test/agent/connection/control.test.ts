@@ -9,7 +9,7 @@ const frames: Readonly<Record<string, CentralControl>> = {
   'renew-now': { type: 'renew-now', spreadSeconds: 1 },
   trust: { type: 'trust', pem: 'p', signature: 's' },
   'expired-recorded': { type: 'expired-recorded', through: 1 },
-  'release-cancel': { type: 'release-cancel', generation: 1 },
+  'release-cancel': { type: 'release-cancel', kind: 'profile', generation: 1 },
 };
 
 function recorded() {

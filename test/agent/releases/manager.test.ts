@@ -157,7 +157,7 @@ it('stops what Central cancels, and stays on its release', async () => {
   central.onDownload = () => true;
   central.offer({ release: digest, generation: 7 });
   await central.state('synchronizing');
-  central.send({ type: 'release-cancel', generation: 7 });
+  central.send({ type: 'release-cancel', kind: 'profile', generation: 7 });
   expect(await central.state('canceled')).toMatchObject({ generation: 7 });
   expect((await agent.conf()).profile.release).toBeNull();
 });

@@ -94,7 +94,7 @@ describe('the engine of rollouts', () => {
     fleet.sent.length = 0;
     fleet.connect('a1');
     await fleet.engine.settled();
-    expect(fleet.sent).toEqual([['a1', { type: 'release-cancel', generation: 1 }]]);
+    expect(fleet.sent).toEqual([['a1', { type: 'release-cancel', kind: 'profile', generation: 1 }]]);
     fleet.steps.length = 0;
     const session = fleet.sessions.get('a1')!;
     const frame = { ...fleet.agents.get('a1')!.frame()!, state: 'trying' } as const;
