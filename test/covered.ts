@@ -450,7 +450,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/listeners/open-listeners.ts',
       'central/pki/open-pki-services.ts',
       'central/pki/open-pki.ts',
-      'central/sessions/open-sessions.ts',
       'central/store/open-store.ts',
     ],
   },

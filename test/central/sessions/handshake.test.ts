@@ -1,31 +1,18 @@
 // The handshake step by step over a socket of the test's own: who is welcomed, and what each refusal says, records and costs.
-import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ClientAuth } from '../../../central/auth/client-certificate.ts';
 import { Admission } from '../../../central/sessions/admission.ts';
 import { Handshake, type UpgradedConnection } from '../../../central/sessions/handshake.ts';
 import { AgentRate } from '../../../central/sessions/limits/agent-rate.ts';
 import type { AgentRecord } from '../../../central/store/agent-store.ts';
-import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../../shared/wire/messages.ts';
+import { MAX_HELLO_BYTES, type Challenge } from '../../../shared/wire/messages.ts';
 import { hasChecksum, withChecksum } from '../../../shared/wire/checksum.ts';
-import { helloTranscript, shownThumbprint, signTranscript } from '../../../shared/wire/proof.ts';
 import { refusal } from '../../../shared/wire/refusals.ts';
-import { FakeSocket, fakeConnection } from './fake-socket.ts';
+import { AGENT, FakeSocket, fakeConnection, hello } from './fake-agent.ts';
 
 const ADDRESS = '192.0.2.7';
 const NOW = Date.UTC(2026, 10, 27);
 const BURST = 3;
-
-const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64');
-const RECORD = {
-  id: 'a1',
-  state: 'enrolled',
-  keyThumbprint: shownThumbprint(spki),
-  certificate: null,
-  next: null,
-  revocation: null,
-} as unknown as AgentRecord;
 
 interface Setting {
   readonly agent?: Partial<AgentRecord> | null;
@@ -61,7 +48,7 @@ function setUp(setting: Setting = {}) {
     agents: {
       get:
         setting.lookUp ??
-        (async (id) => (setting.agent === null || id !== 'a1' ? undefined : { ...RECORD, ...setting.agent })),
+        (async (id) => (setting.agent === null || id !== 'a1' ? undefined : { ...AGENT, ...setting.agent })),
     },
     sessions: {
       welcome: async (proven: Record<string, unknown>) => {
@@ -111,27 +98,6 @@ function setUp(setting: Setting = {}) {
   return { admission, logins, clock, seen, connect, greet };
 }
 
-function hello(challenge: Challenge, change: Partial<Hello> = {}): Buffer {
-  const unsigned: Omit<Hello, 'signature'> = {
-    type: 'hello',
-    id: 'a1',
-    name: 'branch',
-    key: spki,
-    version: '0.1.0',
-    bootId: 'b'.repeat(32),
-    challenge: challenge.nonce,
-    nonce: 'n'.repeat(32),
-    transport: 'ws',
-    binding: null,
-    releases: { profile: null, runtime: null, program: null },
-    capabilities: [],
-    logs: { down: null },
-    ...change,
-  };
-  const signature = signTranscript(helloTranscript(challenge, unsigned), privateKey);
-  return Buffer.from(JSON.stringify({ ...unsigned, signature, ...change }));
-}
-
 const good = (challenge: Challenge): Buffer => hello(challenge);
 const tampered = (challenge: Challenge): Buffer => Buffer.from(good(challenge).toString().replace('branch', 'brunch'));
 
@@ -160,8 +126,8 @@ describe('a handshake', () => {
     expect(seen.welcomed).toEqual([
       {
         hello: expect.objectContaining({ id: 'a1', name: 'branch' }) as unknown,
-        agent: RECORD,
-        keyThumbprint: RECORD.keyThumbprint,
+        agent: AGENT,
+        keyThumbprint: AGENT.keyThumbprint,
         certificate: null,
         webSocket: upgraded.webSocket,
         connection: upgraded.connection,

@@ -12,7 +12,7 @@ import type { OutboxEntry } from '../../../shared/delivery/log-interfaces.ts';
 import { encodeMessages } from '../../../shared/wire/codec.ts';
 import { LIMITS, type AgentControl, type AgentFrame } from '../../../shared/wire/messages.ts';
 import { refusal } from '../../../shared/wire/refusals.ts';
-import { FakeSocket, fakeConnection } from './fake-socket.ts';
+import { FakeSocket, fakeConnection } from './fake-agent.ts';
 
 const MIB = 1024 * 1024;
 

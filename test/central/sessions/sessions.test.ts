@@ -8,7 +8,7 @@ import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord } from '../../../central/store/agent-store.ts';
 import { LIMITS, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
 import { signTranscript, verifyTranscript, welcomeTranscript } from '../../../shared/wire/proof.ts';
-import { FakeSocket, fakeConnection } from './fake-socket.ts';
+import { FakeSocket, fakeConnection } from './fake-agent.ts';
 
 const keys = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
 const all: Sessions[] = [];
