@@ -131,11 +131,11 @@ export const AGENT_ERRORS = {
   },
   tls_unknown_authority: {
     text: 'The certificate of {target} is signed by "{issuer}", which {truststore} does not trust.',
-    hint: '{hint} If "{issuer}" belongs to a proxy that inspects TLS, exempt the connection to Central from inspection there.',
+    hint: 'If "{issuer}" belongs to a proxy that inspects TLS, exempt the connection to Central from inspection there. If not: {hint}',
   },
   tls_issuer_missing: {
     text: 'The certificate of {target} is signed by "{issuer}", whose certificate that host does not send and {truststore} does not trust.',
-    hint: 'If "{issuer}" is an intermediate, add its certificate to the certificate file of that host or proxy, behind its own (nginx: ssl_certificate). If it is a root, trust it: {hint} If it belongs to a proxy that inspects TLS, exempt the connection to Central there.',
+    hint: 'If "{issuer}" is an intermediate, add its certificate to the certificate file of that host or proxy, behind its own (nginx: ssl_certificate). If it belongs to a proxy that inspects TLS, exempt the connection to Central there. If it is a root: {hint}',
   },
   tls_wrong_name: {
     text: 'The certificate of {target} is not valid for {host}; it is valid for {names}.',

@@ -12,6 +12,6 @@ export function importCommand(truststore: string, certificate: string): string {
 /** What to do when the certificate of Central is not trusted. */
 export function trustHint(truststore: string): string {
   return isAbsolute(truststore)
-    ? `Import Central's root: run "queuegate ca trust-bundle" there, then here: ${importCommand(truststore, 'root.pem')}`
-    : 'Compare the pin with "queuegate ca show" on Central, and use the line that "queuegate enrollment-tokens create" prints there.';
+    ? `run "queuegate ca trust-bundle" on Central, then here: ${importCommand(truststore, 'root.pem')}`
+    : 'compare the pin with "queuegate ca show" on Central, and use the line that "queuegate enrollment-tokens create" prints there.';
 }
