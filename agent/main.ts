@@ -33,7 +33,7 @@ import { ConsumerTokens } from './local-api/tokens.ts';
 import { openReleases, type Releases } from './releases/open-releases.ts';
 import { Renewal } from './renewal/renewal.ts';
 import { createTrustUpdates } from './trust/updates.ts';
-import { trustFile, trustFolder } from './trust/from-central.ts';
+import { trustFile, trustFolder } from './trust/managed-roots.ts';
 import { loadTrusted } from './trust/trusted.ts';
 
 /** How long (source, id) is remembered (docs/RELIABILITY.md, promise 7). */

@@ -5,7 +5,7 @@ import { generateKeyPairSync, createPublicKey } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { makeRequest } from '../agent/identity/csr.ts';
+import { makeRequest } from '../agent/enrollment/csr.ts';
 import type { Enrolled } from '../shared/wire/enrollment.ts';
 import { keyThumbprint } from '../shared/wire/proof.ts';
 import { ENROLL_PATH } from '../shared/wire/messages.ts';

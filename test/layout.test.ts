@@ -56,7 +56,6 @@ const CENTRAL_ORDER = [
   'agents',
   'profiles',
   'rollouts',
-  'rollouts',
   'listeners',
   'admin',
   'central-agent',

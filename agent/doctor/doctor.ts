@@ -29,7 +29,7 @@ import { agentFault } from '../errors.ts';
 import { loadCredentials, loadIdentity, loadKey, type Credentials } from '../identity/identity.ts';
 import { trustHint } from '../trust/import-command.ts';
 import { datesFault, nameFault, namesOf, trustPath, type TrustPath } from '../trust/path.ts';
-import { trustFile } from '../trust/from-central.ts';
+import { trustFile } from '../trust/managed-roots.ts';
 import { loadTrusted, type Trusted } from '../trust/trusted.ts';
 import type { TrustedCertificate } from '../trust/truststore.ts';
 

@@ -8,7 +8,7 @@ import type { AgentConf } from '../conf.ts';
 import { enroll, readEnrollmentFile, readEnrollUrl, removeEnrollmentFile } from './enroll.ts';
 import { agentFault } from '../errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from '../identity/identity.ts';
-import { saveFromCentral, trustFile } from '../trust/from-central.ts';
+import { saveManagedRoots, trustFile } from '../trust/managed-roots.ts';
 
 interface EnrollRequestOrder {
   readonly url: string;
@@ -61,7 +61,7 @@ export async function enrollByFile(conf: AgentConf, file: string): Promise<Ident
 
 /** Trusts Central by these roots (PEM) from now on, beside the profile's truststore; the file, when that changed anything. */
 export async function trustCentral(dataFolder: string, roots: string): Promise<string | undefined> {
-  return (await saveFromCentral(dataFolder, readRoots(roots))) ? trustFile(dataFolder) : undefined;
+  return (await saveManagedRoots(dataFolder, readRoots(roots))) ? trustFile(dataFolder) : undefined;
 }
 
 function readRoots(pem: string): Buffer[] {

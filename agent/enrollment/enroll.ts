@@ -19,7 +19,7 @@ import {
   type EnrollmentPending,
 } from '../../shared/wire/enrollment.ts';
 import { PLAIN_PORT, SECURE_PORT } from '../../shared/wire/messages.ts';
-import { makeRequest } from '../identity/csr.ts';
+import { makeRequest } from './csr.ts';
 import type { ProxySettings } from '../dial/proxy-settings.ts';
 import { withProxy, type Target } from '../target.ts';
 import { postEnrollment, shownBy } from './request.ts';

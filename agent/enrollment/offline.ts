@@ -3,7 +3,7 @@
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { replaceOwnFile } from '../../shared/files/secret-file.ts';
 import { readCertificateFile } from './certificate-file.ts';
-import { makeRequest } from '../identity/csr.ts';
+import { makeRequest } from './csr.ts';
 import type { AgentConf } from '../conf.ts';
 import type { Target } from '../target.ts';
 import { trustCentral, type Enrollment } from './command.ts';

@@ -6,7 +6,7 @@ import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { answerProof, pinOf, sameProof, type Enrolled } from '../../shared/wire/enrollment.ts';
 import { readRecoveryCode, recoveryKey, recoveryProof } from '../../shared/wire/recovery.ts';
-import { makeRequest } from '../identity/csr.ts';
+import { makeRequest } from './csr.ts';
 import type { AgentConf } from '../conf.ts';
 import { agentName, dialTargets, type Target, targetName, withProxy } from '../target.ts';
 import { trustCentral, type Enrollment } from './command.ts';

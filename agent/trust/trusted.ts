@@ -1,7 +1,7 @@
-// What the agent trusts Central by: the truststore of its profile united with what Central gave (from-central.ts).
+// What the agent trusts Central by: the truststore of its profile united with what Central gave (managed-roots.ts).
 import { isCoded } from '../../shared/errors.ts';
 import type { AgentConf } from '../conf.ts';
-import { loadFromCentral, trustFile } from './from-central.ts';
+import { loadManagedRoots, trustFile } from './managed-roots.ts';
 import { loadTruststore, readTrusted, type TrustedCertificate, type Truststore } from './truststore.ts';
 
 export interface Trusted {
@@ -24,7 +24,7 @@ export async function loadTrusted(
 ): Promise<Trusted> {
   const file = trustFile(dataFolder);
   const given = readTrusted(
-    (await loadFromCentral(dataFolder)).map((der, place) => ({ alias: `Central ${place + 1}`, der })),
+    (await loadManagedRoots(dataFolder)).map((der, place) => ({ alias: `Central ${place + 1}`, der })),
     file,
     now,
   );

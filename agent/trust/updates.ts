@@ -1,4 +1,4 @@
-// Follows Central's updates of what it is trusted by: replaces the certificates that Central gave (from-central.ts), and reports the
+// Follows Central's updates of what it is trusted by: replaces the certificates that Central gave (managed-roots.ts), and reports the
 // result. The connection has verified before that the update is Central's (agent/connection/connection.ts).
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, textOf } from '../../shared/errors.ts';
@@ -8,7 +8,7 @@ import { certificatesInPem, firstInPem } from '../../shared/x509/certificates.ts
 import type { AgentConf } from '../conf.ts';
 import type { ControlLine, SendControl, TrustControl } from '../connection/control.ts';
 import { agentFault } from '../errors.ts';
-import { loadFromCentral, saveFromCentral, trustFile } from './from-central.ts';
+import { loadManagedRoots, saveManagedRoots, trustFile } from './managed-roots.ts';
 import { isValid, trustPath } from './path.ts';
 import { loadTruststore, readTrusted } from './truststore.ts';
 
@@ -87,12 +87,12 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
   const named = certificatesOf(frame.pem);
   const conf = await options.conf();
   // What cannot be read verifies nothing, and is replaced.
-  const before = await loadFromCentral(dataFolder).catch(() => []);
+  const before = await loadManagedRoots(dataFolder).catch(() => []);
   const isWithdrawn = before.some((der) => !named.some((other) => other.equals(der)));
   if (isWithdrawn && conf.central.secure && line !== undefined)
     await assertReaches(line, [...(await ofProfile(conf.truststore)), ...named], now());
   const names = named.map((der) => fingerprintOf(der));
-  if (await saveFromCentral(dataFolder, named)) {
+  if (await saveManagedRoots(dataFolder, named)) {
     const file = trustFile(dataFolder);
     await options.onWritten(file);
     log.info({ file, thumbprints: names }, 'the agent trusts what Central names');

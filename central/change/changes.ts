@@ -12,7 +12,7 @@ import {
   returnedAgents,
   type AdminListener,
   type ConfirmRequest,
-} from './confirmation.ts';
+} from './confirm.ts';
 import { changeFault } from './errors.ts';
 import { cutOffJson, type CutOffAgent } from './report.ts';
 import type { ChangeOwner, ChangeSubject, PendingChange } from './pending.ts';

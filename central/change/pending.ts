@@ -19,6 +19,6 @@ export interface PendingChange {
   readonly owner: ChangeOwner;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
-  /** JSON text of ConfirmTerms (confirmation.ts): what a confirmation needs. */
+  /** JSON text of ConfirmTerms (confirm.ts): what a confirmation needs. */
   readonly terms: string;
 }

@@ -6,7 +6,7 @@ import { textOf } from '../../shared/errors.ts';
 import { auditEntry, type Actor } from '../audit.ts';
 import type { OnlineAgents } from '../change/agents.ts';
 import type { ChangePlan, Changes } from '../change/changes.ts';
-import type { AdminListener } from '../change/confirmation.ts';
+import type { AdminListener } from '../change/confirm.ts';
 import type { PendingChange } from '../change/pending.ts';
 import { notice, type Notice } from '../change/report.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';

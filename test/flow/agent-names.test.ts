@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { makeRequest } from '../../agent/identity/csr.ts';
+import { makeRequest } from '../../agent/enrollment/csr.ts';
 import { CentralProcess, Cleanup, type Answer } from './processes.ts';
 import { enrollKey, newKey, RawAgent, type RawKey } from './raw-agent.ts';
 

@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { makeRequest } from '../../agent/identity/csr.ts';
+import { makeRequest } from '../../agent/enrollment/csr.ts';
 import {
   agentFlags,
   agentFolders,

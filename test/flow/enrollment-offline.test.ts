@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { chmod, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { trustFile } from '../../agent/trust/from-central.ts';
+import { trustFile } from '../../agent/trust/managed-roots.ts';
 import {
   agentFlags,
   agentFolders,

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { trustFile } from '../../agent/trust/from-central.ts';
+import { trustFile } from '../../agent/trust/managed-roots.ts';
 import { lacksPeer, OpensslAuthority } from './false-hosts.ts';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, until } from './processes.ts';
 import { newKey, RawAgent } from './raw-agent.ts';

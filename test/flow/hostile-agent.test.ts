@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeRequest } from '../../agent/identity/csr.ts';
+import { makeRequest } from '../../agent/enrollment/csr.ts';
 import { LOGIN_BURST, RENEWAL_BURST } from '../../central/sessions/limits/agent-rate.ts';
 import { databasePath } from '../../central/store/sqlite/threads/thread-data.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect, TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
-import { makeRequest } from '../../agent/identity/csr.ts';
+import { makeRequest } from '../../agent/enrollment/csr.ts';
 import { withChecksum } from '../../shared/wire/checksum.ts';
 import { AGENT_PATH, type Challenge, type Hello, SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import {

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { trustFile } from '../../agent/trust/from-central.ts';
+import { trustFile } from '../../agent/trust/managed-roots.ts';
 import {
   agentFlags,
   agentFolders,

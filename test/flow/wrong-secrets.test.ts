@@ -112,7 +112,7 @@ it('what was refused is in the audit log: wrong tokens, roles, recovery codes an
 
 /** One that can be read: only then its proof is looked at. */
 async function goodCsr(): Promise<string> {
-  const { makeRequest } = await import('../../agent/identity/csr.ts');
+  const { makeRequest } = await import('../../agent/enrollment/csr.ts');
   const key = newKey();
   return (
     await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, 'x')

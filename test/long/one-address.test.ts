@@ -3,7 +3,7 @@ import { createPrivateKey, randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { makeRequest } from '../../agent/identity/csr.ts';
+import { makeRequest } from '../../agent/enrollment/csr.ts';
 import { AGENT_PATH, SUBPROTOCOL, type Challenge, type Hello } from '../../shared/wire/messages.ts';
 import { helloTranscript, signTranscript } from '../../shared/wire/proof.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeRequest } from '../../agent/identity/csr.ts';
+import { makeRequest } from '../../agent/enrollment/csr.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
 import { agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, runRecover, until } from '../flow/processes.ts';
 import { enrollKey, newKey, RawAgent, type RawKey } from '../flow/raw-agent.ts';

@@ -3,7 +3,7 @@
 import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { trustFile } from '../../agent/trust/from-central.ts';
+import { trustFile } from '../../agent/trust/managed-roots.ts';
 import {
   agentFlags,
   agentFolders,

@@ -6,7 +6,7 @@ import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, utimesSync
 import { dirname, join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { trustFile } from '../../agent/trust/from-central.ts';
+import { trustFile } from '../../agent/trust/managed-roots.ts';
 import { keytool, makeBank } from '../central/pki/server/bank.ts';
 import {
   agentFlags,

@@ -2,7 +2,7 @@
 import { Type, type Static } from 'typebox';
 import type { ProblemEntry } from '../../../shared/errors.ts';
 import type { Actor } from '../../audit.ts';
-import { MAX_CONFIRM_SECONDS, type ConfirmRequest } from '../../change/confirmation.ts';
+import { MAX_CONFIRM_SECONDS, type ConfirmRequest } from '../../change/confirm.ts';
 import { queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 

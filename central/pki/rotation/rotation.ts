@@ -5,7 +5,7 @@ import type { Actor, AuditAction } from '../../audit.ts';
 import type { Metrics } from '../../metrics.ts';
 import { agentsText } from '../../change/agents.ts';
 import { assertNoneCutOff, type Change, type Changes } from '../../change/changes.ts';
-import type { ConfirmRequest } from '../../change/confirmation.ts';
+import type { ConfirmRequest } from '../../change/confirm.ts';
 import { notice, type Notice } from '../../change/report.ts';
 import { readAuthorityFile } from '../authority/authority-file.ts';
 import type { Authority } from '../authority/authority.ts';

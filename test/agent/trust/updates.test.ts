@@ -3,7 +3,7 @@ import { randomUUID, X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadFromCentral, trustFile } from '../../../agent/trust/from-central.ts';
+import { loadManagedRoots, trustFile } from '../../../agent/trust/managed-roots.ts';
 import { loadTrusted } from '../../../agent/trust/trusted.ts';
 import { createTrustUpdates } from '../../../agent/trust/updates.ts';
 import { makeCertificate } from '../../../central/pki/x509/certificate.ts';
@@ -95,7 +95,7 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
     },
     file: trustFile(folder.path('.')),
     /** What Central gave. */
-    there: async (): Promise<string[]> => (await loadFromCentral(folder.path('.'))).map((der) => fingerprintOf(der)),
+    there: async (): Promise<string[]> => (await loadManagedRoots(folder.path('.'))).map((der) => fingerprintOf(der)),
     /** All that counts for a connection. */
     trusts: async (): Promise<readonly string[]> => (await loadTrustedOf(folder.path('.'), truststore)).ca,
   };

@@ -1,6 +1,6 @@
 // One resource of each kind, against a running Central: shown by its id, deleted, and gone; never with a secret.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeRequest } from '../../../agent/identity/csr.ts';
+import { makeRequest } from '../../../agent/enrollment/csr.ts';
 import { loadOrCreateKey } from '../../../agent/identity/identity.ts';
 import type { RunningCentral } from '../../../central/composition/lifecycle.ts';
 import { Cleanup } from '../../flow/processes.ts';

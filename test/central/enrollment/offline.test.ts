@@ -1,7 +1,7 @@
 // The one file for a machine without a line to Central, and what the agent makes of it, with the authorities that banks have.
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeRequest } from '../../../agent/identity/csr.ts';
+import { makeRequest } from '../../../agent/enrollment/csr.ts';
 import { readCertificateFile } from '../../../agent/enrollment/certificate-file.ts';
 import { loadOrCreateKey, type AgentKey } from '../../../agent/identity/identity.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';

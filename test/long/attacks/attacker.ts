@@ -9,7 +9,7 @@ import { constants, setPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as tlsConnect, TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
-import { makeRequest } from '../../../agent/identity/csr.ts';
+import { makeRequest } from '../../../agent/enrollment/csr.ts';
 import { AGENT_PATH, SUBPROTOCOL, type Challenge, type Hello } from '../../../shared/wire/messages.ts';
 import { channelBinding, helloTranscript, signTranscript } from '../../../shared/wire/proof.ts';
 import { newKey } from '../../flow/raw-agent.ts';

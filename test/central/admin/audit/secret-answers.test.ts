@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeRequest } from '../../../../agent/identity/csr.ts';
+import { makeRequest } from '../../../../agent/enrollment/csr.ts';
 import type { RunningCentral } from '../../../../central/composition/lifecycle.ts';
 import { Cleanup } from '../../../flow/processes.ts';
 import { newKey } from '../../../flow/raw-agent.ts';

@@ -21,7 +21,7 @@ export function trustFile(dataFolder: string): string {
 }
 
 /** DER, in Central's order; empty: Central gave none yet. Errors: trust_file_damaged, file faults. */
-export async function loadFromCentral(dataFolder: string): Promise<Buffer[]> {
+export async function loadManagedRoots(dataFolder: string): Promise<Buffer[]> {
   const file = trustFile(dataFolder);
   const bytes = await readBoundedFile({
     path: file,
@@ -39,8 +39,8 @@ export async function loadFromCentral(dataFolder: string): Promise<Buffer[]> {
 }
 
 /** False: they are there already. */
-export async function saveFromCentral(dataFolder: string, certificates: readonly Buffer[]): Promise<boolean> {
-  const before = await loadFromCentral(dataFolder).catch(() => undefined);
+export async function saveManagedRoots(dataFolder: string, certificates: readonly Buffer[]): Promise<boolean> {
+  const before = await loadManagedRoots(dataFolder).catch(() => undefined);
   if (before !== undefined && Buffer.concat(before).equals(Buffer.concat(certificates))) return false;
   await makeFolder(trustFolder(dataFolder), 0o700);
   const pem = certificates.map((der) => pemOf('CERTIFICATE', der)).join('');

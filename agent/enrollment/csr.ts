@@ -2,7 +2,7 @@
 import { createPublicKey, webcrypto } from 'node:crypto';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { agentUri } from '../../shared/wire/names.ts';
-import type { AgentKey } from './identity.ts';
+import type { AgentKey } from '../identity/identity.ts';
 
 const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 

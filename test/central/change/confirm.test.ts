@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { assertConfirmable, confirmTerms, readTerms } from '../../../central/change/confirmation.ts';
+import { assertConfirmable, confirmTerms, readTerms } from '../../../central/change/confirm.ts';
 import { isCoded } from '../../../shared/errors.ts';
 import { agentsText, namesOf, type OnlineAgent } from '../../../central/change/agents.ts';
 
