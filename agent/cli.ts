@@ -2,9 +2,10 @@
 // Runs the command line of the agent (agent/cli/commands.ts), and prints its errors.
 import { isCoded, textOf } from '../shared/errors.ts';
 import { escapeLine } from '../shared/terminal/escape.ts';
-import { EXIT_FAILED, EXIT_TIMEOUT } from '../shared/terminal/exit-status.ts';
+import { EXIT_CANCELED, EXIT_USAGE, exitStatusOf } from '../shared/terminal/exit-status.ts';
+import { documentOf, lineFault, wantsJson } from '../shared/terminal/output.ts';
 import { PromptCanceled, SecretInput } from '../shared/terminal/secret-input.ts';
-import { endWithReader, printFault } from '../shared/terminal/standard-streams.ts';
+import { endWithReader, printError, printFault } from '../shared/terminal/standard-streams.ts';
 import { helpOf, UsageError } from './cli/command.ts';
 import { COMMANDS, runCommand } from './cli/commands.ts';
 
@@ -14,18 +15,26 @@ function errorText(error: unknown): string {
   return `error: ${error.code === 'settings_refused' ? error.message : escapeLine(error.message)}\n  ${escapeLine(error.hint)}\n  (${error.code})\n`;
 }
 
+function documentText(error: unknown): string {
+  return `${JSON.stringify(documentOf(error), null, 2)}\n`;
+}
+
 endWithReader();
 try {
   process.exitCode = await runCommand(process.argv.slice(2), process.env, new SecretInput());
 } catch (error) {
-  if (error instanceof UsageError) {
-    printFault(`error: ${escapeLine(error.message)}\n\n${helpOf(COMMANDS)}`);
-    process.exitCode = 2;
-  } else if (error instanceof PromptCanceled) {
-    process.exitCode = 130;
+  const argv = process.argv.slice(2);
+  const print = argv.includes('--no-color') ? printError : printFault;
+  const asJson = wantsJson(argv, undefined);
+  if (error instanceof PromptCanceled) {
+    process.exitCode = EXIT_CANCELED;
+  } else if (error instanceof UsageError) {
+    const usage = lineFault('usage', { found: error.message, usage: 'queue-agent --help' });
+    print(asJson ? documentText(usage) : `error: ${escapeLine(error.message)}\n\n${helpOf(COMMANDS)}`);
+    process.exitCode = EXIT_USAGE;
   } else {
-    printFault(errorText(error));
-    process.exitCode = isCoded(error, 'enrollment_undecided') ? EXIT_TIMEOUT : EXIT_FAILED;
+    print(asJson ? documentText(error) : errorText(error));
+    process.exitCode = exitStatusOf(error);
   }
 }
 // A daemon that could not start, or that has ended, must not stay because of what still listens: nothing would start it again.

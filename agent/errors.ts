@@ -1,5 +1,5 @@
 // The agent's errors: what an operator of the daemon may meet. One line that says what happened, one that says the hint.
-import { defineErrors } from '../shared/errors.ts';
+import { CodedError, defineErrors } from '../shared/errors.ts';
 
 export const AGENT_ERRORS = {
   // identity and enrollment
@@ -319,6 +319,14 @@ export const AGENT_ERRORS = {
 
   // the doctor
   daemon_not_online: { text: 'The daemon is running but not online ({state} since {since}): {found}', hint: '{hint}' },
+  daemon_never_ran: {
+    text: 'No daemon has run with the data folder {folder} yet.',
+    hint: 'Start it: queue-agent start --profile {profile}',
+  },
+  daemon_not_answering: {
+    text: 'The daemon of {folder} does not answer at {where}.',
+    hint: 'Start it: queue-agent start --profile {profile}',
+  },
   daemon_silent: {
     text: 'A daemon uses the data folder {folder}, but its local API does not answer.',
     hint: 'It may be starting or stopping: run the doctor again in a moment, or check its log.',
@@ -464,3 +472,12 @@ export const AGENT_ERRORS = {
 } as const;
 
 export const agentFault = defineErrors(AGENT_ERRORS);
+
+/** What Central or the daemon refused, with its HTTP status: a command line exits by it. */
+export function refusalOf(
+  code: 'enrollment_refused_by_central' | 'local_call_refused',
+  status: number,
+  parameters: { readonly found: string; readonly hint: string },
+): CodedError {
+  return new CodedError(code, { ...AGENT_ERRORS[code], status, retryable: false }, parameters);
+}

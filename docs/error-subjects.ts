@@ -28,7 +28,7 @@ import { PROFILE_ERRORS } from '../central/profiles/errors.ts';
 import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
-import { LINE_ERRORS } from '../shared/terminal/program.ts';
+import { LINE_ERRORS } from '../shared/terminal/output.ts';
 import { TRUSTSTORE_ERRORS } from '../shared/truststore/errors.ts';
 import { REFUSALS } from '../shared/wire/refusals.ts';
 
@@ -96,7 +96,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     reader: 'both',
     title: 'Command lines',
     about:
-      'Answers of `queuegate` and of the truststore commands of both programs to a line that they do not understand.',
+      'Answers of `queuegate`, `queue-agent` and the truststore commands of both to a line that they do not understand.',
     errors: LINE_ERRORS,
   },
   {

@@ -2,7 +2,7 @@
 import { flagOptions } from '../../shared/settings/settings.ts';
 import { completionScript, SHELLS } from '../../shared/terminal/completion.ts';
 import { AGENT_SCHEMA } from '../../shared/settings/agent-settings.ts';
-import { UsageError, type AgentCommand } from './command.ts';
+import { optionsOf, UsageError, type AgentCommand } from './command.ts';
 
 /** Of `queue-agent truststore`, which reads its own line. */
 const TRUSTSTORE_VERBS = ['list', 'import', 'delete', 'convert', 'create', 'change-password'];
@@ -20,15 +20,15 @@ export function completionOf(shell: string, commands: readonly AgentCommand[]): 
   for (const verb of TRUSTSTORE_VERBS) add('truststore', verb);
   const leaves = commands
     .filter(({ name }) => !below.has(name))
-    .map(({ name, options, withoutSettings = false }) => ({
-      path: name,
+    .map((command) => ({
+      path: command.name,
       words: [
-        ...(name === 'completion' ? SHELLS : []),
-        ...flags({ ...options, ...(withoutSettings ? {} : settings) }),
+        ...(command.name === 'completion' ? SHELLS : []),
+        ...flags({ ...optionsOf(command), ...(command.withoutSettings === true ? {} : settings) }),
         '--help',
       ],
     }));
-  const withValue = [settings, ...commands.map(({ options }) => options)].flatMap((options) =>
+  const withValue = [settings, ...commands.map(optionsOf)].flatMap((options) =>
     Object.entries<{ readonly type: string }>(options).flatMap(([name, { type }]) =>
       type === 'string' ? [`--${name}`] : [],
     ),

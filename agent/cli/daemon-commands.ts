@@ -3,10 +3,12 @@ import { setFlagsFromString } from 'node:v8';
 import { watchForOrphaning } from '../../shared/orphan.ts';
 import { stopSignal } from '../../shared/signals.ts';
 import { escapeLine } from '../../shared/terminal/escape.ts';
-import { printFault, printOut, releaseInput } from '../../shared/terminal/standard-streams.ts';
+import { EXIT_DONE, EXIT_FAILED } from '../../shared/terminal/exit-status.ts';
+import { releaseInput } from '../../shared/terminal/standard-streams.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
+import { agentFault } from '../errors.ts';
 import type { LocalStatus } from '../local-api/client.ts';
-import { expectNoArguments, UsageError, type AgentCommand, type Call } from './command.ts';
+import { expectNoArguments, TIMEOUT, UsageError, type AgentCommand, type Call } from './command.ts';
 import { enrollmentToken } from './enrollment-commands.ts';
 
 /** Longer than an orderly stop takes; after it the process ends, whatever hangs. */
@@ -25,49 +27,53 @@ export const DAEMON_COMMANDS = {
     name: 'start',
     usages: [{ words: '', help: 'Runs the daemon.' }],
     options: {},
+    withoutAnswer: true,
     run: start,
   },
   status: {
     name: 'status',
     usages: [
-      { words: '[--json]', help: 'Shows the state of the running daemon. Exit status 0 if it is online, else 1.' },
+      {
+        words: '[-o FORMAT] [--timeout TIME]',
+        help: 'Shows the state of the running daemon. Exit status 0 if it is online, 1 if it is not, 3 if no daemon answers.',
+      },
     ],
-    options: { json: { type: 'boolean' } },
+    options: TIMEOUT,
     run: status,
   },
   listConsumers: {
     name: 'consumers list',
     usages: [
       {
-        words: '[--json]',
+        words: '[-o FORMAT] [--timeout TIME]',
         help: 'Lists the consumers of the running daemon: which commands each gets, how many wait for it, where its token is.',
       },
     ],
-    options: { json: { type: 'boolean' } },
+    options: TIMEOUT,
     run: listConsumers,
   },
   rotateToken: {
     name: 'consumers rotate-token',
     usages: [
       {
-        words: '[CONSUMER] [--json]',
+        words: '[CONSUMER] [-o FORMAT] [--timeout TIME]',
         help: 'Creates a new token for a consumer ("default" without a name). The old token stays valid for 24 hours.',
       },
     ],
-    options: { json: { type: 'boolean' } },
+    options: TIMEOUT,
     run: rotateToken,
   },
   doctor: {
     name: 'doctor',
     usages: [
-      { words: '[--json]', help: '' },
+      { words: '[-o FORMAT] [--timeout TIME]', help: '' },
       {
-        words: '--enroll URL --pin sha256:... [--token-file FILE] [--json]',
+        words: '--enroll URL --pin sha256:... [--token-file FILE] [--timeout TIME]',
         help: 'Checks step by step what keeps this agent (or its enrollment) from Central, and prints how to fix it. It never takes over the session of a running daemon. Exit status 0 if no fault was found, 1 at the first fault.',
       },
     ],
     options: {
-      json: { type: 'boolean' },
+      ...TIMEOUT,
       enroll: { type: 'string' },
       pin: { type: 'string' },
       token: { type: 'string' },
@@ -101,29 +107,28 @@ async function start(call: Call): Promise<number> {
 }
 
 async function status(call: Call): Promise<number> {
+  expectNoArguments(call, 'status');
   const conf = await loadAgentConf(call.request);
   const { askDaemon } = await import('../local-api/client.ts');
-  const answer = await askDaemon(conf.dataFolder);
-  if (answer.kind !== 'status') return noDaemon(answer, conf, call.request);
+  const answer = await askDaemon(conf.dataFolder, call.timeoutMs);
+  if (answer.kind !== 'status') throw noDaemon(answer, conf, call.request);
   const found = answer.status;
-  if (call.flag('json')) {
-    printOut(`${JSON.stringify(found, null, 2)}\n`);
-  } else {
-    const { connection, problems } = found;
-    const lines = [
-      `${found.name} (queue-agent ${found.version}): ${connection.state} since ${connection.stateChangedAt}`,
-      ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),
-      ...(connection.stateReason === null
-        ? []
-        : [`  reason    ${connection.stateReason.detail}`, `  hint      ${connection.stateReason.hint}`]),
-      `  events    ${found.outbox.messageCount} wait for Central (${found.outbox.bytes} bytes)`,
-      `  commands  ${found.inbox.messageCount} wait for local programs (${found.inbox.bytes} bytes)`,
-      ...releaseLines(found.releases),
-      ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
-    ];
-    printOut(`${lines.map(escapeLine).join('\n')}\n`);
-  }
-  return found.connection.state === 'online' ? 0 : 1;
+  call.answer(found, () => statusLines(found).map(escapeLine));
+  return found.connection.state === 'online' ? EXIT_DONE : EXIT_FAILED;
+}
+
+function statusLines({ name, version, connection, outbox, inbox, releases, problems }: LocalStatus): string[] {
+  return [
+    `${name} (queue-agent ${version}): ${connection.state} since ${connection.stateChangedAt}`,
+    ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),
+    ...(connection.stateReason === null
+      ? []
+      : [`  reason    ${connection.stateReason.detail}`, `  hint      ${connection.stateReason.hint}`]),
+    `  events    ${outbox.messageCount} wait for Central (${outbox.bytes} bytes)`,
+    `  commands  ${inbox.messageCount} wait for local programs (${inbox.bytes} bytes)`,
+    ...releaseLines(releases),
+    ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
+  ];
 }
 
 function releaseLines(releases: LocalStatus['releases']): string[] {
@@ -144,19 +149,18 @@ async function listConsumers(call: Call): Promise<number> {
   expectNoArguments(call, 'consumers list');
   const conf = await loadAgentConf(call.request);
   const client = await import('../local-api/client.ts');
-  const answer = await client.listConsumers(conf.dataFolder);
-  if (answer.kind !== 'done') return noDaemon(answer, conf, call.request);
-  if (call.flag('json')) {
-    printOut(`${JSON.stringify(answer.found, null, 2)}\n`);
-    return 0;
-  }
-  const lines = answer.found.items.flatMap(({ name, types, tokenFile, waitingCount, oldestAt }) => [
-    `${name}: ${waitingCount} commands wait${oldestAt === null ? '' : `, the oldest since ${oldestAt}`}`,
-    `  types     ${types.length === 0 ? 'all that no other consumer gets' : types.join(', ')}`,
-    `  token     ${tokenFile}`,
-  ]);
-  printOut(`${lines.map(escapeLine).join('\n')}\n`);
-  return 0;
+  const answer = await client.listConsumers(conf.dataFolder, call.timeoutMs);
+  if (answer.kind !== 'done') throw noDaemon(answer, conf, call.request);
+  call.answer(answer.found, () =>
+    answer.found.items
+      .flatMap(({ name, types, tokenFile, waitingCount, oldestAt }) => [
+        `${name}: ${waitingCount} commands wait${oldestAt === null ? '' : `, the oldest since ${oldestAt}`}`,
+        `  types     ${types.length === 0 ? 'all that no other consumer gets' : types.join(', ')}`,
+        `  token     ${tokenFile}`,
+      ])
+      .map(escapeLine),
+  );
+  return EXIT_DONE;
 }
 
 async function rotateToken(call: Call): Promise<number> {
@@ -164,15 +168,14 @@ async function rotateToken(call: Call): Promise<number> {
   if (more.length > 0) throw new UsageError(`consumers rotate-token does not take "${more[0]}"`);
   const conf = await loadAgentConf(call.request);
   const client = await import('../local-api/client.ts');
-  const answer = await client.rotateToken(conf.dataFolder, consumer);
-  if (answer.kind !== 'done') return noDaemon(answer, conf, call.request);
+  const answer = await client.rotateToken(conf.dataFolder, consumer, call.timeoutMs);
+  if (answer.kind !== 'done') throw noDaemon(answer, conf, call.request);
   const { tokenFile, previousExpiresAt } = answer.found;
-  if (call.flag('json')) printOut(`${JSON.stringify(answer.found, null, 2)}\n`);
-  else
-    printOut(
-      `the new token is in ${escapeLine(tokenFile)}\nthe old token stays valid until ${escapeLine(previousExpiresAt)}; the next rotation revokes it at once\n`,
-    );
-  return 0;
+  call.answer({ name: consumer, ...answer.found }, () => [
+    `the new token is in ${escapeLine(tokenFile)}`,
+    `the old token stays valid until ${escapeLine(previousExpiresAt)}; the next rotation revokes it at once`,
+  ]);
+  return EXIT_DONE;
 }
 
 async function doctor(call: Call): Promise<number> {
@@ -183,18 +186,15 @@ async function doctor(call: Call): Promise<number> {
     throw new UsageError('--pin, --token and --token-file belong to doctor --enroll URL');
   const { doctorCommand } = await import('../doctor/command.ts');
   const enrollment = url === undefined ? undefined : { url, pin, token: await enrollmentToken(call) };
-  return await doctorCommand({ request: call.request, enrollment, json: call.flag('json'), print: printOut });
+  return await doctorCommand({ call, enrollment });
 }
 
 function noDaemon(
   answer: { readonly kind: 'never' } | { readonly kind: 'silent'; readonly where: string },
-  conf: AgentConf,
-  request: AgentConfRequest,
-): number {
-  const found =
-    answer.kind === 'never'
-      ? `no daemon has run with the data folder ${conf.dataFolder} yet`
-      : `the daemon of ${conf.dataFolder} does not answer at ${escapeLine(answer.where)}`;
-  printFault(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
-  return 1;
+  { dataFolder: folder }: AgentConf,
+  { profileFolder: profile }: AgentConfRequest,
+): Error {
+  return answer.kind === 'never'
+    ? agentFault('daemon_never_ran', { folder, profile })
+    : agentFault('daemon_not_answering', { folder, where: answer.where, profile });
 }

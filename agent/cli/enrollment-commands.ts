@@ -2,8 +2,8 @@
 import { secondsOf } from '../../shared/terminal/quantities.ts';
 import { canPrompt } from '../../shared/terminal/secret-input.ts';
 import { escapeLine } from '../../shared/terminal/escape.ts';
-import { printError, printOut } from '../../shared/terminal/standard-streams.ts';
-import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
+import { printError } from '../../shared/terminal/standard-streams.ts';
+import { loadAgentConf, type AgentConf } from '../conf.ts';
 import type { Enrollment } from '../enrollment/command.ts';
 import { makeDefaultProfile } from '../profile.ts';
 import { dialTargets, targetName } from '../target.ts';
@@ -72,7 +72,7 @@ async function enroll(call: Call): Promise<number> {
   if (wait === undefined)
     throw new UsageError(`--wait is "${text('wait')}"; allowed: a duration such as 90s, 10m or 2h`);
   const token = await enrollmentToken(call);
-  await ensureProfile(request);
+  await ensureProfile(call);
   const conf = await loadAgentConf(request);
   const { enrollAgent } = await import('../enrollment/command.ts');
   const enrolled = await enrollAgent(conf, {
@@ -82,17 +82,14 @@ async function enroll(call: Call): Promise<number> {
     replaceIdentity: call.flag('replace-identity'),
     waitMs: wait * 1000,
     onPending: ({ keyThumbprint }) =>
-      printOut(
-        [
-          `asked to become an agent as ${conf.name}; an administrator has to accept it`,
-          `  key         sha256:${keyThumbprint}`,
-          `On Central, compare this thumbprint with "queuegate enrollment-requests list", then: queuegate enrollment-requests accept ${keyThumbprint.slice(0, 16)}`,
-          `waiting for at most ${wait} seconds`,
-          '',
-        ].join('\n'),
-      ),
+      call.notice([
+        `asked to become an agent as ${conf.name}; an administrator has to accept it`,
+        `  key         sha256:${keyThumbprint}`,
+        `On Central, compare this thumbprint with "queuegate enrollment-requests list", then: queuegate enrollment-requests accept ${keyThumbprint.slice(0, 16)}`,
+        `waiting for at most ${wait} seconds`,
+      ]),
   });
-  printEnrolled(request, conf, enrolled);
+  printEnrolled(call, conf, enrolled);
   const { secure, signingKey } = enrolled.identity;
   if (token === undefined && !secure) {
     const { pinOf } = await import('../../shared/wire/enrollment.ts');
@@ -104,9 +101,9 @@ async function enroll(call: Call): Promise<number> {
 }
 
 /** A machine that enrolls in a new folder gets the default profile there; one that was named must exist. */
-async function ensureProfile({ profileFolder, environment, flags }: AgentConfRequest): Promise<void> {
+async function ensureProfile({ request: { profileFolder, environment, flags }, notice }: Call): Promise<void> {
   if (flags['profile'] !== undefined || environment['QUEUE_AGENT_PROFILE'] !== undefined) return;
-  if (await makeDefaultProfile(profileFolder)) printOut(`made the profile ${profileFolder} from the default one\n`);
+  if (await makeDefaultProfile(profileFolder)) notice([`made the profile ${profileFolder} from the default one`]);
 }
 
 /** Undefined: without a token, an administrator has to accept the agent. */
@@ -117,37 +114,38 @@ export async function enrollmentToken({ text, secrets, request }: Call): Promise
   return (await secrets.read(file, { what: 'The token file', prompt: 'Enrollment token' })).trim();
 }
 
-async function requestCertificate({ request, positionals, text }: Call): Promise<number> {
+async function requestCertificate(call: Call): Promise<number> {
+  const { request, positionals, text } = call;
   const out = text('out');
   if (out === undefined || positionals.length > 0)
     throw new UsageError('certificate request needs --out FILE, and nothing else');
-  await ensureProfile(request);
+  await ensureProfile(call);
   const conf = await loadAgentConf(request);
   const { writeRequest } = await import('../enrollment/offline.ts');
   const key = await writeRequest(conf, out);
-  printOut(
-    [
-      `${out} is the request of ${conf.name}`,
-      `  key         sha256:${key.thumbprint}`,
-      `  data        ${conf.dataFolder} (the key; keep it private)`,
-      'next, on Central: queuegate agents create --csr FILE --out agent.pem (compare the thumbprint)',
-      `then, here: queue-agent certificate install agent.pem --profile ${request.profileFolder}`,
-      '',
-    ].join('\n'),
-  );
+  const { name, dataFolder } = conf;
+  call.answer({ file: out, name, keyThumbprint: key.thumbprint, dataFolder }, () => [
+    `${out} is the request of ${name}`,
+    `  key         sha256:${key.thumbprint}`,
+    `  data        ${dataFolder} (the key; keep it private)`,
+    'next, on Central: queuegate agents create --csr FILE --out agent.pem (compare the thumbprint)',
+    `then, here: queue-agent certificate install agent.pem --profile ${request.profileFolder}`,
+  ]);
   return 0;
 }
 
-async function installFile({ request, positionals, text }: Call): Promise<number> {
+async function installFile(call: Call): Promise<number> {
+  const { request, positionals, text } = call;
   const [file, ...more] = positionals;
   if (file === undefined || more.length > 0) throw new UsageError('certificate install needs one file');
   const conf = await loadAgentConf(request);
   const { installCertificate } = await import('../enrollment/offline.ts');
-  printEnrolled(request, conf, await installCertificate(conf, file, text('central'), new Date()));
+  printEnrolled(call, conf, await installCertificate(conf, file, text('central'), new Date()));
   return 0;
 }
 
-async function recover({ request, positionals, text, secrets }: Call): Promise<number> {
+async function recover(call: Call): Promise<number> {
+  const { request, positionals, text, secrets } = call;
   if (positionals.length > 0) {
     throw new UsageError(
       'the recovery code is not taken from the command line, where other users of this machine can see it. Run "queue-agent recover" and type it at the prompt, or name a file: --code-file FILE ("-": stdin)',
@@ -163,23 +161,22 @@ async function recover({ request, positionals, text, secrets }: Call): Promise<n
     await secrets.read(file ?? '-', { what: 'The file with the recovery code', prompt: 'Recovery code' })
   ).trim();
   const { recoverAgent } = await import('../enrollment/recover.ts');
-  printEnrolled(request, conf, await recoverAgent(conf, code));
+  printEnrolled(call, conf, await recoverAgent(conf, code));
   return 0;
 }
 
-function printEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrollment): void {
+function printEnrolled({ request, answer }: Call, conf: AgentConf, { identity, trusted }: Enrollment): void {
+  const { id, name, central: centralName } = identity;
   const [target] = dialTargets(conf, identity);
-  printOut(
-    [
-      `enrolled with Central "${escapeLine(identity.central)}" as ${escapeLine(identity.name)}`,
-      `  id          ${escapeLine(identity.id)}`,
-      `  data        ${conf.dataFolder} (key, identity; keep it private)`,
-      ...(trusted === undefined
-        ? []
-        : [`  trust       ${trusted} holds Central's root, beside the truststore of the profile`]),
-      ...(target === undefined ? [] : [`  dials       ${targetName(target)}`]),
-      `next: queue-agent start --profile ${request.profileFolder}`,
-      '',
-    ].join('\n'),
-  );
+  const dials = target === undefined ? null : targetName(target);
+  answer({ id, name, centralName, dataFolder: conf.dataFolder, trustFile: trusted ?? null, dials }, () => [
+    `enrolled with Central "${escapeLine(centralName)}" as ${escapeLine(name)}`,
+    `  id          ${escapeLine(id)}`,
+    `  data        ${conf.dataFolder} (key, identity; keep it private)`,
+    ...(trusted === undefined
+      ? []
+      : [`  trust       ${trusted} holds Central's root, beside the truststore of the profile`]),
+    ...(dials === null ? [] : [`  dials       ${dials}`]),
+    `next: queue-agent start --profile ${request.profileFolder}`,
+  ]);
 }

@@ -1,24 +1,34 @@
 // Runs `queue-agent doctor`: prints each step as it is done, or all steps as JSON, and returns the exit status.
 import { escapeLine } from '../../shared/terminal/escape.ts';
+import { EXIT_DONE, EXIT_FAILED } from '../../shared/terminal/exit-status.ts';
+import { isForPeople, type OutputFormat } from '../../shared/terminal/output.ts';
+import { printOut } from '../../shared/terminal/standard-streams.ts';
 import { loadAgentConf, type AgentConfRequest } from '../conf.ts';
 import { proxySettings, type ProxySettings } from '../dial/proxy-settings.ts';
 import { examineAgent, examineEnrollment, type EnrollmentQuestion } from './doctor.ts';
 import type { StepReport, Walk } from './step.ts';
 
-interface DoctorOrder {
+/** What the command line of the doctor says. */
+interface DoctorCall {
   readonly request: AgentConfRequest;
+  readonly format: OutputFormat;
+  /** Undefined: TIMEOUT_MS. */
+  readonly timeoutMs: number | undefined;
+}
+
+interface DoctorOrder {
+  readonly call: DoctorCall;
   /** Examine the way to an enrollment instead. */
   readonly enrollment: Omit<EnrollmentQuestion, 'proxies'> | undefined;
-  readonly json: boolean;
-  readonly print: (text: string) => void;
 }
 
 /** Of each step: longer than a bad line needs, short enough to wait for. */
 const TIMEOUT_MS = 10_000;
 
 /** Exit status 0: the agent gets (or could get) online; 1: it does not, and the last step says why. */
-export async function doctorCommand({ request, enrollment, json, print }: DoctorOrder): Promise<number> {
-  const options = { timeoutMs: TIMEOUT_MS, now: () => new Date() };
+export async function doctorCommand({ call, enrollment }: DoctorOrder): Promise<number> {
+  const { request, format, timeoutMs = TIMEOUT_MS } = call;
+  const options = { timeoutMs, now: () => new Date() };
   const walk: Walk<boolean> =
     enrollment === undefined
       ? examineAgent(request, options)
@@ -27,14 +37,17 @@ export async function doctorCommand({ request, enrollment, json, print }: Doctor
   for (;;) {
     const next = await walk.next();
     if (next.done === true) {
-      if (json) print(`${JSON.stringify({ ok: next.value, steps }, null, 2)}\n`);
-      else print(next.value ? 'No fault found.\n' : '');
-      return next.value ? 0 : 1;
+      if (format === 'json') printOut(`${JSON.stringify({ ok: next.value, steps }, null, 2)}\n`);
+      if (isForPeople(format) && next.value) printOut('No fault found.\n');
+      return next.value ? EXIT_DONE : EXIT_FAILED;
     }
-    if (!json && next.value.target !== null && next.value.target !== steps.at(-1)?.target)
-      print(`\n${next.value.target}\n`);
+    const { target, fault } = next.value;
+    if (isForPeople(format) && target !== null && target !== steps.at(-1)?.target) printOut(`\n${target}\n`);
     steps.push(next.value);
-    if (!json) print(stepText(next.value));
+    if (isForPeople(format)) printOut(stepText(next.value));
+    if (format === 'ndjson') printOut(`${JSON.stringify(next.value)}\n`);
+    // To be piped: what ERRORS.md explains.
+    if (format === 'name' && fault !== null) printOut(`${escapeLine(fault.code)}\n`);
   }
 }
 

@@ -17,7 +17,7 @@ import { probeTls } from '../connection/tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from '../connection/faults.ts';
 import { lineFor } from '../dial/line.ts';
 import { targetName, type Target } from '../target.ts';
-import { agentFault } from '../errors.ts';
+import { agentFault, refusalOf } from '../errors.ts';
 import { request as httpRequest } from '../../shared/http/node-http.ts';
 
 const TIMEOUT_MS = 15_000;
@@ -133,7 +133,7 @@ function readResponse(target: Target, status: number, text: string): Enrolled | 
   const problem = value as { type?: unknown; detail?: unknown; hint?: unknown } | null;
   // JSON, but not Central's: a proxy in front of it.
   if (!String(problem?.type).startsWith('urn:queuegate:')) throw explainHttpAnswer(target, status, text);
-  throw agentFault('enrollment_refused_by_central', {
+  throw refusalOf('enrollment_refused_by_central', status, {
     found: typeof problem?.detail === 'string' ? problem.detail.slice(0, 1024) : `HTTP ${status}`,
     hint: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',
   });

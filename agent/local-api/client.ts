@@ -7,7 +7,7 @@ import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { findLocalSocket, type FoundSocket } from '../../shared/platform/local-socket.ts';
 import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
-import { agentFault } from '../errors.ts';
+import { refusalOf } from '../errors.ts';
 import * as schemas from './routes/schemas.ts';
 import { LOCAL_API_FILE, readOwnerKey, readTokenFile } from './file.ts';
 import {
@@ -22,7 +22,7 @@ import {
 } from './proof.ts';
 import { Agent, request as httpRequest } from '../../shared/http/node-http.ts';
 
-/** For the whole of a call. */
+/** For the whole of a call, unless --timeout is set. */
 const TIMEOUT_MS = 5_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
@@ -77,8 +77,8 @@ type LocalAnswer =
   Never | Silent | { readonly kind: 'status'; readonly status: LocalStatus };
 
 /** Asks the daemon. A file that cannot be read for another reason than that it is missing is an error. */
-export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
-  const found = await callDaemon(dataFolder, 'GET', '/api/v1/status');
+export async function askDaemon(dataFolder: string, timeoutMs = TIMEOUT_MS): Promise<LocalAnswer> {
+  const found = await callDaemon(dataFolder, { method: 'GET', path: '/api/v1/status', timeoutMs });
   if (found.kind !== 'answer') return found;
   if (validate(STATUS, found.body) !== undefined) return { kind: 'silent', where: found.where };
   return { kind: 'status', status: found.body as LocalStatus };
@@ -92,31 +92,33 @@ interface Never {
 export async function rotateToken(
   dataFolder: string,
   consumer: string,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<Never | Silent | { readonly kind: 'done'; readonly found: Rotated }> {
   const path = `/api/v1/consumers/${encodeURIComponent(consumer)}/rotate-token`;
-  return await callFor(dataFolder, 'POST', path, { status: 201, schema: ROTATED });
+  return await callFor(dataFolder, { method: 'POST', path, timeoutMs }, { status: 201, schema: ROTATED });
 }
 
 /** The consumers of the daemon. Errors: local_call_refused. */
 export async function listConsumers(
   dataFolder: string,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<Never | Silent | { readonly kind: 'done'; readonly found: Consumers }> {
-  return await callFor(dataFolder, 'GET', '/api/v1/consumers', { status: 200, schema: CONSUMERS });
+  const order = { method: 'GET', path: '/api/v1/consumers', timeoutMs };
+  return await callFor(dataFolder, order, { status: 200, schema: CONSUMERS });
 }
 
 async function callFor<const S extends JsonSchema>(
   dataFolder: string,
-  method: string,
-  path: string,
+  order: LocalRequest,
   expected: { readonly status: number; readonly schema: S },
 ): Promise<Never | Silent | { readonly kind: 'done'; readonly found: Static<S> }> {
-  const answer = await callDaemon(dataFolder, method, path);
+  const answer = await callDaemon(dataFolder, order);
   if (answer.kind !== 'answer') return answer;
   if (answer.status === expected.status && validate(expected.schema, answer.body) === undefined)
     return { kind: 'done', found: answer.body as Static<S> };
   if (validate(PROBLEM, answer.body) !== undefined) return { kind: 'silent', where: answer.where };
   const { detail, hint } = answer.body as Static<typeof PROBLEM>;
-  throw agentFault('local_call_refused', { found: detail, hint });
+  throw refusalOf('local_call_refused', answer.status, { found: detail, hint });
 }
 
 interface Answer {
@@ -126,7 +128,17 @@ interface Answer {
   readonly where: string;
 }
 
-async function callDaemon(dataFolder: string, method: string, path: string): Promise<Answer | Never | Silent> {
+interface LocalRequest {
+  readonly method: string;
+  readonly path: string;
+  /** For the whole of the call. */
+  readonly timeoutMs: number;
+}
+
+async function callDaemon(
+  dataFolder: string,
+  { method, path, timeoutMs }: LocalRequest,
+): Promise<Answer | Never | Silent> {
   const file = await readTokenFile(join(dataFolder, LOCAL_API_FILE)).catch((error: unknown) => {
     if (isCoded(error) || !(error instanceof SyntaxError)) throw error;
     return { token: '' };
@@ -134,7 +146,7 @@ async function callDaemon(dataFolder: string, method: string, path: string): Pro
   if (file === undefined) return { kind: 'never' };
   const [socket, url] = ['socket' in file ? file.socket : null, 'url' in file ? file.url : null];
   const port = /^http:\/\/127\.0\.0\.1:(\d{1,5})$/.exec(url ?? '')?.[1];
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = AbortSignal.timeout(timeoutMs);
   if (typeof socket === 'string') {
     const own = await ownSocket(socket, dataFolder);
     const found =

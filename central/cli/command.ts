@@ -1,10 +1,8 @@
 // The shape of a command and of its call. The list of commands is in run.ts.
+import type { OutputFormat } from '../../shared/terminal/output.ts';
 import type { LineCommand, LineOption } from '../../shared/terminal/program.ts';
 import { cliFault } from './errors.ts';
 import type { Client } from './client.ts';
-
-export const OUTPUT_FORMATS = ['table', 'wide', 'json', 'ndjson', 'name'] as const;
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 export type CommandOption = LineOption;
 

@@ -1,15 +1,5 @@
-// The error table of the administrator's command line, and its exit codes.
+// The error table of the administrator's command line. Exit statuses: shared/terminal/exit-status.ts.
 import { defineErrors, type ErrorTable } from '../../shared/errors.ts';
-import {
-  EXIT_CONFLICT,
-  EXIT_NOT_ALLOWED,
-  EXIT_NOT_FOUND,
-  EXIT_REFUSED,
-  EXIT_TIMEOUT,
-  EXIT_UNREACHABLE,
-  EXIT_USAGE,
-  exitStatusOf,
-} from '../../shared/terminal/exit-status.ts';
 
 export const CLI_ERRORS = {
   administration_unreachable: {
@@ -108,32 +98,3 @@ export const CLI_ERRORS = {
 } as const satisfies ErrorTable;
 
 export const cliFault = defineErrors(CLI_ERRORS);
-
-/** Of what fails on this machine. */
-const EXIT_OF_CODE: Readonly<Record<string, number>> = {
-  url_invalid: EXIT_USAGE,
-  context_name_invalid: EXIT_USAGE,
-  context_unknown: EXIT_NOT_FOUND,
-  context_read_only: EXIT_REFUSED,
-  backup_password_missing: EXIT_USAGE,
-  administration_unreachable: EXIT_UNREACHABLE,
-  central_not_trusted: EXIT_UNREACHABLE,
-  no_administration: EXIT_UNREACHABLE,
-  local_socket_missing: EXIT_UNREACHABLE,
-  local_socket_foreign: EXIT_UNREACHABLE,
-  token_over_plain_http: EXIT_UNREACHABLE,
-  tls_weakened: EXIT_UNREACHABLE,
-  token_missing: EXIT_NOT_ALLOWED,
-  change_missing: EXIT_NOT_FOUND,
-  json_bad: EXIT_REFUSED,
-  // Acts that can cut agents off are refused, not in conflict with a state.
-  would_cut_off_agents: EXIT_REFUSED,
-  change_ambiguous: EXIT_CONFLICT,
-  restore_timeout: EXIT_TIMEOUT,
-  wait_timeout: EXIT_TIMEOUT,
-};
-
-/** The exit code for an error. */
-export function exitOf(error: unknown): number {
-  return exitStatusOf(error, EXIT_OF_CODE);
-}

@@ -1,19 +1,25 @@
 // Runs one command line of `queuegate`: reads it, gives its command a client, prints its answer or its error.
 // central/cli.ts is the executable; tests call this.
 import { resolve } from 'node:path';
-import { isCoded, printable, textOf, titleOf } from '../../shared/errors.ts';
+import { printable } from '../../shared/errors.ts';
 import { PromptCanceled, type SecretInput } from '../../shared/terminal/secret-input.ts';
 import { escapeLine, escapeLines } from '../../shared/terminal/escape.ts';
 import { allowsColor } from '../../shared/terminal/standard-streams.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { createClient, RestError } from './client.ts';
-import { OUTPUT_FORMATS, type CommandCall, type OutputFormat } from './command.ts';
+import type { CommandCall } from './command.ts';
 import { chooseContext, placeOf, readToken, targetOf } from './connection/target.ts';
-import { EXIT_CANCELED, EXIT_DONE, EXIT_FAILED, EXIT_REFUSED } from '../../shared/terminal/exit-status.ts';
-import { exitOf } from './errors.ts';
+import {
+  EXIT_CANCELED,
+  EXIT_DONE,
+  EXIT_FAILED,
+  EXIT_REFUSED,
+  exitStatusOf,
+} from '../../shared/terminal/exit-status.ts';
+import { answerText, documentOf, formatOf, wantsJson } from '../../shared/terminal/output.ts';
 import { readLine, usage, type Line } from './line/program.ts';
 import { askFirst, askingClient, mustAsk } from './line/question.ts';
-import { recordOf, shown, table } from './print.ts';
+import { table } from './print.ts';
 import { watch } from './watching/watch.ts';
 import { secondsOf, shareOf, wholeNumberOf } from '../../shared/terminal/quantities.ts';
 
@@ -54,33 +60,13 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
     return surroundings.signal.aborted ? EXIT_CANCELED : status;
   } catch (error) {
     if (surroundings.signal.aborted || error instanceof PromptCanceled) return EXIT_CANCELED;
-    if (wantsJson(argv, given.environment)) surroundings.error(JSON.stringify(documentOf(error), null, 2));
-    else surroundings.error(faultText(error), !argv.includes('--no-color'));
-    return exitOf(error);
+    if (wantsJson(argv, given.environment['QUEUEGATE_OUTPUT'])) {
+      // That of Central as it came.
+      const document = error instanceof RestError ? error.document : documentOf(error);
+      surroundings.error(JSON.stringify(document, null, 2));
+    } else surroundings.error(faultText(error), !argv.includes('--no-color'));
+    return exitStatusOf(error);
   }
-}
-
-/** Also of a line that cannot be read. */
-function wantsJson(argv: readonly string[], environment: CliSurroundings['environment']): boolean {
-  const named = argv.findIndex((word) => word === '-o' || word === '--output');
-  const [, joined] = argv.flatMap((word) => /^(?:-o|--output=)(\w+)$/.exec(word) ?? []);
-  const output = (named === -1 ? joined : argv[named + 1]) ?? environment['QUEUEGATE_OUTPUT'];
-  return argv.includes('--json') || output === 'json' || output === 'ndjson';
-}
-
-/** An error as a problem document (RFC 9457): that of Central as it came. */
-function documentOf(error: unknown): unknown {
-  if (error instanceof RestError) return error.document;
-  const code = isCoded(error) ? error.code : 'internal';
-  return {
-    type: `urn:queuegate:error:${code}`,
-    code,
-    title: titleOf(code),
-    status: null,
-    detail: textOf(error),
-    hint: isCoded(error) ? error.hint : null,
-    instance: null,
-  };
 }
 
 function faultText(error: unknown): string {
@@ -134,7 +120,7 @@ function callOf(
   const { client, token, place, context } = openConnection({ name: command.name, text, complain }, surroundings, {
     isVerbose: values['verbose'] === true,
   });
-  const format = formatOf(values, environment, (found) => usage(command, found));
+  const format = formatOf(values, environment['QUEUEGATE_OUTPUT'], (found) => usage(command, found));
   let status = EXIT_DONE;
   let header = '';
   const colors = surroundings.terminal && allowsColor(environment) && values['no-color'] !== false;
@@ -238,40 +224,6 @@ function openConnection(
       trace: isVerbose ? error : undefined,
     }),
   };
-}
-
-function formatOf(
-  values: Readonly<Record<string, unknown>>,
-  environment: CliSurroundings['environment'],
-  complain: (found: string) => Error,
-): OutputFormat {
-  if (values['json'] === true) return 'json';
-  if (values['wide'] === true) return 'wide';
-  const found = typeof values['output'] === 'string' ? values['output'] : environment['QUEUEGATE_OUTPUT'] || 'table';
-  const format = OUTPUT_FORMATS.find((one) => one === found);
-  if (format === undefined) throw complain(`--output is "${found}"; allowed are ${OUTPUT_FORMATS.join(', ')}`);
-  return format;
-}
-
-/** An answer in one of the formats; undefined: nothing to print. */
-function answerText(format: OutputFormat, value: unknown, people: () => string): string | undefined {
-  const items = isRecord(value) && Array.isArray(value['items']) ? (value['items'] as readonly unknown[]) : [value];
-  switch (format) {
-    case 'json':
-      return JSON.stringify(value, null, 2);
-    case 'ndjson':
-      return items.length === 0 ? undefined : items.map((item) => JSON.stringify(item)).join('\n');
-    case 'name':
-      return items.length === 0 ? undefined : items.map(nameOf).join('\n');
-    default:
-      return people();
-  }
-}
-
-/** What names an item to another command. */
-function nameOf(item: unknown): string {
-  const { name, id, keyThumbprint, thumbprint, messageId, code, file, cause } = recordOf(item);
-  return shown(name ?? id ?? keyThumbprint ?? thumbprint ?? messageId ?? code ?? file ?? cause);
 }
 
 /** A password, from the first place that has one. */

@@ -2,20 +2,10 @@
 // "did you mean" and the silent aliases. Only the command lines of people load it: a daemon reads its flags with parseArgs, which costs it
 // no memory.
 import { Command as Node, CommanderError, Option, type HelpConfiguration } from 'commander';
-import { defineErrors, type ErrorTable } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { wrongDash } from './dashes.ts';
 import { EXIT_DONE, EXIT_USAGE } from './exit-status.ts';
-
-export const LINE_ERRORS = {
-  usage: { text: '{found}', hint: 'Usage: {usage}' },
-  command_unknown: {
-    text: 'Unknown command "{found}".',
-    hint: '{suggestion}Run "{program} --help"; the commands are: {commands}.',
-  },
-} as const satisfies ErrorTable;
-
-const lineFault = defineErrors(LINE_ERRORS);
+import { lineFault } from './output.ts';
 
 export interface LineOption {
   readonly type: 'string' | 'boolean';

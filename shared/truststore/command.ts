@@ -1,19 +1,8 @@
 // Runs `queue-agent truststore` and `queuegate truststore`: manages trust stores on this machine without keytool and
 // KeyStore Explorer. A command never prompts, prints no stack trace and no password, and never damages the old file.
 import { printable } from '../errors.ts';
-import { KEYSTORE_ERRORS } from '../keystore/errors.ts';
 import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, aliasLine, printableLine } from '../keystore/material.ts';
-import {
-  EXIT_CANCELED,
-  EXIT_CONFLICT,
-  EXIT_DONE,
-  EXIT_FAILED,
-  EXIT_NOT_ALLOWED,
-  EXIT_NOT_FOUND,
-  EXIT_REFUSED,
-  EXIT_USAGE,
-  exitStatusOf,
-} from '../terminal/exit-status.ts';
+import { EXIT_CANCELED, EXIT_DONE, EXIT_USAGE, exitStatusOf } from '../terminal/exit-status.ts';
 import { readProgram } from '../terminal/program.ts';
 import { PromptCanceled } from '../terminal/secret-input.ts';
 import { certificatesIn, checkFingerprints, partChain, purposeOf, readFingerprint } from './certificates.ts';
@@ -21,7 +10,6 @@ import { changePassword, createStore, deleteEntry } from './change.ts';
 import { convertStore } from './convert.ts';
 import { dateWarning, nameWarnings, describeEntry } from './describe.ts';
 import { namesOf, trustedEntries } from './entries.ts';
-import { TRUSTSTORE_ERRORS } from './errors.ts';
 import { addTrusted } from './import.ts';
 import {
   NEW_PASSWORD,
@@ -124,28 +112,6 @@ Exit status: 0 done, 1 failed, 2 not understood, 4 wrong or missing password, 5 
 "${program} truststore COMMAND --help" explains one.`;
 }
 
-/** By cause, as of every command line; what the commands and key stores refuse otherwise is refused (6). */
-const EXIT_OF_CODE: Readonly<Record<string, number>> = {
-  ...Object.fromEntries(
-    [...Object.keys(TRUSTSTORE_ERRORS), ...Object.keys(KEYSTORE_ERRORS)].map((code) => [code, EXIT_REFUSED]),
-  ),
-  file_missing: EXIT_NOT_FOUND,
-  file_not_regular: EXIT_REFUSED,
-  file_too_large: EXIT_REFUSED,
-  secret_file_unsafe: EXIT_REFUSED,
-  truststore_alias_unknown: EXIT_NOT_FOUND,
-  truststore_fingerprint_unknown: EXIT_NOT_FOUND,
-  truststore_exists: EXIT_CONFLICT,
-  secret_file_exists: EXIT_CONFLICT,
-  truststore_alias_taken: EXIT_CONFLICT,
-  truststore_alias_ambiguous: EXIT_CONFLICT,
-  truststore_already_trusted: EXIT_CONFLICT,
-  keystore_password_missing: EXIT_NOT_ALLOWED,
-  keystore_password_wrong: EXIT_NOT_ALLOWED,
-  keystore_key_password_wrong: EXIT_NOT_ALLOWED,
-  truststore_not_read_back: EXIT_FAILED,
-};
-
 /** Runs the command; the exit status. `args` begin behind "truststore". */
 export async function truststoreCommand(args: readonly string[], io: CommandIo): Promise<number> {
   const program = {
@@ -169,7 +135,7 @@ export async function truststoreCommand(args: readonly string[], io: CommandIo):
   } catch (error) {
     if (error instanceof PromptCanceled) return EXIT_CANCELED;
     io.stderr(`${printable(error)}\n`);
-    return exitStatusOf(error, EXIT_OF_CODE);
+    return exitStatusOf(error);
   }
 }
 

@@ -111,7 +111,7 @@ describe('asking without a token', SLOW, () => {
       code: 0,
     });
     const ended = await machine.ended();
-    expect(ended).toMatchObject({ code: 1 });
+    expect(ended).toMatchObject({ code: 4 });
     expect(ended.stderr).toContain(
       'The enrollment request of this machine was rejected by first administrator (not one of ours).',
     );
@@ -194,7 +194,7 @@ describe('asking without a token', SLOW, () => {
     ] as const) {
       await central.change({ 'agents.enrollment': policy });
       const ended = await asking(await agentFolders(cleanup), 'branch-5').ended();
-      expect(ended).toMatchObject({ code: 1 });
+      expect(ended).toMatchObject({ code: 4 });
       expect(ended.stderr).toContain(
         code === 'enrollment_closed' ? 'Enrollment is closed' : 'Enrollment requires a token',
       );

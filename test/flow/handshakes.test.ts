@@ -178,7 +178,7 @@ describe('an agent that is not let in', () => {
     );
     const failure = await recorded('wss', 'enrollment_refused', async () => {
       expect(await runNode('agent/cli.ts', [...words, ...agentFlags(folders, 'unknown-token')])).toMatchObject({
-        code: 1,
+        code: 4,
         stderr: expect.stringContaining('(enrollment_refused_by_central)'),
       });
     });

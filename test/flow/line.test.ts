@@ -81,7 +81,7 @@ describe.skipIf(lacksPeer('tinyproxy'))('an agent whose only way out is an HTTP 
     const enrollment = await central.enrollment();
 
     const refused = await runNode('agent/cli.ts', [...enrollment, ...agentFlags(folders, name)]);
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('(proxy_login_required)')]);
+    expect([refused.code, refused.stderr]).toEqual([3, expect.stringContaining('(proxy_login_required)')]);
 
     await local(
       folders,

@@ -93,6 +93,7 @@ describe('the daemon', () => {
     expect(status.stdout).toContain(`problem   Port ${port} on 127.0.0.1 is in use by another process`);
     expect(await localFile(folders)).toMatchObject({ url: null, socket: join(folders.data, 'local-api.sock') });
     expect((await queueAgent(folders, 'consumers', 'rotate-token')).code).toBe(0);
+    expect((await queueAgent(folders, 'consumers', 'list', '-o', 'name')).stdout).toBe('default\n');
     expect(heard).toBe('');
 
     foreign.close();
@@ -103,7 +104,13 @@ describe('the daemon', () => {
     });
     expect(await agent.stop()).toMatchObject({ code: 0 });
     expect(await localFile(folders)).toMatchObject({ url: null, socket: null });
-    expect((await queueAgent(folders, 'status')).stderr).toContain('does not answer');
+    expect(await queueAgent(folders, 'status')).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('does not answer'),
+    });
+    const asJson = await queueAgent(folders, 'consumers', 'list', '-o', 'json');
+    expect(asJson).toMatchObject({ code: 3, stdout: '' });
+    expect(JSON.parse(asJson.stderr)).toMatchObject({ code: 'daemon_not_answering', title: 'Daemon not answering' });
   });
 
   it('keeps the tokens of a rotation over a restart', async () => {
@@ -142,7 +149,7 @@ describe('a secret of a command', () => {
     const folders = await agentFolders(cleanup);
     const flags = agentFlags(folders, 'branch-1');
     const onTerminal = await typed('Recovery code: ', `${CODE}\r`, ['recover', ...flags]);
-    expect(onTerminal).toMatchObject({ code: 1, shown: expect.stringContaining('it has 11 characters') });
+    expect(onTerminal).toMatchObject({ code: 4, shown: expect.stringContaining('it has 11 characters') });
     expect(onTerminal.shown).not.toContain('ABCDE');
     expect(await typed('Recovery code: ', '\u0003', ['recover', ...flags])).toMatchObject({ code: 130 });
 
@@ -152,7 +159,7 @@ describe('a secret of a command', () => {
       await piped(CODE, ['recover', '--code-file', '-', ...flags]),
       await runNode('agent/cli.ts', ['recover', '--code-file', file, ...flags]),
     ]) {
-      expect(ended).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('it has 11 characters') });
+      expect(ended).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('it has 11 characters') });
       expect(ended.stderr).not.toContain('ABCDE');
     }
     const asArgument = await runNode('agent/cli.ts', ['recover', CODE, ...flags]);
@@ -221,7 +228,7 @@ describe('text from elsewhere', () => {
         }),
       },
     });
-    const [text, json] = [await queueAgent(folders, 'status'), await queueAgent(folders, 'status', '--json')];
+    const [text, json] = [await queueAgent(folders, 'status'), await queueAgent(folders, 'status', '-o', 'json')];
     expect(text.stdout).toContain(String.raw`a\u001b[2Jb\u009b31mc\u202ed\u2066e\u000d\u000aok      authentication`);
     expect(JSON.parse(json.stdout)).toMatchObject({ name: HOSTILE, connection });
     const profile = join(folders.profile, '..', HOSTILE);
@@ -259,7 +266,7 @@ describe('text from elsewhere', () => {
     const token = join(await cleanup.folder(), 'token');
     await writeFile(token, `qge_${'0'.repeat(16)}_${'x'.repeat(43)}\n`);
     const refused = await queueAgent(folders, 'enroll', `http://127.0.0.1:${port}`, '--token-file', token);
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(String.raw`a\u001b[2Jb`) });
+    expect(refused).toMatchObject({ code: 4, stderr: expect.stringContaining(String.raw`a\u001b[2Jb`) });
     for (const { stdout, stderr } of [
       refused,
       await queueAgent(folders, HOSTILE),

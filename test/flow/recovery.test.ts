@@ -53,9 +53,18 @@ async function recover(folders: AgentFolders, name: string, code: string, ...mor
   return await runRecover(folders, name, code, ...more);
 }
 
+/** The exit status where it is not the code that is wrong (4). */
+const OTHER_STATUSES: readonly (readonly [text: string, status: number])[] = [
+  ['(enrollment_answer_bad)', 1],
+  ['(recovery_address_missing)', 2],
+  ['too many answers to wrong secrets', 3],
+  ['The agent saw a certificate with the pin', 7],
+];
+
 async function refused(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<string> {
   const ended = await recover(folders, name, code, ...more);
-  expect(ended).toMatchObject({ code: 1, stdout: '' });
+  const [, status] = OTHER_STATUSES.find(([text]) => ended.stderr.includes(text)) ?? ['', 4];
+  expect(ended).toMatchObject({ code: status, stdout: '' });
   expect(ended.stderr).toMatch(/^error: [^\n]+\n {2}[^\n]+\n {2}\([a-z_]+\)\n$/);
   return ended.stderr;
 }
@@ -175,7 +184,7 @@ describe('an agent that is cut off', SLOW, () => {
       ...(await central.enrollment()),
       ...agentFlags(fresh, 'branch-13'),
     ]);
-    expect(enrolling).toMatchObject({ code: 1 });
+    expect(enrolling).toMatchObject({ code: 7 });
     expect(enrolling.stderr).toContain('"queuegate agents recovery-code create branch-13"');
     const made = await central.cli('agents', 'recovery-code', 'create', 'branch-13');
     const [line = ''] = /queue-agent recover .*--code-file \S+$/m.exec(made.stdout) ?? [];

@@ -52,6 +52,12 @@ This page is generated from the commands in the code (\`npm run docs\`).
 
 The truststore commands of both programs use the same numbers: 4 for a wrong or missing password, 5 if the file or the
 entry does not exist, 6 if the store cannot be read or the change is refused, 7 if it exists already.
+
+So does \`queue-agent\`: 3 if neither Central nor the daemon can be reached, or Central is not trusted, 4 if Central refuses
+the token, the code or the enrollment, 6 for refused settings and files, 7 if the machine is enrolled already, or not yet,
+or the data folder is in use, 8 if an enrollment was not decided in time. \`queue-agent status\` exits with 1 if the agent
+is not online, \`queue-agent doctor\` with 1 if it found a fault. Its commands have \`-o\`, \`--json\`, \`--wide\`,
+\`--no-color\` and \`--quiet\` as below, and \`status\`, \`consumers\` and \`doctor\` have \`--timeout\`.
 `;
 
 export function cliMarkdown(): string {

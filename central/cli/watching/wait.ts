@@ -1,9 +1,9 @@
 // The option --wait: a command returns when what it began has reached its final state. Central's listeners may move meanwhile: that it
 // cannot be reached for a while does not end the waiting.
 import { setTimeout as delay } from 'node:timers/promises';
-import { EXIT_UNREACHABLE } from '../../../shared/terminal/exit-status.ts';
+import { EXIT_UNREACHABLE, exitStatusOf } from '../../../shared/terminal/exit-status.ts';
 import type { CommandCall, CommandOption } from '../command.ts';
-import { cliFault, exitOf } from '../errors.ts';
+import { cliFault } from '../errors.ts';
 import { recordOf, shown } from '../print.ts';
 import { pendingText } from '../terms.ts';
 
@@ -50,7 +50,7 @@ export async function waitForEnd(
       ({ state } = found);
       if (!passing.includes(shown(state))) return found;
     } catch (error) {
-      if (call.signal.aborted || exitOf(error) !== EXIT_UNREACHABLE) throw error;
+      if (call.signal.aborted || exitStatusOf(error) !== EXIT_UNREACHABLE) throw error;
     }
     const leftMs = until - performance.now();
     if (leftMs <= 0) throw cliFault('wait_timeout', { what, seconds, state: shown(state), command });

@@ -1,10 +1,9 @@
 // The option --watch: a command that only reads is run again and again. A terminal shows its last answer; elsewhere each line is printed
 // that was not in the answer before.
 import { setTimeout as delay } from 'node:timers/promises';
-import { EXIT_UNREACHABLE } from '../../../shared/terminal/exit-status.ts';
+import { EXIT_UNREACHABLE, exitStatusOf } from '../../../shared/terminal/exit-status.ts';
 import { textOf } from '../../../shared/errors.ts';
 import type { CommandOption } from '../command.ts';
-import { exitOf } from '../errors.ts';
 
 /** Of lists, and of what shows one thing that changes. */
 export const WATCH = {
@@ -41,7 +40,7 @@ export async function watch({ look, redraw, line, notice, signal, everyMs = LOOK
       before = screen.text;
       fault = '';
     } catch (error) {
-      if (before === undefined || signal.aborted || exitOf(error) !== EXIT_UNREACHABLE) throw error;
+      if (before === undefined || signal.aborted || exitStatusOf(error) !== EXIT_UNREACHABLE) throw error;
       if (textOf(error) !== fault) notice(textOf(error));
       fault = textOf(error);
     }

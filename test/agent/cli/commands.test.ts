@@ -47,6 +47,9 @@ describe('a command line that fits no usage', () => {
     [['enroll', 'https://x', '--wait', '-1x'], '--wait'],
     [['doctor', '--pin', 'x'], 'belong to doctor --enroll URL'],
     [['status', '--frob'], "Unknown option '--frob'"],
+    [['status', '-o', 'xml'], '--output is "xml"; allowed are table, wide, json, ndjson, name'],
+    [['status', '--timeout', '5'], '--timeout is "5"'],
+    [['start', '--json'], "Unknown option '--json'"],
   ])('%j is a usage error: %s', async (argv, text) => {
     const refused = run(...argv);
     await expect(refused).rejects.toBeInstanceOf(UsageError);

@@ -1,7 +1,8 @@
 // Waiting for a final state: it is reached, it never is, and Central is away in between.
 import { expect, it, vi } from 'vitest';
 import type { CommandCall } from '../../../../central/cli/command.ts';
-import { cliFault, exitOf } from '../../../../central/cli/errors.ts';
+import { cliFault } from '../../../../central/cli/errors.ts';
+import { exitStatusOf } from '../../../../shared/terminal/exit-status.ts';
 import { waitForEnd, waitSeconds } from '../../../../central/cli/watching/wait.ts';
 
 const AWAITED = { path: '/changes/c1', what: 'The change c1', command: 'changes show c1', passing: ['pending'] };
@@ -25,8 +26,8 @@ it('returns what is there once its state is final, also when Central was away me
 it('says what it found when the time is up, with exit status 8', async () => {
   const error: unknown = await waiting(['pending'], 0).catch((thrown: unknown) => thrown);
   expect(String(error)).toContain('The change c1 has not reached its final state within 0 s; its state is pending.');
-  expect(exitOf(error)).toBe(8);
-  expect(exitOf(await waiting([away], 0).catch((thrown: unknown) => thrown))).toBe(8);
+  expect(exitStatusOf(error)).toBe(8);
+  expect(exitStatusOf(await waiting([away], 0).catch((thrown: unknown) => thrown))).toBe(8);
 });
 
 it('ends at once with an error that does not pass', async () => {
