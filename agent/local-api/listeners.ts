@@ -2,6 +2,7 @@
 // tried again until it is free; the daemon runs on. local-api.json names only what is bound.
 import type { Server } from 'node:http';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
+import { Mutex } from '../../shared/mutex.ts';
 import { groupIdOf } from '../../shared/platform/group.ts';
 import { HAS_UNIX_SOCKETS, openLocalSocket, type LocalSocket } from '../../shared/platform/local-socket.ts';
 import { agentFault } from '../errors.ts';
@@ -55,7 +56,7 @@ class Listeners implements LocalApi {
   #socketServer: Server | undefined;
   #port: number | undefined;
   #published = '';
-  #working: Promise<void> = Promise.resolve();
+  readonly #attempts = new Mutex();
   #timer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -112,7 +113,7 @@ class Listeners implements LocalApi {
   async #stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#stopping.abort();
-    await this.#working;
+    await this.#attempts.runExclusive(async () => undefined);
     await this.#socket?.remove();
     [this.#socket, this.#port] = [undefined, undefined];
     // Best effort: a full disk must not keep the daemon from ending, and the next start writes both again.
@@ -123,9 +124,7 @@ class Listeners implements LocalApi {
   }
 
   #attemptAgain(): void {
-    this.#working = this.#working
-      .then(() => this.#attempt())
-      .catch((error: unknown) => this.#needs.ports.onUnexpected(error));
+    this.#attempts.runExclusive(() => this.#attempt()).catch((error: unknown) => this.#needs.ports.onUnexpected(error));
   }
 
   /** Binds what is not bound. */

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { DetailedError, textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
+import { setNewest } from '../../shared/recent-entries.ts';
 import { CENTRAL, type Actor } from '../audit.ts';
 import { agentsText, namesOf, type OnlineAgents } from './agents.ts';
 import {
@@ -287,9 +288,7 @@ export class Changes {
   }
 
   #remember(change: Change): void {
-    this.#ended.set(change.id, change);
-    const [oldest] = this.#ended.keys();
-    if (this.#ended.size > MAX_ENDED && oldest !== undefined) this.#ended.delete(oldest);
+    setNewest(this.#ended, change.id, change, MAX_ENDED);
   }
 
   async #view(target: ChangeTarget, pending: PendingChange, state: ChangeState): Promise<Change> {

@@ -1,6 +1,7 @@
 // Bounds the lines that refused hellos make in the log, per block of addresses and in all: a stranger needs no more
 // than a key of its own for as many as Central can verify. Each refusal counts in the metrics and in the record of
 // failures, logged or not.
+import { setNewest } from '../../shared/recent-entries.ts';
 import { addressBlock } from '../auth/address-rules.ts';
 import { TokenBucket } from './limits/token-bucket.ts';
 
@@ -30,10 +31,7 @@ export class RefusalLines {
     const now = this.#now();
     const block = addressBlock(address);
     const bucket = this.#blocks.get(block) ?? new TokenBucket(BURST_OF_BLOCK, 1 / SECONDS_PER_LINE_OF_BLOCK, now);
-    this.#blocks.delete(block);
-    this.#blocks.set(block, bucket);
-    const [oldest] = this.#blocks.keys();
-    if (this.#blocks.size > MAX_BLOCKS && oldest !== undefined) this.#blocks.delete(oldest);
+    setNewest(this.#blocks, block, bucket, MAX_BLOCKS);
     if (!bucket.take(1, now) || !this.#all.take(1, now)) {
       this.#left += 1;
       return undefined;

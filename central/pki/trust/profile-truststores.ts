@@ -1,9 +1,10 @@
 // Keeps the truststores of the profiles on Central's own host in step with the trust bundle: one that holds a root of this Central
 // gets the others too, and loses those that are no longer trusted. Profiles of other Centrals, and those without a truststore, are
-// never touched. An agent updates the truststore of its own profile itself.
+// never touched. Agents keep what Central gives them in their data folder, and write no profile.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCoded, systemCode, textOf } from '../../../shared/errors.ts';
+import { Mutex } from '../../../shared/mutex.ts';
 import { splitJvmArgs } from '../../../shared/settings/jvm-args.ts';
 import { profileTruststore, type ProfileTruststore } from '../../../shared/settings/profile-truststore.ts';
 import { readPropertiesFile } from '../../../shared/settings/properties.ts';
@@ -36,7 +37,7 @@ const HINT = 'Correct the file, or take the profile out of the folder of profile
 export class ProfileTruststores {
   readonly #options: ProfileTruststoresOptions;
   #faults: readonly ProfileFault[] = [];
-  #running: Promise<void> = Promise.resolve();
+  readonly #runs = new Mutex();
 
   constructor(options: ProfileTruststoresOptions) {
     this.#options = options;
@@ -49,8 +50,7 @@ export class ProfileTruststores {
 
   /** Updates every profile, one run after the other; never rejects. */
   async follow(): Promise<void> {
-    this.#running = this.#running.then(() => this.#follow());
-    await this.#running;
+    await this.#runs.runExclusive(() => this.#follow());
   }
 
   async #follow(): Promise<void> {
