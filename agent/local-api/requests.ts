@@ -92,12 +92,12 @@ export function scanned<T>(scan: () => T): T {
 
 /** A body without a content type counts as what the route takes. Errors: local_content_type. */
 export function checkContentType({ headers }: IncomingMessage, allowed: readonly string[]): void {
-  const given = headers['content-type'];
-  const type = given?.split(';', 1)[0]?.trim().toLowerCase();
+  const header = headers['content-type'];
+  const type = header?.split(';', 1)[0]?.trim().toLowerCase();
   // CloudEvents in binary mode have their attributes in headers, which would be lost in silence.
   const binary = headers['ce-specversion'] !== undefined;
   if (!binary && (type === undefined || allowed.includes(type))) return;
-  const found = binary ? `${given ?? 'none'}, with attributes in headers` : (given ?? '');
+  const found = binary ? `${header ?? 'none'}, with attributes in headers` : (header ?? '');
   const fault = agentFault('local_content_type', { found: found.slice(0, 64), allowed: allowed.join(', ') });
   throw detailed(fault, { header: 'content-type', allowed, found: found.slice(0, 64) });
 }

@@ -187,8 +187,8 @@ class LineAgent extends Agent {
     this.#connect = connect;
   }
 
-  override createConnection(...given: Parameters<NonNullable<ClientRequestArgs['createConnection']>>) {
-    return this.#connect(...given);
+  override createConnection(...parameters: Parameters<NonNullable<ClientRequestArgs['createConnection']>>) {
+    return this.#connect(...parameters);
   }
 }
 

@@ -231,12 +231,12 @@ export class Inbox {
     do {
       step = await this.#change(() => {
         const at = now();
-        const given = commands.expire(centralTime.atLeast(), EXPIRE_STEP);
-        for (const { number, id, json, consumer } of given) {
+        const expiring = commands.expire(centralTime.atLeast(), EXPIRE_STEP);
+        for (const { number, id, json, consumer } of expiring) {
           deadLetters.record({ at, direction: 'down', number, id, reason: EXPIRED, json });
           log.add({ number, throughNumber: number, count: 1, id, source: sourceOf(json), consumer });
         }
-        return given.length;
+        return expiring.length;
       });
       expired += step;
     } while (step === EXPIRE_STEP);

@@ -83,10 +83,10 @@ export class Outbox {
     do {
       step = await disk.write(() => {
         const at = now();
-        const given = log.expire(at, EXPIRE_STEP);
-        for (const { number, id, reason, json } of given)
+        const expiring = log.expire(at, EXPIRE_STEP);
+        for (const { number, id, reason, json } of expiring)
           deadLetters.record({ at, direction: 'up', number, id, reason, json });
-        return given.length;
+        return expiring.length;
       });
       expired += step;
     } while (step === EXPIRE_STEP);

@@ -23,22 +23,22 @@ export async function loadTrusted(
   now = new Date(),
 ): Promise<Trusted> {
   const file = trustFile(dataFolder);
-  const given = readTrusted(
+  const managed = readTrusted(
     (await loadManagedRoots(dataFolder)).map((der, place) => ({ alias: `Central ${place + 1}`, der })),
     file,
     now,
   );
   const truststore = await loadTruststore({ ...settings, now }).catch((error: unknown) => {
-    if (given.ca.length > 0 && isCoded(error, ...NOTHING_THERE)) return undefined;
+    if (managed.ca.length > 0 && isCoded(error, ...NOTHING_THERE)) return undefined;
     throw error;
   });
   const own = truststore?.certificates ?? [];
   const known = new Set(own.map((certificate) => certificate.thumbprint));
-  const added = given.certificates.filter((certificate) => !known.has(certificate.thumbprint));
+  const added = managed.certificates.filter((certificate) => !known.has(certificate.thumbprint));
   return {
     ca: [...(truststore?.ca ?? []), ...added.map(({ pem }) => pem)],
     truststore,
-    fromCentral: given.certificates,
-    warnings: [...(truststore?.warnings ?? []), ...given.warnings],
+    fromCentral: managed.certificates,
+    warnings: [...(truststore?.warnings ?? []), ...managed.warnings],
   };
 }

@@ -45,13 +45,13 @@ interface CliSurroundings {
 }
 
 /** Runs one command line; the exit status. */
-export async function runCli(argv: readonly string[], given: CliSurroundings): Promise<number> {
+export async function runCli(argv: readonly string[], outside: CliSurroundings): Promise<number> {
   // Names, refusals and hints come from Central and from agents: nothing in them may act on the terminal, whichever command prints them.
   const surroundings = {
-    ...given,
-    out: (text: string, hasHeader?: boolean) => given.out(escapeLines(text), hasHeader),
-    error: (text: string, isFault?: boolean) => given.error(escapeLines(text), isFault),
-    redraw: (text: string, hasHeader: boolean) => given.redraw?.(escapeLines(text), hasHeader),
+    ...outside,
+    out: (text: string, hasHeader?: boolean) => outside.out(escapeLines(text), hasHeader),
+    error: (text: string, isFault?: boolean) => outside.error(escapeLines(text), isFault),
+    redraw: (text: string, hasHeader: boolean) => outside.redraw?.(escapeLines(text), hasHeader),
   };
   try {
     const line = readLine(argv, surroundings);
@@ -60,7 +60,7 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
     return surroundings.signal.aborted ? EXIT_CANCELED : status;
   } catch (error) {
     if (surroundings.signal.aborted || error instanceof PromptCanceled) return EXIT_CANCELED;
-    if (wantsJson(argv, given.environment['QUEUEGATE_OUTPUT'])) {
+    if (wantsJson(argv, outside.environment['QUEUEGATE_OUTPUT'])) {
       // That of Central as it came.
       const document = error instanceof RestError ? error.document : documentOf(error);
       surroundings.error(JSON.stringify(document, null, 2));

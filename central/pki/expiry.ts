@@ -64,7 +64,7 @@ const LIFE_LEFT_TO_WARN = 1 / 3;
 /** A warning line names no more agents; the list has all. */
 const NAMED_AGENTS = 10;
 const PAGE = 1000;
-/** Given warnings are forgotten after this: longer than the longest time from the first warning to the end, and some. */
+/** Warnings are forgotten after this: longer than the longest time from the first warning to the end, and some. */
 const FORGET_MS = 400 * DAY_MS;
 
 /** What an authority of this role is for, in words. */
@@ -183,19 +183,19 @@ export class Expiry {
   async warn(): Promise<void> {
     const { certificates, now, log } = this.#options;
     const own = this.#inUse();
-    const given: ExpiryWarning[] = [];
+    const warnings: ExpiryWarning[] = [];
     for (const { certificate, days } of await this.#due(own)) {
       const { kind, slot, subject, thumbprint, notAfter, daysLeft, usedFor } = certificate;
       const facts = { kind, slot, subject, thumbprint, notAfter: new Date(notAfter).toISOString(), daysLeft, usedFor };
       if (days === 0) log.error(facts, 'a certificate has expired');
       else log.warn(facts, `a certificate expires within ${daysText(days)}`);
-      given.push({ thumbprint, days, at: now() });
+      warnings.push({ thumbprint, days, at: now() });
     }
     const ofAgents = new Map<number, string[]>();
     for await (const page of this.#endingAgents()) {
       for (const { certificate, days } of await this.#due(page)) {
         ofAgents.set(days, [...(ofAgents.get(days) ?? []), certificate.slot]);
-        given.push({ thumbprint: certificate.thumbprint, days, at: now() });
+        warnings.push({ thumbprint: certificate.thumbprint, days, at: now() });
       }
     }
     for (const [days, names] of ofAgents) {
@@ -203,17 +203,17 @@ export class Expiry {
       if (days === 0) log.error(facts, 'certificates of agents have expired');
       else log.warn(facts, `certificates of agents expire within ${daysText(days)}`);
     }
-    if (given.length > 0) await certificates.recordExpiryWarnings(given, now() - FORGET_MS);
+    if (warnings.length > 0) await certificates.recordExpiryWarnings(warnings, now() - FORGET_MS);
   }
 
   /** Those of them that have reached a step without a warning yet. */
   async #due(
     watched: readonly WatchedCertificate[],
   ): Promise<{ readonly certificate: WatchedCertificate; readonly days: number }[]> {
-    const given = await this.#options.certificates.expiryWarnings(watched.map(({ thumbprint }) => thumbprint));
+    const warned = await this.#options.certificates.expiryWarnings(watched.map(({ thumbprint }) => thumbprint));
     return watched.flatMap((certificate, i) => {
       const days = this.#step(certificate);
-      const before = given[i] ?? Number.POSITIVE_INFINITY;
+      const before = warned[i] ?? Number.POSITIVE_INFINITY;
       return days === undefined || before <= days ? [] : [{ certificate, days }];
     });
   }

@@ -1,5 +1,5 @@
 // Validates messages: CloudEvents 1.0 events in the JSON format (cloudevents spec v1.0.2, sections 3.1 to 3.3, and its JSON event
-// format), and the tombstones that stand in the place of those that were given up. A message is stored and sent as the text that
+// format), and the tombstones that replace those that were given up. A message is stored and sent as the text that
 // its producer wrote; what a producer left out is added to that text.
 import { hash, randomUUID } from 'node:crypto';
 import type { JsonSchema } from '../wire/json-schema.ts';

@@ -41,7 +41,7 @@ type ResumeDecision =
   | { readonly kind: 'new-incarnation'; readonly missing: Range };
 
 /**
- * Decides how a sender goes on, given where the receiver says it is.
+ * Decides how a sender continues from where the receiver says it is.
  * `idAt(number)` gives the id of the sender's own position there (also of a tombstone) or undefined when there is no record.
  *
  * When the receiver is ahead of what the sender ever sent, or behind what it has acknowledged, or has another log through that

@@ -61,7 +61,7 @@ export interface Store {
   readonly others: readonly string[];
 }
 
-/** What a reader of one format is given. */
+/** What a reader of one format gets. */
 export interface StoreSource {
   readonly bytes: Buffer;
   /** The name that messages have. */

@@ -64,7 +64,7 @@ const MAX_NAMESAKES = 20;
 /** Follows the issuers by signature, not by name alone: first among the uploaded certificates, then among the known ones. */
 export function buildChain(
   leaf: X509Certificate,
-  given: readonly X509Certificate[],
+  uploaded: readonly X509Certificate[],
   known: readonly X509Certificate[],
 ): BuiltChain {
   const chain: [X509Certificate, ...X509Certificate[]] = [leaf];
@@ -72,14 +72,14 @@ export function buildChain(
   let last = leaf;
   while (!isSelfSigned(last) && chain.length < MAX_CHAIN) {
     const subject = last;
-    const fromFile = issuerIn(given, subject);
+    const fromFile = issuerIn(uploaded, subject);
     const issuer = fromFile ?? issuerIn(known, subject);
     if (issuer === undefined) break;
     if (fromFile === undefined) added.push(issuer);
     chain.push(issuer);
     last = issuer;
   }
-  const own = [...new Map(given.map((certificate) => [certificate.fingerprint256, certificate])).values()];
+  const own = [...new Map(uploaded.map((certificate) => [certificate.fingerprint256, certificate])).values()];
   const names = new Set(chain.map(({ fingerprint256 }) => fingerprint256));
   const unused = own.filter(({ fingerprint256 }) => !names.has(fingerprint256));
   const order = own.map(({ fingerprint256 }) => fingerprint256).filter((name) => names.has(name));

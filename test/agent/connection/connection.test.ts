@@ -204,7 +204,10 @@ describe('an agent that dials', () => {
     const certificates = readFileSync(`${keystores}/root-ec.crt`, 'utf8');
     const signed = (session: string, key = central): string =>
       signTranscript(trustTranscript(session, certificates), key.privateKey);
-    const given = async (frame: object, before: readonly string[] = []): Promise<{ taken: number; code: string }> => {
+    const afterTrust = async (
+      frame: object,
+      before: readonly string[] = [],
+    ): Promise<{ taken: number; code: string }> => {
       let taken = 0;
       const port = await falseCentral((socket, hello) => {
         for (const text of before) socket.send(text);
@@ -218,22 +221,22 @@ describe('an agent that dials', () => {
       );
       return { taken: await ended.then(() => taken), code: (await ended).reason.code };
     };
-    expect(await given({ pem: certificates, signature: signed('s1') })).toEqual({ taken: 1, code: 'stopped' });
-    expect(await given({ pem: certificates, signature: signed('s1', keyPair()) })).toEqual({
+    expect(await afterTrust({ pem: certificates, signature: signed('s1') })).toEqual({ taken: 1, code: 'stopped' });
+    expect(await afterTrust({ pem: certificates, signature: signed('s1', keyPair()) })).toEqual({
       taken: 0,
       code: 'unproven_central',
     });
-    expect(await given({ pem: certificates, signature: signed('another session') })).toEqual({
+    expect(await afterTrust({ pem: certificates, signature: signed('another session') })).toEqual({
       taken: 0,
       code: 'unproven_central',
     });
-    expect(await given({ pem: `${certificates}\n${certificates}`, signature: signed('s1') })).toEqual({
+    expect(await afterTrust({ pem: `${certificates}\n${certificates}`, signature: signed('s1') })).toEqual({
       taken: 0,
       code: 'unproven_central',
     });
-    expect(await given({ pem: certificates })).toEqual({ taken: 0, code: 'bad_frame' });
+    expect(await afterTrust({ pem: certificates })).toEqual({ taken: 0, code: 'bad_frame' });
     const early = JSON.stringify({ type: 'trust', pem: certificates, signature: signed('s1') });
-    expect(await given({ pem: certificates, signature: signed('s1') }, [early])).toEqual({
+    expect(await afterTrust({ pem: certificates, signature: signed('s1') }, [early])).toEqual({
       taken: 0,
       code: 'bad_frame',
     });

@@ -15,7 +15,7 @@ const frames: Readonly<Record<string, CentralControl>> = {
 function recorded() {
   const calls: unknown[][] = [];
   const part = (name: string) => ({
-    onOnline: (...given: unknown[]) => void calls.push([name, 'online', ...given]),
+    onOnline: (...words: unknown[]) => void calls.push([name, 'online', ...words]),
     onFrame: (frame: CentralControl) => void calls.push([name, frame.type]),
     onOffline: () => void calls.push([name, 'offline']),
   });

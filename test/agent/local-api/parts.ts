@@ -38,7 +38,7 @@ export interface Opened {
   readonly lines: { facts: object; text: string }[];
 }
 
-export interface Given {
+export interface ApiSetting {
   readonly dataFolder?: string;
   readonly settings?: Partial<LocalApiSettings>;
   readonly limits?: Partial<LocalLimits>;
@@ -83,14 +83,14 @@ export function fakePorts(change: Partial<LocalApiPorts> = {}): LocalApiPorts {
 }
 
 export async function openApi({
-  dataFolder: given,
+  dataFolder: ownFolder,
   settings,
   limits,
   ports: change,
   consumers = [],
   consumersFolder,
-}: Given = {}): Promise<Opened> {
-  const dataFolder = given ?? (await temporaryFolder());
+}: ApiSetting = {}): Promise<Opened> {
+  const dataFolder = ownFolder ?? (await temporaryFolder());
   const lines: Opened['lines'] = [];
   const ports = fakePorts(change);
   const log = (facts: object, text: string): void => void lines.push({ facts, text });

@@ -3,16 +3,16 @@ import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { LocalApiPorts } from '../../../agent/local-api/types.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
-import { endAll, openApi, type Given } from './parts.ts';
+import { endAll, openApi, type ApiSetting } from './parts.ts';
 
 afterEach(endAll);
 
-async function start(change: Partial<LocalApiPorts> = {}, given: Given = {}) {
+async function start(change: Partial<LocalApiPorts> = {}, setting: ApiSetting = {}) {
   const posted: Message[] = [];
   const waiting: (() => void)[] = [];
   const commands: { cursor: number; json: string }[] = [];
   const { api, token, port } = await openApi({
-    ...given,
+    ...setting,
     ports: {
       append: async (messages) => {
         posted.push(...messages);

@@ -6,7 +6,7 @@ import { agentFault } from '../../../agent/errors.ts';
 import { listConsumers, rotateToken } from '../../../agent/local-api/client.ts';
 import { ConsumerTokens } from '../../../agent/local-api/tokens.ts';
 import { run } from '../../flow/processes.ts';
-import { ask, bearer, endAll, openApi, temporaryFolder, type Given } from './parts.ts';
+import { ask, bearer, endAll, openApi, temporaryFolder, type ApiSetting } from './parts.ts';
 
 afterEach(endAll);
 
@@ -24,11 +24,11 @@ const state = (name: string) => ({
   oldestAt: 0,
 });
 
-async function start(given: Given = {}) {
+async function start(setting: ApiSetting = {}) {
   const taken: string[] = [];
   const opened = await openApi({
     consumers: [{ name: 'printer' }, { name: 'display' }],
-    ...given,
+    ...setting,
     ports: {
       take: async (consumer) => {
         taken.push(consumer);
@@ -39,7 +39,7 @@ async function start(given: Given = {}) {
         if (through > 7) throw agentFault('ack_beyond_delivered', { through, consumer, delivered: 7 });
       },
       consumers: async () => ['default', 'printer', 'display'].map(state),
-      ...given.ports,
+      ...setting.ports,
     },
   });
   const tokenOf = async (consumer: string): Promise<string> =>

@@ -9,7 +9,7 @@ import { certificatesInPem } from '../../../shared/x509/certificates.ts';
 import { temporaryFolder } from '../../central/pki/folder.ts';
 
 const pem = readFileSync('test/fixtures/keystores/root-ec.crt', 'latin1');
-const given = certificatesInPem(pem).map(({ raw }) => raw);
+const managed = certificatesInPem(pem).map(({ raw }) => raw);
 
 function setUp() {
   const folder = temporaryFolder();
@@ -22,7 +22,7 @@ function setUp() {
 it('has a certificate once that both hold', async () => {
   const { dataFolder, path, conf } = setUp();
   writeFileSync(path, pem);
-  await saveManagedRoots(dataFolder, given);
+  await saveManagedRoots(dataFolder, managed);
   const { ca, fromCentral, truststore } = await loadTrusted(conf);
   expect([ca.length, fromCentral.length, truststore?.certificates.length]).toEqual([1, 1, 1]);
 });
@@ -30,7 +30,7 @@ it('has a certificate once that both hold', async () => {
 it('is what Central gave where the profile has no truststore, an empty one, or the one of the system', async () => {
   const { dataFolder, path, conf } = setUp();
   await expect(loadTrusted(conf)).rejects.toMatchObject({ code: 'file_missing' });
-  await saveManagedRoots(dataFolder, given);
+  await saveManagedRoots(dataFolder, managed);
   expect((await loadTrusted(conf)).ca).toHaveLength(1);
   const ofSystem = { ...conf, truststore: { ...conf.truststore, system: 'trustStore=NONE' } };
   expect(await loadTrusted(ofSystem)).toMatchObject({ truststore: undefined });
@@ -40,7 +40,7 @@ it('is what Central gave where the profile has no truststore, an empty one, or t
 
 it('is an error where the truststore of the profile is damaged or has another password, whatever Central gave', async () => {
   const { dataFolder, path, conf } = setUp();
-  await saveManagedRoots(dataFolder, given);
+  await saveManagedRoots(dataFolder, managed);
   writeFileSync(path, Buffer.alloc(64, 7));
   await expect(loadTrusted(conf)).rejects.toMatchObject({ code: expect.stringMatching(/^keystore_/) });
   copyFileSync('test/fixtures/keystores/truststore.jks', path);

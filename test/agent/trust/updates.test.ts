@@ -87,7 +87,7 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
       // Unless a test says else, Central shows what the first of them verifies.
       shown.line = roots.slice(0, 1).map(({ certificate }) => certificate);
     },
-    given: async (...roots: Root[]): Promise<AgentControl> => {
+    sent: async (...roots: Root[]): Promise<AgentControl> => {
       const { promise, resolve } = Promise.withResolvers<AgentControl>();
       waiting.push(resolve);
       control.onFrame(trust(...roots));
@@ -129,85 +129,85 @@ const NO_KEY = {} as AgentKey;
 
 describe('an agent that learns what to trust', () => {
   it('trusts what Central names and no more of what it named before, beside what a person put into the profile, which stays as it is', async () => {
-    const { root, byHand, given, there, trusts, written, truststore, file } = setUp();
+    const { root, byHand, sent, there, trusts, written, truststore, file } = setUp();
     const [hand, old, next] = [root(), root(), root()];
     await byHand(hand, old);
     const profile = readFileSync(truststore);
-    expect(await given(old, next)).toEqual(trusted(old, next));
+    expect(await sent(old, next)).toEqual(trusted(old, next));
     expect(await there()).toEqual([old, next].map(({ thumbprint }) => thumbprint));
     expect(await trusts()).toEqual([hand, old, next].map(({ pem }) => pem));
-    expect(await given(old)).toEqual(trusted(old));
+    expect(await sent(old)).toEqual(trusted(old));
     expect(await there()).toEqual([old.thumbprint]);
     // A root that Central names no more, and a person put there.
-    expect(await given(next)).toEqual(trusted(next));
+    expect(await sent(next)).toEqual(trusted(next));
     expect(await trusts()).toEqual([hand, old, next].map(({ pem }) => pem));
     expect(written).toEqual([file, file, file]);
-    expect(await given(next)).toEqual(trusted(next));
+    expect(await sent(next)).toEqual(trusted(next));
     expect(written).toHaveLength(3);
     expect(readFileSync(truststore)).toEqual(profile);
     expect([statSync(file).mode & 0o777, statSync(dirname(file)).mode & 0o777]).toEqual([0o600, 0o700]);
   });
 
   it('keeps what verifies the certificate that Central shows', async () => {
-    const { root, byHand, given, there, shown } = setUp();
+    const { root, byHand, sent, there, shown } = setUp();
     const [hand, old, next] = [root(), root(), root()];
     await byHand(hand);
-    await given(old, next);
+    await sent(old, next);
     shown.line = [old.certificate];
     shown.now = [old.certificate];
-    expect(await given(next)).toMatchObject({ type: 'trust-refused', code: 'trust_would_cut_off' });
+    expect(await sent(next)).toMatchObject({ type: 'trust-refused', code: 'trust_would_cut_off' });
     expect(await there()).toContain(old.thumbprint);
     // The open connection is older than what Central shows.
     shown.now = [next.certificate];
-    expect(await given(next)).toEqual(trusted(next));
+    expect(await sent(next)).toEqual(trusted(next));
     expect(await there()).not.toContain(old.thumbprint);
   });
 
   it('keeps a root that is valid now when the one that comes for it is not', async () => {
-    const { root, byHand, given, there, shown, lines } = setUp();
+    const { root, byHand, sent, there, shown, lines } = setUp();
     const hand = root();
     // One key and one name, as of a root that was reissued.
     const [old, early] = await reissued(Date.now(), Date.parse('2040-01-01'));
     await byHand(hand);
-    await given(old);
+    await sent(old);
     shown.line = [old.certificate];
     shown.now = [old.certificate];
-    expect(await given(early)).toMatchObject({ type: 'trust-refused', code: 'trust_would_cut_off' });
+    expect(await sent(early)).toMatchObject({ type: 'trust-refused', code: 'trust_would_cut_off' });
     expect(await there()).toEqual([old.thumbprint]);
-    expect(await given(old, early)).toEqual(trusted(old, early));
+    expect(await sent(old, early)).toEqual(trusted(old, early));
     expect(lines.at(-1)).toMatch(/is valid from 2039-12-31 on only .*: look at the clock of this machine/);
   });
 
   it('answers what went wrong, says it once, and leaves what it trusts as it is', async () => {
-    const { root, byHand, given, lines, file, there, folder } = setUp();
+    const { root, byHand, sent, lines, file, there, folder } = setUp();
     const [hand, next, last] = [root(), root(), root()];
     await byHand(hand);
-    await given(next);
+    await sent(next);
     const unreadable = { ...last, pem: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' };
     const before = lines.length;
-    expect(await given(unreadable)).toMatchObject({ type: 'trust-refused', code: 'trust_unreadable' });
-    expect(await given(unreadable)).toMatchObject({ code: 'trust_unreadable' });
+    expect(await sent(unreadable)).toMatchObject({ type: 'trust-refused', code: 'trust_unreadable' });
+    expect(await sent(unreadable)).toMatchObject({ code: 'trust_unreadable' });
     expect(lines).toHaveLength(before + 1);
     expect(await there()).toEqual([next.thumbprint]);
     // A folder that is not one: nothing can be written.
     rmSync(folder.path('trust'), { recursive: true });
     writeFileSync(folder.path('trust'), '');
-    expect(await given(last)).toMatchObject({ type: 'trust-refused', detail: expect.stringContaining('trust') });
+    expect(await sent(last)).toMatchObject({ type: 'trust-refused', detail: expect.stringContaining('trust') });
     rmSync(folder.path('trust'));
-    expect(await given(last)).toEqual(trusted(last));
+    expect(await sent(last)).toEqual(trusted(last));
     writeFileSync(file, 'damaged');
     await expect(loadTrustedOf(folder.path('.'), 'none.jks')).rejects.toMatchObject({ code: 'file_missing' });
     writeFileSync(file, '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
     await expect(loadTrustedOf(folder.path('.'), 'none.jks')).rejects.toMatchObject({ code: 'trust_file_damaged' });
-    expect(await given(last)).toEqual(trusted(last));
+    expect(await sent(last)).toEqual(trusted(last));
     expect(await there()).toEqual([last.thumbprint]);
   });
 
   it('needs no truststore in the profile, on ws or wss; one that is damaged is still an error', async () => {
     for (const secure of [false, true]) {
-      const { root, given, trusts, truststore, folder } = setUp({ secure });
+      const { root, sent, trusts, truststore, folder } = setUp({ secure });
       const next = root();
-      expect(await given(next)).toEqual(trusted(next));
+      expect(await sent(next)).toEqual(trusted(next));
       expect(existsSync(truststore)).toBe(false);
       expect(await trusts()).toEqual([next.pem]);
       mkdirSync(dirname(truststore), { recursive: true });

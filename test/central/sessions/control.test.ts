@@ -30,8 +30,8 @@ const frames: readonly AgentControl[] = [
 describe('the control frames of an agent', () => {
   const calls: unknown[][] = [];
   const part = (name: string) => ({
-    onOpened: (...given: unknown[]) => void calls.push([name, ...given]),
-    onFrame: (...given: unknown[]) => void calls.push([name, ...given]),
+    onOpened: (...words: unknown[]) => void calls.push([name, ...words]),
+    onFrame: (...words: unknown[]) => void calls.push([name, ...words]),
   });
   const control = createControl({
     renewal: part('renewal'),

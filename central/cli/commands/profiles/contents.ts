@@ -178,6 +178,6 @@ function filePath(call: CommandCall): string {
 }
 
 async function etagOf(call: CommandCall): Promise<string> {
-  const given = call.text('if-match');
-  return given ?? shown(recordOf(await call.client.request('GET', profilePath(call.words[0])))['etag']);
+  const etag = call.text('if-match');
+  return etag ?? shown(recordOf(await call.client.request('GET', profilePath(call.words[0])))['etag']);
 }

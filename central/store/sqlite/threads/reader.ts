@@ -7,7 +7,7 @@ import { createReads } from './reads.ts';
 import { databasePath, READER_CACHE_KIB, type ThreadData } from './thread-data.ts';
 
 if (parentPort === null) throw new Error('reader.ts is a thread of sqlite-store.ts');
-// Given by sqlite-store.ts.
+// Passed by sqlite-store.ts.
 const { folder, namesOfCentral } = workerData as ThreadData;
 try {
   const database = openReader(databasePath(folder), READER_CACHE_KIB);

@@ -18,7 +18,7 @@ import { DiskSpace } from '../space.ts';
 import { createWrites } from './writes.ts';
 
 if (parentPort === null) throw new Error('writer.ts is a thread of sqlite-store.ts');
-// Given by sqlite-store.ts.
+// Passed by sqlite-store.ts.
 const { folder, deduplicationMs, namesOfCentral } = workerData as ThreadData;
 const path = databasePath(folder);
 try {

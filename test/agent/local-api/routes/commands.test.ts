@@ -1,17 +1,17 @@
 // Commands as server-sent events: all that is not acknowledged, then each as it comes, until the token or the daemon ends.
 import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../../../flow/processes.ts';
-import { ask, bearer, endAll, Line, openApi, type Given } from '../parts.ts';
+import { ask, bearer, endAll, Line, openApi, type ApiSetting } from '../parts.ts';
 
 afterEach(endAll);
 
-async function start(given: Given = {}) {
+async function start(setting: ApiSetting = {}) {
   const commands: { cursor: number; json: string }[] = [];
   const delivered: string[] = [];
   const waiting = new Set<() => void>();
   const opened = await openApi({
     consumers: [{ name: 'printer' }],
-    ...given,
+    ...setting,
     ports: {
       take: async (_consumer, max, after = 0) => commands.filter(({ cursor }) => cursor > after).slice(0, max),
       deliver: async (consumer, through) => void delivered.push(`${consumer} ${through}`),
@@ -21,7 +21,7 @@ async function start(given: Given = {}) {
           waiting.add(resolve);
           signal.addEventListener('abort', () => resolve());
         }),
-      ...given.ports,
+      ...setting.ports,
     },
   });
   const wake = (): void => {

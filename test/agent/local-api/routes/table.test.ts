@@ -4,15 +4,15 @@ import { openApiDocument } from '../../../../agent/local-api/routes/openapi.ts';
 import { PROBLEM } from '../../../../agent/local-api/routes/schemas.ts';
 import { ROUTES } from '../../../../agent/local-api/routes/table.ts';
 import { validate } from '../../../../shared/wire/json-schema.ts';
-import { bearer, endAll, openApi, type Given } from '../parts.ts';
+import { bearer, endAll, openApi, type ApiSetting } from '../parts.ts';
 
 afterEach(endAll);
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-async function start(given: Given = {}) {
+async function start(setting: ApiSetting = {}) {
   const { port, token } = await openApi({
-    ...given,
+    ...setting,
     ports: {
       consumers: async () => [
         { name: 'default', types: [], messages: 0, bytes: 0, delivered: 0, acknowledged: 0, oldestAt: null },
@@ -26,7 +26,7 @@ async function start(given: Given = {}) {
       deadLetters: async () => [
         { key: 1, at: 0, direction: 'down', number: 0, id: 'x', reason: 'expired', json: '{}' } as const,
       ],
-      ...given.ports,
+      ...setting.ports,
     },
   });
   const call = async (method: string, path: string, headers: Record<string, string> = bearer(token), body?: string) => {
