@@ -138,6 +138,8 @@ export class ByteBudget {
   /** Paused sessions in order of arrival: those that need a little, and those that need a grant. */
   readonly #little = new Set<Member>();
   readonly #much = new Set<Member>();
+  /** No session without a grant is read: nothing is left to pause. */
+  #areAllPaused = false;
   #used = 0;
   /** Of it, in whole frames: they are released without anything being read. */
   #whole = 0;
@@ -197,7 +199,10 @@ export class ByteBudget {
       idleTicks: 0,
     };
     this.#members.add(member);
-    this.#little.add(member);
+    // Nothing is kept for it: most sessions that begin send nothing for a while, and two thousand begin at once after an
+    // outage. Those that do send are stopped together when the pool is full.
+    if (this.#little.size === 0 && this.#hasRoomForLittle()) this.#resume(this.#little, member);
+    else this.#enqueue(member);
     this.#serve();
     return new Share(this.#ledger, member);
   }
@@ -264,8 +269,17 @@ export class ByteBudget {
     else this.#pause(member, 'waiting');
   }
 
+  #hasRoomForLittle(): boolean {
+    return (
+      this.#littleBytes + LITTLE_BYTES <= this.#littleLimit &&
+      this.#used + this.#outstanding + LITTLE_BYTES <= this.#totalBytes
+    );
+  }
+
   /** Too many hold a little: no session without a grant is read until some have released theirs. */
   #pauseAll(): void {
+    if (this.#areAllPaused) return;
+    this.#areAllPaused = true;
     for (const member of this.#members)
       if (member.state === 'reading' && member.grant === 0) this.#pause(member, 'waiting');
   }
@@ -285,10 +299,7 @@ export class ByteBudget {
 
   #serve(): void {
     for (const member of this.#little) {
-      const isFull =
-        this.#littleBytes + LITTLE_BYTES > this.#littleLimit ||
-        this.#used + this.#outstanding + LITTLE_BYTES > this.#totalBytes;
-      if (isFull && this.#used > 0) break;
+      if (!this.#hasRoomForLittle() && this.#used > 0) break;
       this.#keep(member, LITTLE_BYTES);
       this.#resume(this.#little, member);
     }
@@ -300,6 +311,7 @@ export class ByteBudget {
   }
 
   #resume(lane: Set<Member>, member: Member): void {
+    if (member.grant === 0) this.#areAllPaused = false;
     lane.delete(member);
     member.state = 'reading';
     member.socket.resume();
@@ -329,6 +341,7 @@ export class ByteBudget {
     // No session loses a grant before it could use it.
     if (bytes > member.grant) member.idleTicks = 0;
     member.grant = bytes;
+    if (bytes === 0 && member.state === 'reading') this.#areAllPaused = false;
     if (bytes > 0) this.#served.add(member);
   }
 

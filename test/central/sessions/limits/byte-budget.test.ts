@@ -72,6 +72,17 @@ function run(
 }
 
 describe('the size of the budget', () => {
+  it('ten thousand sessions that begin at once are all read at once, and one that was there before is not paused', () => {
+    const budget = new ByteBudget(64 * MIB);
+    const before = new Peer(budget, 10 * KIB);
+    const begun = Array.from({ length: 10_000 }, () => new Peer(budget, 0));
+    expect(begun.every(({ isRead }) => isRead)).toBe(true);
+    expect(budget.waiting).toBe(0);
+    const whole: { peer: Peer; bytes: number }[] = [];
+    expect(before.read(whole)).toBe(true);
+    expect(before.isRead).toBe(true);
+  });
+
   it('follows the heap, and stops at 64 MiB', () => {
     expect(budgetBytes(96 * MIB)).toBe(8 * MIB);
     expect(budgetBytes(4096 * MIB)).toBe(64 * MIB);
