@@ -140,7 +140,7 @@ function namedRelease(dataFolder: string, release: string): ReleaseFolder {
   const found = findRelease(dataFolder, release);
   if (found !== undefined) return found;
   const folder = profileReleaseFolder(dataFolder, release);
-  throw agentFault('release_missing', { release, folder, instead: 'the release before' });
+  throw agentFault('release_missing', { release, folder, instead: 'the previous release' });
 }
 
 async function readConf(request: AgentConfRequest, source: ProfileSource): Promise<AgentConf> {

@@ -264,7 +264,7 @@ export const AGENT_ERRORS = {
   },
   release_incomplete: {
     retryable: true,
-    text: 'The release {release} was not whole after it had been written to the disk.',
+    text: 'The release {release} was incomplete after it was written to the disk.',
     hint: 'The agent writes it again. If it repeats, check the disk.',
   },
   release_timeout: {
@@ -288,11 +288,11 @@ export const AGENT_ERRORS = {
   trial_ended: {
     retryable: true,
     text: 'The trial of a release ended.',
-    hint: 'No action needed: the agent reconnects with the release before.',
+    hint: 'No action needed: the agent reconnects with the previous release.',
   },
   profile_drift: {
     text: 'Files of the release {release} have changed on the disk of the agent: {files}.',
-    hint: 'Upgrade the agent to the same release again, which repairs them. Local settings belong into agent.local.conf.',
+    hint: 'Upgrade the agent to the same release again, which repairs them. Local settings belong in agent.local.conf.',
   },
 
   // what Central is to be trusted by

@@ -135,7 +135,7 @@ export function findRelease(dataFolder: string, release: string): ReleaseFolder 
 
 /**
  * The release that this agent runs with; undefined: the profile of its command line. What is wrong is in `warnings`, and the
- * agent runs with the release before, or with that profile: without a profile it could not be repaired from Central.
+ * agent runs with the previous release, or with that profile: without a profile it could not be repaired from Central.
  */
 export async function runningRelease(
   dataFolder: string,

@@ -93,7 +93,7 @@ export const AUDIT_ACTIONS = {
   'rollouts.pause': { text: 'paused a rollout' },
   'rollouts.resume': { text: 'resumed a rollout that was paused, or that had halted' },
   'rollouts.retry': { text: 'repeated a rollout on the agents on which it had failed' },
-  'rollouts.rollback': { text: 'rolled a rollout back: its agents return to the release before' },
+  'rollouts.rollback': { text: 'rolled a rollout back: its agents return to their previous releases' },
   'server-certificate.activate': { text: 'activated the staged or the previous server certificate' },
   'server-certificate.discard': {
     text: 'deleted the staged server certificate; Central deletes a previous one that agents no longer trust',

@@ -28,7 +28,7 @@ interface Prepared {
   /** It was there before: the same files are the same release. */
   readonly isNew: boolean;
   readonly digest: string;
-  /** Against the newest release before. */
+  /** Against the previous release. */
   readonly differences: readonly Difference[];
   /** What `force` overrode, or a dry run would refuse. */
   readonly overridden: readonly Problem[];

@@ -54,7 +54,7 @@ export const ROLLOUT_CAUSES = {
   },
   trial_unreported: {
     text: 'The trial should be over, and the agent has not reported its outcome.',
-    hint: 'Check that the agent is running. It returns to the release before by itself when the trial does not succeed.',
+    hint: 'Check that the agent is running. If the trial does not succeed, it returns to the previous release automatically.',
   },
   trial_timed_out: {
     text: 'The trial had no outcome within {hours} hours.',
@@ -74,7 +74,7 @@ export const ROLLOUT_CAUSES = {
   },
   rollout_errors: {
     text: '{errors} of {agents} agents in wave {wave} failed; allowed: {allowed}.',
-    hint: 'See why with "queuegate rollouts show {rollout} --agents --state failed,rolled-back,timed-out". Then "queuegate rollouts resume {rollout}" continues, "queuegate rollouts rollback {rollout}" returns to the release before.',
+    hint: 'See why with "queuegate rollouts show {rollout} --agents --state failed,rolled-back,timed-out". Then "queuegate rollouts resume {rollout}" continues, "queuegate rollouts rollback {rollout}" returns to the previous releases.',
   },
   rollout_few_successes: {
     text: '{successes} of {agents} agents in wave {wave} succeeded; required: {required}.',

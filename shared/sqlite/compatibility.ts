@@ -1,4 +1,4 @@
-// Which older versions may open a database: after an upgrade of the software that fails, the version before it starts again, with the
+// Which older versions may open a database: after an upgrade of the software that fails, the previous version starts again, with the
 // database that the newer one has migrated. So a database has two numbers: `user_version`, its schema, and `readable_by`, the lowest
 // schema whose version can read and write it. Steps that only add (tables, indexes, columns that may be absent) leave `readable_by`
 // as it is, and an older version ignores what it does not know. A step that raises it belongs to a later release than the one that

@@ -87,7 +87,7 @@ export const REFUSALS = {
   hello_timeout: {
     close: 4504,
     text: 'The handshake timed out after {seconds} seconds.',
-    hint: 'The connection is very slow, or the peer is not a queue agent.',
+    hint: 'Check the network, and find out whether the peer is a queue agent.',
   },
   ws_disabled: {
     close: 4505,
@@ -112,7 +112,7 @@ export const REFUSALS = {
   bad_frame: {
     close: 4510,
     text: 'Invalid frame: {found}.',
-    hint: 'Agent and Central have incompatible versions, or the data is changed on the way.',
+    hint: 'Install the same version on both sides. If it is the same, find the device on the way that changes the data.',
   },
   frame_checksum: {
     close: 4520,

@@ -205,7 +205,7 @@ export const enrollmentCommands: readonly Command[] = [
   {
     name: 'agents recovery-code delete',
     usage: 'AGENT',
-    summary: 'delete the recovery code of an agent, so that it is of no use to anyone',
+    summary: 'delete the recovery code of an agent, so that it can no longer be used',
     options: { ...YES, ...REASON },
     asks: 'always',
     words: { least: 1, most: 1 },

@@ -1,4 +1,4 @@
-// The commands on the profile of one agent: what it shall run, what it says it runs, and its repair.
+// The commands on the profile of one agent: what is assigned to it, what it says it runs, and its repair.
 import type { Command } from '../../command.ts';
 import { facts, recordOf, shown } from '../../print.ts';
 import { REASON, termsOf } from '../../terms.ts';
@@ -11,7 +11,7 @@ export const agentProfileCommands: readonly Command[] = [
   {
     name: 'agents profile show',
     usage: 'AGENT',
-    summary: 'the release that an agent shall run, the one it runs, and files that were changed there',
+    summary: 'the release that is assigned to an agent, the one it runs, and files that were changed there',
     options: WATCH,
     words: ONE,
     async run(call) {

@@ -39,15 +39,19 @@ const PLAN = {
   success: { type: 'string', value: 'SHARE', doc: 'of a wave must succeed before the next one starts; 95% unless set' },
   error: { type: 'string', value: 'SHARE', doc: 'more failures of a wave halt the rollout; 5% unless set' },
   soak: { type: 'string', value: 'DURATION', doc: 'between a wave that is complete and the next one; 0s unless set' },
-  trial: { type: 'string', value: 'DURATION', doc: 'then an agent returns to the release before; 5m unless set' },
+  trial: {
+    type: 'string',
+    value: 'DURATION',
+    doc: 'after this time without success an agent returns to its previous release; 5m unless set',
+  },
 } as const;
 
 export const rolloutCommands: readonly Command[] = [
   {
     name: 'profiles synchronize',
     usage: 'NAME@PREFIX --agents SELECTOR... [--rate RATE]',
-    summary: 'bring the files of a release to agents, which change to nothing yet',
-    help: 'PREFIX are at least 8 characters of the digest of the release, as "prepare" printed it. "queuegate profiles upgrade" goes on.',
+    summary: 'send the files of a release to agents, which do not switch to it yet',
+    help: 'PREFIX is at least 8 characters of the digest of the release, as "prepare" printed it. Continue with\n"queuegate profiles upgrade".',
     options: { ...AGENTS, ...RATE, ...REASON },
     words: ONE,
     async run(call) {
@@ -59,8 +63,8 @@ export const rolloutCommands: readonly Command[] = [
   {
     name: 'profiles upgrade',
     usage: 'NAME@PREFIX (--rollout ROLLOUT | --agents SELECTOR...) [options]',
-    summary: 'change agents to a release, in waves, each back by itself where it does not work',
-    help: 'With --rollout the agents of a rollout that synchronized the release go on. An agent tries the release beside its session: until\nCentral has welcomed it with the release, nothing is interrupted.',
+    summary: 'switch agents to a release, in waves; where it does not work, the agent returns automatically',
+    help: 'With --rollout the agents of a rollout that synchronized the release continue. An agent tries the release beside its session: until\nCentral has welcomed it with the release, nothing is interrupted.',
     options: {
       rollout: { type: 'string', value: 'ROLLOUT', doc: 'one that synchronized the release, such as r-17' },
       ...AGENTS,
@@ -133,11 +137,11 @@ export const rolloutCommands: readonly Command[] = [
       call.answer(row, () => rolloutText(row, call.terminal));
     },
   },
-  actCommand('pause', 'take no further agents; those that have begun finish', 'Paused'),
-  actCommand('resume', 'go on with a rollout that is paused or halted; its failures so far are accepted', 'Resumed'),
+  actCommand('pause', 'start no further agents; those that have started finish', 'Paused'),
+  actCommand('resume', 'continue a rollout that is paused or halted; its failures so far are accepted', 'Resumed'),
   actCommand('cancel', 'end a rollout; agents on trial finish it', 'Canceled'),
   actCommand('retry', 'repeat it on the agents where it failed, timed out, was rolled back or skipped', 'Repeated'),
-  actCommand('rollback', 'bring its agents back to the release before, all at once', 'Rolling back'),
+  actCommand('rollback', 'return its agents to their previous releases, all at once', 'Rolling back'),
 ];
 
 /** What changes agents back, or ends what they do, asks first. */
