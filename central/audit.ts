@@ -30,6 +30,7 @@ export const AUDIT_ACTIONS = {
   'agents.set': { text: 'set the name, labels or notes of an agent' },
   'api-tokens.create': { text: 'created an API token; Central creates the first one' },
   'api-tokens.delete': { text: 'deleted an API token' },
+  'api-tokens.set': { text: 'set the name, the role or the expiry of an API token' },
   'api-tokens.forbid': { by: 'refusal', text: 'a request beyond the role of its API token (403)' },
   'api-tokens.refuse': {
     by: 'refusal',

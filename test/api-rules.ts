@@ -198,7 +198,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'recovery-code show',
     'recovery-code delete',
   ],
-  'api-tokens': ['list', 'show', 'create', 'delete'],
+  'api-tokens': ['list', 'show', 'create', 'set', 'delete'],
   ca: [
     'show',
     'trust-bundle',

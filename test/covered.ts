@@ -326,6 +326,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/store/agent-store.ts',
       'central/store/enrollment-store.ts',
       'central/store/rollouts/rollout-store.ts',
+      'central/store/token-store.ts',
       'central/store/releases/release-store.ts',
       'central/store/space/bounds.ts',
       'central/store/sqlite/calls.ts',

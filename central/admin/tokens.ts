@@ -1,6 +1,6 @@
 // /api-tokens and /enrollment-tokens (for machines that become agents). The secret of a token is only in the answer
 // that created it.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { HELLO } from '../../shared/wire/messages.ts';
 import {
@@ -12,9 +12,11 @@ import {
 import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
 import { enrollmentLine } from '../enrollment/command-lines.ts';
 import { ADMINISTRATOR, type Access, reads } from './access.ts';
+import { ifMatchOf } from './changes/if-match.ts';
 import { bodyOf, oneOf, queryOf } from './checked.ts';
 import { pageMembers, pageOf, timeOf } from './page.ts';
 import { storeFault } from '../store/errors.ts';
+import { apiTokenVersion } from '../store/token-store.ts';
 import type { AdminServices } from './services.ts';
 
 const readPage = queryOf(Type.Object(pageMembers, { additionalProperties: false }));
@@ -22,13 +24,26 @@ const readPage = queryOf(Type.Object(pageMembers, { additionalProperties: false 
 /** Ten years. */
 const MAX_API_TOKEN_SECONDS = 3650 * 86_400;
 
+const NAME = Type.String({ minLength: 1, maxLength: 128, pattern: String.raw`^[^\p{Cc}]+$` });
+const LIFETIME = { minimum: 60, maximum: MAX_API_TOKEN_SECONDS };
 const readToken = bodyOf(
   Type.Object(
     {
-      name: Type.String({ minLength: 1, maxLength: 128, pattern: String.raw`^[^\p{Cc}]+$` }),
+      name: NAME,
       role: oneOf(ROLES),
       /** Absent: it does not expire. */
-      lifetimeSeconds: Type.Optional(Type.Integer({ minimum: 60, maximum: MAX_API_TOKEN_SECONDS })),
+      lifetimeSeconds: Type.Optional(Type.Integer(LIFETIME)),
+    },
+    { additionalProperties: false },
+  ),
+);
+const readTokenPatch = bodyOf(
+  Type.Object(
+    {
+      name: Type.Optional(NAME),
+      role: Type.Optional(oneOf(ROLES)),
+      /** From now on; null: it does not expire. */
+      lifetimeSeconds: Type.Optional(Type.Unsafe<number | null>({ type: ['integer', 'null'], ...LIFETIME })),
     },
     { additionalProperties: false },
   ),
@@ -57,11 +72,12 @@ function withId<T extends { readonly id: string }>(tokens: readonly T[], id: str
   return found;
 }
 
-export function tokenRoutes(
-  app: FastifyInstance,
-  { apiTokens, enrollmentTokens, pki, advertised, now }: AdminServices,
-  access: Access,
-): void {
+export function tokenRoutes(app: FastifyInstance, services: AdminServices, access: Access): void {
+  apiTokenRoutes(app, services, access);
+  enrollmentTokenRoutes(app, services, access);
+}
+
+function apiTokenRoutes(app: FastifyInstance, { apiTokens, now }: AdminServices, access: Access): void {
   app.get('/api-tokens', reads(ADMINISTRATOR, { query: readPage }), async (request, reply) =>
     pageOf(request, reply, readPage(request.query), await apiTokens.list(), {
       position: ({ id }) => id,
@@ -81,15 +97,36 @@ export function tokenRoutes(
       .send({ ...tokenJson(record), token });
   });
 
-  app.get<OfToken>('/api-tokens/:token', ADMINISTRATOR, async (request) =>
-    tokenJson(withId(await apiTokens.list(), request.params.token)),
+  app.get<OfToken>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) =>
+    sendToken(reply, withId(await apiTokens.list(), request.params.token)),
   );
 
-  app.delete<OfToken>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) => {
-    await apiTokens.remove(request.params.token, access.actorOf(request));
-    return await reply.code(204).send();
+  app.patch<OfToken>('/api-tokens/:token', reads(ADMINISTRATOR, { body: readTokenPatch }), async (request, reply) => {
+    const { name, role, lifetimeSeconds } = readTokenPatch(request.body);
+    const version = ifMatchOf(request, 'an API token') ?? null;
+    // Absent members stay absent: the audit entry names what was changed.
+    const change = {
+      ...(name === undefined ? {} : { name }),
+      ...(role === undefined ? {} : { role }),
+      ...(lifetimeSeconds === undefined
+        ? {}
+        : { expiresAt: lifetimeSeconds === null ? null : now() + lifetimeSeconds * 1000 }),
+    };
+    const id = request.params.token.toLowerCase();
+    return sendToken(reply, await apiTokens.change(id, change, version, access.actorOf(request)));
   });
 
+  app.delete<OfToken>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) => {
+    await apiTokens.remove(request.params.token.toLowerCase(), access.actorOf(request));
+    return await reply.code(204).send();
+  });
+}
+
+function enrollmentTokenRoutes(
+  app: FastifyInstance,
+  { enrollmentTokens, pki, advertised }: AdminServices,
+  access: Access,
+): void {
   app.get('/enrollment-tokens', reads(ADMINISTRATOR, { query: readPage }), async (request, reply) =>
     pageOf(request, reply, readPage(request.query), await enrollmentTokens.list(), {
       position: ({ id }) => id,
@@ -127,6 +164,10 @@ export function tokenRoutes(
     await enrollmentTokens.remove(request.params.token, access.actorOf(request));
     return await reply.code(204).send();
   });
+}
+
+function sendToken(reply: FastifyReply, token: ApiTokenView): FastifyReply {
+  return reply.header('etag', `"${apiTokenVersion(token)}"`).send(tokenJson(token));
 }
 
 function tokenJson({ id, name, role, createdAt, createdBy, expiresAt }: ApiTokenView) {

@@ -1,7 +1,7 @@
 // Creates, lists, deletes and verifies the API tokens of administrators, operators and viewers. Each route declares the
 // role that it needs (central/admin).
 import { auditEntry, type Actor } from '../audit.ts';
-import type { ApiTokenRecord, Role, TokenStore } from '../store/token-store.ts';
+import type { ApiTokenChange, ApiTokenRecord, Role, TokenStore } from '../store/token-store.ts';
 import { authFault } from './errors.ts';
 import { isSecret, makeSecret } from './secrets.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
@@ -20,7 +20,10 @@ export interface Caller {
 }
 
 interface ApiTokensOptions {
-  readonly tokens: Pick<TokenStore, 'addApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'>;
+  readonly tokens: Pick<
+    TokenStore,
+    'addApiToken' | 'changeApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'
+  >;
   /** What comes of a wrong token before it is answered. */
   readonly attempts: Pick<WrongAttempts, 'slow'>;
   readonly now: () => number;
@@ -46,6 +49,8 @@ export interface ApiTokens {
   /** Makes a token; its text is in this answer only. */
   create(order: NewApiToken, actor: Actor): Promise<{ readonly token: string; readonly record: ApiTokenView }>;
   list(): Promise<ApiTokenView[]>;
+  /** `version`: see TokenStore.changeApiToken. Errors: token_unknown, version_conflict, last_administrator. */
+  change(id: string, change: ApiTokenChange, version: number | null, actor: Actor): Promise<ApiTokenView>;
   /** Errors: token_unknown, last_administrator. */
   remove(id: string, actor: Actor): Promise<void>;
   /**
@@ -117,14 +122,11 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
       return { tokenId: record.id, name: record.name, role: record.role };
     },
     async list() {
-      return (await tokens.listApiTokens()).map(({ id, name, role, createdAt, createdBy, expiresAt }) => ({
-        id,
-        name,
-        role,
-        createdAt,
-        createdBy,
-        expiresAt,
-      }));
+      return (await tokens.listApiTokens()).map(viewOf);
+    },
+    async change(id, change, version, actor) {
+      const entry = auditEntry(actor, 'api-tokens.set', { id, ...change }, now());
+      return viewOf(await tokens.changeApiToken(id, change, version, entry));
     },
     async remove(id, actor) {
       await tokens.removeApiToken(id, auditEntry(actor, 'api-tokens.delete', { id }, now()));
@@ -139,6 +141,10 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
       return record !== undefined && (record.expiresAt === null || record.expiresAt > now());
     },
   };
+}
+
+function viewOf({ id, name, role, createdAt, createdBy, expiresAt }: ApiTokenRecord): ApiTokenView {
+  return { id, name, role, createdAt, createdBy, expiresAt };
 }
 
 /** Errors: forbidden when the role of the caller is below `needed`. */

@@ -1,4 +1,5 @@
 // The part of the store's interface for API tokens and enrollment tokens. The rules of store.ts apply.
+import { createHash } from 'node:crypto';
 import type { AuditEntry } from './audit-store.ts';
 
 export type Role = 'viewer' | 'operator' | 'administrator';
@@ -12,6 +13,24 @@ export interface ApiTokenRecord {
   readonly createdAt: number;
   readonly createdBy: string;
   readonly expiresAt: number | null;
+}
+
+/** What is absent stays. */
+export interface ApiTokenChange {
+  readonly name?: string | undefined;
+  readonly role?: Role | undefined;
+  /** Null: it does not expire. */
+  readonly expiresAt?: number | null | undefined;
+}
+
+/** Another number for each other content: the ETag of a token, whose row has no counter. */
+export function apiTokenVersion({
+  name,
+  role,
+  expiresAt,
+}: Pick<ApiTokenRecord, 'expiresAt' | 'name' | 'role'>): number {
+  const content = JSON.stringify([name, role, expiresAt]);
+  return Number.parseInt(createHash('sha256').update(content).digest('hex').slice(0, 12), 16);
 }
 
 export interface EnrollmentTokenRecord {
@@ -30,6 +49,16 @@ export interface TokenStore {
   addApiToken(token: ApiTokenRecord, audit: AuditEntry): Promise<void>;
   getApiToken(id: string): Promise<ApiTokenRecord | undefined>;
   listApiTokens(): Promise<ApiTokenRecord[]>;
+  /**
+   * `version`: that of the record that the change was made for (apiTokenVersion); null: any. Errors: token_unknown, version_conflict,
+   * last_administrator (the last administrator's token keeps its role, and does not expire sooner).
+   */
+  changeApiToken(
+    id: string,
+    change: ApiTokenChange,
+    version: number | null,
+    audit: AuditEntry,
+  ): Promise<ApiTokenRecord>;
   /** Errors: token_unknown, last_administrator (the last administrator's token stays). */
   removeApiToken(id: string, audit: AuditEntry): Promise<void>;
   /** Errors: agent_name_reserved. */

@@ -96,6 +96,15 @@ export function memoryStore(): MemoryStore {
     async listApiTokens() {
       return [...apiTokens.values()];
     },
+    async changeApiToken(id, change, _version, entry) {
+      const token = apiTokens.get(id);
+      if (token === undefined) throw fault('token_unknown', 404);
+      const { name = token.name, role = token.role, expiresAt = token.expiresAt } = change;
+      const changed = { ...token, name, role, expiresAt };
+      apiTokens.set(id, changed);
+      entries.push(entry);
+      return changed;
+    },
     async removeApiToken(id, entry) {
       const token = apiTokens.get(id);
       if (token === undefined) throw fault('token_unknown', 404);

@@ -1,9 +1,10 @@
 // The commands on tokens: API tokens for people and programs, enrollment tokens for machines.
-import type { Command } from '../command.ts';
+import { secondsOf } from '../../../shared/terminal/quantities.ts';
+import type { Command, CommandCall } from '../command.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';
 import { LIST, readList } from '../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
-import { REASON, termsOf, YES } from '../terms.ts';
+import { IF_MATCH, REASON, termsOf, YES } from '../terms.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 
 const HELP =
@@ -84,6 +85,29 @@ export const tokenCommands: readonly Command[] = [
       call.answer(
         { ...rest, tokenFile: file },
         () => `The token is in ${file} (mode 0600). Its role is ${role}.\nUse it with --token-file ${shellWord(file)}`,
+      );
+    },
+  },
+  {
+    name: 'api-tokens set',
+    usage: 'ID [name=NAME] [role=ROLE] [lifetime=DURATION]',
+    summary: 'set the name, the role or the expiry of an API token; its secret stays',
+    help: 'lifetime=90d counts from now on; after lifetime= the token does not expire. The change counts from the next request on.',
+    options: { ...IF_MATCH, ...REASON },
+    words: { least: 2, most: 4 },
+    async run(call) {
+      const [id = '', ...words] = call.words;
+      const row = recordOf(
+        await call.client.request('PATCH', `/api-tokens/${encodeURIComponent(id)}`, {
+          query: termsOf(call),
+          body: tokenChange(call, words),
+          ifMatch: call.text('if-match'),
+        }),
+      );
+      call.answer(
+        row,
+        () =>
+          `Set ${shown(row['name'])}: role ${shown(row['role'])}, ${row['expiresAt'] === null ? 'does not expire' : `expires ${shown(row['expiresAt'])}`}.`,
       );
     },
   },
@@ -212,3 +236,18 @@ export const tokenCommands: readonly Command[] = [
     },
   },
 ];
+
+/** The members that the words set. Errors: usage. */
+function tokenChange(call: CommandCall, words: readonly string[]): Readonly<Record<string, unknown>> {
+  const change: Record<string, unknown> = {};
+  for (const word of words) {
+    const [, name = '', value = ''] = /^(name|role|lifetime)=(.*)$/s.exec(word) ?? [];
+    if (name === '') throw call.complain(`"${word}" is not of the form name=NAME, role=ROLE or lifetime=DURATION`);
+    const seconds = name !== 'lifetime' || value === '' ? null : secondsOf(value);
+    if (seconds === undefined)
+      throw call.complain(`lifetime is "${value}"; allowed is a duration such as 90d, or nothing: it does not expire`);
+    if (name === 'lifetime') change['lifetimeSeconds'] = seconds;
+    else change[name] = value;
+  }
+  return change;
+}

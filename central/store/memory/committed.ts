@@ -108,6 +108,8 @@ function tokensWith(tokens: TokenStore, known: KnownTokens): TokenStore {
   return {
     ...tokens,
     getApiToken: (id) => known.get(id, () => tokens.getApiToken(id)),
+    changeApiToken: (id, change, version, audit) =>
+      known.change(id, () => tokens.changeApiToken(id, change, version, audit)),
     removeApiToken: (id, audit) => known.change(id, () => tokens.removeApiToken(id, audit)),
   };
 }

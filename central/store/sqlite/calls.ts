@@ -143,6 +143,7 @@ function tokenCalls(writer: Writer, reader: Reader): TokenStore {
     addApiToken: (token, audit) => writer.call('addApiToken', [audit, token]),
     getApiToken: (id) => reader.call('getApiToken', [id]),
     listApiTokens: () => reader.call('listApiTokens', []),
+    changeApiToken: (id, change, version, audit) => writer.call('changeApiToken', [audit, id, change, version]),
     removeApiToken: (id, audit) => writer.call('removeApiToken', [audit, id]),
     addEnrollmentToken: (token, audit) => writer.call('addEnrollmentToken', [audit, token]),
     getEnrollmentToken: (id) => reader.call('getEnrollmentToken', [id]),

@@ -17,12 +17,18 @@ afterAll(async () => {
   await cleanup.run();
 });
 
-async function send(method: string, path: string, body?: unknown): Promise<Response> {
+async function send(
+  method: string,
+  path: string,
+  body?: unknown,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Response> {
   return await fetch(`http://127.0.0.1:${central.port('http')}/api/v1${path}`, {
     method,
     headers: {
       authorization: `Bearer ${central.firstStart?.administratorToken}`,
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...more,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
@@ -42,6 +48,37 @@ test.each([
   expect(await json('GET', url)).toEqual(made);
   expect((await send('DELETE', url)).status).toBe(204);
   expect(await json('GET', url)).toMatchObject({ status: 404, code: 'token_unknown' });
+});
+
+test('an API token changes its name, role and expiry; the last administrator stays one, and the first one to change it wins', async () => {
+  const { token, ...made } = await json('POST', '/api-tokens', { name: 'monitor', role: 'viewer' });
+  const url = `/api-tokens/${String(made['id'])}`;
+  const as = async (method: string, path: string): Promise<number> =>
+    (await send(method, path, undefined, { authorization: `Bearer ${String(token)}` })).status;
+  expect(await as('GET', '/status')).toBe(200);
+  expect(await as('GET', '/api-tokens')).toBe(403);
+  const tag = (await send('GET', url)).headers.get('etag') ?? '';
+  const changed = await send('PATCH', url, { role: 'administrator', lifetimeSeconds: 86_400 }, { 'if-match': tag });
+  expect(await changed.json()).toEqual({
+    ...made,
+    role: 'administrator',
+    expiresAt: expect.stringMatching(/^\d{4}-/),
+  });
+  expect(changed.headers.get('etag')).not.toBe(tag);
+  expect(await as('GET', '/api-tokens')).toBe(200);
+  expect((await send('PATCH', url, { role: 'viewer' }, { 'if-match': tag })).status).toBe(412);
+  expect(await json('PATCH', url, { name: 'wall', role: 'viewer', lifetimeSeconds: null })).toMatchObject({
+    name: 'wall',
+    role: 'viewer',
+    expiresAt: null,
+  });
+  expect(await as('GET', '/api-tokens')).toBe(403);
+  const { items } = (await json('GET', '/api-tokens')) as { items: { id: string; role: string }[] };
+  const last = items.find(({ role }) => role === 'administrator')?.id ?? '';
+  for (const change of [{ role: 'operator' }, { lifetimeSeconds: 60 }])
+    expect(await json('PATCH', `/api-tokens/${last}`, change)).toMatchObject({ code: 'last_administrator' });
+  expect(await json('PATCH', url, { role: 'boss' })).toMatchObject({ errors: [{ pointer: '#/role' }] });
+  expect((await send('DELETE', url)).status).toBe(204);
 });
 
 test('a recovery code is shown without the code, and deleted', async () => {

@@ -9,7 +9,7 @@ import { CHAIN_START, chainHash } from '../../../central/store/audit-store.ts';
 import type { KeyMaterialChange } from '../../../central/store/key-material-store.ts';
 import type { PendingParameters } from '../../../central/store/parameter-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import type { ApiTokenRecord } from '../../../central/store/token-store.ts';
+import { apiTokenVersion, type ApiTokenRecord } from '../../../central/store/token-store.ts';
 import { ACT, auditEntry, enrollmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
 
 export function administrationContract(open: OpenEngine): void {
@@ -123,6 +123,28 @@ export function administrationContract(open: OpenEngine): void {
     await store.tokens.removeApiToken('t1', ACT);
     await store.tokens.removeApiToken('t2', ACT);
     await expect(store.tokens.removeApiToken('t2', ACT)).rejects.toMatchObject({ code: 'token_unknown', status: 404 });
+  });
+
+  it('changes name, role and expiry of an API token, and the last administrator keeps role and time', async () => {
+    await store.tokens.addApiToken(apiToken('t1', { role: 'administrator' }), ACT);
+    await store.tokens.addApiToken(apiToken('t2', { expiresAt: NOW + 1 }), ACT);
+    const before = await store.tokens.changeApiToken('t2', { name: 'wall' }, null, ACT);
+    expect(before).toEqual(apiToken('t2', { name: 'wall', expiresAt: NOW + 1 }));
+    const changed = { role: 'operator', expiresAt: null } as const;
+    expect(await store.tokens.changeApiToken('t2', changed, apiTokenVersion(before), ACT)).toMatchObject(changed);
+    expect(await store.tokens.getApiToken('t2')).toMatchObject({ name: 'wall', ...changed });
+    await expect(
+      store.tokens.changeApiToken('t2', { role: 'viewer' }, apiTokenVersion(before), ACT),
+    ).rejects.toMatchObject({ code: 'version_conflict', status: 412 });
+    await expect(store.tokens.changeApiToken('none', {}, null, ACT)).rejects.toMatchObject({ code: 'token_unknown' });
+
+    for (const change of [{ role: 'viewer' }, { expiresAt: NOW + 9 }] as const)
+      await expect(store.tokens.changeApiToken('t1', change, null, ACT)).rejects.toMatchObject({
+        code: 'last_administrator',
+      });
+    expect(await store.tokens.changeApiToken('t1', { name: 'chief' }, null, ACT)).toMatchObject({ name: 'chief' });
+    await store.tokens.changeApiToken('t2', { role: 'administrator' }, null, ACT);
+    expect(await store.tokens.changeApiToken('t1', { role: 'viewer' }, null, ACT)).toMatchObject({ role: 'viewer' });
   });
 
   it('lets two administrators not remove each other at the same moment', async () => {

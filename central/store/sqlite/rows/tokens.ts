@@ -5,7 +5,13 @@ import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../
 import { CENTRAL_AGENT_NAME, reservation } from '../../agent-names.ts';
 import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../../space/bounds.ts';
 import { storeFault } from '../../errors.ts';
-import type { ApiTokenRecord, EnrollmentTokenRecord, Role } from '../../token-store.ts';
+import {
+  apiTokenVersion,
+  type ApiTokenChange,
+  type ApiTokenRecord,
+  type EnrollmentTokenRecord,
+  type Role,
+} from '../../token-store.ts';
 
 export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCentral: ReadonlySet<string>) {
   return { ...apiTokenWrites(database, now), ...enrollmentTokenWrites(database, namesOfCentral) };
@@ -15,12 +21,21 @@ function apiTokenWrites(database: DatabaseSync, now: () => number) {
   const add = database.prepare(
     'INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
-  const get = database.prepare('SELECT role FROM api_token WHERE id = ?');
+  const get = database.prepare('SELECT * FROM api_token WHERE id = ?');
+  const change = database.prepare('UPDATE api_token SET name = ?, role = ?, expires_at = ? WHERE id = ?');
   const remove = database.prepare('DELETE FROM api_token WHERE id = ?');
   const count = database.prepare('SELECT count(*) AS tokens FROM api_token');
   const administrators = database.prepare(
     `SELECT count(*) AS others FROM api_token WHERE role = 'administrator' AND id <> ? AND (expires_at IS NULL OR expires_at > ?)`,
   );
+  const find = (id: string): ApiTokenRecord => {
+    const row = get.get(id);
+    if (row === undefined) throw storeFault('token_unknown', { id });
+    return apiToken(row);
+  };
+  const assertOtherAdministrator = (id: string): void => {
+    if (integer(administrators.get(id, now()), 'others') === 0) throw storeFault('last_administrator', { id });
+  };
   return {
     /** Errors: api_tokens_full. */
     addApiToken(token: ApiTokenRecord): void {
@@ -31,13 +46,27 @@ function apiTokenWrites(database: DatabaseSync, now: () => number) {
 
     /** Errors: token_unknown, last_administrator. */
     removeApiToken(id: string): void {
-      const row = get.get(id);
-      if (row === undefined) throw storeFault('token_unknown', { id });
-      if (text(row, 'role') === 'administrator' && integer(administrators.get(id, now()), 'others') === 0)
-        throw storeFault('last_administrator', { id });
+      if (find(id).role === 'administrator') assertOtherAdministrator(id);
       remove.run(id);
     },
+
+    /** Errors: token_unknown, version_conflict, last_administrator. */
+    changeApiToken(id: string, changes: ApiTokenChange, version: number | null): ApiTokenRecord {
+      const before = find(id);
+      const found = apiTokenVersion(before);
+      if (version !== null && version !== found)
+        throw storeFault('version_conflict', { subject: `the API token ${id}`, found, expected: version });
+      const { name = before.name, role = before.role, expiresAt = before.expiresAt } = changes;
+      const isShorter = endOf(expiresAt) < endOf(before.expiresAt);
+      if (before.role === 'administrator' && (role !== 'administrator' || isShorter)) assertOtherAdministrator(id);
+      change.run(name, role, expiresAt, id);
+      return find(id);
+    },
   };
+}
+
+function endOf(expiresAt: number | null): number {
+  return expiresAt ?? Number.POSITIVE_INFINITY;
 }
 
 function enrollmentTokenWrites(database: DatabaseSync, namesOfCentral: ReadonlySet<string>) {

@@ -237,6 +237,7 @@ function auditedWrites(
     removeRecoveryCode: audited(audit, enrollments, 'removeRecoveryCode'),
     recordIssued: audited(audit, certificates, 'recordIssued'),
     addApiToken: audited(audit, tokens, 'addApiToken'),
+    changeApiToken: audited(audit, tokens, 'changeApiToken'),
     removeApiToken: audited(audit, tokens, 'removeApiToken'),
     addEnrollmentToken: audited(audit, tokens, 'addEnrollmentToken'),
     removeEnrollmentToken: audited(audit, tokens, 'removeEnrollmentToken'),

@@ -196,6 +196,8 @@ describe('over the real engine, every answer is the one of the database', () => 
     await store.tokens.addApiToken(record, ACT);
     await store.tokens.addApiToken({ ...record, id: '2', role: 'viewer' }, ACT);
     for (const id of ['1', '2', '1', '2']) expect(await store.tokens.getApiToken(id)).toMatchObject({ id });
+    await store.tokens.changeApiToken('2', { role: 'operator' }, null, ACT);
+    expect(await store.tokens.getApiToken('2')).toMatchObject({ role: 'operator' });
     await store.tokens.removeApiToken('2', ACT);
     expect(await store.tokens.getApiToken('2')).toBeUndefined();
     await expect(store.tokens.removeApiToken('1', ACT)).rejects.toMatchObject({ code: 'last_administrator' });
