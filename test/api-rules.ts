@@ -33,6 +33,7 @@ export const SINGLETONS = new Set([
   'ca',
   'health',
   'live',
+  'login',
   'maintenance',
   'profile',
   'ready',
@@ -258,7 +259,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   store: ['show', 'backup', 'restore'],
   audit: ['list', 'show', 'verify', 'export'],
 };
-const WITHOUT_NOUN = new Set(['status', 'completion', 'version']);
+const WITHOUT_NOUN = new Set(['status', 'login', 'logout', 'completion', 'version']);
 
 export function commandFaults(name: string, flags: readonly string[]): string[] {
   const [noun = '', ...verb] = name.split(' ');

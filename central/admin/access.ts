@@ -67,6 +67,8 @@ const readNoBody = bodyOf(Type.Object({}, { additionalProperties: false }));
 export interface Access {
   /** Makes every route of `scope` ask for a token before its body is read. */
   guard(scope: FastifyInstance): void;
+  /** Whose API token a request has. Errors: unauthenticated (a public route). */
+  callerOf(request: FastifyRequest): Caller;
   /** Who acts in this request, and why. Errors: unauthenticated (a public route). */
   actorOf(request: FastifyRequest): Actor;
   /** The terms of this act: of a request that is not a GET. */
@@ -111,6 +113,12 @@ export function createAccess(
     }
   }
 
+  function callerIn(request: FastifyRequest): Caller {
+    const caller = callerOf.get(request);
+    if (caller === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
+    return caller;
+  }
+
   return {
     guard(scope) {
       scope.addHook('onRoute', ({ config, method, url }) => {
@@ -134,9 +142,9 @@ export function createAccess(
         done();
       });
     },
+    callerOf: callerIn,
     actorOf(request) {
-      const caller = callerOf.get(request);
-      if (caller === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
+      const caller = callerIn(request);
       const { socket } = request.raw;
       const since = connectedAt.get(socket);
       const local = isLocal?.(socket) === true;

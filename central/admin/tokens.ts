@@ -1,4 +1,4 @@
-// /api-tokens and /enrollment-tokens (for machines that become agents). The secret of a token is only in the answer
+// /login (whose token it is), /api-tokens and /enrollment-tokens (for machines that become agents). The secret of a token is only in the answer
 // that created it.
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
@@ -11,7 +11,7 @@ import {
 } from '../enrollment/tokens.ts';
 import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
 import { enrollmentLine } from '../enrollment/command-lines.ts';
-import { ADMINISTRATOR, type Access, reads } from './access.ts';
+import { ADMINISTRATOR, VIEWER, type Access, reads } from './access.ts';
 import { ifMatchOf } from './changes/if-match.ts';
 import { bodyOf, oneOf, queryOf } from './checked.ts';
 import { pageMembers, pageOf, timeOf } from './page.ts';
@@ -78,6 +78,12 @@ export function tokenRoutes(app: FastifyInstance, services: AdminServices, acces
 }
 
 function apiTokenRoutes(app: FastifyInstance, { apiTokens, now }: AdminServices, access: Access): void {
+  // Who am I?
+  app.get('/login', VIEWER, async (request) => {
+    const { tokenId: id, name, role, expiresAt } = access.callerOf(request);
+    return { id, name, role, expiresAt: timeOf(expiresAt) };
+  });
+
   app.get('/api-tokens', reads(ADMINISTRATOR, { query: readPage }), async (request, reply) =>
     pageOf(request, reply, readPage(request.query), await apiTokens.list(), {
       position: ({ id }) => id,

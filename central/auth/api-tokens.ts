@@ -17,6 +17,7 @@ export interface Caller {
   readonly tokenId: string;
   readonly name: string;
   readonly role: Role;
+  readonly expiresAt: number | null;
 }
 
 interface ApiTokensOptions {
@@ -119,7 +120,8 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
         throw authFault('unauthenticated', {
           found: `this token expired at ${new Date(record.expiresAt).toISOString()}`,
         });
-      return { tokenId: record.id, name: record.name, role: record.role };
+      const { id: tokenId, name, role, expiresAt } = record;
+      return { tokenId, name, role, expiresAt };
     },
     async list() {
       return (await tokens.listApiTokens()).map(viewOf);

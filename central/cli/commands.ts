@@ -20,6 +20,7 @@ import { storeCommands } from './commands/store.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import type { Command } from './command.ts';
 import { contextCommands } from './connection/context-commands.ts';
+import { loginCommands } from './connection/login-commands.ts';
 import { localCommands } from './line/completion.ts';
 import { GLOBAL_OPTIONS } from './line/global-options.ts';
 
@@ -32,6 +33,7 @@ export const TRUSTSTORE = {
 
 export const COMMANDS: readonly Command[] = [
   ...statusCommands,
+  ...loginCommands,
   ...parameterCommands,
   ...changeCommands,
   ...agentCommands,

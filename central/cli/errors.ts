@@ -18,6 +18,10 @@ export const CLI_ERRORS = {
     text: 'The API token is missing: {file} cannot be read, and QUEUEGATE_TOKEN is not set.',
     hint: 'Run it as the account of Central in its working folder, name a file with --token-file, or set QUEUEGATE_TOKEN. If every token is lost, run "queuegate-central create-administrator-token" on the host of Central.',
   },
+  token_malformed: {
+    text: 'What was entered is not an API token; a token begins with qg_.',
+    hint: 'Enter the token as "queuegate api-tokens create" showed it, or name a file that holds it: --token-file FILE.',
+  },
   url_invalid: {
     text: '"{found}" is not an address of Central.',
     hint: 'Set --url or QUEUEGATE_URL to an address such as https://central.bank.example:8443',

@@ -148,8 +148,8 @@ function callOf(
       const found = values[name];
       return Array.isArray(found) ? found.map(String) : undefined;
     },
-    async secret(option, variable, question) {
-      const name = question === undefined ? undefined : await context();
+    async secret(option, variable, question, ofContext) {
+      const name = question === undefined ? undefined : (ofContext ?? (await context()));
       const named = name === undefined ? question : `${question} (context "${name}")`;
       return await readSecret(text(option), variable, named, surroundings);
     },

@@ -74,6 +74,7 @@ const CODES: readonly (readonly [status: number, codes: readonly string[]])[] = 
     EXIT_NOT_ALLOWED,
     [
       'token_missing',
+      'token_malformed',
       'token_bad',
       'recovery_code_bad',
       'keystore_password_missing',

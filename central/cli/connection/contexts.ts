@@ -38,6 +38,11 @@ export function configFile({ environment, workingFolder }: Place): string {
   );
 }
 
+/** Where `login` keeps the token of a context. */
+export function tokenFileOf(place: Place, name: string): string {
+  return join(dirname(configFile(place)), 'tokens', name);
+}
+
 /** Errors: contexts_unreadable and those of files. */
 export async function readContexts(place: Place): Promise<Contexts> {
   const file = configFile(place);
