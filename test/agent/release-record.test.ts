@@ -1,16 +1,15 @@
 // Which profile an agent runs with: by its record of releases, and where that, or the folder that it names, is gone.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { loadAgentConf } from '../../agent/conf.ts';
 import { profileReleaseFolder, releaseRecordFile, saveReleaseRecord } from '../../agent/release-record.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 
 let folder = '';
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-record-'));
+  folder = temporaryFolder();
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const current = 'c'.repeat(64);
 const previous = 'b'.repeat(64);

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { loadCentralConfig, type CentralConfig } from '../../central/config.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 
 function load(
   options: {
@@ -13,8 +13,7 @@ function load(
     hostName?: string;
   } = {},
 ): Promise<CentralConfig> {
-  const workingFolder = mkdtempSync(join(tmpdir(), 'queuegate-test-'));
-  onTestFinished(() => rmSync(workingFolder, { recursive: true, force: true }));
+  const workingFolder = temporaryFolder();
   if (options.file !== undefined) writeFileSync(join(workingFolder, options.name ?? 'central.conf'), options.file);
   return loadCentralConfig({
     argv: options.argv ?? [],

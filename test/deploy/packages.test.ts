@@ -1,13 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { zip } from '../../deploy/archive.ts';
 import { textEntry } from '../../deploy/entry.ts';
 import { debianPackage, softwareRelease, tarball, windowsEntries, type Contents } from '../../deploy/packages.ts';
 import { manifestDigest, MANIFEST_TYPE, parseManifest } from '../../shared/releases/manifest.ts';
+import { temporaryFolder } from '../temporary-folder.ts';
 
 const SECONDS = 1_767_225_600;
 const LONG = `agent/${'long/'.repeat(24)}chunk-ABCDEFGH.js`;
@@ -23,8 +23,7 @@ function contents(name: Contents['name']): Contents {
 }
 
 let folder: string;
-beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'queuegate-packages-'))));
-afterEach(() => rmSync(folder, { recursive: true }));
+beforeEach(() => void (folder = temporaryFolder()));
 
 function save(name: string, content: Buffer): string {
   const file = join(folder, name);

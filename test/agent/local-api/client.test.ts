@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { askDaemon, listConsumers } from '../../../agent/local-api/client.ts';
 import { LOCAL_API_FILE } from '../../../agent/local-api/file.ts';
-import { atEnd, endAll, temporaryFolder } from './parts.ts';
+import { atEnd, endAll } from './parts.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 afterEach(endAll);
 
@@ -28,7 +29,7 @@ const STATUS = {
 
 /** The data folder of a daemon that answers everything with `body`. */
 async function daemonWith(body: unknown): Promise<string> {
-  const folder = await temporaryFolder();
+  const folder = temporaryFolder();
   const socket = join(folder, 'local-api.sock');
   const server = createServer((_request, response) => response.end(JSON.stringify(body))).listen(socket);
   await once(server, 'listening');

@@ -7,7 +7,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { LOCAL_API_FILE, TokenFile } from '../../../agent/local-api/file.ts';
 import { askDaemon, rotateToken } from '../../../agent/local-api/client.ts';
 import { run, until } from '../../flow/processes.ts';
-import { ask, atEnd, bearer, endAll, openApi, temporaryFolder } from './parts.ts';
+import { ask, atEnd, bearer, endAll, openApi } from './parts.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 afterEach(endAll);
 
@@ -68,7 +69,7 @@ async function foreignListener(port = 0): Promise<{ port: number; heard: () => s
 
 /** A folder that every account may enter. */
 async function openFolder(): Promise<string> {
-  const folder = await temporaryFolder();
+  const folder = temporaryFolder();
   await chmod(folder, 0o755);
   return folder;
 }
@@ -115,7 +116,7 @@ describe('the socket of the local API', () => {
   });
 
   it('with a path longer than 100 bytes is not there: TCP only, which the status says and the commands use without sending a token', async () => {
-    const folder = join(await temporaryFolder(), 'x'.repeat(100));
+    const folder = join(temporaryFolder(), 'x'.repeat(100));
     await mkdir(folder, { recursive: true });
     const { api, token, file } = await openApi({ dataFolder: folder });
     expect(api.problems()).toMatchObject([{ code: 'local_socket_path_long' }]);
@@ -129,7 +130,7 @@ describe('the socket of the local API', () => {
   });
 
   it('of a dead daemon is replaced; what another process uses, a link or a file there is left alone until it is gone', async () => {
-    const dataFolder = await temporaryFolder();
+    const dataFolder = temporaryFolder();
     const socket = join(dataFolder, 'local-api.sock');
     const script = 'require("net").createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))';
     await run(process.execPath, ['-e', script, socket]);
@@ -174,7 +175,7 @@ describe('the socket of the local API', () => {
 
   it('in a folder that does not exist is a problem, and not the end', async () => {
     const { api, port, token } = await openApi({
-      settings: { socket: join(await temporaryFolder(), 'missing', 'api.sock') },
+      settings: { socket: join(temporaryFolder(), 'missing', 'api.sock') },
     });
     expect(api.problems()).toMatchObject([
       { code: 'local_socket_unusable', detail: expect.stringContaining('does not exist') },
@@ -227,7 +228,7 @@ describe('a port that another process holds', () => {
   });
 
   it.runIf(isRoot)("and a socket that another account put in the daemon's place is not asked", async () => {
-    const dataFolder = await temporaryFolder();
+    const dataFolder = temporaryFolder();
     const socket = join(dataFolder, 'local-api.sock');
     let asked = 0;
     const foreign = createServer((line) => {
@@ -247,7 +248,7 @@ describe('a port that another process holds', () => {
 
 describe('the proof of the owner', () => {
   it('counts once, on its own connection, and only for a daemon of this run', async () => {
-    const folder = join(await temporaryFolder(), 'x'.repeat(100));
+    const folder = join(temporaryFolder(), 'x'.repeat(100));
     await mkdir(folder, { recursive: true });
     const { port } = await openApi({ dataFolder: folder });
     expect((await ask(port, 'GET /api/v1/status', { authorization: `Queuegate-Owner ${'x'.repeat(43)}` })).status).toBe(
@@ -306,7 +307,7 @@ describe('tokens', () => {
     const known = `qgl_${'k'.repeat(43)}`;
     const content = JSON.stringify({ url: 'http://127.0.0.1:8888', token: known });
     const plant = async (act: (path: string, victim: string) => Promise<unknown>): Promise<void> => {
-      const dataFolder = await temporaryFolder();
+      const dataFolder = temporaryFolder();
       const [path, victim] = [join(dataFolder, LOCAL_API_FILE), join(dataFolder, 'victim')];
       await writeFile(victim, content, { mode: 0o666 });
       await act(path, victim);
@@ -334,7 +335,7 @@ describe('tokens', () => {
   });
 
   it('of an own file whose mode was widened stay, and the mode does not', async () => {
-    const dataFolder = await temporaryFolder();
+    const dataFolder = temporaryFolder();
     const { api, token } = await openApi({ dataFolder });
     await api.stop();
     const path = join(dataFolder, LOCAL_API_FILE);
@@ -353,7 +354,7 @@ describe('tokens', () => {
       '{"token":1}',
       `{"token":"qgl_${'x'.repeat(43)}","previous":{"sha256":"no","expiresAt":"never"}}`,
     ]) {
-      const dataFolder = await temporaryFolder();
+      const dataFolder = temporaryFolder();
       await writeFile(join(dataFolder, LOCAL_API_FILE), damaged);
       const file = await TokenFile.open({ path: join(dataFolder, LOCAL_API_FILE), now: Date.now });
       await file.publish({ socket: null, url: null });

@@ -1,7 +1,6 @@
 // A local API with faked parts behind it, and ways to reach it as programs and strangers do.
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LocalApiPorts } from '../../../agent/local-api/types.ts';
 import { LOCAL_LIMITS, LocalShares, type LocalLimits } from '../../../agent/local-api/connections.ts';
@@ -9,6 +8,7 @@ import { openLocalApi, type LocalApi, type LocalApiSettings } from '../../../age
 import { LOCAL_API_FILE } from '../../../agent/local-api/file.ts';
 import { ConsumerTokens, type ConsumerGroup } from '../../../agent/local-api/tokens.ts';
 import { LIMITS } from '../../../shared/wire/messages.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const acts: (() => Promise<unknown> | unknown)[] = [];
 
@@ -19,12 +19,6 @@ export async function endAll(): Promise<void> {
 
 export function atEnd(act: () => Promise<unknown> | unknown): void {
   acts.push(act);
-}
-
-export async function temporaryFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'queuegate-test-'));
-  atEnd(() => rm(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 export interface Opened {
@@ -90,7 +84,7 @@ export async function openApi({
   consumers = [],
   consumersFolder,
 }: ApiSetting = {}): Promise<Opened> {
-  const dataFolder = ownFolder ?? (await temporaryFolder());
+  const dataFolder = ownFolder ?? temporaryFolder();
   const lines: Opened['lines'] = [];
   const ports = fakePorts(change);
   const log = (facts: object, text: string): void => void lines.push({ facts, text });

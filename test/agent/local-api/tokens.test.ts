@@ -6,7 +6,8 @@ import { agentFault } from '../../../agent/errors.ts';
 import { listConsumers, rotateToken } from '../../../agent/local-api/client.ts';
 import { ConsumerTokens } from '../../../agent/local-api/tokens.ts';
 import { run } from '../../flow/processes.ts';
-import { ask, bearer, endAll, openApi, temporaryFolder, type ApiSetting } from './parts.ts';
+import { ask, bearer, endAll, openApi, type ApiSetting } from './parts.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 afterEach(endAll);
 
@@ -160,7 +161,7 @@ describe('the token file of a consumer', () => {
   });
 
   it.runIf(isRoot)('with a group can be read by its members, and by no other account', async () => {
-    const consumersFolder = join(await temporaryFolder(), 'tokens');
+    const consumersFolder = join(temporaryFolder(), 'tokens');
     await chmod(join(consumersFolder, '..'), 0o755);
     await mkdir(consumersFolder, { mode: 0o711 });
     const { api } = await start({ consumersFolder, consumers: [{ name: 'printer', group: GROUP.name }] });

@@ -1,7 +1,4 @@
 // By which clock commands expire at an agent: Central's, whatever the clock of the host shows, over restarts and boots.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEFAULT_CONSUMER as DEFAULT } from '../../../agent/store/routing.ts';
@@ -9,6 +6,7 @@ import type { AgentStore } from '../../../agent/store/store.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
 import { idsOf, message, openAt } from './samples.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const [MINUTE, HOUR, DAY] = [60_000, 3_600_000, 86_400_000];
 const CENTRAL = 1_790_000_000_000;
@@ -58,13 +56,12 @@ describe('commands at an agent', () => {
 
   beforeEach(async () => {
     host = { wall: CENTRAL, sinceBoot: 5_000, boot: 'first', central: CENTRAL };
-    folder = mkdtempSync(join(tmpdir(), 'agent-'));
+    folder = temporaryFolder();
     open();
   });
 
   afterEach(async () => {
     await store.stop();
-    rmSync(folder, { recursive: true });
   });
 
   /** Connected, with a clock that is wrong by so much, and these commands on disk. */

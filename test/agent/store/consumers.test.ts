@@ -1,7 +1,5 @@
 // Two programs on one agent: each has its commands, its cursor and its acknowledgement.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -10,6 +8,7 @@ import type { AgentStore } from '../../../agent/store/store.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
 import { Clock, idsOf, message, openAt } from './samples.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const PRINTER = { name: 'printer', types: ['print*'] };
 const DISPLAY = { name: 'display', types: ['show*'] };
@@ -26,14 +25,13 @@ describe('consumers of the inbox', () => {
 
   beforeEach(async () => {
     clock = new Clock();
-    folder = mkdtempSync(join(tmpdir(), 'agent-'));
+    folder = temporaryFolder();
     await open(PRINTER, DISPLAY);
     await store.inbox.begin({ incarnation: 'A', next: 1, missing: null });
   });
 
   afterEach(async () => {
     await store.stop();
-    rmSync(folder, { recursive: true });
   });
 
   const command = (id: string, type: string, expiresAt: number | null = null): Item => ({
@@ -105,7 +103,7 @@ describe('consumers of the inbox', () => {
   });
 
   it('can acknowledge after a kill -9 what was delivered right before it, and nothing beyond', async () => {
-    const killed = mkdtempSync(join(tmpdir(), 'agent-'));
+    const killed = temporaryFolder();
     const script = join(import.meta.dirname, 'deliver-and-die.ts');
     expect(spawnSync(process.execPath, [script, killed], { encoding: 'utf8' })).toMatchObject({
       signal: 'SIGKILL',
@@ -119,7 +117,6 @@ describe('consumers of the inbox', () => {
     await reopened.inbox.acknowledge('default', first?.cursor ?? 0);
     expect(idsOf(await reopened.inbox.take('default', 2))).toEqual(['two']);
     await reopened.stop();
-    rmSync(killed, { recursive: true });
   });
 
   it('wait for their own commands only', async () => {

@@ -1,7 +1,4 @@
 // What an agent keeps of commands that expired, until Central has recorded it.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, it } from 'vitest';
 import { ExpiredLog, type ExpiredItem } from '../../../agent/store/expired.ts';
@@ -10,6 +7,7 @@ import { validate } from '../../../shared/wire/json-schema.ts';
 import { EXPIRED_COMMANDS, MAX_EXPIRED_BYTES } from '../../../shared/wire/messages.ts';
 import { Clock, message, openAt } from './samples.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const entry = (number: number, change: Partial<ExpiredItem> = {}): ExpiredItem => ({
   number,
@@ -28,7 +26,7 @@ function logOf(maxEntries?: number): ExpiredLog {
 }
 
 it('keeps what expired in the same commit, over restarts, until Central has recorded it', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'agent-'));
+  const folder = temporaryFolder();
   const clock = new Clock();
   const expiring = (id: string) => ({ kind: 'message', message: message(id, { expiresAt: clock.time + 5 }) }) as const;
   let store = openAt(folder, { now: clock.now });
@@ -48,7 +46,6 @@ it('keeps what expired in the same commit, over restarts, until Central has reco
   await store.inbox.setExpiredRecorded(2);
   expect(await store.inbox.expiredBatch()).toBeUndefined();
   await store.stop();
-  rmSync(folder, { recursive: true });
 });
 
 it('fits into a frame, whatever the ids and sources are', () => {

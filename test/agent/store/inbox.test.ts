@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AgentStore } from '../../../agent/store/store.ts';
@@ -10,6 +7,7 @@ import { Clock, DAY, idsOf, items, message, openAt } from './samples.ts';
 import { DEFAULT_CONSUMER as DEFAULT } from '../../../agent/store/routing.ts';
 import { positionId } from '../../shared/sqlite/position-id.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 describe('Inbox', () => {
   const bounds = { maxMessages: 3, maxBytes: 10_000 };
@@ -19,14 +17,13 @@ describe('Inbox', () => {
 
   beforeEach(async () => {
     clock = new Clock();
-    folder = mkdtempSync(join(tmpdir(), 'agent-'));
+    folder = temporaryFolder();
     store = openAt(folder, { inbox: bounds, now: clock.now });
     await store.inbox.begin({ incarnation: 'A', next: 1, missing: null });
   });
 
   afterEach(async () => {
     await store.stop();
-    rmSync(folder, { recursive: true });
   });
 
   /** True when the promise is still pending after the disk had its turns. */

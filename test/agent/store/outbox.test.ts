@@ -1,11 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AgentStore } from '../../../agent/store/store.ts';
 import type { OutboxPort } from '../../../shared/delivery/log-interfaces.ts';
 import { Clock, idsOf, message, openAt } from './samples.ts';
 import { positionId } from '../../shared/sqlite/position-id.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 describe('Outbox', () => {
   const clock = new Clock();
@@ -14,13 +12,12 @@ describe('Outbox', () => {
   let store: AgentStore;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'agent-'));
+    folder = temporaryFolder();
     store = openAt(folder, { outbox: bounds, now: clock.now });
   });
 
   afterEach(async () => {
     await store.stop();
-    rmSync(folder, { recursive: true });
   });
 
   it('is what a session sends from', () => {

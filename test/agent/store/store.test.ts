@@ -1,22 +1,20 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { CodedError } from '../../../shared/errors.ts';
 import { DAY, idsOf, message, openAt } from './samples.ts';
 import { linesUntilKilled } from '../../killed-writer.ts';
 import { canMount } from '../../small-disk.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 describe('openAgentStore', () => {
   let folder: string;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'agent-'));
+    folder = temporaryFolder();
   });
-
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   it('keeps its file to its account, and its folder to itself', async () => {
     const store = openAt(folder);

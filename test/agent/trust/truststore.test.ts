@@ -1,7 +1,6 @@
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, createSecureContext, createServer, type Server } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -10,16 +9,12 @@ import { systemCode } from '../../../shared/errors.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import type { TrustedEntry } from '../../../shared/keystore/material.ts';
 import { fixture, KEYSTORES } from '../../shared/keystore/peers.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const FIELD_FILES = new URL('../../fixtures/field-files/', import.meta.url).pathname;
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-trust-'));
-});
-afterEach(async () => {
-  await rm(folder, { recursive: true });
-});
+beforeEach(() => void (folder = temporaryFolder()));
 
 async function file(name: string, bytes: Uint8Array | string): Promise<string> {
   await writeFile(join(folder, name), bytes);

@@ -3,21 +3,18 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   statSync,
   symlinkSync,
   unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { createApiTokens, type ApiTokens } from '../../../central/auth/api-tokens.ts';
 import {
   AdministratorTokenRequests,
@@ -26,10 +23,10 @@ import {
 import { storeFault } from '../../../central/store/errors.ts';
 import { NO_DELAY } from '../fakes.ts';
 import { openCentralStore } from '../../../central/store/open-store.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 let folder = '';
-beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'queuegate-token-'))));
-afterEach(() => rmSync(folder, { recursive: true }));
+beforeEach(() => void (folder = temporaryFolder()));
 
 const configOf = (dataFolder: string) => ({
   dataFolder,

@@ -1,9 +1,8 @@
 // A temporary folder that goes with the test, and openssl beside it.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { temporaryFolder as newFolder } from '../../temporary-folder.ts';
 
 export interface Folder {
   /** Writes a file and returns its path. */
@@ -12,8 +11,7 @@ export interface Folder {
 }
 
 export function temporaryFolder(): Folder {
-  const folder = mkdtempSync(join(tmpdir(), 'queuegate-test-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = newFolder();
   return {
     path: (name) => join(folder, name),
     write(name, text) {

@@ -1,31 +1,14 @@
 // readBoundedFile and replaceFile (shared/files/bounded-file.ts, shared/files/atomic-file.ts) on a real file system.
 import { execFileSync } from 'node:child_process';
-import {
-  chmod,
-  lchown,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  readlink,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, lchown, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { replaceFile } from '../../../shared/files/atomic-file.ts';
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-files-'));
-});
-afterEach(async () => {
-  await rm(folder, { recursive: true });
-});
+beforeEach(() => void (folder = temporaryFolder()));
 
 function read(path: string) {
   return readBoundedFile({ path, what: 'The truststore', maxBytes: 8, hint: 'Name another.' });

@@ -6,7 +6,6 @@ import {
   link,
   lstat,
   mkdir,
-  mkdtemp,
   readdir,
   readFile,
   readlink,
@@ -15,15 +14,15 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import {
   beginSecretFile,
   checkSecretFile,
   createSecretFile,
   replaceSecretFile,
 } from '../../../shared/files/secret-file.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const SECRET = Buffer.from('s3cret');
 /** Only root may give files away; what needs that is skipped for others. */
@@ -33,11 +32,8 @@ const STRANGER = 65_534;
 let folder: string;
 let file: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-secret-'));
+  folder = temporaryFolder();
   file = join(folder, 'secret');
-});
-afterEach(async () => {
-  await rm(folder, { recursive: true });
 });
 
 const WRITERS = [

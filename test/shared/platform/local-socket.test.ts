@@ -1,12 +1,12 @@
 // The local socket (shared/platform/local-socket.ts): its mode and owner, what may be in its place, and what a client refuses to use.
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
-import { chmod, chown, lstat, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { findLocalSocket, MAX_SOCKET_PATH_BYTES, openLocalSocket } from '../../../shared/platform/local-socket.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const asRoot = process.geteuid?.() === 0;
 const STRANGER = 65_534;
@@ -14,10 +14,9 @@ const STRANGER = 65_534;
 let folder: string;
 let path: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-socket-'));
+  folder = temporaryFolder();
   path = join(folder, 'central.sock');
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 async function opened(options = {}): Promise<Server> {
   const server = createServer((socket) => socket.on('error', () => undefined).end('hello'));

@@ -1,22 +1,21 @@
 // A folder measured: the digest follows names, bytes and the executable bit, and nothing else; what a manifest cannot carry is refused.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, cp, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, cp, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { measureFolder } from '../../../shared/releases/folder.ts';
 import { manifestDigest, manifestText } from '../../../shared/releases/manifest.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 let folder = '';
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-folder-'));
+  folder = temporaryFolder();
   await mkdir(join(folder, 'p/conf/security'), { recursive: true });
   await writeFile(join(folder, 'p/conf/agent.conf'), 'central.hosts=central\n');
   await writeFile(join(folder, 'p/conf/security/truststore.jks'), Buffer.alloc(600_000, 7));
   await writeFile(join(folder, 'p/conf/agent.local.conf'), 'agent.name=x\n');
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const isLocal = (path: string): boolean => path === 'conf/agent.local.conf';
 const digestOf = async (path: string): Promise<string> =>

@@ -6,30 +6,28 @@ import {
   existsSync,
   lchownSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 let root: string;
 let folder: string;
 const children: ChildProcess[] = [];
 
 beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'folder-'));
+  root = temporaryFolder();
   folder = join(root, 'data');
 });
 
 afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
-  rmSync(root, { recursive: true, force: true });
 });
 
 /** A process that holds the folder until it is killed; it keeps nothing of the hold but that, and collects its garbage. */

@@ -1,20 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { compatibilitySchema } from '../../../shared/sqlite/compatibility.ts';
 import { boundLog, openDatabase, openReader, type DatabaseOptions } from '../../../shared/sqlite/database.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const hasStrace = spawnSync('strace', ['-V']).status === 0;
 
@@ -22,7 +13,7 @@ let folder: string;
 let options: DatabaseOptions;
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'database-'));
+  folder = temporaryFolder();
   options = {
     path: join(folder, 'test.db'),
     applicationId: 42,
@@ -31,8 +22,6 @@ beforeEach(() => {
     checkpointPages: 100,
   };
 });
-
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const pragma = (database: DatabaseSync, name: string): unknown =>
   Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0];

@@ -1,10 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LogOutput } from '../../../shared/terminal/log-output.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 afterEach(() => vi.useRealTimers());
 
@@ -134,7 +134,7 @@ describe('the log of a process', () => {
   });
 
   it('whose reader never reads from the pipe goes on, and the pipe stays as it is for others', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'queuegate-log-'));
+    const folder = temporaryFolder();
     const path = join(folder, 'pipe');
     execFileSync('mkfifo', [path]);
     const pipe = openSync(path, constants.O_RDWR);
@@ -145,6 +145,5 @@ describe('the log of a process', () => {
     expect(readSync(pipe, first)).toBeGreaterThan(4_000);
     expect(JSON.parse(first.toString().split('\n')[0] ?? '')).toMatchObject({ agent: 'a', i: 0, msg: 'line' });
     closeSync(pipe);
-    rmSync(folder, { recursive: true });
   });
 });

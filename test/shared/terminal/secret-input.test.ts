@@ -1,14 +1,14 @@
 // The reader of secrets (shared/terminal/secret-input.ts): files, lines of the standard input, and a prompt that shows nothing.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { PromptCanceled, SecretInput } from '../../../shared/terminal/secret-input.ts';
 import { ROOT } from '../../flow/processes.ts';
 import { secretsFrom } from '../secrets.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const QUESTION = { what: 'The password file', prompt: 'Password' };
 
@@ -60,8 +60,7 @@ describe('a secret from the standard input', () => {
 
 describe('a secret from a file', () => {
   test('is its first line', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'queuegate-secret-'));
-    onTestFinished(() => rm(folder, { recursive: true }));
+    const folder = temporaryFolder();
     await writeFile(join(folder, 'secret'), ' of a file \r\nmore');
     expect(await secretsFrom('').read(join(folder, 'secret'), QUESTION)).toBe(' of a file ');
     await expect(secretsFrom('').read(join(folder, 'none'), QUESTION)).rejects.toMatchObject({

@@ -1,10 +1,9 @@
 // The commands that change a store, between our own formats and those tools that own them: keytool (JDK 17) and openssl, modern
 // and -legacy. Nothing is ever lost unsaid, and a file that cannot be changed stays as it was, byte by byte.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import type { StoreEntry } from '../../../shared/keystore/material.ts';
 import { openStore } from '../../../shared/keystore/open.ts';
@@ -16,14 +15,10 @@ import { fixture, KEYSTORES, lacks, run } from '../keystore/peers.ts';
 import type { SecretInput } from '../../../shared/terminal/secret-input.ts';
 import { secretsFrom } from '../secrets.ts';
 import { importCertificate } from '../../tool-arguments.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-change-'));
-});
-afterEach(async () => {
-  await rm(folder, { recursive: true });
-});
+beforeEach(() => void (folder = temporaryFolder()));
 
 /** The line, with each password that a test names in it given as a user has to: by the standard input. */
 function withoutPasswords(args: readonly string[]): { line: string[]; secrets: SecretInput } {

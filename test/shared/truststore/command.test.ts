@@ -1,9 +1,8 @@
 // The commands of truststores as both programs run them: list and import. Those that change a store are in change.test.ts.
-import { chmod, copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { X509Certificate } from 'node:crypto';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { TRUSTSTORE_COMMANDS, truststoreCommand } from '../../../shared/truststore/command.ts';
 import { VERSION } from '../../../shared/version.ts';
 import { loadTruststore } from '../../../agent/trust/truststore.ts';
@@ -11,14 +10,10 @@ import { writeJks } from '../../../shared/keystore/jks.ts';
 import { KEYSTORES, lacks, run } from '../keystore/peers.ts';
 import { secretsFrom } from '../secrets.ts';
 import { NEW_EC_KEY } from '../../tool-arguments.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-command-'));
-});
-afterEach(async () => {
-  await rm(folder, { recursive: true });
-});
+beforeEach(() => void (folder = temporaryFolder()));
 
 async function command(
   args: string[],

@@ -2,10 +2,9 @@
 // converted and changed, or refused with its cause; no command ends with an error without a code.
 import { createCipheriv, generateKeyPairSync, pbkdf2Sync } from 'node:crypto';
 import { readdirSync } from 'node:fs';
-import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { integer, octets, oid, sequence } from '../../../shared/asn1/writer.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import type { StoreEntry, TrustedEntry } from '../../../shared/keystore/material.ts';
@@ -16,16 +15,12 @@ import { truststoreCommand } from '../../../shared/truststore/command.ts';
 import { secretsFrom } from '../secrets.ts';
 import { namesake } from '../x509/dated.ts';
 import { fixture, KEYSTORES } from '../keystore/peers.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 
 const FIELD = new URL('../../fixtures/field-files/', import.meta.url).pathname;
 const ROOT = `${KEYSTORES}root-ec.crt`;
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'queuegate-field-'));
-});
-afterEach(async () => {
-  await rm(folder, { recursive: true });
-});
+beforeEach(() => void (folder = temporaryFolder()));
 
 async function command(...args: string[]) {
   let stdout = '';

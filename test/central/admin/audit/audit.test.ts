@@ -1,12 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { AdminServices } from '../../../../central/admin/services.ts';
 import { problemFault } from '../../../../central/problems.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { auditEntry, DAY } from '../../store/samples.ts';
 import { startRest } from '../rest.ts';
+import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const AT = Date.parse('2026-11-27T08:00:00Z');
 const ENTRIES = [
@@ -18,11 +16,10 @@ const ENTRIES = [
 ] as const;
 
 async function setUp() {
-  const folder = await mkdtemp(join(tmpdir(), 'audit-'));
+  const folder = temporaryFolder();
   const store = await openSqliteStore({ folder, deduplicationMs: DAY, onFailure: () => undefined });
   onTestFinished(async () => {
     await store.stop();
-    await rm(folder, { recursive: true });
   });
   for (const [i, [who, action, detail]] of ENTRIES.entries())
     await store.audit.append(auditEntry(action, { who, detail: JSON.stringify(detail), at: AT + i * 60_000 }));

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { DatabaseSync } from 'node:sqlite';
@@ -17,6 +16,7 @@ import type { Store } from '../../../../central/store/store.ts';
 import { keyMaterialOf, putKeyMaterial } from '../../fakes.ts';
 import { DAY, eventIds, items, NOW, online } from '../samples.ts';
 import { framesOf } from '../../../shared/delivery/frames.ts';
+import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const PASSWORD = 'correct horse battery staple';
 /** The least that is taken: each guess costs the test, too. */
@@ -41,7 +41,7 @@ async function open(at: string): Promise<Store> {
 }
 
 beforeEach(async () => {
-  root = mkdtempSync(join(tmpdir(), 'backup-'));
+  root = temporaryFolder();
   folder = join(root, 'data');
   store = await open(folder);
   backups = new Backups({
@@ -56,7 +56,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await store.stop();
-  rmSync(root, { recursive: true, force: true });
 });
 
 /** The store's private keys, sealed with a key of the environment. */

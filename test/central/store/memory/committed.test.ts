@@ -1,8 +1,5 @@
 // The memory of what was committed gives what the store gives: both are asked the same, step by step, over the real
 // engine; and races between calls, over an engine whose answers the test holds back.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { rememberCommitted, type EngineStore } from '../../../../central/store/memory/committed.ts';
 import type { EventFilter, EventMessage, StoredEvent } from '../../../../central/store/message-store.ts';
@@ -17,6 +14,7 @@ import { openReader } from '../../../../shared/sqlite/database.ts';
 import { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
 import { ACT, claimOf, DAY, items, message, NOW, online, registered, ROOM } from '../samples.ts';
 import { framesOf } from '../../../shared/delivery/frames.ts';
+import { temporaryFolder } from '../../../temporary-folder.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 
@@ -37,7 +35,7 @@ describe('over the real engine, every answer is the one of the database', () => 
   let readByStore: number;
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'memory-'));
+    folder = temporaryFolder();
     store = await openSqliteStore({
       folder,
       deduplicationMs: DAY,
@@ -58,7 +56,6 @@ describe('over the real engine, every answer is the one of the database', () => 
   afterEach(async () => {
     database.close();
     await store.stop();
-    rmSync(folder, { recursive: true });
   });
 
   function rawEvents(after: number, filter: EventFilter, limit: number): StoredEvent[] {

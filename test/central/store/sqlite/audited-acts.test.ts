@@ -1,7 +1,5 @@
 // Acts and their audit entries where the disk has no room: an act whose entry cannot be written does not happen, and
 // below the reserve the acts of administrators go on while entries about refusals wait.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -12,6 +10,7 @@ import { createWrites, type Writes } from '../../../../central/store/sqlite/thre
 import { openDatabase } from '../../../../shared/sqlite/database.ts';
 import { transactionExecutor } from '../../../../shared/sqlite/transaction.ts';
 import { auditEntry, DAY, enrollmentToken, newRollout, NOW } from '../samples.ts';
+import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const agent = (id: string) => ({
   id,
@@ -111,7 +110,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
 const AT_REST_BELOW_RESERVE = ['appendRefusals', 'createRollout', 'registerAgent'];
 
 function open() {
-  const folder = mkdtempSync(join(tmpdir(), 'acts-'));
+  const folder = temporaryFolder();
   const database = openDatabase({
     path: join(folder, 'central.db'),
     applicationId: APPLICATION_ID,
@@ -121,7 +120,6 @@ function open() {
   });
   onTestFinished(() => {
     database.close();
-    rmSync(folder, { recursive: true });
   });
   const reserve = { isReached: false };
   const writes = createWrites(database, {

@@ -1,6 +1,4 @@
 // After a failed upgrade the version before it starts again: it works with a store in which a newer one has added tables and columns.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
@@ -10,6 +8,7 @@ import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.t
 import { readableBy } from '../../../../shared/sqlite/compatibility.ts';
 import { storeContract } from '../contract.ts';
 import { DAY } from '../samples.ts';
+import { temporaryFolder } from '../../../temporary-folder.ts';
 
 /** What a newer version may add: a column to each table, a table and an index. */
 function migrateFurther(file: string): void {
@@ -24,7 +23,7 @@ function migrateFurther(file: string): void {
 }
 
 storeContract('a store that a newer version has migrated', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'store-'));
+  const folder = temporaryFolder();
   const open = () =>
     openSqliteStore({
       folder,
@@ -46,7 +45,6 @@ storeContract('a store that a newer version has migrated', async () => {
     },
     async dispose() {
       await store.stop();
-      rmSync(folder, { recursive: true });
     },
   };
 });

@@ -1,10 +1,10 @@
 // The disk reserve as the writing thread keeps it: what is refused, what goes on, and when it ends; over a file system of the test's own figures.
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DiskSpace } from '../../../../central/store/sqlite/space.ts';
+import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const MIB = 1024 * 1024;
 const RESERVE = 64 * MIB;
@@ -19,7 +19,7 @@ describe('the disk reserve', () => {
   let space: DiskSpace;
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'queuegate-space-'));
+    folder = temporaryFolder();
     const path = join(folder, 'central.db');
     database = new DatabaseSync(path);
     database.exec('PRAGMA journal_mode = WAL; CREATE TABLE filler (text TEXT)');
@@ -37,7 +37,6 @@ describe('the disk reserve', () => {
 
   afterEach(() => {
     database.close();
-    rmSync(folder, { recursive: true });
   });
 
   function at(megabytes: number): string {

@@ -1,14 +1,13 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { sqliteStoreFiles } from '../../../../central/store/sqlite/store-files.ts';
+import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const DAY_MS = 86_400_000;
 
 let folder = '';
-beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'queuegate-store-'))));
-afterEach(() => rmSync(folder, { recursive: true }));
+beforeEach(() => void (folder = temporaryFolder()));
 
 describe('stores that restores replaced', () => {
   const names = ['2026-01-01', '2026-02-01', '2026-03-01'].map((day) => `central.db.before-restore-${day}`);

@@ -1,6 +1,5 @@
 // Events of an older schema, which have a row each: readable before, while and after they are converted into runs.
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
@@ -10,6 +9,7 @@ import { openSqliteStore } from '../../../../../central/store/sqlite/sqlite-stor
 import type { Store } from '../../../../../central/store/store.ts';
 import { DAY, eventIds, items, NOW } from '../../samples.ts';
 import { emptyDatabase, inProcess, migrate, SCHEMA_OF_ROWS } from './in-process.ts';
+import { temporaryFolder } from '../../../../temporary-folder.ts';
 
 const EVENTS = 2_300;
 /** Two agents take turns, with frames of 1 to 30 events; cursors 501 to 600 are those of a store that was replaced. */
@@ -143,11 +143,10 @@ test('events past their retention are pruned before they are converted, and runs
 });
 
 test('a store that is killed in the middle goes on where it was', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'conversion-'));
+  const folder = temporaryFolder();
   const opened: Store[] = [];
   onTestFinished(async () => {
     for (const store of opened) await store.stop();
-    rmSync(folder, { recursive: true });
   });
   const open = async (name: string): Promise<Store> => {
     const store = await openSqliteStore({
