@@ -121,19 +121,18 @@ function soaked(rollout: RolloutRecord, { now }: World): RolloutRecord {
   return { ...rollout, wave: rollout.wave + 1, soakUntil: null, acceptedErrors: 0 };
 }
 
+/** What every cause of a halt names. */
+function haltTerms(rollout: RolloutRecord): { readonly wave: number; readonly rollout: string } {
+  return { wave: rollout.wave + 1, rollout: rolloutId(rollout) };
+}
+
 function halted(
   rollout: RolloutRecord,
   members: readonly Member[],
   world: World,
   { errors, agents }: { readonly errors: number; readonly agents: number },
 ): WaveOutcome {
-  const terms = {
-    errors,
-    agents,
-    wave: rollout.wave + 1,
-    allowed: percent(rollout.errorShare),
-    rollout: rolloutId(rollout),
-  };
+  const terms = { ...haltTerms(rollout), errors, agents, allowed: percent(rollout.errorShare) };
   return {
     rollout: { ...changed(rollout, 'halted', world), stateReason: causeOf('rollout_errors', terms), soakUntil: null },
     takes: [],
@@ -146,13 +145,7 @@ function tooFew(
   world: World,
   { successes, agents }: { readonly successes: number; readonly agents: number },
 ): WaveOutcome {
-  const terms = {
-    successes,
-    agents,
-    wave: rollout.wave + 1,
-    required: percent(rollout.successShare),
-    rollout: rolloutId(rollout),
-  };
+  const terms = { ...haltTerms(rollout), successes, agents, required: percent(rollout.successShare) };
   const stateReason = causeOf('rollout_few_successes', terms);
   return { rollout: { ...changed(rollout, 'halted', world), stateReason }, takes: [], recalls: [] };
 }

@@ -19,3 +19,32 @@ export async function startInProcess(folder: string, ...flags: readonly string[]
     null,
   );
 }
+
+/** A request to the REST API of that Central; as its administrator unless another token, or null for none, is named. */
+export async function sendTo(
+  central: RunningCentral,
+  {
+    method,
+    path,
+    body,
+    token,
+    headers = {},
+  }: {
+    method: string;
+    path: string;
+    body?: unknown;
+    token?: string | null;
+    headers?: Readonly<Record<string, string>>;
+  },
+): Promise<Response> {
+  const bearer = token === undefined ? central.firstStart?.administratorToken : token;
+  return await fetch(`http://127.0.0.1:${central.port('http')}${path}`, {
+    method,
+    headers: {
+      ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}

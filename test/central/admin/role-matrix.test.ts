@@ -7,7 +7,7 @@ import type { AdminServices } from '../../../central/admin/services.ts';
 import type { RunningCentral } from '../../../central/composition/lifecycle.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import { Cleanup } from '../../flow/processes.ts';
-import { startInProcess } from '../in-process.ts';
+import { sendTo, startInProcess } from '../in-process.ts';
 
 const IDENTITIES = ['none', 'viewer', 'operator', 'administrator'] as const;
 type Identity = (typeof IDENTITIES)[number];
@@ -50,15 +50,7 @@ afterAll(async () => {
 });
 
 async function send(method: string, path: string, as: Identity, body?: unknown): Promise<Response> {
-  const token = tokens.get(as);
-  return await fetch(`http://127.0.0.1:${central.port('http')}${path}`, {
-    method,
-    headers: {
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  return await sendTo(central, { method, path, body, token: tokens.get(as) ?? null });
 }
 
 /** What an identity gets: refused for who it is, or let in. The parameter exists nowhere, so that no route does anything. */

@@ -4,7 +4,7 @@ import { makeRequest } from '../../../agent/enrollment/csr.ts';
 import { loadOrCreateKey } from '../../../agent/identity/identity.ts';
 import type { RunningCentral } from '../../../central/composition/lifecycle.ts';
 import { Cleanup } from '../../flow/processes.ts';
-import { startInProcess } from '../in-process.ts';
+import { sendTo, startInProcess } from '../in-process.ts';
 
 const cleanup = new Cleanup();
 let central: RunningCentral;
@@ -21,17 +21,9 @@ async function send(
   method: string,
   path: string,
   body?: unknown,
-  more: Readonly<Record<string, string>> = {},
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<Response> {
-  return await fetch(`http://127.0.0.1:${central.port('http')}/api/v1${path}`, {
-    method,
-    headers: {
-      authorization: `Bearer ${central.firstStart?.administratorToken}`,
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...more,
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  return await sendTo(central, { method, path: `/api/v1${path}`, body, headers });
 }
 
 async function json(method: string, path: string, body?: unknown): Promise<Record<string, unknown>> {

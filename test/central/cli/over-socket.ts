@@ -1,12 +1,11 @@
 // `queuegate` in the process of the test, over a socket as in Central's data folder.
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { runCli } from '../../../central/cli/run.ts';
 import { secretsFrom } from '../../shared/secrets.ts';
+import { temporaryFolder } from '../../temporary-folder.ts';
 import type { Rest } from '../admin/rest.ts';
 
 export type Queuegate = (
@@ -14,21 +13,24 @@ export type Queuegate = (
   how?: { readonly typed?: string; readonly terminal?: boolean },
 ) => Promise<{ readonly status: number; readonly out: string; readonly error: string }>;
 
-/** `typed`: the answer to a question. */
-export async function queuegateFor(rest: Rest): Promise<Queuegate> {
-  const folder = mkdtempSync(join(tmpdir(), 'queuegate-cli-'));
+/** A data folder with a socket as Central's, which leads to a server on loopback. */
+export async function socketTo(url: string): Promise<string> {
+  const folder = temporaryFolder();
   const server = createServer((socket) => {
-    const beyond = connect(Number(new URL(rest.url).port), '127.0.0.1');
+    const beyond = connect(Number(new URL(url).port), '127.0.0.1');
     socket
       .on('error', () => beyond.destroy())
       .pipe(beyond.on('error', () => socket.destroy()))
       .pipe(socket);
   });
-  onTestFinished(() => {
-    server.close();
-    rmSync(folder, { recursive: true });
-  });
+  onTestFinished(() => void server.close());
   await once(server.listen(join(folder, 'central.sock')), 'listening');
+  return folder;
+}
+
+/** `typed`: the answer to a question. */
+export async function queuegateFor(rest: Rest): Promise<Queuegate> {
+  const folder = await socketTo(rest.url);
   return async (line, { typed, terminal = true } = {}) => {
     const [out, error]: [string[], string[]] = [[], []];
     const status = await runCli(line.split(' '), {

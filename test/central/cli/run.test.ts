@@ -1,19 +1,8 @@
 import { execFile } from 'node:child_process';
-import {
-  chmodSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { connect, createServer as createNetServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { once } from 'node:events';
@@ -26,6 +15,7 @@ import { startRest, type Rest } from '../admin/rest.ts';
 import { agentRecord, memoryStore } from '../fakes.ts';
 import { temporaryFolder } from '../pki/folder.ts';
 import { secretsFrom } from '../../shared/secrets.ts';
+import { socketTo } from './over-socket.ts';
 
 interface Result {
   readonly status: number;
@@ -64,24 +54,6 @@ async function run(
     signal: more.signal ?? new AbortController().signal,
   });
   return { status, out: out.join('\n'), error: error.join('\n') };
-}
-
-/** A data folder with a socket that leads to a server on loopback. */
-async function socketTo(url: string): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'queuegate-cli-'));
-  const server = createNetServer((socket) => {
-    const beyond = connect(Number(new URL(url).port), '127.0.0.1');
-    socket
-      .on('error', () => beyond.destroy())
-      .pipe(beyond.on('error', () => socket.destroy()))
-      .pipe(socket);
-  });
-  onTestFinished(() => {
-    server.close();
-    rmSync(folder, { recursive: true });
-  });
-  await once(server.listen(join(folder, 'central.sock')), 'listening');
-  return folder;
 }
 
 async function start(): Promise<{

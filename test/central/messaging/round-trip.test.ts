@@ -8,7 +8,7 @@ import { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
 import { AGENT_PATH, SUBPROTOCOL } from '../../../shared/wire/messages.ts';
 import { Cleanup, type CentralProcess } from '../../flow/processes.ts';
 import { enrollKey, newKey, RawAgent, type Frame } from '../../flow/raw-agent.ts';
-import { startInProcess } from '../in-process.ts';
+import { sendTo, startInProcess } from '../in-process.ts';
 
 const cleanup = new Cleanup();
 let central: RunningCentral;
@@ -50,14 +50,7 @@ afterAll(async () => {
 });
 
 async function send(method: string, path: string, body?: unknown): Promise<Response> {
-  return await fetch(`http://127.0.0.1:${central.port('http')}/api/v1${path}`, {
-    method,
-    headers: {
-      authorization: `Bearer ${central.firstStart?.administratorToken}`,
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  return await sendTo(central, { method, path: `/api/v1${path}`, body });
 }
 
 /** Counts the calls of the store's threads from now on. */

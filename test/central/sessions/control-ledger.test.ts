@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { ControlLedger } from '../../../central/sessions/control-ledger.ts';
 import { MAX_CONSUMERS_BYTES, type AgentControl, type CentralControl } from '../../../shared/wire/messages.ts';
+import { RELEASE_STATE } from './fake-agent.ts';
 
 const thumbprint = '0'.repeat(64);
 const trust: CentralControl = { type: 'trust', pem: '', signature: '' };
@@ -77,23 +78,10 @@ describe('a report of consumers', () => {
 });
 
 describe('the state of a release', () => {
-  const state: AgentControl = {
-    type: 'release-state',
-    kind: 'profile',
-    generation: 1,
-    release: thumbprint,
-    state: 'trying',
-    receivedBytes: 0,
-    totalBytes: 0,
-    code: '',
-    detail: '',
-    hint: '',
-  };
-
   it('comes without an offer in the same session, from agents that can take releases only', () => {
     const ledger = new ControlLedger(['deduplication', 'releases.1']);
-    expect(ledger.received(state)).toBeUndefined();
-    expect(ledger.received(state)).toBeUndefined();
-    expect(new ControlLedger(['deduplication']).received(state)).toContain('without the capability releases.1');
+    expect(ledger.received(RELEASE_STATE)).toBeUndefined();
+    expect(ledger.received(RELEASE_STATE)).toBeUndefined();
+    expect(new ControlLedger(['deduplication']).received(RELEASE_STATE)).toContain('without the capability releases.1');
   });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createControl } from '../../../central/sessions/control.ts';
 import type { Session } from '../../../central/sessions/session.ts';
 import type { AgentControl } from '../../../shared/wire/messages.ts';
+import { RELEASE_STATE } from './fake-agent.ts';
 
 const session = { id: 's1' } as unknown as Session;
 const thumbprint = '0'.repeat(64);
@@ -13,18 +14,7 @@ const frames: readonly AgentControl[] = [
   { type: 'trust-refused', code: 'x', detail: '', hint: '' },
   { type: 'consumers', position: null, inboxFull: false, consumers: [] },
   { type: 'expired', through: 0, items: [] },
-  {
-    type: 'release-state',
-    kind: 'profile',
-    generation: 1,
-    release: thumbprint,
-    state: 'trying',
-    receivedBytes: 0,
-    totalBytes: 0,
-    code: '',
-    detail: '',
-    hint: '',
-  },
+  RELEASE_STATE,
 ];
 
 describe('the control frames of an agent', () => {

@@ -5,7 +5,7 @@ import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { AgentRecord } from '../../../central/store/agent-store.ts';
-import type { Challenge, Hello } from '../../../shared/wire/messages.ts';
+import type { Challenge, Hello, ReleaseState } from '../../../shared/wire/messages.ts';
 import { helloTranscript, shownThumbprint, signTranscript } from '../../../shared/wire/proof.ts';
 
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
@@ -21,6 +21,20 @@ export const AGENT = {
   quarantinedUntil: null,
   revocation: null,
 } as unknown as AgentRecord;
+
+/** What it reports of a release on trial. */
+export const RELEASE_STATE: ReleaseState = {
+  type: 'release-state',
+  kind: 'profile',
+  generation: 1,
+  release: '0'.repeat(64),
+  state: 'trying',
+  receivedBytes: 0,
+  totalBytes: 0,
+  code: '',
+  detail: '',
+  hint: '',
+};
 
 /** Its hello on ws. What is changed is signed as well, but for a signature. */
 export function hello(challenge: Challenge, change: Partial<Hello> = {}): Buffer {

@@ -1,5 +1,5 @@
 // The part of the contract that concerns what administrators change: parameters, tokens, key material, and the audit of it all.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import {
   EXPIRED_ENROLLMENT_TOKEN_MS,
   MAX_API_TOKENS,
@@ -10,18 +10,16 @@ import type { KeyMaterialChange } from '../../../central/store/key-material-stor
 import type { PendingParameters } from '../../../central/store/parameter-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { apiTokenVersion, type ApiTokenRecord } from '../../../central/store/token-store.ts';
-import { ACT, auditEntry, enrollmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
+import { ACT, auditEntry, enrollmentToken, NOW, eachEngine, type Engine, type OpenEngine } from './samples.ts';
 
 export function administrationContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   const row = (name: string, value: string | null) => ({ name, value, changedBy: 'admin', changedAt: NOW });
   const pending: PendingParameters = {

@@ -1,5 +1,5 @@
 // The part of the contract that concerns what administrators decide about agents: names, labels, notes, disabling.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { AgentChange } from '../../../central/store/agent-store.ts';
 import { placeOf, type AgentPlace, type AgentSort } from '../../../central/store/agents/sort.ts';
 import type { Store } from '../../../central/store/store.ts';
@@ -12,6 +12,7 @@ import {
   online,
   registered,
   ROOM,
+  eachEngine,
   type Engine,
   type OpenEngine,
 } from './samples.ts';
@@ -20,12 +21,10 @@ export function agentChangeContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   const change = (id: string, wanted: AgentChange, version: number | null = null) =>
     store.agents.change(id, wanted, { version, by: 'admin', now: NOW }, { ...ACT, action: 'agents.set' });

@@ -1,5 +1,5 @@
 // The part of the contract that concerns agents, their enrollment and their sessions.
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../central/store/store.ts';
 import {
   ACT,
@@ -12,6 +12,7 @@ import {
   online,
   registered,
   ROOM,
+  eachEngine,
   type Engine,
   type OpenEngine,
 } from './samples.ts';
@@ -22,12 +23,10 @@ export function agentContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   const newAgent = (id: string, changes = {}) => ({
     id,

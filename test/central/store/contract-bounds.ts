@@ -1,5 +1,5 @@
 // The part of the contract that bounds what one agent, and strangers, can make the store keep; and that nothing gives way in silence.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import {
   DEAD_LETTERS_PER_APPEND,
@@ -23,6 +23,7 @@ import {
   online,
   registered,
   ROOM,
+  eachEngine,
   type Engine,
   type OpenEngine,
 } from './samples.ts';
@@ -49,12 +50,10 @@ export function boundsContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   const letters = (agentId: string) => store.inbox.deadLetters({ limit: 1_000, agentId });
 

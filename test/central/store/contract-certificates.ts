@@ -1,19 +1,17 @@
 // The part of the contract that concerns agents' certificates, what agents trust, and the warnings that were given.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { IssuedCertificate } from '../../../central/store/certificate-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { ACT, claimOf, DAY, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { ACT, claimOf, DAY, NOW, registered, eachEngine, type Engine, type OpenEngine } from './samples.ts';
 
 export function certificateContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   const issued = (
     thumbprint: string,

@@ -1,10 +1,21 @@
 // The part of the contract that concerns repeated messages of agents whose outbox refuses repeats within an incarnation
 // (docs/PROTOCOL.md, "Deduplication"), and of those that never said so.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import { isCoded } from '../../../shared/errors.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { claimOf, DAY, eventIds, items, message, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import {
+  claimOf,
+  DAY,
+  eventIds,
+  items,
+  message,
+  NOW,
+  registered,
+  eachEngine,
+  type Engine,
+  type OpenEngine,
+} from './samples.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
 
 const OTHER_DATA = JSON.stringify({
@@ -19,12 +30,10 @@ export function deduplicationContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   async function begun(id: string, deduplicates: boolean): Promise<number> {
     await registered(store, id);

@@ -1,8 +1,19 @@
 // The part of the contract for enrollment requests without a token, and for recovery codes.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { RequestBounds, EnrollmentRequest } from '../../../central/store/enrollment-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { ACT, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
+import {
+  ACT,
+  items,
+  message,
+  NOW,
+  online,
+  registered,
+  ROOM,
+  eachEngine,
+  type Engine,
+  type OpenEngine,
+} from './samples.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
 
 const HOUR = 3_600_000;
@@ -19,12 +30,10 @@ export function enrollmentContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   const request = (key: string, changes: Partial<EnrollmentRequest> = {}): EnrollmentRequest => ({
     keyThumbprint: key,

@@ -1,5 +1,5 @@
 // The part of the contract that concerns messages of both directions (docs/RELIABILITY.md).
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { Store } from '../../../central/store/store.ts';
 import {
@@ -13,6 +13,7 @@ import {
   online,
   registered,
   ROOM,
+  eachEngine,
   type Engine,
   type OpenEngine,
 } from './samples.ts';
@@ -25,12 +26,10 @@ export function messageContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   it('keeps commands over a restart, in order, until they are acknowledged', async () => {
     await registered(store, 'a1');

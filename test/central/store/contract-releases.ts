@@ -1,6 +1,6 @@
 // The part of the contract that concerns profiles, releases and the content of their files.
 import { createHash } from 'node:crypto';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import {
   CHUNK_BYTES,
   MAX_RELEASES,
@@ -9,7 +9,7 @@ import {
   type NewRelease,
 } from '../../../central/store/releases/release-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { auditEntry, DAY, newRollout, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { auditEntry, DAY, newRollout, NOW, registered, eachEngine, type Engine, type OpenEngine } from './samples.ts';
 
 const sha256Of = (content: Buffer | string): string => createHash('sha256').update(content).digest('hex');
 
@@ -53,12 +53,10 @@ export function releaseContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
-  beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
   });
-
-  afterEach(() => engine.dispose());
 
   const AUDIT = auditEntry('profiles.import');
   const prune = (now: number): Promise<void> =>

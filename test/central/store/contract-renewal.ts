@@ -1,8 +1,8 @@
 // The part of the contract that concerns renewal (the next key, a certificate renewed twice) and revocation.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import type { IssuedCertificate, NewRenewal } from '../../../central/store/certificate-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { ACT, claimOf, DAY, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { ACT, claimOf, DAY, NOW, registered, eachEngine, type Engine, type OpenEngine } from './samples.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
 
 export function renewalContract(open: OpenEngine): void {
@@ -10,15 +10,15 @@ export function renewalContract(open: OpenEngine): void {
   let store: Store;
   let epoch: number;
 
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
+  });
   beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
     await registered(store, 'a1');
     await store.certificates.recordIssued(issued('c1'), ACT);
     ({ epoch } = await store.agents.claimSession(claimOf('a1')));
   });
-
-  afterEach(() => engine.dispose());
 
   const issued = (thumbprint: string, changes: Partial<IssuedCertificate> = {}): IssuedCertificate => ({
     thumbprint,

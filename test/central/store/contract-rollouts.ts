@@ -1,8 +1,8 @@
 // The part of the contract that concerns rollouts, and the releases of agents.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import type { RolloutAgentRecord, RolloutRecord } from '../../../central/store/rollouts/rollout-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { auditEntry, newRollout, NOW, registered, type Engine, type OpenEngine } from './samples.ts';
+import { auditEntry, newRollout, NOW, registered, eachEngine, type Engine, type OpenEngine } from './samples.ts';
 
 const RELEASE = 'a'.repeat(64);
 const OTHER = 'b'.repeat(64);
@@ -14,14 +14,14 @@ export function rolloutContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
+  eachEngine(open, (opened) => {
+    engine = opened;
+    ({ store } = opened);
+  });
   beforeEach(async () => {
-    engine = await open();
-    ({ store } = engine);
     await registered(store, 'a1');
     await registered(store, 'a2');
   });
-
-  afterEach(() => engine.dispose());
 
   const agents = [
     { agentId: 'a1', isEligible: true },

@@ -1,4 +1,5 @@
 // What the tests of Central's store put into it, and what an engine offers them. Runs outside of the test runner, too.
+import { afterEach, beforeEach } from 'vitest';
 import type { Item, Message } from '../../../shared/delivery/message.ts';
 import type { AgentRecord, SessionClaim } from '../../../central/store/agent-store.ts';
 import type { AuditEntry } from '../../../central/store/audit-store.ts';
@@ -15,6 +16,16 @@ export interface Engine {
 }
 
 export type OpenEngine = () => Promise<Engine>;
+
+/** Opens an engine for each test, which `use` gets, and disposes of it. */
+export function eachEngine(open: OpenEngine, use: (engine: Engine) => void): void {
+  let engine: Engine;
+  beforeEach(async () => {
+    engine = await open();
+    use(engine);
+  });
+  afterEach(() => engine.dispose());
+}
 
 export const DAY = 86_400_000;
 export const NOW = 1_790_000_000_000;

@@ -52,6 +52,25 @@ function importRootWith(password: string, file: string, ...more: string[]) {
   );
 }
 
+/** Writes a self-signed certificate with these extensions. */
+async function selfSigned(file: string, subject: string, ...extensions: readonly string[]): Promise<void> {
+  const [key, more] = [join(folder, 'key'), extensions.flatMap((extension) => ['-addext', extension])];
+  await openssl([
+    'req',
+    '-x509',
+    ...NEW_EC_KEY,
+    '-keyout',
+    key,
+    '-out',
+    file,
+    '-subj',
+    subject,
+    '-days',
+    '30',
+    ...more,
+  ]);
+}
+
 describe('truststore list', () => {
   test('shows alias, kind, date, subject, issuer, validity and fingerprint of each entry', async () => {
     const { status, stdout } = await command(['list', `${KEYSTORES}truststore.jks`]);
@@ -210,43 +229,18 @@ describe('truststore import', () => {
 
   test('takes what keytool -genkeypair makes: a certificate that names no usage', async () => {
     const certificate = join(folder, 'self.pem');
-    await openssl([
-      'req',
-      '-x509',
-      ...NEW_EC_KEY,
-      '-keyout',
-      join(folder, 'key'),
-      '-out',
-      certificate,
-      '-subj',
-      '/CN=orchestra',
-      '-days',
-      '30',
-      '-addext',
-      'basicConstraints=critical,CA:FALSE',
-    ]);
+    await selfSigned(certificate, '/CN=orchestra', 'basicConstraints=critical,CA:FALSE');
     expect((await command(['import', join(folder, 't.jks'), '--certificate', certificate])).status).toBe(0);
   });
 
   test("refuses a certificate that is neither an authority's nor a server's, unless asked to trust exactly this one", async () => {
     const certificate = join(folder, 'client.pem');
-    await openssl([
-      'req',
-      '-x509',
-      ...NEW_EC_KEY,
-      '-keyout',
-      join(folder, 'key'),
-      '-out',
+    await selfSigned(
       certificate,
-      '-subj',
       '/CN=till 7',
-      '-days',
-      '30',
-      '-addext',
       'basicConstraints=critical,CA:FALSE',
-      '-addext',
       'extendedKeyUsage=clientAuth,emailProtection',
-    ]);
+    );
     const path = join(folder, 't.p12');
     const refused = await command(['import', path, '--certificate', certificate]);
     expect(refused).toMatchObject({ status: 6, stderr: expect.stringContaining('CN=till 7 in ') });

@@ -7,17 +7,15 @@ import { makeRequest } from '../../../../agent/enrollment/csr.ts';
 import type { RunningCentral } from '../../../../central/composition/lifecycle.ts';
 import { Cleanup } from '../../../flow/processes.ts';
 import { newKey } from '../../../flow/raw-agent.ts';
-import { startInProcess } from '../../in-process.ts';
+import { sendTo, startInProcess } from '../../in-process.ts';
 
 const cleanup = new Cleanup();
 let folder: string;
 let central: RunningCentral;
-let token: string;
 
 beforeAll(async () => {
   folder = await cleanup.folder();
   central = await startInProcess(folder, '--central-name', 'central.test');
-  token = central.firstStart?.administratorToken ?? '';
   const key = newKey();
   const { pem } = await makeRequest(
     { privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint },
@@ -31,11 +29,7 @@ afterAll(async () => {
 });
 
 async function send(path: string, body: unknown): Promise<Response> {
-  return await fetch(`http://127.0.0.1:${central.port('http')}/api/v1${path}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
+  return await sendTo(central, { method: 'POST', path: `/api/v1${path}`, body });
 }
 
 /** Route, body, action, and what only an answer with the secret has. */
