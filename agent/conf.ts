@@ -26,6 +26,7 @@ const OTHER_VARIABLES = [
   // Of the launcher (deploy/queue-agent/launch).
   'QUEUE_AGENT_SOFTWARE_FOLDER',
   'QUEUE_AGENT_SLOT',
+  'QUEUE_AGENT_BUILD_KEY',
 ];
 
 type AgentSettingName = (typeof AGENT_SCHEMA)[number]['name'];
@@ -81,6 +82,8 @@ export interface AgentConf {
   readonly id: string | undefined;
   readonly renewWithFreshKey: boolean;
   readonly dataFolder: string;
+  /** Absolute paths of the public keys of those who may build the software of this agent. */
+  readonly softwareSigners: readonly string[];
   readonly localApi: {
     readonly port: number;
     /** Absolute path of the Unix socket. */
@@ -126,13 +129,14 @@ interface ProfileSource {
 export async function loadAgentConf(request: AgentConfRequest): Promise<AgentConf> {
   const base = resolve(request.workingFolder ?? process.cwd(), request.profileFolder);
   const placed = await readConf(request, { base, release: undefined });
-  const { dataFolder } = placed;
+  const { dataFolder, softwareSigners } = placed;
   const { found, warnings } =
     request.release === undefined
       ? await runningRelease(dataFolder)
       : { found: namedRelease(dataFolder, request.release), warnings: [] };
-  // The key and the logs stay where they are, whatever a release says.
-  const conf = found === undefined ? placed : { ...(await readConf(request, { base, release: found })), dataFolder };
+  // The key and the logs stay where they are, and who may build software is decided here, whatever a release says.
+  const own = { dataFolder, softwareSigners };
+  const conf = found === undefined ? placed : { ...(await readConf(request, { base, release: found })), ...own };
   return deepFreeze({ ...conf, warnings: [...warnings, ...conf.warnings] });
 }
 
@@ -185,6 +189,7 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
     id: values['agent.id'] || undefined,
     renewWithFreshKey: values['agent.renewal.freshKey'],
     dataFolder,
+    softwareSigners: signersOf(values['software.signers'], environment['QUEUE_AGENT_BUILD_KEY'], base),
     localApi: {
       port: values['localApi.port'],
       socket:
@@ -223,6 +228,13 @@ function preferred({ base, release }: ProfileSource, origin: string, pathIn: (fo
     return pathIn(base);
   const inRelease = pathIn(release.folder);
   return existsSync(inRelease) ? inRelease : pathIn(base);
+}
+
+/** The launcher names the key of its package. */
+function signersOf(named: string, packaged: string | undefined, base: string): string[] {
+  const files = named.split(',').flatMap((file) => file.trim() || []);
+  if (files.length > 0) return files.map((file) => inProfile(base, file));
+  return packaged ? [packaged] : [];
 }
 
 function confFile(folder: string): string {

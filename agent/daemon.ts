@@ -15,6 +15,7 @@ import type { Control } from './connection/control.ts';
 import { Takeover, type Attempt } from './connection/takeover.ts';
 import { agentFault } from './errors.ts';
 import type { Credentials } from './identity/identity.ts';
+import type { SoftwarePair } from './software-slot.ts';
 import type { Trusted } from './trust/trusted.ts';
 
 interface DaemonPorts {
@@ -34,6 +35,8 @@ interface DaemonPorts {
   readonly inbox: InboxPort & { position(): Promise<Position | null>; setCentralTime(time: number): Promise<void> };
   /** Certificate and trust (connection/control.ts). */
   readonly control: Control;
+  /** What this process runs from; undefined: the launcher has not started it. */
+  readonly software?: SoftwarePair | undefined;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -199,6 +202,7 @@ export class Daemon {
       bootId: this.#bootId,
       proxied,
       release: conf.profile.release,
+      software: this.#ports.software,
     }));
     return { plans, name, warnings: trusted?.warnings ?? [] };
   }

@@ -6,6 +6,7 @@ import { makeFolder } from '../shared/files/disk-faults.ts';
 import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../shared/errors.ts';
 import { removeUnfinishedFiles } from '../shared/files/unfinished-files.ts';
+import { machineTarget } from '../shared/platform/machine.ts';
 import { changedSettings } from '../shared/settings/settings.ts';
 import { freshFolder } from '../shared/sqlite/fresh-folder.ts';
 import { openLog } from '../shared/terminal/log.ts';
@@ -30,8 +31,10 @@ import {
   type Credentials,
 } from './identity/identity.ts';
 import { ConsumerTokens } from './local-api/tokens.ts';
+import type { ReleaseNeeds } from './releases/manager.ts';
 import { openReleases, type Releases } from './releases/open-releases.ts';
 import { Renewal } from './renewal/renewal.ts';
+import { softwareSlot, type SoftwareSlot } from './software-slot.ts';
 import { createTrustUpdates } from './trust/updates.ts';
 import { trustFile, trustFolder } from './trust/managed-roots.ts';
 import { loadTrusted } from './trust/trusted.ts';
@@ -47,6 +50,8 @@ interface RunningAgent {
   readonly conf: AgentConf;
   /** Resolves when the agent has ended by itself, with the error that ended it. */
   readonly failed: Promise<CodedError>;
+  /** Resolves when it is to be stopped and started again, with other software. */
+  readonly restart: Promise<'restart'>;
   /** Reads the configuration again (SIGHUP). Never rejects. */
   reload(): Promise<void>;
   /** Ends in order: local API, releases, connection, store. May be called twice. */
@@ -80,6 +85,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
   const { log } = openLog(conf.logLevel, () => who);
   const now = (): number => Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
+  const { promise: restart, resolve: startAgain } = Promise.withResolvers<'restart'>();
   const fresh = freshFolder(conf.dataFolder);
   const opened = new AsyncDisposableStack();
   try {
@@ -102,7 +108,10 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     const gone = await store.inbox.route(new Routing(conf.consumers));
     const { dataFolder, consumers, localApi: settings } = conf;
     const tokens = await ConsumerTokens.open({ dataFolder, folder: settings.consumersFolder, consumers, gone, now });
-    const link = await openCentralLink(ground, () => reload(ground, tokens));
+    const link = await openCentralLink(ground, {
+      onCommitted: () => reload(ground, tokens),
+      restart: () => startAgain('restart'),
+    });
     const { daemon, releases } = link;
     opened.defer(() => daemon.stop());
     opened.defer(() => releases.stop());
@@ -117,6 +126,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     return {
       conf,
       failed,
+      restart,
       reload: () => reload(ground, tokens),
       async stop(): Promise<void> {
         if (opened.disposed) return;
@@ -141,12 +151,19 @@ async function removeUnfinished({ dataFolder, localApi, truststore }: AgentConf)
   await removeUnfinishedFiles(dirname(path), basename(path));
 }
 
-/** The daemon with what concerns certificates, trust and releases. `onCommitted`: another release is the running one. */
-async function openCentralLink(
-  { request, conf, store, log, now, who }: Ground,
-  onCommitted: () => Promise<void>,
-): Promise<CentralLink> {
+/** What releases may ask of the process. */
+interface ReleaseActs {
+  /** Another release is the profile. */
+  readonly onCommitted: () => Promise<void>;
+  /** Other software is to run. */
+  readonly restart: () => void;
+}
+
+/** The daemon with what concerns certificates, trust and releases. */
+async function openCentralLink(ground: Ground, acts: ReleaseActs): Promise<CentralLink> {
+  const { request, conf, store, log, now, who } = ground;
   const { dataFolder } = conf;
+  const slot = softwareSlot(request.environment);
   let key = await loadOrCreateKey(dataFolder);
   const renewal: Renewal = new Renewal({
     folder: dataFolder,
@@ -181,20 +198,7 @@ async function openCentralLink(
     consumers.changed();
     expired.changed();
   });
-  const releases = openReleases({
-    dataFolder,
-    identity: () => loadIdentity(dataFolder),
-    conf: (release) => loadAgentConf(release === undefined ? request : { ...request, release }),
-    livePlan: () => daemon.livePlan(),
-    plansFor: (candidate) => daemon.plansFor(candidate),
-    attempt: (plan, signal) => daemon.attempt(plan, signal),
-    onCommitted,
-    isBusy: recentMessages(store),
-    log,
-    after,
-    clock: () => performance.now(),
-    wait: async (ms, signal) => await delay(ms, undefined, { signal }),
-  });
+  const releases = openReleases(releaseNeeds(ground, slot, acts, () => daemon));
   const daemon: Daemon = new Daemon({
     firstConf: conf,
     firstName: who.agent,
@@ -211,10 +215,41 @@ async function openCentralLink(
     control: createControl({ renewal, trust, consumers, expired, releases }),
     outbox: store.outbox,
     inbox: store.inbox,
+    software: slot?.pair,
     log,
     now,
   });
   return { daemon, releases, key: () => key };
+}
+
+function releaseNeeds(
+  { request, conf: { dataFolder }, store, log }: Ground,
+  slot: SoftwareSlot | undefined,
+  { onCommitted, restart }: ReleaseActs,
+  daemon: () => Daemon,
+): ReleaseNeeds {
+  return {
+    dataFolder,
+    identity: () => loadIdentity(dataFolder),
+    conf: (release) => loadAgentConf(release === undefined ? request : { ...request, release }),
+    livePlan: () => daemon().livePlan(),
+    plansFor: (candidate) => daemon().plansFor(candidate),
+    attempt: (plan, signal) => daemon().attempt(plan, signal),
+    onCommitted,
+    software: {
+      slot,
+      running: { program: join(import.meta.dirname, '..'), runtime: dirname(process.execPath) },
+      signers: async () => (await loadAgentConf(request)).softwareSigners,
+      machine: machineTarget(),
+      connection: () => daemon().status(),
+      restart,
+    },
+    isBusy: recentMessages(store),
+    log,
+    after,
+    clock: () => performance.now(),
+    wait: async (ms, signal) => await delay(ms, undefined, { signal }),
+  };
 }
 
 /** True while messages come and go: downloads wait for them. */

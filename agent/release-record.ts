@@ -1,11 +1,13 @@
-// Keeps how far this agent is with releases, in releases/state.json of its data folder, and finds the profile that it runs with by
-// it. Written whole and durably, so that a crash at any moment leaves the record before or the one after.
+// Keeps how far this agent is with releases of each kind, in releases/state.json of its data folder, and finds the profile that it
+// runs with by it. Written whole and durably, so that a crash at any moment leaves the record before or the one after.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeFolder } from '../shared/files/disk-faults.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
 import { isCoded } from '../shared/errors.ts';
 import { INSTRUCTION } from '../shared/releases/instruction.ts';
+import type { ReleaseKind } from '../shared/releases/manifest.ts';
+import { SOFTWARE_PARTS } from '../shared/releases/software.ts';
 import type { JsonSchema, Static } from '../shared/wire/json-schema.ts';
 import { RELEASE_STATES } from '../shared/wire/messages.ts';
 import { agentFault } from './errors.ts';
@@ -19,40 +21,43 @@ const digestOrNull = { anyOf: [{ type: 'null' }, digest] } as const;
 const count = { type: 'integer', minimum: 0, maximum: MAX_NUMBER } as const;
 const line = { type: 'string', maxLength: 1024 } as const;
 
-const KIND = {
+/** The newest instruction of a kind, and how far the agent is with it. */
+const PROGRESS = {
+  /** As it was signed; its generation is the one that the next one has to exceed. */
+  instruction: INSTRUCTION,
+  /** For downloads; a secret. */
+  ticket: { type: 'string', maxLength: 512 },
+  /** As in the frame release-state. */
+  state: { enum: RELEASE_STATES },
+  /** When the instruction came, by Central's clock: milliseconds since 1970-01-01T00:00:00Z. */
+  acceptedAt: count,
+  receivedBytes: count,
+  totalBytes: count,
+  /** Trials that were begun; counted before each. */
+  tries: count,
+  /** Why it is not further; empty where nothing is wrong. */
+  code: { type: 'string', maxLength: 64 },
+  detail: line,
+  hint: line,
+} as const;
+const PROGRESS_MEMBERS = [
+  'instruction',
+  'ticket',
+  'state',
+  'acceptedAt',
+  'receivedBytes',
+  'totalBytes',
+  'tries',
+  'code',
+  'detail',
+  'hint',
+] as const;
+
+const PROFILE = {
   type: 'object',
-  required: [
-    'instruction',
-    'ticket',
-    'state',
-    'acceptedAt',
-    'receivedBytes',
-    'totalBytes',
-    'tries',
-    'code',
-    'detail',
-    'hint',
-    'current',
-    'candidate',
-    'previous',
-  ],
+  required: [...PROGRESS_MEMBERS, 'current', 'candidate', 'previous'],
   properties: {
-    /** The newest, as it was signed; its generation is the one that the next one has to exceed. */
-    instruction: INSTRUCTION,
-    /** For downloads; a secret. */
-    ticket: { type: 'string', maxLength: 512 },
-    /** As in the frame release-state. */
-    state: { enum: RELEASE_STATES },
-    /** When the instruction came, by Central's clock: milliseconds since 1970-01-01T00:00:00Z. */
-    acceptedAt: count,
-    receivedBytes: count,
-    totalBytes: count,
-    /** Trials that were begun; counted before each. */
-    tries: count,
-    /** Why it is not further; empty where nothing is wrong. */
-    code: { type: 'string', maxLength: 64 },
-    detail: line,
-    hint: line,
+    ...PROGRESS,
     /** The release that the agent runs; null: the profile of its command line. */
     current: digestOrNull,
     /** What is downloaded, or waits on the disk, to become the current one. */
@@ -62,20 +67,48 @@ const KIND = {
   },
 } as const satisfies JsonSchema;
 
-const RECORD = {
+/** Digests of a program and of a runtime; null: those of the package. */
+const PAIR = {
   type: 'object',
-  required: ['format', 'profile'],
+  required: SOFTWARE_PARTS,
+  properties: { program: digestOrNull, runtime: digestOrNull },
+} as const;
+const pairOrNull = { anyOf: [{ type: 'null' }, PAIR] } as const;
+
+/** What runs is in the folder of the software, where the launcher looks (deploy/queue-agent/launch). */
+const SOFTWARE = {
+  type: 'object',
+  required: [...PROGRESS_MEMBERS, 'before', 'previous', 'committedAt'],
   properties: {
-    format: { type: 'integer', minimum: 1, maximum: 1 },
-    /** Null: no instruction has come. */
-    profile: { anyOf: [{ type: 'null' }, KIND] },
+    ...PROGRESS,
+    /** What ran when the trial began; null: none has begun. */
+    before: pairOrNull,
+    /** What ran before the last commit; null: it is gone. */
+    previous: pairOrNull,
+    /** The last commit, by Central's clock: milliseconds since 1970-01-01T00:00:00Z. */
+    committedAt: count,
   },
 } as const satisfies JsonSchema;
 
-export type KindRecord = Static<typeof KIND>;
-export interface ReleaseRecord {
-  readonly profile: KindRecord | null;
+const RECORD = {
+  type: 'object',
+  required: ['format', 'profile', 'software'],
+  properties: {
+    format: { type: 'integer', minimum: 1, maximum: 1 },
+    /** Null: no instruction has come. */
+    profile: { anyOf: [{ type: 'null' }, PROFILE] },
+    software: { anyOf: [{ type: 'null' }, SOFTWARE] },
+  },
+} as const satisfies JsonSchema;
+
+interface KindRecords {
+  readonly profile: Static<typeof PROFILE>;
+  readonly software: Static<typeof SOFTWARE>;
 }
+
+/** Of one kind. */
+export type KindRecord<K extends ReleaseKind = ReleaseKind> = KindRecords[K];
+export type ReleaseRecord = { readonly [K in ReleaseKind]: KindRecords[K] | null };
 
 /** A folder with the files of a release. */
 export interface ReleaseFolder {
@@ -83,22 +116,36 @@ export interface ReleaseFolder {
   readonly folder: string;
 }
 
-export function releasesFolder(dataFolder: string): string {
-  return join(dataFolder, 'releases');
+/** Where the releases of one kind are (agent/releases/folders.ts). */
+export interface ReleaseFolders {
+  /** With blobs and manifests. */
+  readonly root: string;
+  /** With a folder for each release, named by its digest. */
+  readonly releases: string;
+  /** Other accounts of this machine read them too. */
+  readonly isPublic: boolean;
 }
 
+/** Of a release that was repaired, until it has taken the place of the damaged one: it counts first. */
+export const REPAIRED = '.repaired';
+
 export function releaseRecordFile(dataFolder: string): string {
-  return join(releasesFolder(dataFolder), 'state.json');
+  return join(dataFolder, 'releases', 'state.json');
+}
+
+export function profileFolders(dataFolder: string): ReleaseFolders {
+  const root = join(dataFolder, 'releases');
+  return { root, releases: join(root, 'profiles'), isPublic: false };
 }
 
 /** Where a whole release is. */
 export function profileReleaseFolder(dataFolder: string, release: string): string {
-  return join(releasesFolder(dataFolder), 'profiles', release);
+  return join(profileFolders(dataFolder).releases, release);
 }
 
-/** Where a repaired release is until it has taken the place of the damaged one: it counts first. */
-export function repairedReleaseFolder(dataFolder: string, release: string): string {
-  return `${profileReleaseFolder(dataFolder, release)}.repaired`;
+/** The folder of a release that is on the disk as a whole; undefined: it is not. */
+export function findFolder({ releases }: ReleaseFolders, release: string): string | undefined {
+  return [`${join(releases, release)}${REPAIRED}`, join(releases, release)].find((path) => existsSync(path));
 }
 
 /** Undefined: no release has been offered yet. Errors: release_record_damaged, file faults. */
@@ -118,18 +165,16 @@ export async function loadReleaseRecord(dataFolder: string): Promise<ReleaseReco
 
 /** On the disk when it resolves. Errors: those of `replaceSecretFile`; then the record is as it was. */
 export async function saveReleaseRecord(dataFolder: string, record: ReleaseRecord): Promise<void> {
-  await makeFolder(releasesFolder(dataFolder), 0o700);
+  await makeFolder(dirname(releaseRecordFile(dataFolder)), 0o700);
   await replaceSecretFile(
     releaseRecordFile(dataFolder),
     Buffer.from(`${JSON.stringify({ format: 1, ...record }, null, 2)}\n`),
   );
 }
 
-/** The folder of a release that is on the disk as a whole; undefined: it is not. */
+/** The profile of a release that is on the disk as a whole; undefined: it is not. */
 export function findRelease(dataFolder: string, release: string): ReleaseFolder | undefined {
-  const folder = [repairedReleaseFolder(dataFolder, release), profileReleaseFolder(dataFolder, release)].find((path) =>
-    existsSync(path),
-  );
+  const folder = findFolder(profileFolders(dataFolder), release);
   return folder === undefined ? undefined : { release, folder };
 }
 

@@ -16,6 +16,7 @@ import { PROBLEM_ERRORS } from '../central/problems.ts';
 import { BACKUP_ERRORS } from '../central/store/backup/errors.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_ERRORS } from '../agent/errors.ts';
+import { SOFTWARE_UPDATE_ERRORS } from '../agent/releases/software/errors.ts';
 import { DISK_ERRORS, FILE_ERRORS } from '../shared/files/errors.ts';
 import { MESSAGE_ERRORS } from '../shared/delivery/errors.ts';
 import type { ErrorTable } from '../shared/errors.ts';
@@ -82,6 +83,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'In the log of the agent, in its status (`GET /api/v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
     errors: AGENT_ERRORS,
+  },
+  {
+    table: 'SOFTWARE_UPDATE_ERRORS',
+    reader: 'agent',
+    title: 'Agent: updates of its software',
+    about:
+      'In the log and the status of an agent, and with its state in a rollout. Each leaves the agent on the software that it runs.',
+    errors: SOFTWARE_UPDATE_ERRORS,
   },
   {
     table: 'MESSAGE_ERRORS',

@@ -70,6 +70,7 @@ const AGENT_ORDER = [
   'json-file',
   'file-changes',
   'release-record',
+  'software-slot',
   'store',
   'identity',
   'dial',

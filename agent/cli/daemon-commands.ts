@@ -96,8 +96,8 @@ async function start(call: Call): Promise<number> {
     process.channel?.unref();
   });
   const signal = Promise.race([stopSignal(() => agent.reload()), orphaned]);
-  const ended = await Promise.race([signal, agent.failed]);
-  const code = ended === 'signal' ? 0 : 1;
+  const ended = await Promise.race([signal, agent.restart, agent.failed]);
+  const code = ended === 'signal' || ended === 'restart' ? 0 : 1;
   const force = setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
   await agent.stop();
   clearTimeout(force);
@@ -132,16 +132,34 @@ function statusLines({ name, version, connection, outbox, inbox, releases, probl
 }
 
 function releaseLines(releases: LocalStatus['releases']): string[] {
-  const profile = releases?.profile ?? null;
-  if (profile === null) return [];
-  const { release, state, stateReason, receivedBytes, totalBytes } = profile.instruction;
+  const { profile = null, software = null } = releases ?? {};
+  const named = (digest: string | null, otherwise: string): string =>
+    digest === null ? otherwise : `release ${digest.slice(0, 12)}`;
+  return [
+    ...(profile === null
+      ? []
+      : [
+          `  profile   ${named(profile.release, 'placed by hand')}`,
+          ...instructionLines(profile.instruction),
+          ...(profile.changedFiles.length === 0 ? [] : [`  changed   ${profile.changedFiles.join(', ')}`]),
+        ]),
+    ...(software === null
+      ? []
+      : [
+          `  program   ${named(software.program, 'of the package')}`,
+          `  runtime   ${named(software.runtime, 'of the package')}`,
+          ...instructionLines(software.instruction),
+        ]),
+  ];
+}
+
+function instructionLines(instruction: NonNullable<NonNullable<LocalStatus['releases']>['profile']>['instruction']) {
+  const { release, state, stateReason, receivedBytes, totalBytes } = instruction;
   const bytes = state === 'synchronizing' ? ` (${receivedBytes} of ${totalBytes} bytes)` : '';
   return [
-    `  profile   ${profile.release === null ? 'placed by hand' : `release ${profile.release.slice(0, 12)}`}`,
     `  release   ${release.slice(0, 12)} ${state}${bytes}`,
     ...(stateReason === null ? [] : [`  reason    ${stateReason.detail} (${stateReason.code})`]),
     ...(stateReason === null ? [] : [`  hint      ${stateReason.hint}`]),
-    ...(profile.changedFiles.length === 0 ? [] : [`  changed   ${profile.changedFiles.join(', ')}`]),
   ];
 }
 

@@ -38,6 +38,7 @@ import { targetName, type Target } from '../target.ts';
 import type { Control } from './control.ts';
 import { agentFault } from '../errors.ts';
 import type { AgentKey, Identity } from '../identity/identity.ts';
+import type { SoftwarePair } from '../software-slot.ts';
 
 /** Everything one attempt needs; created for each attempt, so that a corrected truststore or identity counts at once. */
 export interface DialPlan {
@@ -57,6 +58,8 @@ export interface DialPlan {
   readonly proxied: boolean;
   /** Digest of the profile's release; null: placed by hand. */
   readonly release: string | null;
+  /** Of the agent's own software; absent: the launcher has not started it. */
+  readonly software?: SoftwarePair | undefined;
 }
 
 export interface ConnectionPorts {
@@ -248,7 +251,7 @@ class Connection {
 
   #sendHello(challenge: Challenge, down: Position | null): void {
     if (this.#state !== 'proving') return;
-    const { key, identity, name, version, bootId, target, proxied } = this.#plan;
+    const { key, identity, name, version, bootId, target, proxied, software } = this.#plan;
     let binding: string | null = null;
     if (target.secure && !proxied) {
       binding = (this.#carrier instanceof TLSSocket ? channelBinding(this.#carrier) : undefined) ?? null;
@@ -265,7 +268,7 @@ class Connection {
       nonce: randomBytes(24).toString('base64url'),
       transport: target.secure ? 'wss' : 'ws',
       binding,
-      releases: { profile: this.#plan.release, runtime: null, program: null },
+      releases: { profile: this.#plan.release, runtime: software?.runtime ?? null, program: software?.program ?? null },
       capabilities: [...this.#ports.control.capabilities],
       logs: { down },
     };

@@ -8,6 +8,7 @@ import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { writing } from '../../shared/files/disk-faults.ts';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
 import { syncFolder } from '../../shared/platform/files.ts';
+import { MAX_SIGNATURE_BYTES } from '../../shared/releases/build-signature.ts';
 import {
   manifestDigest,
   MAX_MANIFEST_BYTES,
@@ -70,19 +71,32 @@ export class Download {
 
   /** The manifest and its text, once it is the one with this digest. Errors: RetryLater, release_ticket_refused, release_unavailable, manifest faults. */
   async manifest(release: string): Promise<{ readonly text: string; readonly manifest: Manifest }> {
-    const response = await this.#get(`/releases/${release}/manifest`, {});
-    let bytes: Buffer;
-    try {
-      bytes = await readBoundedStream(response, MAX_MANIFEST_BYTES, () =>
-        agentFault('release_answer_bad', { found: `a manifest of more than ${MAX_MANIFEST_BYTES} bytes` }),
-      );
-    } catch (error) {
-      throw isCoded(error) ? error : cut(error);
-    }
-    const text = bytes.toString('utf8');
+    const text = await this.#text(`/releases/${release}/manifest`, 'a manifest', MAX_MANIFEST_BYTES);
     if (manifestDigest(text) !== release)
       throw agentFault('release_answer_bad', { found: `a manifest with the SHA-256 ${manifestDigest(text)}` });
     return { text, manifest: parseManifest(text) };
+  }
+
+  /** The text of its build signature, which nothing has verified; undefined: it has none. Errors: as `manifest`. */
+  async signature(release: string): Promise<string | undefined> {
+    try {
+      return await this.#text(`/releases/${release}/signature`, 'a build signature', MAX_SIGNATURE_BYTES);
+    } catch (error) {
+      if (isCoded(error, 'release_unavailable')) return undefined;
+      throw error;
+    }
+  }
+
+  async #text(path: string, what: string, maxBytes: number): Promise<string> {
+    const response = await this.#get(path, {});
+    try {
+      const bytes = await readBoundedStream(response, maxBytes, () =>
+        agentFault('release_answer_bad', { found: `${what} of more than ${maxBytes} bytes` }),
+      );
+      return bytes.toString('utf8');
+    } catch (error) {
+      throw isCoded(error) ? error : cut(error);
+    }
   }
 
   /**

@@ -1,13 +1,14 @@
-// The folders of releases on the agent's disk: assembles one from blobs and from files that are there already, measures it before
-// it counts, puts it into place in one step, and removes what is not used any more. A folder is never written after that.
+// The folders of releases on the agent's disk, of one kind: assembles one from blobs and from files that are there already, measures
+// it before it counts, puts it into place in one step, and removes what is not used any more. A folder is never written after that.
 import { constants, existsSync } from 'node:fs';
-import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeFolder, writing } from '../../shared/files/disk-faults.ts';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { replaceSecretFile } from '../../shared/files/secret-file.ts';
 import { isCoded, systemCode } from '../../shared/errors.ts';
 import { syncFolder } from '../../shared/platform/files.ts';
+import { MAX_SIGNATURE_BYTES } from '../../shared/releases/build-signature.ts';
 import { measureFolder } from '../../shared/releases/folder.ts';
 import {
   manifestDigest,
@@ -19,53 +20,73 @@ import {
   type ReleaseFile,
 } from '../../shared/releases/manifest.ts';
 import { agentFault } from '../errors.ts';
-import { findRelease, profileReleaseFolder, releasesFolder, repairedReleaseFolder } from '../release-record.ts';
+import { findFolder, REPAIRED, type ReleaseFolders } from '../release-record.ts';
 
+const MANIFEST = '.json';
+const SIGNATURE = '.signature.json';
 const UNFINISHED = '.unfinished';
 
-export function blobsFolder(dataFolder: string): string {
-  return join(releasesFolder(dataFolder), 'blobs');
+export function blobsFolder({ root }: ReleaseFolders): string {
+  return join(root, 'blobs');
 }
 
-function manifestsFolder(dataFolder: string): string {
-  return join(releasesFolder(dataFolder), 'manifests');
+function manifestsFolder({ root }: ReleaseFolders): string {
+  return join(root, 'manifests');
 }
 
-function profilesFolder(dataFolder: string): string {
-  return profileReleaseFolder(dataFolder, '.');
+function folderMode({ isPublic }: ReleaseFolders): number {
+  return isPublic ? 0o755 : 0o700;
 }
 
-/** Errors: disk faults. */
-export async function saveManifest(dataFolder: string, release: string, text: string): Promise<void> {
-  await makeFolder(manifestsFolder(dataFolder), 0o700);
-  await replaceSecretFile(join(manifestsFolder(dataFolder), `${release}.json`), Buffer.from(text));
+/** `text` of the manifest, and that of its build signature, if it has one. Errors: disk faults. */
+export async function saveManifest(
+  folders: ReleaseFolders,
+  release: string,
+  text: string,
+  signature?: string,
+): Promise<void> {
+  const folder = manifestsFolder(folders);
+  await makeFolder(folder, folderMode(folders));
+  if (signature !== undefined) await replaceSecretFile(join(folder, `${release}${SIGNATURE}`), Buffer.from(signature));
+  await replaceSecretFile(join(folder, `${release}${MANIFEST}`), Buffer.from(text));
 }
 
 /** The manifest of this digest; undefined: it is not here, or not the one that it was. */
-export async function loadManifest(dataFolder: string, release: string): Promise<Manifest | undefined> {
+export async function loadManifest(folders: ReleaseFolders, release: string): Promise<Manifest | undefined> {
+  const text = await loadText(folders, `${release}${MANIFEST}`, MAX_MANIFEST_BYTES);
+  return text === undefined || manifestDigest(text) !== release ? undefined : parseManifest(text);
+}
+
+/** The text of its build signature, which nothing has verified; undefined: it has none here. */
+export async function loadSignature(folders: ReleaseFolders, release: string): Promise<string | undefined> {
+  return await loadText(folders, `${release}${SIGNATURE}`, MAX_SIGNATURE_BYTES);
+}
+
+async function loadText(folders: ReleaseFolders, name: string, maxBytes: number): Promise<string | undefined> {
   const bytes = await readBoundedFile({
-    path: join(manifestsFolder(dataFolder), `${release}.json`),
+    path: join(manifestsFolder(folders), name),
     what: 'The manifest',
-    maxBytes: MAX_MANIFEST_BYTES,
+    maxBytes,
     hint: 'Delete it.',
     ifMissing: 'ignore',
   }).catch((error: unknown) => {
     if (!isCoded(error)) throw error;
     return undefined;
   });
-  const text = bytes?.toString('utf8');
-  return text === undefined || manifestDigest(text) !== release ? undefined : parseManifest(text);
+  return bytes?.toString('utf8');
 }
 
-/** The files of a folder that a new release may have too, by SHA-256: path. A folder that cannot be measured has none. */
-export async function reusableFiles(folder: string): Promise<Map<string, string>> {
-  try {
-    const files = await measureFolder(folder);
-    return new Map(files.map(({ path, sha256 }) => [sha256, join(folder, path)]));
-  } catch {
-    // A profile placed by hand may hold what a release cannot; then all is downloaded.
-    return new Map();
+/** The files of folders that a new release may have too, by SHA-256: path. A folder that cannot be measured has none. */
+export async function reusableFiles(folders: readonly string[]): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  for (const folder of folders) {
+    try {
+      for (const { path, sha256 } of await measureFolder(folder)) found.set(sha256, join(folder, path));
+    } catch {
+      // A profile placed by hand may hold what a release cannot; then all is downloaded.
+    }
   }
+  return found;
 }
 
 /** What differs between a folder and its manifest, by path; empty: nothing. */
@@ -85,14 +106,14 @@ export async function driftOf(folder: string, manifest: Manifest): Promise<strin
 }
 
 /** The bytes of a release that is on the disk and has not changed there; undefined: it is not. */
-export async function intactBytes(dataFolder: string, release: string): Promise<number | undefined> {
-  const [found, manifest] = [findRelease(dataFolder, release), await loadManifest(dataFolder, release)];
+export async function intactBytes(folders: ReleaseFolders, release: string): Promise<number | undefined> {
+  const [found, manifest] = [findFolder(folders, release), await loadManifest(folders, release)];
   if (found === undefined || manifest === undefined) return undefined;
-  return (await driftOf(found.folder, manifest)).length === 0 ? releaseBytes(manifest) : undefined;
+  return (await driftOf(found, manifest)).length === 0 ? releaseBytes(manifest) : undefined;
 }
 
 interface Assembly {
-  readonly dataFolder: string;
+  readonly folders: ReleaseFolders;
   readonly release: string;
   readonly manifest: Manifest;
   /** Where each file is, by SHA-256. */
@@ -102,18 +123,21 @@ interface Assembly {
 }
 
 /** Has the release in its folder. Errors: release_incomplete (what was assembled is gone), disk faults. */
-export async function assemble({ dataFolder, release, manifest, sources, onStep }: Assembly): Promise<void> {
-  const folder = profileReleaseFolder(dataFolder, release);
+export async function assemble({ folders, release, manifest, sources, onStep }: Assembly): Promise<void> {
+  const folder = join(folders.releases, release);
   const unfinished = `${folder}${UNFINISHED}`;
+  await makeFolder(folders.releases, folderMode(folders));
   await writing(unfinished, async () => {
     await rm(unfinished, { recursive: true, force: true });
-    await mkdir(unfinished, { recursive: true, mode: 0o700 });
-    const folders = new Set([unfinished]);
+    const made = new Set<string>();
+    await makeBelow(folders, unfinished, unfinished, made);
     for (const file of manifest.files) {
-      await place(file, sources.get(file.sha256) ?? join(blobsFolder(dataFolder), file.sha256), unfinished, folders);
+      const source = sources.get(file.sha256) ?? join(blobsFolder(folders), file.sha256);
+      await makeBelow(folders, unfinished, dirname(join(unfinished, file.path)), made);
+      await place(folders, file, source, join(unfinished, file.path));
       onStep(`placed ${file.path}`);
     }
-    for (const each of folders) await syncFolder(each);
+    for (const each of made) await syncFolder(each);
   });
   const files = await measureFolder(unfinished);
   if (manifestDigest(manifestText({ ...manifest, files })) !== release) {
@@ -123,50 +147,56 @@ export async function assemble({ dataFolder, release, manifest, sources, onStep 
   onStep('assembled');
   // A release that is there already has changed on the disk: the new folder counts from its name on, then the old one goes.
   const isRepair = existsSync(folder);
-  const placed = isRepair ? repairedReleaseFolder(dataFolder, release) : folder;
+  const placed = isRepair ? `${folder}${REPAIRED}` : folder;
   await writing(placed, async () => {
-    await rm(repairedReleaseFolder(dataFolder, release), { recursive: true, force: true });
+    await rm(`${folder}${REPAIRED}`, { recursive: true, force: true });
     await rename(unfinished, placed);
-    await syncFolder(dirname(placed));
+    await syncFolder(folders.releases);
   });
   onStep('named');
-  if (isRepair) await finishRepair(dataFolder, release);
+  if (isRepair) await finishRepair(folders, release);
 }
 
-async function place(file: ReleaseFile, source: string, root: string, folders: Set<string>): Promise<void> {
-  const target = join(root, file.path);
-  for (let folder = dirname(target); !folders.has(folder); folder = dirname(folder)) folders.add(folder);
-  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+/** Makes a folder and those between it and `root`, whatever the umask is; each once. */
+async function makeBelow(folders: ReleaseFolders, root: string, folder: string, made: Set<string>): Promise<void> {
+  if (made.has(folder)) return;
+  if (folder !== root) await makeBelow(folders, root, dirname(folder), made);
+  await mkdir(folder);
+  await chmod(folder, folderMode(folders));
+  made.add(folder);
+}
+
+async function place({ isPublic }: ReleaseFolders, file: ReleaseFile, source: string, target: string): Promise<void> {
   await copyFile(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   await using handle = await open(target, 'r+');
-  await handle.chmod(file.executable ? 0o700 : 0o600);
+  const [plain, executable] = isPublic ? [0o644, 0o755] : [0o600, 0o700];
+  await handle.chmod(file.executable ? executable : plain);
   await handle.sync();
 }
 
 /** Puts a repaired folder into the place of the damaged one. May be called again after a crash. */
-async function finishRepair(dataFolder: string, release: string): Promise<void> {
-  const [repaired, folder] = [repairedReleaseFolder(dataFolder, release), profileReleaseFolder(dataFolder, release)];
-  if (!existsSync(repaired)) return;
+async function finishRepair({ releases }: ReleaseFolders, release: string): Promise<void> {
+  const folder = join(releases, release);
+  if (!existsSync(`${folder}${REPAIRED}`)) return;
   await writing(folder, async () => {
     await rm(folder, { recursive: true, force: true });
-    await rename(repaired, folder);
-    await syncFolder(dirname(folder));
+    await rename(`${folder}${REPAIRED}`, folder);
+    await syncFolder(releases);
   });
 }
 
 /** Removes the folders and manifests of all releases but these, and, unless one is downloaded, the blobs. */
 export async function prune(
-  dataFolder: string,
+  folders: ReleaseFolders,
   keep: readonly (string | null)[],
   { withBlobs }: { readonly withBlobs: boolean },
 ): Promise<void> {
-  for (const release of keep) if (release !== null) await finishRepair(dataFolder, release);
-  for (const name of await namesIn(profilesFolder(dataFolder)))
-    if (!keep.includes(name)) await rm(join(profilesFolder(dataFolder), name), { recursive: true, force: true });
-  for (const name of await namesIn(manifestsFolder(dataFolder)))
-    if (!keep.some((release) => name === `${release}.json`))
-      await rm(join(manifestsFolder(dataFolder), name), { force: true });
-  if (withBlobs) await rm(blobsFolder(dataFolder), { recursive: true, force: true });
+  for (const release of keep) if (release !== null) await finishRepair(folders, release);
+  for (const name of await namesIn(folders.releases))
+    if (!keep.includes(name)) await rm(join(folders.releases, name), { recursive: true, force: true });
+  for (const name of await namesIn(manifestsFolder(folders)))
+    if (!keep.includes(name.split('.', 1)[0] ?? '')) await rm(join(manifestsFolder(folders), name), { force: true });
+  if (withBlobs) await rm(blobsFolder(folders), { recursive: true, force: true });
 }
 
 async function namesIn(folder: string): Promise<string[]> {

@@ -26,8 +26,6 @@ export function faultOf(instruction: Instruction, { agent, now, newest }: OfferC
       `it is for the agent ${instruction.agent}`,
       'Nothing was changed. Look for a device that changes traffic, or for two agents with one identity.',
     );
-  if (instruction.kind !== 'profile')
-    return refused('this version takes profiles only', 'Update the software of the agent by its package.');
   if (newest !== undefined && instruction.generation <= newest.generation && !isSame(newest, instruction))
     return refused(
       `its generation ${instruction.generation} is not newer than ${newest.generation}`,

@@ -2,8 +2,19 @@
 import { existsSync } from 'node:fs';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import type { ReleasesControl, SendControl } from '../connection/control.ts';
-import { loadReleaseRecord, releaseRecordFile, type ReleaseRecord } from '../release-record.ts';
+import { loadReleaseRecord, releaseRecordFile, type KindRecord, type ReleaseRecord } from '../release-record.ts';
+import type { SoftwarePair } from '../software-slot.ts';
 import type { ReleaseManager, ReleaseNeeds } from './manager.ts';
+
+interface InstructionStatus {
+  readonly release: string;
+  readonly generation: number;
+  readonly stage: string;
+  readonly state: string;
+  readonly receivedBytes: number;
+  readonly totalBytes: number;
+  readonly stateReason: { readonly code: string; readonly detail: string; readonly hint: string } | null;
+}
 
 /** What the local API shows. */
 interface ReleasesStatus {
@@ -11,18 +22,17 @@ interface ReleasesStatus {
     /** Digest of the running release; null: the profile of the command line. */
     readonly release: string | null;
     readonly previousRelease: string | null;
-    readonly instruction: {
-      readonly release: string;
-      readonly generation: number;
-      readonly stage: string;
-      readonly state: string;
-      readonly receivedBytes: number;
-      readonly totalBytes: number;
-      readonly stateReason: { readonly code: string; readonly detail: string; readonly hint: string } | null;
-    };
+    readonly instruction: InstructionStatus;
     /** Files that have changed on the disk. */
     readonly changedFiles: readonly string[];
   } | null;
+  readonly software:
+    | (SoftwarePair & {
+        readonly isOnTrial: boolean;
+        readonly previous: SoftwarePair | null;
+        readonly instruction: InstructionStatus;
+      })
+    | null;
 }
 
 export interface Releases extends ReleasesControl {
@@ -50,7 +60,9 @@ export function openReleases(needs: ReleaseNeeds): Releases {
   const loadOnce = (): Promise<ReleaseManager> => (loading ??= load());
   const failed = (error: unknown): void => needs.log.error({ error: textOf(error) }, 'releases');
 
-  if (existsSync(releaseRecordFile(needs.dataFolder))) loadOnce().catch(failed);
+  // A trial without a record ends at once: the launcher returns to what is committed.
+  if (existsSync(releaseRecordFile(needs.dataFolder)) || needs.software.slot?.isCandidate === true)
+    loadOnce().catch(failed);
   return {
     onOnline(send, { time }) {
       online = { send, time, since: needs.clock() };
@@ -65,7 +77,10 @@ export function openReleases(needs: ReleaseNeeds): Releases {
       online = undefined;
       manager?.onOffline();
     },
-    status: () => (manager === undefined ? null : statusOf(manager)),
+    status: () => {
+      if (manager === undefined || (manager.profile === null && manager.software === null)) return null;
+      return statusOf(manager, needs.software);
+    },
     async stop() {
       await loading?.then((loaded) => loaded.stop()).catch(failed);
     },
@@ -83,31 +98,34 @@ async function readRecord({ dataFolder, log }: ReleaseNeeds): Promise<ReleaseRec
   }
 }
 
-function statusOf({ state, changedFiles }: ReleaseManager): ReleasesStatus {
-  if (state === null) return { profile: null };
-  const { instruction, code, detail, hint, receivedBytes, totalBytes, current, previous } = state;
-  const { release, generation, stage } = instruction;
+function statusOf({ profile, software }: ReleaseManager, { slot }: ReleaseNeeds['software']): ReleasesStatus {
+  const { program = null, runtime = null } = slot?.pair ?? {};
   return {
-    profile: {
-      release: current,
-      previousRelease: previous,
-      instruction: {
-        release,
-        generation,
-        stage,
-        state: state.state,
-        receivedBytes,
-        totalBytes,
-        stateReason:
-          code === ''
-            ? null
-            : {
-                code,
-                detail,
-                hint,
-              },
-      },
-      changedFiles: changedFiles.slice(0, MAX_CHANGED_FILES),
-    },
+    profile:
+      profile === null
+        ? null
+        : {
+            release: profile.record.current,
+            previousRelease: profile.record.previous,
+            instruction: instructionOf(profile.record),
+            changedFiles: profile.changedFiles.slice(0, MAX_CHANGED_FILES),
+          },
+    software:
+      software === null
+        ? null
+        : {
+            program,
+            runtime,
+            isOnTrial: software.isOnTrial,
+            previous: software.record.previous,
+            instruction: instructionOf(software.record),
+          },
   };
+}
+
+function instructionOf(record: KindRecord): InstructionStatus {
+  const { instruction, state, receivedBytes, totalBytes, code, detail, hint } = record;
+  const { release, generation, stage } = instruction;
+  const stateReason = code === '' ? null : { code, detail, hint };
+  return { release, generation, stage, state, receivedBytes, totalBytes, stateReason };
 }

@@ -4,8 +4,8 @@ import { createBackoff } from '../../shared/backoff.ts';
 import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { releaseBytes, type Manifest } from '../../shared/releases/manifest.ts';
-import { agentFault } from '../errors.ts';
 import type { DialPlan } from '../connection/connection.ts';
+import type { ReleaseFolders } from '../release-record.ts';
 import { Download, RetryLater } from './download.ts';
 import { assemble, blobsFolder, loadManifest, reusableFiles, saveManifest } from './folders.ts';
 
@@ -15,14 +15,16 @@ const MAX_DAMAGED = 3;
 const YIELD_MS = 50;
 
 interface SynchronizePorts {
-  readonly dataFolder: string;
+  readonly folders: ReleaseFolders;
   readonly release: string;
+  /** What is said of a manifest before anything of it is downloaded. */
+  readonly manifests: ManifestPolicy;
   /** Of the newest offer. */
   readonly ticket: () => string;
   /** 0: as fast as Central sends. */
   readonly bytesPerSecond: number;
-  /** The folder that the agent runs with, whose files need not come again. */
-  readonly runningFolder: string;
+  /** Folders whose files need not come again. */
+  readonly sources: (manifest: Manifest) => Promise<readonly string[]>;
   /** What the session was dialed with, as soon as there is one. Rejects when `signal` aborts. */
   readonly line: (signal: AbortSignal) => Promise<DialPlan>;
   /** Errors: release_timeout. */
@@ -35,6 +37,14 @@ interface SynchronizePorts {
   readonly onStep: (step: string) => void;
   readonly clock: () => number;
   readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** What a kind of release demands of its manifest. */
+export interface ManifestPolicy {
+  /** It has a build signature, which is downloaded with it. */
+  readonly isSigned: boolean;
+  /** Errors: why this agent does not take it. */
+  readonly check: (manifest: Manifest, signature: string | undefined, release: string) => Promise<void>;
 }
 
 /** Bytes of the release. Errors: those of `Download` and `assemble`, release_timeout. Rejects when `signal` aborts. */
@@ -73,34 +83,37 @@ export async function synchronize(ports: SynchronizePorts, signal: AbortSignal):
 }
 
 async function fetchOnce(ports: SynchronizePorts, download: Download): Promise<number> {
-  const { dataFolder, release, runningFolder, onStep, onProgress } = ports;
+  const { folders, release, onStep, onProgress } = ports;
   const manifest = await manifestOf(ports, download);
   const totalBytes = releaseBytes(manifest);
-  const sources = await reusableFiles(runningFolder);
-  await makeFolder(blobsFolder(dataFolder), 0o700);
+  const sources = await reusableFiles(await ports.sources(manifest));
+  await makeFolder(blobsFolder(folders), 0o700);
   let received = 0;
   const done = new Set<string>();
   for (const file of manifest.files) {
     onProgress(received, totalBytes);
     if (!sources.has(file.sha256) && !done.has(file.sha256)) {
-      await download.blob(file, blobsFolder(dataFolder));
+      await download.blob(file, blobsFolder(folders));
       onStep(`blob of ${file.path}`);
     }
     done.add(file.sha256);
     received += file.size;
   }
   onProgress(received, totalBytes);
-  await assemble({ dataFolder, release, manifest, sources, onStep });
+  await assemble({ folders, release, manifest, sources, onStep });
   return totalBytes;
 }
 
-async function manifestOf({ dataFolder, release, onStep }: SynchronizePorts, download: Download): Promise<Manifest> {
-  const known = await loadManifest(dataFolder, release);
-  if (known !== undefined) return known;
+async function manifestOf(
+  { folders, release, manifests, onStep }: SynchronizePorts,
+  download: Download,
+): Promise<Manifest> {
+  const known = await loadManifest(folders, release);
+  if (known !== undefined && !manifests.isSigned) return known;
   const { text, manifest } = await download.manifest(release);
-  if (manifest.kind !== 'profile')
-    throw agentFault('release_wrong_kind', { release, found: manifest.kind, expected: 'profile' });
-  await saveManifest(dataFolder, release, text);
+  const signature = manifests.isSigned ? await download.signature(release) : undefined;
+  await manifests.check(manifest, signature, release);
+  await saveManifest(folders, release, text, signature);
   onStep('manifest');
   return manifest;
 }

@@ -25,7 +25,7 @@ export function softwareVersion(name: string): string | undefined {
   return parseName(name)?.['version'];
 }
 
-/** The platform of a runtime, "linux-x64", as process.platform and process.arch name it ("win" is win32); undefined: its name has none. */
+/** The platform of a runtime, "linux-x64", as shared/platform/machine.ts names them; undefined: its name has none. */
 export function runtimeTarget(name: string): string | undefined {
   return parseName(name)?.['target'];
 }

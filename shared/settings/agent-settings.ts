@@ -121,6 +121,12 @@ export const AGENT_SCHEMA = [
     doc: 'Folder of the token files of the consumers; relative to the working folder. Default: consumers in the data folder. For a consumer with a group, its members must be able to enter it.',
   },
   {
+    name: 'software.signers',
+    format: text(0, 4096),
+    default: '',
+    doc: 'Files with the public keys (PEM) of those who may build the software of this agent, separated by commas; relative to the profile. A release of Central cannot name them. Default: the key that is in the package.',
+  },
+  {
     name: 'log.level',
     format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
     default: 'info',

@@ -50,6 +50,7 @@ async function recorded() {
       candidate: null,
       previous,
     },
+    software: null,
   });
   const inRelease = (release: string, path: string): string => join(profileReleaseFolder(data, release), path);
   const load = async () =>

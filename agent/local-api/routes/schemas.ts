@@ -144,9 +144,24 @@ const CONNECTION = {
 
 const digestOrNull = { anyOf: [{ type: 'null' }, { type: 'string', maxLength: 64 }] } as const;
 
+const RELEASE_INSTRUCTION = {
+  type: 'object',
+  required: ['release', 'generation', 'stage', 'state', 'receivedBytes', 'totalBytes', 'stateReason'],
+  properties: {
+    release: text,
+    generation: count,
+    stage: { enum: ['synchronize', 'upgrade'] },
+    state: { enum: RELEASE_STATES },
+    receivedBytes: count,
+    totalBytes: count,
+    stateReason: { ...REASON, description: 'Why it is not further.' },
+  },
+  description: 'The newest instruction of Central.',
+} as const;
+
 const RELEASES = {
   type: 'object',
-  required: ['profile'],
+  required: ['profile', 'software'],
   properties: {
     profile: {
       anyOf: [
@@ -157,20 +172,7 @@ const RELEASES = {
           properties: {
             release: { ...digestOrNull, description: 'What the agent runs; null: the profile of its command line.' },
             previousRelease: digestOrNull,
-            instruction: {
-              type: 'object',
-              required: ['release', 'generation', 'stage', 'state', 'receivedBytes', 'totalBytes', 'stateReason'],
-              properties: {
-                release: text,
-                generation: count,
-                stage: { enum: ['synchronize', 'upgrade'] },
-                state: { enum: RELEASE_STATES },
-                receivedBytes: count,
-                totalBytes: count,
-                stateReason: { ...REASON, description: 'Why it is not further.' },
-              },
-              description: 'The newest instruction of Central.',
-            },
+            instruction: RELEASE_INSTRUCTION,
             changedFiles: {
               type: 'array',
               maxItems: 100,
@@ -180,6 +182,34 @@ const RELEASES = {
           },
         },
       ],
+      description: 'null: Central has never offered a release of a profile.',
+    },
+    software: {
+      anyOf: [
+        { type: 'null' },
+        {
+          type: 'object',
+          required: ['program', 'runtime', 'isOnTrial', 'previous', 'instruction'],
+          properties: {
+            program: { ...digestOrNull, description: 'What the agent runs; null: that of its package.' },
+            runtime: { ...digestOrNull, description: 'What the agent runs; null: that of its package.' },
+            isOnTrial: { type: 'boolean', description: 'What runs is not committed yet.' },
+            previous: {
+              anyOf: [
+                { type: 'null' },
+                {
+                  type: 'object',
+                  required: ['program', 'runtime'],
+                  properties: { program: digestOrNull, runtime: digestOrNull },
+                },
+              ],
+              description: 'What ran before the last commit, and stays on the disk for 7 days; null: it is gone.',
+            },
+            instruction: RELEASE_INSTRUCTION,
+          },
+        },
+      ],
+      description: 'null: Central has never offered a release of the software.',
     },
   },
 } as const satisfies JsonSchema;

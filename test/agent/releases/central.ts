@@ -293,6 +293,14 @@ export async function run(folders: Branch, onStep?: (step: string) => void): Pro
     plansFor: (candidate) => daemon.plansFor(candidate),
     attempt: (plan, signal) => daemon.attempt(plan, signal),
     onCommitted: () => Promise.resolve(),
+    software: {
+      slot: undefined,
+      running: { program: data, runtime: data },
+      signers: async () => (await conf()).softwareSigners,
+      machine: 'linux-x64',
+      connection: () => daemon.status(),
+      restart: () => undefined,
+    },
     isBusy: () => false,
     log,
     after: (ms, act) => {

@@ -74,7 +74,7 @@ it('refuses what is not for it, not new, not valid now or not signed by Central,
     [{ release: digest, generation: 4 }, 'instruction_refused'],
     [{ release: 'a'.repeat(64), generation: 5 }, 'instruction_refused'],
     [{ release: digest, generation: 6, agent: 'a2' }, 'instruction_refused'],
-    [{ release: digest, generation: 6, kind: 'software' }, 'instruction_refused'],
+    [{ release: digest, generation: 6, kind: 'software' }, 'software_without_launcher'],
     [{ release: digest, generation: 6, expires: 1_780_000_000_000 }, 'instruction_refused'],
     [{ release: digest, generation: 6, notBefore: 1_790_000_900_000 }, 'instruction_refused'],
   ];

@@ -1,9 +1,9 @@
 // What a trial makes of each way in which a release is welcomed, or is not.
 import { expect, it } from 'vitest';
-import type { ConnectionEnd, DialPlan } from '../../../agent/connection/connection.ts';
-import { agentFault } from '../../../agent/errors.ts';
-import { tryRelease } from '../../../agent/releases/trial.ts';
-import { refusal } from '../../../shared/wire/refusals.ts';
+import type { ConnectionEnd, DialPlan } from '../../../../agent/connection/connection.ts';
+import { agentFault } from '../../../../agent/errors.ts';
+import { tryRelease } from '../../../../agent/releases/profile/trial.ts';
+import { refusal } from '../../../../shared/wire/refusals.ts';
 
 type End = Partial<ConnectionEnd> & Pick<ConnectionEnd, 'reason'>;
 

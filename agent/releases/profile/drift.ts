@@ -1,8 +1,8 @@
 // Measures the running release on the disk, at the start and every hour, and says which of its files have changed.
-import { textOf, type CodedError } from '../../shared/errors.ts';
-import { agentFault } from '../errors.ts';
-import { findRelease } from '../release-record.ts';
-import { driftOf, loadManifest } from './folders.ts';
+import { textOf, type CodedError } from '../../../shared/errors.ts';
+import { agentFault } from '../../errors.ts';
+import { findRelease, profileFolders } from '../../release-record.ts';
+import { driftOf, loadManifest } from '../folders.ts';
 
 interface DriftNeeds {
   readonly dataFolder: string;
@@ -62,7 +62,10 @@ export class Drift {
     const { dataFolder, current, onChanged, log } = this.#needs;
     const release = current();
     if (release === null) return;
-    const [found, manifest] = [findRelease(dataFolder, release), await loadManifest(dataFolder, release)];
+    const [found, manifest] = [
+      findRelease(dataFolder, release),
+      await loadManifest(profileFolders(dataFolder), release),
+    ];
     if (manifest === undefined) return;
     const files = found === undefined ? manifest.files.map(({ path }) => path) : await driftOf(found.folder, manifest);
     if (current() !== release || files.join() === this.#files.join()) return;
