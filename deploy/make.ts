@@ -114,13 +114,14 @@ async function make({ out, targets, only, build }: Request): Promise<void> {
   };
   const agent = only === 'queuegate-central' ? undefined : await bundleAgent();
   const central = only === 'queue-agent' ? undefined : withAgent(await bundleCentral(), agent ?? (await bundleAgent()));
+  const buildKey = build && createPublicKey(build.key).export({ type: 'spki', format: 'pem' });
   for (const target of targets) {
     const { debian, tested } = TARGETS[target];
     const note = tested ? '' : '   (not tested)';
     const runtime = runtimeOf(target);
     if (runtime === undefined) continue;
     if (agent !== undefined) {
-      const contents: Contents = { name: 'queue-agent', version: VERSION, program: agent, runtime };
+      const contents: Contents = { name: 'queue-agent', version: VERSION, program: agent, runtime, buildKey };
       if (debian === undefined) write(`queue-agent-${VERSION}-${target}.zip`, zip(windowsEntries(contents)), note);
       else writeLinux(contents, debian, target, note);
       const node = [{ path: target === 'win-x64' ? 'node.exe' : 'node', content: runtime.node, executable: true }];
@@ -140,7 +141,7 @@ async function make({ out, targets, only, build }: Request): Promise<void> {
     return;
   }
   writeFileSync(join(out, 'SHA256SUMS.sig'), sign(null, Buffer.from(sums.join('')), build.key));
-  writeFileSync(join(out, 'build-key.pem'), createPublicKey(build.key).export({ type: 'spki', format: 'pem' }));
+  writeFileSync(join(out, 'build-key.pem'), buildKey ?? '');
   say(`Signed by the build key sha256:${build.keyId}.`);
 
   function writeLinux(contents: Contents, architecture: string, target: string, note: string): void {

@@ -22,6 +22,8 @@ export interface Contents {
   readonly version: string;
   readonly program: Program;
   readonly runtime: Runtime;
+  /** The public key of the build, by which the agent knows software from Central; undefined: it takes none. */
+  readonly buildKey?: string | undefined;
 }
 
 const DESCRIPTIONS: Readonly<Record<PackageName, string>> = {
@@ -31,14 +33,15 @@ const DESCRIPTIONS: Readonly<Record<PackageName, string>> = {
     'Central of Queuegate\n The server of a secure WebSocket gateway for queue agents, with its certificate\n authority and the command queuegate. Contains its own Node.js.',
 };
 
-/** Program and runtime, as they lie in a package below lib/. */
-export function installed({ name, program, runtime }: Contents): Entry[] {
+/** Program and runtime, as they are in a package below lib/. */
+export function installed({ name, program, runtime, buildKey }: Contents): Entry[] {
   const node = { path: 'runtime/node', content: runtime.node, executable: true };
   const tree = [...under('program', program.entries), node];
   if (name === 'queuegate-central') return tree;
   return [
     ...under('factory', [...tree, textEntry('program/node-options', nodeOptions())]),
     file(name, 'launch', 'launch', true),
+    ...(buildKey === undefined ? [] : [textEntry('build-key.pem', buildKey)]),
   ];
 }
 

@@ -83,13 +83,26 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: [
       'agent/connection/takeover.ts',
       'agent/releases/download.ts',
-      'agent/releases/drift.ts',
+      'agent/releases/flow.ts',
       'agent/releases/folders.ts',
+      'agent/releases/kind-state.ts',
       'agent/releases/offer.ts',
       'agent/releases/open-releases.ts',
+      'agent/releases/profile/drift.ts',
+      'agent/releases/profile/target.ts',
       'agent/releases/state-report.ts',
       'agent/releases/synchronize.ts',
     ],
+  },
+  {
+    by: 'test/agent/releases/software/target.test.ts',
+    why: 'The launcher, and the agents that it starts one after the other.',
+    files: ['agent/releases/software/errors.ts', 'agent/releases/software/launcher-state.ts'],
+  },
+  {
+    by: 'test/shared/releases/build-signature.test.ts',
+    why: 'The envelope of a manifest by each kind of key.',
+    files: ['shared/releases/dsse.ts', 'shared/releases/errors.ts'],
   },
   {
     by: 'test/agent/local-api/listeners.test.ts',

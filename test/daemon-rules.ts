@@ -24,6 +24,7 @@ const AGENT_GROUPS = new Set([
   'localApi.consumers',
   'log',
   'outbox',
+  'software',
   'truststore',
 ]);
 const CENTRAL_GROUPS = new Set([

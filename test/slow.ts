@@ -23,6 +23,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '9 s: compiles and starts Java for each root',
     quick: 'test/central/pki/authority/authority.test.ts',
   },
+  'test/agent/releases/software/crashes.test.ts': {
+    why: '30 s: starts the launcher and two to four daemons for each of a hundred deaths',
+    quick: 'test/agent/releases/software/target.test.ts',
+  },
   'test/flow/rollout.test.ts': {
     why: '45 s: a rollout to real agents, and a trial of thirty seconds',
     quick: 'test/agent/releases/manager.test.ts',

@@ -108,8 +108,8 @@ export class Flow {
 
   async #work(instruction: Instruction, signal: AbortSignal): Promise<void> {
     try {
-      if (!this.target.isOnTrial) await this.#synchronize(instruction, signal);
       if (instruction.stage === 'upgrade') await this.#upgrade(instruction, signal);
+      else await this.#synchronize(instruction, signal);
     } catch (error) {
       if (signal.aborted) return;
       await this.#end('failed', problemOf(error));
@@ -169,13 +169,15 @@ export class Flow {
   async #upgrade(instruction: Instruction, signal: AbortSignal): Promise<void> {
     const { release } = instruction;
     const state = this.#state;
+    let outcome = await this.#trials.runExclusive(async () => await this.target.pending(instruction, signal));
+    if (outcome?.kind === 'committed') return;
+    if (outcome?.kind !== 'failed') await this.#synchronize(instruction, signal);
     // It runs already, and was repaired where it had changed; or this process was to say so when it was killed.
     const running = this.target.running(release);
     if (running !== undefined) {
       await state.save({ state: 'succeeded', ...NO_PROBLEM, ...running });
       return await this.target.settle();
     }
-    let outcome = await this.#trials.runExclusive(async () => await this.target.pending(instruction, signal));
     for (;;) {
       outcome ??= await this.#tryAgain(instruction, signal);
       if (outcome === undefined || outcome.kind === 'committed') return;

@@ -18,8 +18,6 @@ export interface Target {
   readonly state: KindState;
   readonly folders: ReleaseFolders;
   readonly manifests: ManifestPolicy;
-  /** This process is the trial: the release is on the disk. */
-  readonly isOnTrial: boolean;
   /** Errors: why this agent takes no release of this kind. */
   checkReady(): Promise<void>;
   /** Folders whose files need not come again. */

@@ -4,7 +4,7 @@ import { releaseFault } from './errors.ts';
 import type { Manifest } from './manifest.ts';
 
 export const SOFTWARE_PARTS = ['program', 'runtime'] as const;
-export type SoftwarePart = (typeof SOFTWARE_PARTS)[number];
+type SoftwarePart = (typeof SOFTWARE_PARTS)[number];
 
 /** What the launcher starts (deploy/queue-agent/launch). */
 const PROGRAM_FILE = 'agent/cli.js';

@@ -28,7 +28,6 @@ export interface ProfileNeeds {
 export class ProfileTarget implements Target {
   readonly state: KindState<'profile'>;
   readonly folders: ReleaseFolders;
-  readonly isOnTrial = false;
   readonly drift: Drift;
   readonly manifests: ManifestPolicy = {
     isSigned: false,

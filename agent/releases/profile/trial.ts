@@ -38,7 +38,7 @@ interface TrialPorts {
   readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-export type Verdict =
+type Verdict =
   /** The session of the release is open, and has proved itself. */
   | { readonly kind: 'proved'; readonly attempt: Attempt }
   /** The agent is on the old release, or dials with it. */

@@ -113,9 +113,8 @@ export class SoftwareTarget implements Target {
   async pending({ release, trialSeconds }: Instruction, signal: AbortSignal): Promise<Outcome | undefined> {
     if (this.#needs.slot === undefined) return undefined;
     if (this.#isOnTrial) return await this.#trial(release, trialSeconds, signal);
-    const { tries } = this.state.record;
-    if (tries === 0) return undefined;
     const pair = await this.#pairWith(release);
+    if (this.state.record.tries === 0 || this.#runs(release) || pair === undefined) return undefined;
     const verdict = await this.#launcher.read('verdict');
     if (verdict !== undefined && isSamePair(verdict.pair, pair)) return this.#outcomeOf(verdict.more, release);
     const candidate = await this.#launcher.read('candidate');
@@ -131,6 +130,7 @@ export class SoftwareTarget implements Target {
     const { slot, log, onStep } = this.#needs;
     if (slot === undefined) throw softwareFault('software_without_launcher', {});
     const pair = await this.#pairWith(release);
+    if (pair === undefined) throw agentFault('release_incomplete', { release });
     await this.state.save({ before: slot.pair, ...NO_PROBLEM });
     signal.throwIfAborted();
     await this.#launcher.beginTrial(pair, trialSeconds + COMMIT_SECONDS);
@@ -159,11 +159,10 @@ export class SoftwareTarget implements Target {
     return this.#pair.program === release || this.#pair.runtime === release;
   }
 
-  /** What runs, with this release in the place of one part. Errors: release_incomplete. */
-  async #pairWith(release: string): Promise<SoftwarePair> {
+  /** What runs, with this release in the place of one part; undefined: it is not on the disk. */
+  async #pairWith(release: string): Promise<SoftwarePair | undefined> {
     const manifest = await loadManifest(this.folders, release);
-    if (manifest === undefined) throw agentFault('release_incomplete', { release });
-    return { ...this.#pair, [softwarePart(manifest)]: release };
+    return manifest === undefined ? undefined : { ...this.#pair, [softwarePart(manifest)]: release };
   }
 
   async #check(manifest: Manifest, signature: string | undefined, release: string): Promise<void> {

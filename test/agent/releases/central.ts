@@ -15,10 +15,11 @@ import { createControl } from '../../../agent/connection/control.ts';
 import { Daemon } from '../../../agent/daemon.ts';
 import { loadCredentials, loadIdentity, saveIdentity } from '../../../agent/identity/identity.ts';
 import { openReleases, type Releases } from '../../../agent/releases/open-releases.ts';
+import type { SoftwareNeeds } from '../../../agent/releases/software/target.ts';
 import { loadTrusted } from '../../../agent/trust/trusted.ts';
 import { createSecretFile } from '../../../shared/files/secret-file.ts';
 import { signInstruction, type Instruction } from '../../../shared/releases/instruction.ts';
-import { manifestDigest, manifestText } from '../../../shared/releases/manifest.ts';
+import { manifestDigest, manifestText, type ReleaseKind } from '../../../shared/releases/manifest.ts';
 import { LIMITS, SUBPROTOCOL, type Hello, type ReleaseState, type Welcome } from '../../../shared/wire/messages.ts';
 import { welcomeTranscript } from '../../../shared/wire/proof.ts';
 import { withChecksum } from '../../../shared/wire/checksum.ts';
@@ -32,23 +33,34 @@ export const foreignKey = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }
 /** Central's clock. */
 const TIME = 1_790_000_000_000;
 
-interface Release {
+export interface Release {
   readonly digest: string;
   readonly text: string;
   readonly blobs: ReadonlyMap<string, Buffer>;
+  /** The build signature. */
+  readonly signature?: string;
 }
 
 /** A release with these files. */
-export function release(files: Readonly<Record<string, string | Buffer>>): Release {
+export function release(
+  files: Readonly<Record<string, string | Buffer>>,
+  { kind = 'profile', name = 'branch', executable = [] }: ReleaseOptions = {},
+): Release {
   const blobs = new Map<string, Buffer>();
   const listed = Object.entries(files).map(([path, content]) => {
     const bytes = Buffer.from(content);
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     blobs.set(sha256, bytes);
-    return { path, size: bytes.length, sha256, executable: false };
+    return { path, size: bytes.length, sha256, executable: executable.includes(path) };
   });
-  const text = manifestText({ kind: 'profile', name: 'branch', files: listed });
+  const text = manifestText({ kind, name, files: listed });
   return { digest: manifestDigest(text), text, blobs };
+}
+
+interface ReleaseOptions {
+  readonly kind?: ReleaseKind;
+  readonly name?: string;
+  readonly executable?: readonly string[];
 }
 
 export class FalseCentral {
@@ -194,12 +206,12 @@ export class FalseCentral {
     this.requests.push({ path: url, range: headers.range });
     if (this.onDownload(request, response)) return;
     if (headers.authorization !== `Bearer ${'t'.repeat(32)}`) return void response.writeHead(401).end();
-    const manifest = this.#releases.get(/^\/releases\/(\w+)\/manifest$/.exec(url)?.[1] ?? '')?.text;
+    const [, digest = '', part] = /^\/releases\/(\w+)\/(manifest|signature)$/.exec(url) ?? [];
+    const found = this.#releases.get(digest);
+    const text = part === 'signature' ? found?.signature : found?.text;
     const sha256 = /^\/blobs\/(\w+)$/.exec(url)?.[1] ?? '';
-    const blob = [...this.#releases.values()]
-      .map(({ blobs }) => blobs.get(sha256))
-      .find((found) => found !== undefined);
-    const body = manifest ?? blob;
+    const blob = [...this.#releases.values()].map(({ blobs }) => blobs.get(sha256)).find((one) => one !== undefined);
+    const body = text ?? blob;
     if (body === undefined) return void response.writeHead(404).end();
     const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
     if (from === 0 || headers['if-range'] !== `"${sha256}"`) return void response.writeHead(200).end(body);
@@ -276,8 +288,14 @@ interface RunningBranch {
   stop(): Promise<void>;
 }
 
-/** The daemon of the folders, with time that passes as fast as it can. `onStep` may throw: the process dies there. */
-export async function run(folders: Branch, onStep?: (step: string) => void): Promise<RunningBranch> {
+interface RunOptions {
+  /** May throw: the process dies there. */
+  readonly onStep?: (step: string) => void;
+  readonly software?: Partial<SoftwareNeeds>;
+}
+
+/** The daemon of the folders, with time that passes as fast as it can. */
+export async function run(folders: Branch, { onStep, software }: RunOptions = {}): Promise<RunningBranch> {
   const { data } = folders;
   const request = requestOf(folders);
   const conf = (digest?: string) => loadAgentConf(digest === undefined ? request : { ...request, release: digest });
@@ -300,6 +318,7 @@ export async function run(folders: Branch, onStep?: (step: string) => void): Pro
       machine: 'linux-x64',
       connection: () => daemon.status(),
       restart: () => undefined,
+      ...software,
     },
     isBusy: () => false,
     log,
@@ -326,6 +345,7 @@ export async function run(folders: Branch, onStep?: (step: string) => void): Pro
     outbox: new MemoryOutbox(),
     inbox: new Inbox(),
     control: createControl({ renewal: part, trust: part, consumers: part, expired: part, releases }),
+    software: software?.slot?.pair,
     log,
     now: Date.now,
   });

@@ -41,7 +41,7 @@ interface Walk {
 async function start(central: FalseCentral, folders: Branch, onStep?: (step: string) => void) {
   central.hellos.length = 0;
   central.states.length = 0;
-  const agent = await run(folders, onStep);
+  const agent = await run(folders, onStep === undefined ? {} : { onStep });
   return { agent, hello: await central.hello(() => true) };
 }
 
