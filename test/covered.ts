@@ -91,7 +91,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'agent/releases/profile/drift.ts',
       'agent/releases/profile/target.ts',
       'agent/releases/state-report.ts',
-      'agent/releases/synchronize.ts',
     ],
   },
   {
