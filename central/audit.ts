@@ -75,6 +75,8 @@ export const AUDIT_ACTIONS = {
   },
   'key-material.encrypt': { by: 'central', text: 'encrypted private keys with the key encryption key' },
   'maintenance.accept-clock': { text: "accepted the clock of Central's host after it was set by more than a day" },
+  'maintenance.disable': { text: 'disabled maintenance mode: agents are admitted again' },
+  'maintenance.enable': { text: 'enabled maintenance mode, or changed when agents try again: no agent is admitted' },
   'parameters.reset': { text: 'restored the default of a parameter' },
   'parameters.set': { text: 'set parameters' },
   'profiles.delete': { text: 'deleted a profile with its releases' },

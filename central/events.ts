@@ -15,6 +15,8 @@ export interface CentralEvents {
   agentControl: [session: Session, frame: AgentControl];
   /** Other values apply on this node. */
   parametersChanged: [values: ParameterValues, before: ParameterValues];
+  /** No agent is admitted from now on. */
+  maintenanceEnabled: [];
   /** New handshakes must show this certificate. */
   certificateReplaced: [credentials: ServerCredentials];
 }

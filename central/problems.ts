@@ -47,6 +47,10 @@ export const PROBLEM_ERRORS = {
     text: 'The clock of this host shows {foundAt}, but {expectedAt} was expected: nothing is pruned and nothing expires.',
     hint: 'Correct the clock; Central then continues automatically. If it is right, run "queuegate maintenance accept-clock".',
   },
+  maintenance_enabled: {
+    text: 'Maintenance mode is enabled: no agent is admitted.',
+    hint: 'When the work is done, run "queuegate maintenance disable"; the agents connect by themselves.',
+  },
   log_lines_lost: {
     text: '{lines} lines of the log of Central were lost; the last one because of {error}.',
     hint: 'Free space on the disk of the log, or restart what reads it. If its terminal was closed, start Central as a service. The problem ends an hour after the last lost line.',

@@ -32,6 +32,7 @@ const ENTRIES: Readonly<Record<string, string>> = { truststore: 'alias' };
 export const SINGLETONS = new Set([
   'ca',
   'health',
+  'history',
   'live',
   'login',
   'maintenance',
@@ -196,6 +197,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'recovery-code create',
     'profile show',
     'profile repair',
+    'history',
     'recovery-code show',
     'recovery-code delete',
   ],
@@ -255,7 +257,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'activate',
     'discard',
   ],
-  maintenance: ['accept-clock'],
+  maintenance: ['show', 'enable', 'disable', 'accept-clock'],
   store: ['show', 'backup', 'restore'],
   audit: ['list', 'show', 'verify', 'export'],
 };

@@ -154,6 +154,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: [
       'central/admin/agents/agents.ts',
       'central/admin/agents/enrollment.ts',
+      'central/admin/agents/maintenance.ts',
       'central/admin/body.ts',
       'central/admin/checked.ts',
       'central/admin/messages/commands.ts',

@@ -113,12 +113,6 @@ export function createAccess(
     }
   }
 
-  function callerIn(request: FastifyRequest): Caller {
-    const caller = callerOf.get(request);
-    if (caller === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
-    return caller;
-  }
-
   return {
     guard(scope) {
       scope.addHook('onRoute', ({ config, method, url }) => {
@@ -142,9 +136,9 @@ export function createAccess(
         done();
       });
     },
-    callerOf: callerIn,
+    callerOf: (request) => known(callerOf.get(request)),
     actorOf(request) {
-      const caller = callerIn(request);
+      const caller = known(callerOf.get(request));
       const { socket } = request.raw;
       const since = connectedAt.get(socket);
       const local = isLocal?.(socket) === true;
@@ -159,4 +153,10 @@ export function createAccess(
     },
     termsOf: (request) => termsOf.get(request) ?? {},
   };
+}
+
+/** Errors: unauthenticated (a public route). */
+function known(caller: Caller | undefined): Caller {
+  if (caller === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
+  return caller;
 }

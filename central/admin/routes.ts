@@ -25,7 +25,8 @@ import { profileRoutes } from './releases/profiles.ts';
 import type { AdminServices } from './services.ts';
 import { agentProfileRoutes, rolloutRoutes } from './releases/rollouts.ts';
 import { rotationRoutes } from './certificates/rotation.ts';
-import { maintenanceRoutes, metricsRoute, statusRoutes } from './status.ts';
+import { maintenanceRoutes } from './agents/maintenance.ts';
+import { metricsRoute, statusRoutes } from './status.ts';
 import { backupRoutes } from './store.ts';
 import { tokenRoutes } from './tokens.ts';
 

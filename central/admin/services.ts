@@ -7,6 +7,7 @@ import type { AgentDirectory } from '../agents/directory.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { ApiTokens } from '../auth/api-tokens.ts';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
+import type { OnlineAgents } from '../change/agents.ts';
 import type { Changes } from '../change/changes.ts';
 import type { AuditVerification } from '../composition/audit-verification.ts';
 import type { Approvals } from '../enrollment/approvals.ts';
@@ -15,6 +16,7 @@ import type { Recoveries } from '../enrollment/recovery.ts';
 import type { EnrollmentTokens } from '../enrollment/tokens.ts';
 import type { OnUnexpected } from '../listeners/http.ts';
 import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
+import type { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import type { Commands } from '../messaging/commands.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
 import type { Metrics } from '../metrics.ts';
@@ -44,7 +46,10 @@ export interface AdminServices {
   readonly parameters: Pick<ParameterService, 'change' | 'describe' | 'values' | 'version'>;
   /** Changes that wait for a confirmation. */
   readonly changes: Pick<Changes, 'confirm' | 'get' | 'list' | 'pendingChange' | 'rollBack'>;
-  readonly agents: Pick<AgentDirectory, 'consumersOf' | 'find' | 'findId' | 'incidents' | 'list' | 'select'>;
+  readonly agents: Pick<
+    AgentDirectory,
+    'consumersOf' | 'find' | 'findId' | 'history' | 'incidents' | 'list' | 'select'
+  >;
   readonly agentChanges: AgentChanges;
   readonly drains: Pick<Drains, 'cancel' | 'create' | 'get' | 'list'>;
   readonly revocations: Pick<Revocations, 'remove' | 'revoke'>;
@@ -85,6 +90,8 @@ export interface AdminServices {
   readonly store: Pick<Store, 'stats'>;
   /** The clock by which messages and records grow old. */
   readonly aging: Pick<AgingClock, 'accept'>;
+  readonly maintenanceMode: Pick<MaintenanceMode, 'change' | 'state'>;
+  readonly onlineAgents: OnlineAgents;
   readonly audit: Pick<AuditStore, 'find' | 'head'>;
   readonly auditVerification: Pick<AuditVerification, 'verify'>;
   /** The disk space as it was measured last. */

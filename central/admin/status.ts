@@ -1,7 +1,6 @@
-// /status (version, listeners, problems), /health/live, /health/ready, /store, /ca/trust-bundle.pem, /metrics, and
-// /maintenance/accept-clock.
+// /status (version, listeners, problems), /health/live, /health/ready, /store, /ca/trust-bundle.pem, /metrics.
 import type { FastifyInstance } from 'fastify';
-import { ADMINISTRATOR, ANYONE, VIEWER, type Access } from './access.ts';
+import { ANYONE, VIEWER } from './access.ts';
 import { backupJson } from './store.ts';
 import { timeOf } from './page.ts';
 import type { AdminServices, StatusReport } from './services.ts';
@@ -93,16 +92,6 @@ function statusJson(
       startedAt: timeOf(problemSince),
     })),
   };
-}
-
-export function maintenanceRoutes(app: FastifyInstance, { aging }: AdminServices, access: Access): void {
-  app.post('/maintenance/accept-clock', ADMINISTRATOR, async (request) => {
-    const doubt = await aging.accept(access.actorOf(request));
-    return {
-      expectedAt: doubt === null ? null : timeOf(doubt.expectedAt),
-      foundAt: doubt === null ? null : timeOf(doubt.foundAt),
-    };
-  });
 }
 
 export function metricsRoute(app: FastifyInstance, { metrics }: AdminServices): void {

@@ -1,6 +1,7 @@
 // The registry of agents, as the administration reads it.
 import type {
   AgentRecord,
+  AgentStateChange,
   AgentStore,
   ConsumerReport,
   Incident,
@@ -13,7 +14,7 @@ import { parseSelectors, resolveSelectors } from './selectors.ts';
 
 type DirectoryStore = Pick<
   AgentStore,
-  'consumersOf' | 'findByReference' | 'hasLeftRecords' | 'incidents' | 'list' | 'select'
+  'consumersOf' | 'findByReference' | 'hasLeftRecords' | 'history' | 'incidents' | 'list' | 'select'
 >;
 
 export class AgentDirectory {
@@ -41,6 +42,11 @@ export class AgentDirectory {
   /** What the agent reported of its consumers, last; undefined: nothing yet. */
   consumersOf(agentId: string): Promise<ConsumerReport | undefined> {
     return this.#agents.consumersOf(agentId);
+  }
+
+  /** The last changes of its state, newest first. */
+  history(agentId: string): Promise<AgentStateChange[]> {
+    return this.#agents.history(agentId);
   }
 
   list(page: Parameters<AgentStore['list']>[0]): Promise<AgentRecord[]> {

@@ -67,7 +67,8 @@ type CutOffReason =
   | 'agent-revoked'
   | 'agent-deleted'
   | 'agent-disabled'
-  | 'agent-drained';
+  | 'agent-drained'
+  | 'maintenance';
 
 export interface CutOffAgent {
   readonly id: string;

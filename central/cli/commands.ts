@@ -8,6 +8,7 @@ import { changeCommands } from './commands/changes.ts';
 import { enrollmentCommands } from './commands/enrollments.ts';
 import { eventCommands } from './commands/events.ts';
 import { failureCommands } from './commands/failures.ts';
+import { maintenanceCommands } from './commands/maintenance.ts';
 import { parameterCommands } from './commands/parameters.ts';
 import { agentProfileCommands } from './commands/releases/agent-profile.ts';
 import { rolloutCommands } from './commands/releases/rollouts.ts';
@@ -34,6 +35,7 @@ export const TRUSTSTORE = {
 export const COMMANDS: readonly Command[] = [
   ...statusCommands,
   ...loginCommands,
+  ...maintenanceCommands,
   ...parameterCommands,
   ...changeCommands,
   ...agentCommands,

@@ -8,6 +8,7 @@ import { Changes } from '../change/changes.ts';
 import type { CentralConfig } from '../config.ts';
 import { Events, type CentralEvents } from '../events.ts';
 import { openDescriptors } from '../listeners/limits/descriptors.ts';
+import { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { after } from '../maintenance.ts';
 import { EventHub } from '../messaging/event-hub.ts';
 import { createMetrics } from '../metrics.ts';
@@ -42,6 +43,7 @@ export async function openCore(
   return {
     ...base,
     aging: await AgingClock.open(base, isRestored),
+    maintenanceMode: await MaintenanceMode.open(base),
     descriptors: openDescriptors(log, parameters.values()['agents.max']),
     changes,
     parameters,

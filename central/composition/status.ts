@@ -9,6 +9,7 @@ import type { QuotaReport } from '../agents/quota-report.ts';
 import type { CentralConfig } from '../config.ts';
 import type { Descriptors } from '../listeners/limits/descriptors.ts';
 import type { OpenedListeners } from '../listeners/open-listeners.ts';
+import type { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { Expiry } from '../pki/expiry.ts';
 import type { Pki } from '../pki/open-pki.ts';
@@ -39,6 +40,7 @@ interface StatusNeeds {
   readonly expiry: Pick<Expiry, 'problems'>;
   readonly descriptors: Pick<Descriptors, 'problems'>;
   readonly aging: Pick<AgingClock, 'problems'>;
+  readonly maintenanceMode: Pick<MaintenanceMode, 'problems'>;
   readonly lostLines: () => LostLines;
 }
 
@@ -59,6 +61,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     descriptors,
     aging,
     auditVerification,
+    maintenanceMode,
   } = needs;
   return () => ({
     central: config.centralName,
@@ -71,9 +74,18 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     problems: [...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
     advice: [
-      ...[auditVerification, space, aging, pki, expiry, names, quotas, consumerReports, descriptors].flatMap((part) =>
-        part.problems(),
-      ),
+      ...[
+        maintenanceMode,
+        auditVerification,
+        space,
+        aging,
+        pki,
+        expiry,
+        names,
+        quotas,
+        consumerReports,
+        descriptors,
+      ].flatMap((part) => part.problems()),
       ...listeners.problems(['http']),
       ...localSocket.problems(),
       ...logProblems(needs.lostLines(), needs.now()),

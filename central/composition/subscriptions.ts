@@ -11,12 +11,16 @@ import { storeBounds } from '../parameters/store-bounds.ts';
 import { differs, sameValue } from '../parameters/values.ts';
 import type { TrustPublication } from '../pki/trust/publication.ts';
 import type { RolloutEngine } from '../rollouts/engine.ts';
+import type { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { createControl } from '../sessions/control.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 
 interface Subscribers {
   readonly events: Events<CentralEvents>;
   readonly store: Pick<Store, 'bound'>;
+  readonly sessions: Pick<Sessions, 'endWhere'>;
+  readonly maintenanceMode: Pick<MaintenanceMode, 'refusal' | 'state'>;
   readonly renewals: Renewals;
   readonly trustPublication: TrustPublication;
   readonly consumerReports: ConsumerReports;
@@ -29,7 +33,7 @@ interface Subscribers {
 }
 
 export function subscribe({ events, ...parts }: Subscribers): void {
-  const { store, apps, centralAgent, log } = parts;
+  const { store, apps, centralAgent, log, sessions, maintenanceMode } = parts;
   const control = createControl({
     renewal: parts.renewals,
     trust: parts.trustPublication,
@@ -37,9 +41,18 @@ export function subscribe({ events, ...parts }: Subscribers): void {
     expired: parts.expiredCommands,
     releases: parts.rolloutEngine,
   });
-  events.on('agentOnline', (session) => control.onOpened(session));
+  events.on('agentOnline', (session) => {
+    const refusal = maintenanceMode.refusal();
+    if (refusal === undefined) return control.onOpened(session);
+    // Its handshake had begun before.
+    session.end(refusal, { retryAfterSeconds: maintenanceMode.state.retryAfterSeconds });
+  });
   events.on('agentOffline', (facts) => parts.rolloutEngine.onClosed(facts));
   events.on('agentControl', (session, frame) => control.onFrame(session, frame));
+  events.on('maintenanceEnabled', () => {
+    const { retryAfterSeconds } = maintenanceMode.state;
+    sessions.endWhere(() => maintenanceMode.refusal(), { retryAfterSeconds });
+  });
   events.on('certificateReplaced', (credentials) => apps.show(credentials));
   events.on('parametersChanged', (values, before) => {
     if (sameValue(storeBounds(values), storeBounds(before))) return;

@@ -38,7 +38,7 @@ interface HandshakeOptions {
   /** Proven hellos of each agent. */
   readonly logins: AgentRate;
   readonly incidents: Incidents;
-  /** Returns a refusal when an agent from there is not allowed on this listener now (unencrypted or secure is off). */
+  /** Returns a refusal when an agent from there is not allowed on this listener now (unencrypted or secure is off, maintenance). */
   readonly mayStay: (listener: 'ws' | 'wss', origin: Origin) => Error | undefined;
   /** websocket.secure.clientAuth, and the issuers of agents' certificates. */
   readonly clientAuth: () => ClientAuth;
@@ -77,6 +77,9 @@ const RECORDED = new Set([
   'agent_revoked',
   'certificate_expired',
 ]);
+
+/** Refusals whose text says when the agent may try again. */
+const IN_SECONDS = new Set(['quarantined', 'agent_login_rate', 'maintenance']);
 
 /** RFC 6455 section 5.2: at most 14 bytes before the payload; and a ping or two. */
 const FRAME_HEADER_BYTES = 256;
@@ -244,7 +247,7 @@ export class Handshake {
     const { admission, disabledRetrySeconds } = this.#options;
     if (code === 'busy' || code === 'internal') return admission.retryAfterSeconds();
     if (code === 'agent_disabled') return disabledRetrySeconds();
-    return code === 'quarantined' || code === 'agent_login_rate' ? Number(parameters['seconds']) : null;
+    return IN_SECONDS.has(code) ? Number(parameters['seconds']) : null;
   }
 
   #refuse(upgraded: UpgradedConnection, error: unknown, hello: Hello | null): void {

@@ -8,6 +8,7 @@ import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { OnlineAgent, OnlineAgents } from '../change/agents.ts';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
+import type { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { Commands } from '../messaging/commands.ts';
 import type { Descriptors } from '../listeners/limits/descriptors.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
@@ -36,6 +37,7 @@ interface SessionsNeeds {
   readonly log: Logger;
   readonly now: () => number;
   readonly aging: AgingClock;
+  readonly maintenanceMode: Pick<MaintenanceMode, 'refusal'>;
 }
 
 export interface OpenedSessions {
@@ -102,7 +104,20 @@ function createSessions(needs: SessionsNeeds) {
 }
 
 function createHandshake(
-  { config, store, pki, parameters, incidents, refusals, metrics, descriptors, log, now, aging }: SessionsNeeds,
+  {
+    config,
+    store,
+    pki,
+    parameters,
+    incidents,
+    refusals,
+    metrics,
+    descriptors,
+    log,
+    now,
+    aging,
+    maintenanceMode,
+  }: SessionsNeeds,
   sessions: Sessions,
   failures: HandshakeFailures,
 ): Handshake {
@@ -119,7 +134,7 @@ function createHandshake(
     }),
     logins: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, now),
     incidents,
-    mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
+    mayStay: (listener, origin) => transportRefusal(values(), listener, origin) ?? maintenanceMode.refusal(),
     clientAuth: () => values()['websocket.secure.clientAuth'],
     authorities: () => pki.authority.generations().map(({ chain }) => chain[0]),
     authentication: () => ({

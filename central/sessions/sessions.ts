@@ -253,12 +253,12 @@ export class Sessions {
   }
 
   /** Ends the sessions for which `reasonFor` returns a reason; returns their number. */
-  endWhere(reasonFor: (facts: SessionFacts) => Error | undefined): number {
+  endWhere(reasonFor: (facts: SessionFacts) => Error | undefined, how: Parameters<Session['end']>[1] = {}): number {
     let ended = 0;
     for (const session of this.#byAgent.values()) {
       const reason = reasonFor(session.facts);
       if (reason === undefined) continue;
-      session.end(reason);
+      session.end(reason, how);
       ended += 1;
     }
     return ended;

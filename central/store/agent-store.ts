@@ -55,6 +55,13 @@ export interface AgentRecord {
   readonly inbox: { readonly incarnation: string | null; readonly number: number; readonly lastAt: number | null };
 }
 
+/** A change of the state of an agent. */
+export interface AgentStateChange {
+  readonly at: number;
+  readonly state: AgentState;
+  readonly reason: string;
+}
+
 export interface SessionRecord {
   readonly session: string;
   readonly bootId: string;
@@ -276,6 +283,8 @@ export interface AgentStore {
   recordConsumers(reports: readonly ConsumerReport[]): Promise<void>;
   /** The last report of an agent; undefined: none, or the agent is unknown. */
   consumersOf(agentId: string): Promise<ConsumerReport | undefined>;
+  /** The last 50 changes of its state, newest first; of an unknown agent none. */
+  history(agentId: string): Promise<AgentStateChange[]>;
   countByState(): Promise<Readonly<Record<AgentState, number>>>;
   /** A disabled or revoked agent stays that. */
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;

@@ -30,6 +30,7 @@ export interface Store {
   readonly releases: ReleaseStore;
   readonly audit: AuditStore;
   readonly clock: ClockStore;
+  readonly maintenance: MaintenanceStore;
   /** Deletes rows past their retention, in small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;
   /**
@@ -50,6 +51,18 @@ export interface Store {
   snapshot(file: string): Promise<void>;
   /** Stops after every accepted call is committed. May be called twice. */
   stop(): Promise<void>;
+}
+
+export interface MaintenanceState {
+  /** Null: it is disabled, and agents are admitted. */
+  readonly enabledAt: number | null;
+  readonly retryAfterSeconds: number;
+}
+
+/** Whether agents are sent away for maintenance (central/maintenance-mode.ts). */
+export interface MaintenanceStore {
+  load(): Promise<MaintenanceState>;
+  save(state: MaintenanceState, audit: AuditEntry): Promise<void>;
 }
 
 /** The clock by which rows grow old (central/aging-clock.ts). */

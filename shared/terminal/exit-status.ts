@@ -145,8 +145,8 @@ export function exitStatusOf(error: unknown): number {
   const { code, status, retryable } = error;
   return (
     EXIT_OF_CODE.get(code) ??
-    EXIT_OF_PREFIX.find(([prefix]) => code.startsWith(prefix))?.[1] ??
     EXIT_OF_STATUS[status] ??
+    EXIT_OF_PREFIX.find(([prefix]) => code.startsWith(prefix))?.[1] ??
     (retryable ? EXIT_UNREACHABLE : EXIT_FAILED)
   );
 }

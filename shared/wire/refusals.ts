@@ -140,6 +140,11 @@ export const REFUSALS = {
     text: 'This agent is disabled on Central.',
     hint: 'Enable it on Central ("queuegate agents enable"). The agent then reconnects automatically within minutes.',
   },
+  maintenance: {
+    close: 4521,
+    text: 'Central is in maintenance; the agent tries again in {seconds} seconds.',
+    hint: 'No action needed: the agent reconnects automatically after the maintenance ("queuegate maintenance show" on Central).',
+  },
   // Retried, since the cause is fixed at Central, without a visit to the agent.
   authentication_kind: {
     close: 4513,

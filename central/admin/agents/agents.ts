@@ -21,7 +21,7 @@ import { sendReport, type Report } from '../changes/report.ts';
 import { DRY_RUN } from '../changes/terms.ts';
 import { oneOf, queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
-import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
+import { pageJson, pageMembers, pageOf, positionOf, timeOf } from '../page.ts';
 
 /** A filter that may be repeated: one of its values holds. */
 const several = (value: TSchema) => Type.Optional(Type.Array(Type.Unsafe<string>(value), { maxItems: 20 }));
@@ -37,6 +37,7 @@ const readList = queryOf(
     { additionalProperties: false },
   ),
 );
+const readPage = queryOf(Type.Object(pageMembers, { additionalProperties: false }));
 const readIncidents = queryOf(
   Type.Object(
     { ...pageMembers, agent: Type.Optional(Type.String({ maxLength: 255 })) },
@@ -65,6 +66,19 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     void reply.header('etag', tagOf(agent));
     return { ...agentJson(agent), ...consumersJson(await agents.consumersOf(agent.id)) };
   });
+
+  app.get<{ Params: { agent: string } }>(
+    '/agents/:agent/history',
+    reads(VIEWER, { query: readPage }),
+    async (request, reply) => {
+      const { id } = await agents.find(request.params.agent);
+      const changes = [...(await agents.history(id)).entries()];
+      return pageOf(request, reply, readPage(request.query), changes, {
+        position: ([index, { at }]) => `${at} ${changes.length - index}`,
+        json: ([, { at, state, reason }]) => ({ state, stateChangedAt: timeOf(at), stateReason: reasonJson(reason) }),
+      });
+    },
+  );
 
   app.delete<{ Params: { agent: string } }>(
     '/agents/:agent',
@@ -174,7 +188,7 @@ export function agentJson(agent: AgentRecord) {
     notes: agent.notes,
     state: agent.state,
     stateChangedAt: timeOf(agent.stateSince),
-    stateReason: { code: null, detail: agent.stateReason, hint: null },
+    stateReason: reasonJson(agent.stateReason),
     keyThumbprint: agent.keyThumbprint,
     certificate: certificate === null ? null : certificateJson(certificate),
     renewal:
@@ -203,6 +217,10 @@ export function agentJson(agent: AgentRecord) {
       up: { incarnation: inbox.incarnation, number: inbox.number, lastAt: timeOf(inbox.lastAt) },
     },
   };
+}
+
+function reasonJson(detail: string) {
+  return { code: null, detail, hint: null };
 }
 
 function certificateJson({ thumbprint, serial, issuer, notBefore, notAfter, revoked }: AgentCertificate) {

@@ -1,7 +1,6 @@
-// The commands `status` and `maintenance accept-clock`.
+// The command `status`.
 import type { Command } from '../command.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
-import { REASON, termsOf, YES } from '../terms.ts';
 import { WATCH } from '../watching/watch.ts';
 
 export const statusCommands: readonly Command[] = [
@@ -42,27 +41,6 @@ export const statusCommands: readonly Command[] = [
                 ),
               ]),
         ].join('\n'),
-      );
-    },
-  },
-  {
-    name: 'maintenance accept-clock',
-    usage: '',
-    summary: "accept the clock of Central's host after it was set by more than a day",
-    help: 'Until then nothing is pruned and nothing expires. Correct the clock first: what is older than its retention by the accepted clock is deleted.',
-    options: { ...YES, ...REASON },
-    asks: 'always',
-    words: { least: 0, most: 0 },
-    async run(call) {
-      await call.confirm({
-        act: 'Accept the clock',
-        effect: 'What is older than its retention by this clock is deleted.',
-      });
-      const answer = recordOf(await call.client.request('POST', '/maintenance/accept-clock', { query: termsOf(call) }));
-      call.answer(answer, () =>
-        answer['foundAt'] === null
-          ? 'The clock was not in doubt.'
-          : `The clock is accepted: it showed ${shown(answer['foundAt'])}, and ${shown(answer['expectedAt'])} was expected. Pruning and expiry go on.`,
       );
     },
   },

@@ -54,6 +54,10 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
       record: (at) => writer.call('recordClock', [at], LAZY),
       accept: (at, entry) => writer.call('acceptClock', [at, entry]),
     },
+    maintenance: {
+      load: () => reader.call('loadMaintenance', []),
+      save: (state, entry) => writer.call('saveMaintenance', [state, entry]),
+    },
     prune: (limits) => prune(writer, limits),
     convert: () => writer.call('convertEvents', [], LAZY),
     bound: (bounds) => writer.call('bound', [bounds]),
@@ -87,6 +91,7 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     revoke: (agentId, { reason, now, text }, audit) => writer.call('revokeAgent', [audit, agentId, reason, now, text]),
     recordConsumers: (reports) => writer.call('recordConsumers', [reports], LAZY),
     consumersOf: (agentId) => reader.call('consumersOf', [agentId]),
+    history: (agentId) => reader.call('agentHistory', [agentId]),
     countByState: () => reader.call('countAgentsByState', []),
     quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
     recordIncident: (incident) => writer.call('recordIncident', [incident]),

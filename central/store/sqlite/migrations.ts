@@ -388,6 +388,30 @@ const LABELS = `
   ALTER TABLE agent ADD COLUMN changed_by TEXT;
 `;
 
+/** The last 50 changes of state of each agent, with the act that made them: triggers write them, whatever statement changes a state. */
+const AGENT_HISTORY = `
+  CREATE TABLE agent_history (
+    key INTEGER PRIMARY KEY,
+    agent INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX agent_history_agent ON agent_history (agent, key);
+  INSERT INTO agent_history (agent, at, state, reason) SELECT key, state_since, state, state_reason FROM agent;
+  CREATE TRIGGER history_of_new_agent AFTER INSERT ON agent BEGIN
+    INSERT INTO agent_history (agent, at, state, reason) VALUES (NEW.key, NEW.state_since, NEW.state, NEW.state_reason);
+  END;
+  CREATE TRIGGER history_of_agent AFTER UPDATE OF state ON agent WHEN OLD.state <> NEW.state BEGIN
+    INSERT INTO agent_history (agent, at, state, reason) VALUES (NEW.key, NEW.state_since, NEW.state, NEW.state_reason);
+    DELETE FROM agent_history WHERE agent = NEW.key AND key <=
+      (SELECT key FROM agent_history WHERE agent = NEW.key ORDER BY key DESC LIMIT 1 OFFSET 50);
+  END;
+  CREATE TRIGGER history_of_removed_agent AFTER DELETE ON agent BEGIN
+    DELETE FROM agent_history WHERE agent = OLD.key;
+  END;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -406,4 +430,5 @@ export const MIGRATIONS: readonly string[] = [
   compatibilitySchema(14),
   ROLLOUTS,
   RELEASES,
+  AGENT_HISTORY,
 ];

@@ -36,6 +36,7 @@ const JSON_OF = (column: string): string => `(json_valid(${column}) OR parses(${
 const RULES: readonly (readonly [table: string, rule: string, column?: string])[] = [
   ['agent', `state IN (${AGENT_STATES.map((state) => `'${state}'`).join()})`],
   ['agent', 'are_labels(labels)', 'labels'],
+  ['agent_history', `state IN (${AGENT_STATES.map((state) => `'${state}'`).join()})`],
   ['api_token', "role IN ('viewer', 'operator', 'administrator')"],
   ['parameter', `value IS NULL OR ${JSON_OF('value')}`],
   ['parameter_state', `pending IS NULL OR ${JSON_OF('pending')}`],

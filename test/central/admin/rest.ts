@@ -11,6 +11,7 @@ import { Drains } from '../../../central/agents/acts/drains.ts';
 import { parseSelectors, resolveSelectors } from '../../../central/agents/selectors.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
+import type { MaintenanceState } from '../../../central/store/store.ts';
 import { createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
 import type { Problem } from '../../../central/problems.ts';
@@ -162,6 +163,7 @@ export async function startRest(
 ): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
+  const maintenance: MaintenanceState = { enabledAt: null, retryAfterSeconds: 60 };
   const apiTokens = createApiTokens({ tokens: store.tokens, attempts: NO_DELAY, now });
   const token = async (role: Role) => (await apiTokens.create({ name: role, role, expiresAt: null }, CENTRAL)).token;
   const tokens = {
@@ -272,6 +274,10 @@ export async function startRest(
           .filter((agent) => labels.some((terms) => matchesAgent({ kind: 'labels', terms }, agent)))
           .slice(0, limit),
       consumersOf: async () => undefined,
+      history: async () => [
+        { at: 2_000, state: 'disconnected', reason: 'the line was cut' },
+        { at: 1_000, state: 'enrolled', reason: 'enrolled, not yet connected' },
+      ],
       incidents: async () => incidents.map((incident, key) => ({ ...incident, key })),
       select: async (selectors) => await resolveSelectors(registry, parseSelectors(selectors)),
     },
@@ -324,6 +330,14 @@ export async function startRest(
       deadLetters: async () => deadLetters.map((letter, key) => ({ ...letter, key })),
     },
     inbox: events,
+    maintenanceMode: {
+      state: maintenance,
+      async change({ enabled, retryAfterSeconds = 60 }) {
+        Object.assign(maintenance, { enabledAt: enabled === true ? 60_000 : null, retryAfterSeconds });
+        return maintenance;
+      },
+    },
+    onlineAgents: { online: async () => [] },
     aging: { accept: async () => ({ expectedAt: 0, foundAt: 60 * 86_400_000 }) },
     hub: events,
     backups,

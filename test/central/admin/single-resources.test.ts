@@ -4,6 +4,7 @@ import { makeRequest } from '../../../agent/enrollment/csr.ts';
 import { loadOrCreateKey } from '../../../agent/identity/identity.ts';
 import type { RunningCentral } from '../../../central/composition/lifecycle.ts';
 import { Cleanup } from '../../flow/processes.ts';
+import { SUBPROTOCOL } from '../../../shared/wire/messages.ts';
 import { sendTo, startInProcess } from '../in-process.ts';
 
 const cleanup = new Cleanup();
@@ -114,4 +115,48 @@ test('each answer says that it is not kept, and by which headers of a request it
   }
   // It is public, and asked for again and again.
   expect((await send('GET', '/ca/trust-bundle.pem')).headers.get('cache-control')).toBe('no-cache');
+});
+
+/** The first frame that an agent gets, and the code of the close. */
+async function firstFrame(): Promise<{ readonly frame: unknown; readonly close: number }> {
+  const socket = new WebSocket(`ws://127.0.0.1:${central.port('ws')}/agent`, SUBPROTOCOL);
+  const frames: unknown[] = [];
+  socket.addEventListener('message', ({ data }) => void frames.push(JSON.parse(String(data).replace(/[^}]*$/, ''))));
+  return await new Promise((resolve) => {
+    socket.addEventListener('close', ({ code }) => resolve({ frame: frames[0], close: code }));
+    socket.addEventListener('message', () => {
+      const { type } = frames[0] as { readonly type: string };
+      if (type === 'challenge') socket.close(1000);
+    });
+  });
+}
+
+test('in maintenance mode no agent gets as far as the challenge, and the status says so, until it is disabled', async () => {
+  expect(await json('GET', '/maintenance')).toEqual({ enabled: false, retryAfterSeconds: 60, enabledAt: null });
+  expect(await json('PATCH', '/maintenance?dryRun=true', { enabled: true })).toMatchObject({
+    dryRun: true,
+    changed: [{ name: 'enabled', from: false, to: true }],
+    cutOff: { count: 0, items: [] },
+  });
+  expect(await json('PATCH', '/maintenance', { retryAfterSeconds: 4 })).toMatchObject({
+    errors: [{ pointer: '#/retryAfterSeconds' }],
+  });
+  expect((await firstFrame()).frame).toMatchObject({ type: 'challenge' });
+  expect(await json('PATCH', '/maintenance?ticket=CHG-9', { enabled: true, retryAfterSeconds: 7 })).toMatchObject({
+    enabled: true,
+    retryAfterSeconds: 7,
+    enabledAt: expect.stringMatching(/Z$/),
+  });
+  expect(await firstFrame()).toEqual({
+    frame: expect.objectContaining({ type: 'refuse', code: 'maintenance', retryAfterSeconds: 7 }),
+    close: 4521,
+  });
+  const codes = (await json('GET', '/status'))['problems'] as readonly { readonly code: string }[];
+  expect(codes.map(({ code }) => code)).toContain('maintenance_enabled');
+  expect((await send('GET', '/health/ready')).status).toBe(200);
+  await json('PATCH', '/maintenance', { enabled: false });
+  expect((await firstFrame()).frame).toMatchObject({ type: 'challenge' });
+  expect(await json('GET', '/audit?action=maintenance.*')).toMatchObject({
+    items: [{ action: 'maintenance.disable' }, { action: 'maintenance.enable', ticket: 'CHG-9' }],
+  });
 });

@@ -70,6 +70,7 @@ function setUp({ values = {}, promoted = false, maxSessions = 1_000 }: Setting =
     log: { info: () => undefined, debug: () => undefined, warn: () => undefined } as never,
     now: () => NOW,
     aging: { now: () => NOW, steady: () => NOW, offsetMs: () => 0 } as AgingClock,
+    maintenanceMode: { refusal: () => undefined },
   });
   onTestFinished(async () => await opened.sessions.stop(0, 0));
   /** An agent that connects to ws from `address`; `terms`: what its listener and a proxy before it make of that. */

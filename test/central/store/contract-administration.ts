@@ -154,6 +154,19 @@ export function administrationContract(open: OpenEngine): void {
     expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'rejected']);
   });
 
+  it('keeps whether maintenance mode is enabled over a restart, with the entry of the act', async () => {
+    expect(await store.maintenance.load()).toEqual({ enabledAt: null, retryAfterSeconds: 60 });
+    await store.maintenance.save({ enabledAt: NOW, retryAfterSeconds: 90 }, auditEntry('maintenance.enable'));
+    store = await engine.restart();
+    expect(await store.maintenance.load()).toEqual({ enabledAt: NOW, retryAfterSeconds: 90 });
+    await store.maintenance.save({ enabledAt: null, retryAfterSeconds: 90 }, auditEntry('maintenance.disable'));
+    expect(await store.maintenance.load()).toEqual({ enabledAt: null, retryAfterSeconds: 90 });
+    expect(await store.audit.list({ limit: 9 })).toMatchObject([
+      { action: 'maintenance.disable' },
+      { action: 'maintenance.enable' },
+    ]);
+  });
+
   it('keeps enrollment tokens until they are removed', async () => {
     const token = enrollmentToken('t1', { agentName: 'branch-12', maxUses: 5 });
     await store.tokens.addEnrollmentToken(token, ACT);

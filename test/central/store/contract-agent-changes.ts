@@ -51,6 +51,32 @@ export function agentChangeContract(open: OpenEngine): void {
     expect(await store.agents.get('a1')).toEqual(changed);
   });
 
+  it('keeps the last changes of the state of each agent, whatever makes them, and forgets those of a removed one', async () => {
+    await registered(store, 'a1');
+    const epoch = await online(store, 'a1');
+    await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 1, reason: 'the line was cut' });
+    await store.agents.disable('a1', { now: NOW + 2, text: 'disabled by admin' }, ACT);
+    await store.agents.disable('a1', { now: NOW + 3, text: 'disabled again' }, ACT);
+    const history = await store.agents.history('a1');
+    expect(history).toEqual([
+      { at: NOW + 2, state: 'disabled', reason: 'disabled by admin' },
+      { at: NOW + 1, state: 'disconnected', reason: 'the line was cut' },
+      { at: NOW, state: 'online', reason: expect.stringContaining('connected over') },
+      { at: NOW, state: 'enrolled', reason: 'enrolled, not yet connected' },
+    ]);
+    store = await engine.restart();
+    expect(await store.agents.history('a1')).toEqual(history);
+    for (let i = 0; i < 50; i += 1) {
+      await store.agents.enable('a1', { now: NOW + 10 + i, text: 'on' }, ACT);
+      await store.agents.disable('a1', { now: NOW + 10 + i, text: 'off' }, ACT);
+    }
+    const last = await store.agents.history('a1');
+    expect(last).toHaveLength(50);
+    expect(last[0]).toMatchObject({ at: NOW + 9 + 50, state: 'disabled' });
+    await store.agents.remove('a1', ACT);
+    expect(await store.agents.history('a1')).toEqual([]);
+  });
+
   it('refuses a change of an older version, too many labels and an unknown agent, and then writes nothing', async () => {
     await registered(store, 'a1');
     await change('a1', { notes: 'first' }, 0);

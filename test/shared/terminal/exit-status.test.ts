@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { agentFault, refusalOf } from '../../../agent/errors.ts';
 import { cliFault } from '../../../central/cli/errors.ts';
 import { ERROR_SUBJECTS } from '../../../docs/error-subjects.ts';
+import { CodedError } from '../../../shared/errors.ts';
 import { EXIT_OF_CODE, exitStatusOf } from '../../../shared/terminal/exit-status.ts';
 
 describe('the exit status of an error', () => {
@@ -27,6 +28,11 @@ describe('the exit status of an error', () => {
     ['a name that Central has already', refusalOf('enrollment_refused_by_central', 409, { found: '', hint: '' }), 7],
     ['a consumer that the daemon does not know', refusalOf('local_call_refused', 404, { found: '', hint: '' }), 5],
     ['a Central that queuegate cannot reach', cliFault('administration_unreachable', { url: 'x', found: 'y' }), 3],
+    [
+      'what Central refuses as a conflict, whatever its code',
+      new CodedError('truststore_x', { text: '', hint: '', status: 409 }, {}),
+      7,
+    ],
     ['anything else', new Error('x'), 1],
   ])('follows from its cause: %s', (_, error, status) => {
     expect(exitStatusOf(error)).toBe(status);

@@ -105,6 +105,28 @@ export const agentCommands: readonly Command[] = [
     },
   },
   {
+    name: 'agents history',
+    usage: 'AGENT',
+    summary: 'the last 50 changes of the state of an agent, newest first, with their reasons',
+    options: LIST,
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      const answer = await readList(call, `/agents/${idIn(agent)}/history`);
+      call.answer(answer, () =>
+        call.table(
+          ['since', 'state', 'reason'],
+          rowsOf(answer, 'items').map((row) => [
+            row['stateChangedAt'],
+            row['state'],
+            recordOf(row['stateReason'])['detail'],
+          ]),
+          'No changes.',
+        ),
+      );
+    },
+  },
+  {
     name: 'agents delete',
     usage: 'AGENT',
     summary: 'delete an agent with its messages; it must enroll again',

@@ -1,5 +1,6 @@
 // The methods of the reading thread. It sees each commit that has been answered.
 import type { DatabaseSync } from 'node:sqlite';
+import { agentHistoryReads } from '../rows/agents/agent-history.ts';
 import { agentNameReads } from '../rows/agents/agent-names.ts';
 import { agentReads } from '../rows/agents/agent-reads.ts';
 import { auditReads } from '../rows/audit.ts';
@@ -8,6 +9,7 @@ import { enrollmentReads } from '../rows/enrollments.ts';
 import { deadLetterReads } from '../rows/dead-letters.ts';
 import { incidentReads } from '../rows/incidents.ts';
 import { storedEventReads } from '../events/event-reads.ts';
+import { maintenanceReads } from '../rows/maintenance.ts';
 import { messageReads } from '../rows/messages.ts';
 import { keyMaterialReads, parameterReads } from '../rows/parameters.ts';
 import { clockReads, figureReads } from '../retention.ts';
@@ -22,6 +24,7 @@ export type Reads = ReturnType<typeof createReads>;
 export function createReads(database: DatabaseSync, namesOfCentral: readonly string[]) {
   return {
     ...agentReads(database),
+    ...agentHistoryReads(database),
     ...agentNameReads(database, namesOfCentral),
     ...messageReads(database),
     ...storedEventReads(database),
@@ -38,6 +41,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...releaseReads(database),
     ...auditReads(database),
     ...clockReads(database),
+    ...maintenanceReads(database),
     ...figureReads(database),
   };
 }

@@ -15,6 +15,7 @@ import { enrollmentWrites } from '../rows/enrollments.ts';
 import { dayQuotas } from '../rows/day-quota.ts';
 import { deadLetterWrites } from '../rows/dead-letters.ts';
 import { incidentWrites } from '../rows/incidents.ts';
+import { maintenanceWrites } from '../rows/maintenance.ts';
 import { messageWrites } from '../rows/messages.ts';
 import { packAppended, unpackMessages, type PackedAppended, type PackedMessages } from './packed-items.ts';
 import { keyMaterialWrites, parameterWrites } from '../rows/parameters.ts';
@@ -96,6 +97,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...conversionWrites(database, space),
     ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
     ...clockWrites(database, audit),
+    ...maintenanceWrites(database, audit),
     ...boundedRollouts(space, audit, rolloutWrites(database, audit)),
     ...releaseParts(database, audit, space),
     holdLog: options.holdLog,

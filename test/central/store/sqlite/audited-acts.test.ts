@@ -93,6 +93,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   rejectEnrollment: (writes, entry) => writes.rejectEnrollment(entry, 'thumbprint of p1', 'admin', null, NOW),
   removeAgent: (writes, entry) => writes.removeAgent(entry, 'a1'),
   changeApiToken: (writes, entry) => writes.changeApiToken(entry, 't1', { name: 'another' }, null),
+  saveMaintenance: (writes, entry) => writes.saveMaintenance({ enabledAt: NOW, retryAfterSeconds: 60 }, entry),
   removeApiToken: (writes, entry) => writes.removeApiToken(entry, 't1'),
   removeEnrollmentToken: (writes, entry) => writes.removeEnrollmentToken(entry, 'machine'),
   removeRecoveryCode: (writes, entry) => writes.removeRecoveryCode(entry, 'a2'),

@@ -32,6 +32,21 @@ test('set changes one agent; an empty value deletes a label and the notes, and g
   expect((await central.queuegate('agents show kasse-1')).out).toMatch(/^labels +tier=test$/m);
 });
 
+test('history shows the changes of its state, newest first', async () => {
+  const { queuegate } = await start();
+  const { out } = await queuegate('agents history branch-1');
+  expect(out.split('\n').map((line) => line.split(/ {2,}/).slice(1))).toEqual([
+    ['STATE', 'REASON'],
+    ['disconnected', 'the line was cut'],
+    ['enrolled', 'enrolled, not yet connected'],
+  ]);
+  expect(await queuegate('agents history branch-1 --limit 1')).toMatchObject({
+    status: 0,
+    error: expect.stringContaining('There is more'),
+  });
+  expect(await queuegate('agents history branch-9')).toMatchObject({ status: 5 });
+});
+
 test('set with --agents sets labels of all that are selected', async () => {
   const central = await start();
   expect(
