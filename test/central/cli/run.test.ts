@@ -794,7 +794,7 @@ describe('the output', () => {
 describe('the command line itself', () => {
   test('helps: all commands, one group, one command', async () => {
     expect(await run(['help'])).toMatchObject({ status: 0, out: expect.stringMatching(/^ {2}parameters  /m) });
-    expect((await run(['help', 'parameters'])).out).toMatch(/^ {2}revoke /m);
+    expect((await run(['help', 'parameters'])).out).toMatch(/^ {2}set /m);
     expect((await run(['help', 'api-tokens'])).out).not.toMatch(/^ {2}revoke /m);
     expect((await run(['help', 'parameters', 'set'])).out).toContain('--confirm-within');
     expect((await run(['parameters', 'set', '--help'])).out).toContain('--confirm-within');

@@ -52,7 +52,6 @@ export function agentChangeContract(open: OpenEngine): void {
   });
 
   it('keeps the last changes of the state of each agent, whatever makes them, and forgets those of a removed one', async () => {
-    await registered(store, 'a1');
     const epoch = await online(store, 'a1');
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 1, reason: 'the line was cut' });
     await store.agents.disable('a1', { now: NOW + 2, text: 'disabled by admin' }, ACT);
