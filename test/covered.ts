@@ -209,7 +209,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/commands/failures.ts',
       'central/cli/commands/parameters.ts',
       'central/cli/commands/rotation.ts',
-      'central/cli/commands/tokens.ts',
       'central/cli/secret-answer.ts',
       'central/cli/connection/target.ts',
       'central/cli/connection/context-commands.ts',

@@ -306,12 +306,12 @@ describe('PROTOCOL.md', () => {
       ),
     ).toEqual([]);
     expect(ofRequest(ENROLLED, answer)).toEqual([]);
-    const [asking, recovery] = ['### Without a token', '### With a recovery code'].map((heading) =>
+    const [withoutToken, recovery] = ['### Without a token', '### With a recovery code'].map((heading) =>
       section(text, heading),
     );
     expect([
-      ...ofRequest(ENROLL_WITHOUT_TOKEN, asking),
-      ...ofRequest(ENROLLMENT_PENDING, asking),
+      ...ofRequest(ENROLL_WITHOUT_TOKEN, withoutToken),
+      ...ofRequest(ENROLLMENT_PENDING, withoutToken),
       ...ofRequest(ENROLL_BY_RECOVERY, recovery),
     ]).toEqual([]);
   });
@@ -353,12 +353,14 @@ describe('PROTOCOL.md', () => {
   });
 
   it('shows a request without a token, with the name of its certificate request, and a recovery whose proof fits its code', async () => {
-    const [asking, pending] = jsonIn(section(text, '### Without a token')).map((json) => JSON.parse(json) as unknown);
-    expect([validate(ENROLL_WITHOUT_TOKEN, asking), validate(ENROLLMENT_PENDING, pending)]).toEqual([
+    const [withoutToken, pending] = jsonIn(section(text, '### Without a token')).map(
+      (json) => JSON.parse(json) as unknown,
+    );
+    expect([validate(ENROLL_WITHOUT_TOKEN, withoutToken), validate(ENROLLMENT_PENDING, pending)]).toEqual([
       undefined,
       undefined,
     ]);
-    const asked = asking as EnrollWithoutToken;
+    const asked = withoutToken as EnrollWithoutToken;
     expect(readRequest(asked.csr)).toMatchObject({ name: asked.name, id: undefined });
     const recovery = JSON.parse(jsonIn(section(text, '### With a recovery code'))[0] ?? '') as EnrollByRecovery;
     expect(validate(ENROLL_BY_RECOVERY, recovery)).toBeUndefined();

@@ -339,7 +339,10 @@ describe('the layout', () => {
     [/\bnobody\b/i, 'no one, nothing, no agent'],
     [/\b(?:is|are|was|were|be|been|being) told\b/i, 'gets, is informed, is notified, is reported'],
     [/(?<!\bthere )\b(?:is|are|was|were) no (?!longer\b|more than\b|less than\b|one\b)[a-z]/i, 'is not a'],
-    [/\bat the door\b|\bcome to nothing\b|\bwhat a person sees\b/i, 'plain words'],
+    [/\bat the door\b|\bcomes? to nothing\b|\bwhat a person sees\b|\bthe way back\b/i, 'plain words'],
+    [/\baskings?\b|\bwishes\b|\bjudge(?:s|d|ment)?\b/i, 'request, specification, validate'],
+    [/\bstands? (?:alone|in|at|on|there)\b|\blies? (?:at|on|over|beside|under)\b/i, 'is'],
+    [/\b(?:release|version) before\b(?! (?:the|that|it|a|after)\b)/i, 'the previous one'],
   ])('has no %s; write: %s', (word, _instead) => {
     const own = 'test/layout.test.ts';
     const found = texts().flatMap(([file, text]) =>

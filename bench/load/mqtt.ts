@@ -104,7 +104,7 @@ export class MqttLoad implements LoadDriver {
   }
 
   async roundTrips(target: Target, count: number): Promise<number[]> {
-    const client = await connectMqtt(target, `asking-${process.pid}-${Date.now()}`, true);
+    const client = await connectMqtt(target, `reader-${process.pid}-${Date.now()}`, true);
     let answered: () => void = () => undefined;
     client.on('message', () => answered());
     await client.subscribeAsync('up/#', { qos: 1 });

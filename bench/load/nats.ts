@@ -162,7 +162,7 @@ export class NatsLoad implements LoadDriver {
 
   async roundTrips(target: Target, count: number): Promise<number[]> {
     const line = await connectNats(target);
-    const name = `asking-${process.pid}-${Date.now()}`;
+    const name = `reader-${process.pid}-${Date.now()}`;
     await (
       await line.manager()
     ).consumers.add('UP', { durable_name: name, deliver_policy: 'new', ack_policy: 'explicit' });

@@ -107,13 +107,13 @@ export class QueuegateLoad implements LoadDriver {
   }
 
   async roundTrips(target: Target, count: number): Promise<number[]> {
-    const [asking, sending] = [new RestClient(target, 1), new RestClient(target, 1)];
+    const [reading, sending] = [new RestClient(target, 1), new RestClient(target, 1)];
     const [first] = readSeeds(target);
     const run = randomBytes(3).toString('hex');
-    let after = (await asking.events('newest', 0)).next;
+    let after = (await reading.events('newest', 0)).next;
     const taken: number[] = [];
     for (let number = 1; number <= count; number += 1) {
-      const answered = asking.events(String(after), 30);
+      const answered = reading.events(String(after), 30);
       const startedAt = performance.now();
       await sending.commands(first?.identity.id ?? '', messageJson('/central/bench', run, number));
       const page = await answered;
@@ -121,7 +121,7 @@ export class QueuegateLoad implements LoadDriver {
       if (page.count !== 1) throw new Error(`${page.count} answers to one command`);
       after = page.next;
     }
-    asking.close();
+    reading.close();
     sending.close();
     return taken;
   }

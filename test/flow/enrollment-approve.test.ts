@@ -30,7 +30,7 @@ afterEach(() => cleanup.run());
 afterAll(() => lasting.run());
 
 /** `queue-agent enroll` without a token, in the background. */
-function asking(folders: AgentFolders, name: string, ...more: string[]): Running {
+function requestOfMachine(folders: AgentFolders, name: string, ...more: string[]): Running {
   const running = new Running(process.execPath, [
     'agent/cli.ts',
     'enroll',
@@ -48,10 +48,10 @@ async function thumbprintOf(running: Running): Promise<string> {
   return (await running.printed(/key {9}sha256:([0-9a-f]{64})/))[1] ?? '';
 }
 
-describe('asking without a token', SLOW, () => {
+describe('enrollment without a token', SLOW, () => {
   it('prints the thumbprint, waits, and is an agent once an administrator has accepted that thumbprint', async () => {
     const folders = await agentFolders(cleanup);
-    const machine = asking(folders, 'branch-1', '--agent-id', 'pc,1"u"');
+    const machine = requestOfMachine(folders, 'branch-1', '--agent-id', 'pc,1"u"');
     const key = await thumbprintOf(machine);
     expect(machine.stdout).toContain(`queuegate enrollment-requests accept ${key.slice(0, 16)}`);
     await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
@@ -86,7 +86,7 @@ describe('asking without a token', SLOW, () => {
 
   it('gives up after its time, and goes on with the same key when it is run again', async () => {
     const folders = await agentFolders(cleanup);
-    const first = asking(folders, 'branch-2', '--wait', '0s');
+    const first = requestOfMachine(folders, 'branch-2', '--wait', '0s');
     const key = await thumbprintOf(first);
     const ended = await first.ended();
     expect(ended).toMatchObject({ code: 8 });
@@ -96,14 +96,14 @@ describe('asking without a token', SLOW, () => {
     expect(await central.cli('enrollment-requests', 'accept', `SHA256:${key.toUpperCase()}`)).toMatchObject({
       code: 0,
     });
-    const second = await asking(folders, 'branch-2', '--wait', '0s').ended();
+    const second = await requestOfMachine(folders, 'branch-2', '--wait', '0s').ended();
     expect(second, second.stderr).toMatchObject({ code: 0 });
     expect(await central.agent('branch-2')).toMatchObject({ keyThumbprint: key });
   });
 
   it('learns that it was rejected, with the comment, and can still be accepted', async () => {
     const folders = await agentFolders(cleanup);
-    const machine = asking(folders, 'branch-3');
+    const machine = requestOfMachine(folders, 'branch-3');
     const key = await thumbprintOf(machine);
     expect(
       await central.cli('enrollment-requests', 'reject', key.slice(0, 12), '--comment', 'not one of ours'),
@@ -116,15 +116,15 @@ describe('asking without a token', SLOW, () => {
       'The enrollment request of this machine was rejected by first administrator (not one of ours).',
     );
     await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
-    expect((await asking(folders, 'branch-3').ended()).stderr).toContain('(not one of ours)');
+    expect((await requestOfMachine(folders, 'branch-3').ended()).stderr).toContain('(not one of ours)');
     expect((await central.cli('enrollment-requests', 'list', '--state', 'rejected')).stdout).toContain(key);
     expect(await central.cli('enrollment-requests', 'accept', key)).toMatchObject({ code: 0 });
-    expect(await asking(folders, 'branch-3').ended()).toMatchObject({ code: 0 });
+    expect(await requestOfMachine(folders, 'branch-3').ended()).toMatchObject({ code: 0 });
   });
 
   it('tells the administrator when the name or the thumbprint does not fit', async () => {
     const folders = await agentFolders(cleanup);
-    const machine = asking(folders, 'BRANCH-1', '--wait', '0s');
+    const machine = requestOfMachine(folders, 'BRANCH-1', '--wait', '0s');
     const key = await thumbprintOf(machine);
     expect((await central.cli('enrollment-requests', 'accept', key)).stderr).toContain(
       'The name branch-1 belongs to the agent pc,1',
@@ -139,7 +139,7 @@ describe('asking without a token', SLOW, () => {
   });
 
   it('keeps the name of the Central agent for the Central agent', async () => {
-    expect((await asking(await agentFolders(cleanup), 'Central-Agent').ended()).stderr).toContain(
+    expect((await requestOfMachine(await agentFolders(cleanup), 'Central-Agent').ended()).stderr).toContain(
       'is reserved for the agent on Central',
     );
   });
@@ -193,7 +193,7 @@ describe('asking without a token', SLOW, () => {
       ['closed', 'enrollment_closed'],
     ] as const) {
       await central.change({ 'agents.enrollment': policy });
-      const ended = await asking(await agentFolders(cleanup), 'branch-5').ended();
+      const ended = await requestOfMachine(await agentFolders(cleanup), 'branch-5').ended();
       expect(ended).toMatchObject({ code: 4 });
       expect(ended.stderr).toContain(
         code === 'enrollment_closed' ? 'Enrollment is closed' : 'Enrollment requires a token',
@@ -271,9 +271,9 @@ describe('strangers who ask', SLOW, () => {
   });
 
   it('fill no more than the places of their address; the same key again takes no other place, and a token still gets in', async () => {
-    const askings = await Promise.all(Array.from({ length: 60 }, (_, i) => requestOf(`flood-${i}`)));
+    const requests = await Promise.all(Array.from({ length: 60 }, (_, i) => requestOf(`flood-${i}`)));
     const answers = [];
-    for (const [i, { csr }] of askings.entries()) answers.push(await post({ csr, name: `flood-${i}` }));
+    for (const [i, { csr }] of requests.entries()) answers.push(await post({ csr, name: `flood-${i}` }));
     expect(answers.filter(({ status }) => status === 202)).toHaveLength(50);
     const refused = answers.filter(({ status }) => status !== 202);
     expect(refused).toHaveLength(10);
@@ -283,7 +283,7 @@ describe('strangers who ask', SLOW, () => {
         'urn:queuegate:error:enrollments_full_of_address',
         true,
       ]);
-    const [first] = askings;
+    const [first] = requests;
     expect(await post({ csr: first?.csr, name: 'flood-0' })).toMatchObject({ status: 202 });
     const { body } = await central.rest('GET', '/enrollment-requests?limit=1000');
     expect(body.items).toHaveLength(50);
@@ -296,7 +296,7 @@ describe('strangers who ask', SLOW, () => {
     expect(await honest.ended()).toMatchObject({ code: 0 });
     // Place is made by a decision.
     expect(await central.cli('enrollment-requests', 'reject', first?.thumbprint ?? '')).toMatchObject({ code: 0 });
-    expect(await post({ csr: askings.at(-1)?.csr, name: 'flood-59' })).toMatchObject({ status: 202 });
+    expect(await post({ csr: requests.at(-1)?.csr, name: 'flood-59' })).toMatchObject({ status: 202 });
   });
 });
 

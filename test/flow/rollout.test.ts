@@ -65,7 +65,7 @@ it('turns agents from ws to wss by commands alone, and agents return by themselv
   expect(await outcome(central, 'r-1')).toEqual({ 'branch-1': ['succeeded', ''], 'branch-2': ['succeeded', ''] });
   for (const name of ['branch-1', 'branch-2'])
     expect(await say(central, 'agents', 'show', name)).toContain('connected over wss');
-  // Nothing listens there: the agents try it, and stay on the release before without the loss of their session.
+  // Nothing listens there: the agents try it, and stay on the previous release without the loss of their session.
   await say(central, 'profiles', 'set', 'branch', 'central.websocket.secure.port=1');
   const forced = await say(central, 'profiles', 'prepare', 'branch', '--force', '--yes');
   const broken = /branch@[0-9a-f]+/.exec(forced)?.[0] ?? '';

@@ -266,7 +266,7 @@ test('no string of an enrollment costs more CPU than its length, under any polic
     for (const [way, schema] of Object.entries({
       token: ENROLL_WITH_TOKEN,
       proof: ENROLL_WITH_PROOF,
-      asking: ENROLL_WITHOUT_TOKEN,
+      enrollment: ENROLL_WITHOUT_TOKEN,
       recovery: ENROLL_BY_RECOVERY,
     })) {
       for (const { place, maxLength, with: withText } of stringPlaces(schema)) {

@@ -106,7 +106,7 @@ describe('a rollout of a profile', () => {
     expect(received).toHaveLength(accepted.length);
   });
 
-  it('that does not verify Central halts in its first wave: those agents are on the release before, and say why', async () => {
+  it('that does not verify Central halts in its first wave: those agents are on the previous release, and say why', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     // Nothing but the truststore of the release verifies Central: what it gave them is removed.
     for (const { folders } of await fieldAgents(central, 3)) await rm(trustFile(folders.data), { force: true });

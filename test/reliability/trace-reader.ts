@@ -46,7 +46,7 @@ export function readTrace(text: string): Call[] {
 
 /** A message that was put into a log, and the words that tell a peer so. */
 export interface Promised {
-  /** Stands in the log with the message and nowhere else. */
+  /** Is in the log with the message and nowhere else. */
   readonly written: string;
   /** The first text with these words on a socket is the promise. */
   readonly reported: string;

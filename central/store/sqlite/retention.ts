@@ -46,7 +46,7 @@ export function retentionWrites(database: DatabaseSync, seenEvents: SeenEvents) 
 }
 
 /**
- * Rows lie in the order of their time. The newest stays whatever its age: the next key is one more than the greatest.
+ * Rows are in the order of their time. The newest stays whatever its age: the next key is one more than the greatest.
  */
 function agingDelete(
   database: DatabaseSync,

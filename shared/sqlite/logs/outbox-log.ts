@@ -169,7 +169,7 @@ export class OutboxLog {
       throw databaseFault('log_violation', { found: `${through} acknowledged, ${log.next - 1} was the last` });
     const { entryLink, trimmed, remove, oldest, trim } = this.#statements;
     const link = text(entryLink.get(peer, through), 'link');
-    // Looks only at what is about to be deleted; the sums of the rest stand in the log's row.
+    // Looks only at what is about to be deleted; the sums of the rest are in the log's row.
     const gone = trimmed.get(peer, through);
     remove.run(peer, through);
     const first = oldest.get(peer);

@@ -115,14 +115,14 @@ it('ends with the new release after a death at any step', async () => {
   expect(steps).toContain('after succeeded');
 });
 
-it('ends with the release before after a death at any step, where the new one is refused', async () => {
+it('ends with the previous release after a death at any step, where the new one is refused', async () => {
   const given = await released();
   given.central.refuse = ({ releases }) =>
     releases.profile === given.next ? { code: 'agent_unknown', close: 4401 } : undefined;
   expect(await walk(given, 2, 'rolled-back')).toContain('after rolled-back');
 });
 
-it('ends with the release before after a rollback to it that died at any step', async () => {
+it('ends with the previous release after a rollback to it that died at any step', async () => {
   const first = await released();
   const upgraded = await upgrade(first, 2, first.old ?? '');
   expect(await walk(upgraded, 3, 'succeeded')).toContain('before succeeded');

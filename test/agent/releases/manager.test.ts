@@ -47,7 +47,7 @@ it('takes a release: downloads it, is welcomed with it beside its session, and r
     profile: { release: digest, previousRelease: null, instruction: { state: 'succeeded' }, changedFiles: [] },
   });
   expect(existsSync(join(folders.data, 'releases', 'blobs'))).toBe(false);
-  // Only what it does not have is downloaded; the release before stays for a rollback, which downloads nothing.
+  // Only what it does not have is downloaded; the previous release stays for a rollback, which downloads nothing.
   const second = central.add(release({ ...files, 'conf/agent.conf': conf(central.port) }));
   central.requests.length = 0;
   central.offer({ release: second, generation: 2 });

@@ -127,7 +127,7 @@ async function run(name: string, line: readonly string[], typed: string | undefi
   return { status, asked: shown.join(''), error: all, acts: all.match(/\b(?:POST|PUT|PATCH|DELETE) \/\S+/g) ?? [] };
 }
 
-const asking = COMMANDS.filter(({ asks }) => asks !== undefined);
+const destructive = COMMANDS.filter(({ asks }) => asks !== undefined);
 
 describe('a command that destroys something', () => {
   test.each(COMMANDS.map((command) => [command.name, command] as const))(
@@ -141,7 +141,7 @@ describe('a command that destroys something', () => {
     },
   );
 
-  test.each(asking.map(({ name }) => name))(
+  test.each(destructive.map(({ name }) => name))(
     '%s asks, and names the thing, the Central and the context',
     async (name) => {
       const { line = [], names = '' } = LINES[name] ?? {};
@@ -155,14 +155,14 @@ describe('a command that destroys something', () => {
     },
   );
 
-  test.each(asking.map(({ name }) => name))('%s without a terminal needs --yes', async (name) => {
+  test.each(destructive.map(({ name }) => name))('%s without a terminal needs --yes', async (name) => {
     const { line = [] } = LINES[name] ?? {};
     const refused = await run(name, line, undefined);
     expect(refused).toMatchObject({ status: 2, asked: '', acts: [] });
     expect(refused.error).toContain('--yes is required without a terminal, since the command cannot ask');
   });
 
-  test.each(asking.map(({ name }) => name).filter((name) => !['contexts delete', 'store restore'].includes(name)))(
+  test.each(destructive.map(({ name }) => name).filter((name) => !['contexts delete', 'store restore'].includes(name)))(
     '%s acts after a yes, and with --yes without a question',
     async (name) => {
       const { line = [], yes = 'y' } = LINES[name] ?? {};

@@ -17,7 +17,7 @@ let store: MemoryStore;
 let online: OnlineAgent[];
 let faults: ParameterFault[];
 let failApply: ((next: ParameterValues) => boolean) | undefined;
-/** What the listeners stand at, and each step in the order it happened. */
+/** What the listeners are at, and each step in the order it happened. */
 let listening: ParameterValues;
 let steps: string[];
 let time: number;

@@ -38,8 +38,8 @@ async function setUp() {
     now: clock,
   });
   const identity = await openServerIdentity({ keyMaterial, authority, now: clock });
-  const wishes = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 365 };
-  await identity.adopt(await identity.make(wishes), CENTRAL);
+  const spec = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 365 };
+  await identity.adopt(await identity.make(spec), CENTRAL);
   const lines: Line[] = [];
   const log = {
     warn: (facts: object, text: string) => void lines.push({ level: 'warn', facts: { ...facts }, text }),
@@ -67,7 +67,7 @@ async function setUp() {
   return {
     authority,
     identity,
-    wishes,
+    spec,
     store,
     lines,
     metrics,
@@ -79,12 +79,12 @@ async function setUp() {
 }
 
 test('the list has every certificate that matters, each once, by its end, with where it is used', async () => {
-  const { authority, identity, wishes, enroll, all } = await setUp();
+  const { authority, identity, spec, enroll, all } = await setUp();
   await enroll('branch-2', 200);
   await enroll('branch-1', 100);
   const { id } = await authority.prepare(await authority.makeRoot(), CENTRAL);
   await authority.assign({ [id]: 'next' }, 'ca.rotation.publish', CENTRAL);
-  await identity.adopt(await identity.make(wishes), CENTRAL);
+  await identity.adopt(await identity.make(spec), CENTRAL);
   const bank = makeBank();
   const { key, certificate } = bank.issue('central', { days: 50 });
   await identity.keepStaged(

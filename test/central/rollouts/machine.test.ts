@@ -102,7 +102,7 @@ describe('acts of administrators', () => {
     expect(scene.states()).toEqual(['succeeded', 'succeeded', 'waiting']);
   });
 
-  it('rollback leaves agents alone that a later rollout changed, or that were not on a release before', () => {
+  it('rollback leaves agents alone that a later rollout changed, or that had no previous release', () => {
     const scene = new Scene({ waveTargets: [2] }, ['a1', 'a2']);
     scene.come('a1', 'a2');
     scene.succeed('a1', 'a2');

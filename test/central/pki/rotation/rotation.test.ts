@@ -13,7 +13,7 @@ import type { PendingChange } from '../../../../central/change/pending.ts';
 import { makeChanges, memoryStore } from '../../fakes.ts';
 import { ACT } from '../../store/samples.ts';
 
-const WISHES = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 30 };
+const SPEC = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 30 };
 
 async function setUp() {
   const store = memoryStore();
@@ -25,7 +25,7 @@ async function setUp() {
     now: clock,
   });
   const identity = await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now: clock });
-  await identity.adopt(await identity.make(WISHES), CENTRAL);
+  await identity.adopt(await identity.make(SPEC), CENTRAL);
   const pending: { parameters: PendingChange | null } = { parameters: null };
   const changes = makeChanges(clock);
   changes.register({

@@ -7,7 +7,7 @@ import { openServerIdentity, type ServerCertificateSpec } from '../../../../cent
 import { memoryStore } from '../../fakes.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 
-const wishes: ServerCertificateSpec = {
+const spec: ServerCertificateSpec = {
   names: ['central.test'],
   subjectAlternativeNames: ['Gate.Bank.Example', '10.0.0.9', 'FD00:0:0::1'],
   distinguishedName: '',
@@ -21,9 +21,9 @@ async function setUp(now: () => number = Date.now) {
   return { store, authority, identity: await open(), open };
 }
 
-test('the first certificate covers every wished name and this host, and a TLS client accepts it', async () => {
+test('the first certificate covers every name of its specification and this host, and a TLS client accepts it', async () => {
   const { authority, identity } = await setUp();
-  const staged = await identity.stage(wishes);
+  const staged = await identity.stage(spec);
   expect(staged.names).toEqual([
     'central.test',
     'gate.bank.example',
@@ -55,7 +55,7 @@ test('the first certificate covers every wished name and this host, and a TLS cl
 test('openssl verifies the chain as it is sent', async () => {
   const folder = temporaryFolder();
   const { authority, identity } = await setUp();
-  const staged = await identity.stage(wishes);
+  const staged = await identity.stage(spec);
   const ca = folder.write('root.pem', authority.pem);
   const pem = folder.write('chain.pem', staged.chain);
   expect(
@@ -77,11 +77,11 @@ test('openssl verifies the chain as it is sent', async () => {
 
 test('staging writes nothing; adopting keeps the one before', async () => {
   const { store, identity, open } = await setUp();
-  const first = await identity.stage(wishes);
+  const first = await identity.stage(spec);
   expect(identity.current()).toBeUndefined();
   expect(store.keyMaterial.entries.has('server.key')).toBe(false);
   await identity.adopt(first, CENTRAL);
-  const second = await identity.stage({ ...wishes, distinguishedName: 'CN=gate, O=Bank' });
+  const second = await identity.stage({ ...spec, distinguishedName: 'CN=gate, O=Bank' });
   await identity.adopt(second, CENTRAL);
   expect(store.keyMaterial.entries.get('server.previous.key')).toBe(first.key);
   expect(store.keyMaterial.entries.get('server.key')).toBe(second.key);
@@ -91,32 +91,32 @@ test('staging writes nothing; adopting keeps the one before', async () => {
 
 test('a certificate that fits is kept over a restart', async () => {
   const { identity, open } = await setUp();
-  const first = await identity.stage(wishes);
+  const first = await identity.stage(spec);
   await identity.adopt(first, CENTRAL);
-  expect((await (await open()).stage(wishes)).thumbprint).toBe(first.thumbprint);
+  expect((await (await open()).stage(spec)).thumbprint).toBe(first.thumbprint);
 });
 
 test('going back to the old names brings the old certificate back', async () => {
   const { identity } = await setUp();
-  const first = await identity.stage(wishes);
+  const first = await identity.stage(spec);
   await identity.adopt(first, CENTRAL);
-  await identity.adopt(await identity.stage({ ...wishes, subjectAlternativeNames: [] }), CENTRAL);
-  expect((await identity.stage(wishes)).thumbprint).toBe(first.thumbprint);
+  await identity.adopt(await identity.stage({ ...spec, subjectAlternativeNames: [] }), CENTRAL);
+  expect((await identity.stage(spec)).thumbprint).toBe(first.thumbprint);
 });
 
 test('a new name, a name taken away, another distinguished name and another authority each make a new certificate', async () => {
   const { identity, authority } = await setUp();
-  const first = await identity.stage(wishes);
+  const first = await identity.stage(spec);
   await identity.adopt(first, CENTRAL);
   for (const changed of [
     { names: ['central.test', 'new.test'] },
     { subjectAlternativeNames: ['10.0.0.9'] },
     { distinguishedName: 'CN=x' },
   ]) {
-    expect((await identity.stage({ ...wishes, ...changed })).thumbprint).not.toBe(first.thumbprint);
+    expect((await identity.stage({ ...spec, ...changed })).thumbprint).not.toBe(first.thumbprint);
   }
   await authority.replace(await authority.makeRoot(), CENTRAL);
-  const second = await identity.stage(wishes);
+  const second = await identity.stage(spec);
   expect(second.thumbprint).not.toBe(first.thumbprint);
   expect(second.chain).toContain(authority.certificate.toString());
 });
@@ -124,17 +124,17 @@ test('a new name, a name taken away, another distinguished name and another auth
 test('it is reissued when a third of its life is left', async () => {
   let now = Date.now();
   const { identity } = await setUp(() => now);
-  const first = await identity.stage({ ...wishes, lifetimeDays: 90 });
+  const first = await identity.stage({ ...spec, lifetimeDays: 90 });
   await identity.adopt(first, CENTRAL);
   now += 59 * 86_400_000;
-  expect((await identity.stage({ ...wishes, lifetimeDays: 90 })).thumbprint).toBe(first.thumbprint);
+  expect((await identity.stage({ ...spec, lifetimeDays: 90 })).thumbprint).toBe(first.thumbprint);
   now += 2 * 86_400_000;
-  expect((await identity.stage({ ...wishes, lifetimeDays: 90 })).thumbprint).not.toBe(first.thumbprint);
+  expect((await identity.stage({ ...spec, lifetimeDays: 90 })).thumbprint).not.toBe(first.thumbprint);
 });
 
 test('a damaged key in the store is reported, and nothing is made in its place', async () => {
   const { store, identity, open } = await setUp();
-  await identity.adopt(await identity.stage(wishes), CENTRAL);
+  await identity.adopt(await identity.stage(spec), CENTRAL);
   store.keyMaterial.entries.set('server.key', 'nonsense');
   await expect(open()).rejects.toMatchObject({ code: 'key_material_damaged' });
   store.keyMaterial.entries.delete('server.key');
