@@ -76,6 +76,7 @@ export class FalseCentral {
   /** Called with each download: true: it has been answered. */
   onDownload: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
   port = 0;
+  heartbeatSeconds = 60;
   #session: WebSocket | undefined;
   readonly #said = new Set<() => void>();
 
@@ -186,7 +187,7 @@ export class FalseCentral {
       sessionId: `s${this.hellos.length}`,
       time: TIME,
       epoch: this.hellos.length,
-      heartbeatSeconds: 60,
+      heartbeatSeconds: this.heartbeatSeconds,
       limits: { ...LIMITS },
       logs: { up: null },
     };
