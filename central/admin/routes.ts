@@ -1,6 +1,7 @@
 // Composes the administration's REST: one scope under /api/v1, one plugin per resource, the same access rules, content
 // types and errors for all of them. Listens nowhere and makes no service.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { acceptsGzip, compressed } from '../../shared/http/gzip.ts';
 import { createAccess, type Access } from './access.ts';
 import { agentActionRoutes } from './agents/actions.ts';
 import { agentRoutes } from './agents/agents.ts';
@@ -82,6 +83,7 @@ function prepare(scope: FastifyInstance, services: AdminServices, access: Access
   scope.setErrorHandler((error, request, reply) =>
     sendError(reply, error, (unexpected) => services.onUnexpected(unexpected, request.url, request.id)),
   );
+  scope.addHook('onSend', compress);
   // A route that may be kept says so itself.
   scope.addHook('onRequest', (_request, reply, done) => {
     void reply.header('cache-control', 'no-store');
@@ -96,4 +98,25 @@ function prepare(scope: FastifyInstance, services: AdminServices, access: Access
     });
     done();
   });
+}
+
+const COMPRESSIBLE = /^(?:application\/(?:[\w.+-]+\+)?json|application\/x-ndjson|text\/plain)\b/;
+
+/**
+ * Secrets are in answers of POST, and in what only administrators may read: neither is compressed, since the length of a compressed
+ * answer tells about a secret beside what the requester chose (BREACH, CVE-2013-3587).
+ */
+async function compress(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
+  const { role } = request.routeOptions.config;
+  if (request.method !== 'GET' || role === 'administrator' || !acceptsGzip(request.headers['accept-encoding']))
+    return payload;
+  if (typeof payload !== 'string' && !Buffer.isBuffer(payload)) return payload;
+  if (!COMPRESSIBLE.test(String(reply.getHeader('content-type') ?? ''))) return payload;
+  const packed = await compressed(payload);
+  if (packed === undefined) return payload;
+  const tag = reply.getHeader('etag');
+  // Other bytes than those that the tag names (RFC 9110 section 8.8.3.3).
+  if (typeof tag === 'string' && !tag.startsWith('W/')) void reply.header('etag', `W/${tag}`);
+  void reply.header('content-encoding', 'gzip').removeHeader('content-length');
+  return packed;
 }

@@ -4,6 +4,7 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { CodedError, systemCode, textOf } from '../../shared/errors.ts';
 import { REQUEST_ID_HEADER } from '../../shared/http/problem.ts';
@@ -117,7 +118,9 @@ export function createClient(options: ClientOptions): Client {
 
   async function send(method: string, path: string, call: Call): Promise<{ answer: Answer; named: string }> {
     const to = await connected();
-    const prepared = await prepare(to, method, path, call, { timeout: options.timeoutMs ?? TIMEOUT_MS });
+    // Over the socket there is no line to save.
+    const headers: Readonly<Record<string, string>> = 'url' in to.target ? { 'accept-encoding': 'gzip' } : {};
+    const prepared = await prepare(to, method, path, call, { headers, timeout: options.timeoutMs ?? TIMEOUT_MS });
     const answer = await reaching(to, () => exchange(prepared));
     const { pathname, search } = prepared.target;
     options.trace?.(`${method} ${pathname}${search}: ${answer.status}, request ${answer.requestId}`);
@@ -241,9 +244,17 @@ function responseOf(request: ClientRequest): Promise<IncomingMessage> {
   });
 }
 
+/** Compressed answers are bounded by what they hold. */
+function contentOf(response: IncomingMessage): Readable {
+  if (response.headers['content-encoding'] !== 'gzip') return response;
+  const content = createGunzip();
+  pipeline(response, content).catch(() => undefined);
+  return content;
+}
+
 async function answerOf(response: IncomingMessage): Promise<Answer> {
   const bytes = await readBoundedStream(
-    response,
+    contentOf(response),
     MAX_ANSWER_BYTES,
     () => new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`),
   );

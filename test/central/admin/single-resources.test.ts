@@ -160,3 +160,22 @@ test('in maintenance mode no agent gets as far as the challenge, and the status 
     items: [{ action: 'maintenance.disable' }, { action: 'maintenance.enable', ticket: 'CHG-9' }],
   });
 });
+
+test('an answer is compressed for a client that accepts it, but not one that only administrators may read', async () => {
+  const encoded = async (path: string, acceptEncoding: string): Promise<string | null> => {
+    const response = await send('GET', path, undefined, { 'accept-encoding': acceptEncoding });
+    expect(JSON.parse(await response.text())).toBeTypeOf('object');
+    return response.headers.get('content-encoding');
+  };
+  expect(await encoded('/parameters', 'gzip')).toBe('gzip');
+  expect(await encoded('/parameters', 'identity')).toBe(null);
+  expect(await encoded('/maintenance', 'gzip')).toBe(null);
+  for (let i = 0; i < 12; i += 1) await json('POST', '/api-tokens', { name: `many ${i}`, role: 'viewer' });
+  expect((await (await send('GET', '/api-tokens')).text()).length).toBeGreaterThan(1024);
+  expect(await encoded('/api-tokens', 'gzip')).toBe(null);
+  const tag = (await send('GET', '/parameters', undefined, { 'accept-encoding': 'gzip' })).headers.get('etag') ?? '';
+  expect(tag).toMatch(/^W\//);
+  expect((await send('GET', '/parameters', undefined, { 'if-none-match': tag })).status).toBe(304);
+  const change = await send('PATCH', '/parameters', { 'events.retentionDays': 31 }, { 'if-match': tag });
+  expect(change.status).toBe(200);
+});
