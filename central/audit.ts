@@ -30,12 +30,12 @@ export const AUDIT_ACTIONS = {
   'agents.set': { text: 'set the name, labels or notes of an agent' },
   'api-tokens.create': { text: 'created an API token; Central creates the first one' },
   'api-tokens.delete': { text: 'deleted an API token' },
-  'api-tokens.set': { text: 'set the name, the role or the expiry of an API token' },
   'api-tokens.forbid': { by: 'refusal', text: 'a request beyond the role of its API token (403)' },
   'api-tokens.refuse': {
     by: 'refusal',
     text: 'a request without an API token, or with one that was wrong, deleted or expired (401)',
   },
+  'api-tokens.set': { text: 'set the name, the role or the expiry of an API token' },
   'ca.create': { by: 'central', text: 'created the authority at the first start' },
   'ca.delete-key': { text: 'deleted the key of a retired or prepared authority' },
   'ca.export': { text: 'exported an authority with its key' },

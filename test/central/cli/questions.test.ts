@@ -24,7 +24,7 @@ import { memoryReleases } from '../memory-releases.ts';
 const DESTRUCTIVE_VERBS = new Set(['delete', 'delete-key', 'discard', 'revoke', 'restore', 'accept-clock']);
 
 /** Others that ask. */
-const ALSO_DESTRUCTIVE = new Set(['rollouts cancel', 'rollouts rollback']);
+const ALSO_DESTRUCTIVE = new Set(['maintenance enable', 'rollouts cancel', 'rollouts rollback']);
 
 /** How each is typed, what its question names, and what is a yes. */
 const LINES: Readonly<Record<string, { line: readonly string[]; names: string; yes?: string }>> = {
@@ -41,6 +41,7 @@ const LINES: Readonly<Record<string, { line: readonly string[]; names: string; y
   'contexts delete': { line: ['prod'], names: 'the context "prod"' },
   'enrollment-tokens delete': { line: ['x7'], names: 'the enrollment token x7' },
   'maintenance accept-clock': { line: [], names: 'the clock' },
+  'maintenance enable': { line: [], names: 'Enable maintenance mode' },
   'parameters reset': { line: ['agents.max', '--force'], names: 'Reset agents.max' },
   'parameters set': { line: ['agents.max=5', '--force'], names: 'Set agents.max=5' },
   'profiles delete': { line: ['branch'], names: 'the profile branch', yes: 'branch' },
