@@ -1,6 +1,7 @@
 // Load for an MQTT broker over WebSocket with TLS, QoS 1 in both directions, with the client of the project (mqtt).
 import { messageJson, sourceOf } from '../sample.ts';
-import { nowCount, unsupported, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+import type { Dialled, LoadDriver, Target } from './driver.ts';
+import { BrokerLoad } from './broker.ts';
 import { Publisher } from './publisher.ts';
 
 /** The part of `mqtt` that is used; the package is installed only for the bench. */
@@ -17,7 +18,6 @@ interface Mqtt {
   ): Promise<Client>;
 }
 
-const DRAIN_MS = 60_000;
 /** Unacknowledged publications of one agent; fewer where many agents share the broker. */
 const WINDOW = 1_000;
 const WINDOW_OF_ALL = 4_000;
@@ -38,13 +38,8 @@ function publisherOf(client: Client, source: string, window: number, topic: (num
   );
 }
 
-export class MqttLoad implements LoadDriver {
+export class MqttLoad extends BrokerLoad implements LoadDriver {
   #clients: Client[] = [];
-  #publishers: Publisher[] = [];
-  #received = 0;
-  #answering = false;
-  #producer: Publisher | undefined;
-  #reported = 0;
 
   async open(target: Target, from: number, count: number): Promise<Dialled> {
     const startedAt = performance.now();
@@ -52,7 +47,7 @@ export class MqttLoad implements LoadDriver {
       Array.from({ length: count }, (_, i) => connectMqtt(target, `agent-${from + i}`, true)),
     );
     const window = Math.max(25, Math.min(WINDOW, Math.floor(WINDOW_OF_ALL / count)));
-    this.#publishers = this.#clients.map((client, i) =>
+    this.publishers = this.#clients.map((client, i) =>
       publisherOf(client, sourceOf(from + i), window, () => `up/${from + i}`),
     );
     for (const [i, client] of this.#clients.entries()) {
@@ -66,41 +61,9 @@ export class MqttLoad implements LoadDriver {
     await Promise.all(this.#clients.map((client) => client.endAsync()));
   }
 
-  async flowUp(on: boolean): Promise<number> {
-    for (const publisher of this.#publishers) publisher.flow(on);
-    if (!on) await untilTrue(() => this.#publishers.every(({ drained }) => drained), DRAIN_MS, 'draining');
-    return this.acknowledged().count;
-  }
-
-  addBacklog(): void {
-    unsupported('a backlog');
-  }
-
-  acknowledged(): Count {
-    return nowCount(this.#publishers.reduce((sum, { acknowledged }) => sum + acknowledged, 0));
-  }
-
-  received(): Count {
-    return nowCount(this.#received);
-  }
-
-  async answer(on: boolean): Promise<void> {
-    this.#answering = on;
-  }
-
-  async produce(on: boolean, target: Target, agents: number): Promise<number> {
-    const producer = (this.#producer ??= publisherOf(
-      await connectMqtt(target, 'producer', true),
-      '/central/bench',
-      WINDOW,
-      (number) => `down/${number % agents}`,
-    ));
-    producer.flow(on);
-    if (on) return 0;
-    await untilTrue(() => producer.drained, DRAIN_MS, 'draining');
-    const produced = producer.acknowledged - this.#reported;
-    this.#reported = producer.acknowledged;
-    return produced;
+  protected async openProducer(target: Target, agents: number): Promise<Publisher> {
+    const client = await connectMqtt(target, 'producer', true);
+    return publisherOf(client, '/central/bench', WINDOW, (number) => `down/${number % agents}`);
   }
 
   async roundTrips(target: Target, count: number): Promise<number[]> {
@@ -120,16 +83,12 @@ export class MqttLoad implements LoadDriver {
     return taken;
   }
 
-  async watch(): Promise<{ acksMs: number[]; lost: number }> {
-    return unsupported('watching');
-  }
-
   #onCommand(client: Client, index: number): void {
-    this.#received += 1;
-    if (this.#answering)
+    this.receivedCount += 1;
+    if (this.isAnswering)
       client.publish(
         `up/${index}`,
-        messageJson(sourceOf(index), 'answer', this.#received),
+        messageJson(sourceOf(index), 'answer', this.receivedCount),
         { qos: 1 },
         () => undefined,
       );

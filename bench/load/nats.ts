@@ -2,7 +2,8 @@
 // Publishes without waiting for each acknowledgement, within a window; consumes with explicit acknowledgements.
 import { WebSocket } from 'ws';
 import { messageJson, sourceOf } from '../sample.ts';
-import { nowCount, unsupported, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+import type { Dialled, LoadDriver, Target } from './driver.ts';
+import { BrokerLoad } from './broker.ts';
 import { Publisher } from './publisher.ts';
 
 /** The part of @nats-io/nats-core and @nats-io/jetstream that is used; the packages are installed only for the bench. */
@@ -35,7 +36,6 @@ interface JetStreamPackage {
 }
 
 const PUBLISH_TIMEOUT_MS = 20_000;
-const DRAIN_MS = 60_000;
 /** Unacknowledged publications of one agent, and of the producer: as many as our window; fewer where many agents share the server. */
 const WINDOW = 2_000;
 const WINDOW_OF_ALL = 8_000;
@@ -84,18 +84,14 @@ async function publish(line: NatsLine, subject: string, payload: string): Promis
   }
 }
 
-export class NatsLoad implements LoadDriver {
+export class NatsLoad extends BrokerLoad implements LoadDriver {
   #lines: NatsLine[] = [];
-  #publishers: Publisher[] = [];
-  #received = 0;
-  #answering = false;
-  #producer: { readonly line: NatsLine; readonly publisher: Publisher } | undefined;
 
   async open(target: Target, from: number, count: number): Promise<Dialled> {
     const startedAt = performance.now();
     this.#lines = await Promise.all(Array.from({ length: count }, () => connectNats(target)));
     const window = Math.max(50, Math.min(WINDOW, Math.floor(WINDOW_OF_ALL / count)));
-    this.#publishers = this.#lines.map((line, i) =>
+    this.publishers = this.#lines.map((line, i) =>
       publisherOf(line, sourceOf(from + i), window, () => `up.${from + i}`),
     );
     for (const [i, line] of this.#lines.entries()) {
@@ -118,47 +114,10 @@ export class NatsLoad implements LoadDriver {
     await Promise.all(this.#lines.map(({ connection }) => connection.close()));
   }
 
-  async flowUp(on: boolean): Promise<number> {
-    for (const publisher of this.#publishers) publisher.flow(on);
-    if (!on) await untilTrue(() => this.#publishers.every(({ drained }) => drained), DRAIN_MS, 'draining');
-    return this.acknowledged().count;
+  protected async openProducer(target: Target, agents: number): Promise<Publisher> {
+    const line = await connectNats(target);
+    return publisherOf(line, '/central/bench', WINDOW, (number) => `down.${number % agents}`);
   }
-
-  addBacklog(): void {
-    unsupported('a backlog');
-  }
-
-  acknowledged(): Count {
-    return nowCount(this.#publishers.reduce((sum, { acknowledged }) => sum + acknowledged, 0));
-  }
-
-  received(): Count {
-    return nowCount(this.#received);
-  }
-
-  async answer(on: boolean): Promise<void> {
-    this.#answering = on;
-  }
-
-  async produce(on: boolean, target: Target, agents: number): Promise<number> {
-    if (this.#producer === undefined) {
-      const line = await connectNats(target);
-      this.#producer = {
-        line,
-        publisher: publisherOf(line, '/central/bench', WINDOW, (number) => `down.${number % agents}`),
-      };
-    }
-    const { publisher } = this.#producer;
-    const before = publisher.acknowledged;
-    publisher.flow(on);
-    if (on) return 0;
-    await untilTrue(() => publisher.drained, DRAIN_MS, 'draining');
-    const produced = publisher.acknowledged - this.#reported;
-    this.#reported = Math.max(before, publisher.acknowledged);
-    return produced;
-  }
-
-  #reported = 0;
 
   async roundTrips(target: Target, count: number): Promise<number[]> {
     const line = await connectNats(target);
@@ -188,14 +147,10 @@ export class NatsLoad implements LoadDriver {
     return taken;
   }
 
-  async watch(): Promise<{ acksMs: number[]; lost: number }> {
-    return unsupported('watching');
-  }
-
   #onCommand(message: JetStreamMessage, i: number, index: number): void {
     message.ack();
-    this.#received += 1;
-    if (this.#answering)
-      void this.#lines[i]?.js.publish(`up.${index}`, messageJson(sourceOf(index), 'answer', this.#received));
+    this.receivedCount += 1;
+    if (this.isAnswering)
+      void this.#lines[i]?.js.publish(`up.${index}`, messageJson(sourceOf(index), 'answer', this.receivedCount));
   }
 }
