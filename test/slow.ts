@@ -31,6 +31,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '45 s: a rollout to real agents, and a trial of thirty seconds',
     quick: 'test/agent/releases/manager.test.ts',
   },
+  'test/flow/version-skew.test.ts': {
+    why: '90 s: two Centrals with their agents, and the ten seconds in which a release proves itself',
+    quick: 'test/flow/compatibility.test.ts',
+  },
   'test/flow/takeover.test.ts': {
     why: '6 s: a real Central and its sessions, taken over again and again under messages',
     quick: 'test/agent/releases/manager.test.ts',

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { gzipSync } from 'node:zlib';
 import { withChecksum } from '../../shared/wire/checksum.ts';
 import type { Challenge } from '../../shared/wire/messages.ts';
+import { packPrograms } from './frozen-programs.ts';
 import { AgentProcess, CentralProcess, Cleanup, until } from './processes.ts';
 import { enrollKey, newKey, RawAgent } from './raw-agent.ts';
 
@@ -104,6 +105,7 @@ async function record(cleanup: Cleanup, to: string): Promise<void> {
   send({ type: 'ack', through: 1 });
   raw.webSocket.terminate();
   const privateKey = key.privateKey.export({ type: 'pkcs8', format: 'pem' });
+  await packPrograms(to);
   await writeFile(join(to, 'conversation.json'), `${JSON.stringify({ id, privateKey, lines }, null, 2)}\n`);
 }
 

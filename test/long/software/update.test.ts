@@ -31,7 +31,7 @@ async function online(options?: Options) {
 }
 
 it(
-  'is downloaded, started, committed after a minute, and rolled back to, in real time',
+  'is downloaded, started, and committed after a minute, in real time',
   { timeout: 4 * MINUTES },
   async () => {
     const { central, machine } = await online({ isFast: false });
