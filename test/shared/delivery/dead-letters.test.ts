@@ -1,11 +1,23 @@
-// The words in which a log keeps why it gave a message up, and the code that they are shown as.
+// What the reasons of dead letters mean: the code that a client looks up, and the side that gave the message up.
 import { expect, it } from 'vitest';
-import { causeOf, EXPIRED, ID_REUSED } from '../../../shared/delivery/dead-letters.ts';
+import { causeOf, EXPIRED, EXPIRED_AT_AGENT, ID_REUSED, placeOf } from '../../../shared/delivery/dead-letters.ts';
 
-it('a dead letter has a code, and a detail where the code does not say everything', () => {
-  // Stores keep these words.
-  expect([EXPIRED, ID_REUSED]).toEqual(['expired', 'id_reused']);
-  expect(causeOf('expired')).toEqual({ code: 'message_expired', detail: null });
-  expect(causeOf('id_reused')).toEqual({ code: 'id_reused', detail: null });
-  expect(causeOf('/type is 7')).toEqual({ code: 'message_invalid', detail: '/type is 7' });
+it.each([
+  [EXPIRED, { code: 'message_expired', detail: null }],
+  [EXPIRED_AT_AGENT, { code: 'message_expired', detail: null }],
+  [ID_REUSED, { code: 'id_reused', detail: null }],
+  ['/type is missing', { code: 'message_invalid', detail: '/type is missing' }],
+])('the reason "%s" has its code; only a fault has more to say', (reason, cause) => {
+  expect(causeOf(reason)).toEqual(cause);
+});
+
+it.each([
+  ['down', EXPIRED, 'central'],
+  ['down', EXPIRED_AT_AGENT, 'agent'],
+  ['down', '/type is missing', 'central'],
+  ['up', EXPIRED, 'agent'],
+  ['up', ID_REUSED, 'central'],
+  ['up', '/type is missing', 'central'],
+] as const)('a message %s with the reason "%s" was given up at %s', (direction, reason, place) => {
+  expect(placeOf({ direction, reason })).toBe(place);
 });
