@@ -81,7 +81,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     by: 'test/agent/releases/manager.test.ts',
     why: 'An agent with a Central of the test: offers, downloads, trials, commits.',
     files: [
-      'agent/connection/takeover.ts',
       'agent/releases/download.ts',
       'agent/releases/flow.ts',
       'agent/releases/folders.ts',

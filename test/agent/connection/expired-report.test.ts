@@ -3,20 +3,29 @@ import { describe, expect, it } from 'vitest';
 import { ExpiredReport } from '../../../agent/connection/expired-report.ts';
 import type { AgentControl } from '../../../shared/wire/messages.ts';
 
-function start() {
+interface Setting {
+  /** The store refuses to read, or to note what Central has recorded. */
+  readonly readFault?: Error;
+  readonly recordFault?: Error;
+}
+
+function start({ readFault, recordFault }: Setting = {}) {
+  const lines: object[] = [];
   const timers = new Set<() => void>();
   const sent: number[] = [];
   /** Counts that wait; a frame takes two. */
   let waiting: number[] = [];
   const report = new ExpiredReport({
     read: async () => {
+      if (readFault !== undefined) throw readFault;
       const through = waiting.slice(0, 2).at(-1);
       return through === undefined ? undefined : { through, items: [] };
     },
     recorded: async (through) => {
+      if (recordFault !== undefined) throw recordFault;
       waiting = waiting.filter((count) => count > through);
     },
-    log: { debug: () => undefined },
+    log: { debug: (about, text) => void lines.push({ ...about, text }) },
     after(_ms, run) {
       timers.add(run);
       return () => void timers.delete(run);
@@ -25,6 +34,7 @@ function start() {
   return {
     report,
     sent,
+    lines,
     timers,
     send: (frame: AgentControl): void => void (frame.type === 'expired' && sent.push(frame.through)),
     left: () => waiting,
@@ -89,5 +99,66 @@ describe('the report of expired commands', () => {
     expect(left()).toEqual([1]);
     await answer(1);
     expect(left()).toEqual([]);
+  });
+
+  it('says nothing before a session, and what was read for a session that is over goes to the next one alone', async () => {
+    const { report, send, sent, expire } = start();
+    report.changed();
+    await expire(1);
+    const old: number[] = [];
+    report.onOnline((frame) => void (frame.type === 'expired' && old.push(frame.through)));
+    report.onOffline();
+    report.onOnline(send);
+    await nextTurn();
+    expect([old, sent]).toEqual([[], [1]]);
+  });
+
+  it('begins again in a session that replaces another without an end', async () => {
+    const { report, send, sent, expire, answer, tick, timers, left } = start();
+    report.onOnline(send);
+    await expire(1, 2, 3);
+    await answer(2);
+    expect(timers.size).toBe(1);
+    report.onOnline(send);
+    await nextTurn();
+    // The time after the old answer is over: the next answer starts its own.
+    expect([sent, timers.size]).toEqual([[2, 3], 0]);
+    await answer(3);
+    await tick();
+    expect(left()).toEqual([]);
+  });
+
+  it('takes an answer once, and only where one is awaited', async () => {
+    const { report, send, sent, expire, answer, timers } = start();
+    report.onOnline(send);
+    await answer(0);
+    expect(timers.size).toBe(0);
+    await expire(1);
+    await answer(1);
+    await answer(1);
+    expect([sent, timers.size]).toEqual([[1], 1]);
+  });
+
+  it('leaves a store that fails to report itself, and goes on in the next session', async () => {
+    const reading = start({ readFault: new Error('disk I/O error') });
+    reading.report.onOnline(reading.send);
+    await nextTurn();
+    expect(reading.lines).toEqual([{ error: 'disk I/O error', text: 'report of expired commands' }]);
+    const noting = start({ recordFault: new Error('disk full') });
+    noting.report.onOnline(noting.send);
+    await noting.expire(1);
+    await noting.answer(1);
+    expect(noting.lines).toEqual([{ error: 'disk full', text: 'report of expired commands' }]);
+    expect([noting.timers.size, noting.left()]).toEqual([0, [1]]);
+  });
+
+  it('does not wait for the time after an answer of a session that is over', async () => {
+    const { report, send, expire, timers } = start();
+    report.onOnline(send);
+    await expire(1);
+    report.onFrame({ type: 'expired-recorded', through: 1 });
+    report.onOffline();
+    await nextTurn();
+    expect(timers.size).toBe(0);
   });
 });

@@ -75,7 +75,7 @@ export function dial(
 }
 
 /** A plan for ws on the port. */
-function planFor(port: number, change: Partial<DialPlan> = {}): DialPlan {
+export function planFor(port: number, change: Partial<DialPlan> = {}): DialPlan {
   return {
     target: { secure: false, host: '127.0.0.1', port },
     ca: [],
