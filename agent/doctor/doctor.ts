@@ -27,6 +27,7 @@ import { step, Stopped, type Notes, type Walk } from './step.ts';
 import { pinnedIn, readEnrollUrl } from '../enrollment/enroll.ts';
 import { agentFault } from '../errors.ts';
 import { loadCredentials, loadIdentity, loadKey, type Credentials } from '../identity/identity.ts';
+import { softwareSlot } from '../software-slot.ts';
 import { trustHint } from '../trust/import-command.ts';
 import { datesFault, nameFault, namesOf, trustPath, type TrustPath } from '../trust/path.ts';
 import { trustFile } from '../trust/managed-roots.ts';
@@ -70,6 +71,7 @@ export async function* examineAgent(request: AgentConfRequest, options: DoctorOp
         next,
         ca: truststore?.ca ?? [],
         line: { ...options, truststore: conf.truststore.path },
+        software: softwareSlot(request.environment)?.pair,
       };
       online = (yield* examineTarget(target, patient)) || online;
     }
@@ -81,7 +83,8 @@ export async function* examineAgent(request: AgentConfRequest, options: DoctorOp
 }
 
 /** One host. A fault ends this host only: an agent goes on to the next one too. */
-async function* examineTarget(target: Target, { conf, identity, key, next, ca, line }: Patient): Walk<boolean> {
+async function* examineTarget(target: Target, patient: Patient): Walk<boolean> {
+  const { ca, line } = patient;
   try {
     const look = yield* reachAndLook(target, line);
     if (look !== undefined) {
@@ -90,9 +93,7 @@ async function* examineTarget(target: Target, { conf, identity, key, next, ca, l
       yield* nameAndDates(path, target, line);
     }
     const challenge = yield* step('protocol', target, (notes) => greet(target, ca, line, notes));
-    yield* step('authentication', target, (notes) =>
-      authenticate({ conf, identity, key, next, ca, line }, target, challenge, notes),
-    );
+    yield* step('authentication', target, (notes) => authenticate(patient, target, challenge, notes));
     return true;
   } catch (error) {
     if (error instanceof Stopped) return false;

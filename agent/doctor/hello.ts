@@ -16,6 +16,7 @@ import type { LineOptions } from './network.ts';
 import type { Notes } from './step.ts';
 import { agentFault } from '../errors.ts';
 import type { AgentKey, Identity } from '../identity/identity.ts';
+import type { SoftwarePair } from '../software-slot.ts';
 import { askDaemon, type LocalStatus } from '../local-api/client.ts';
 import { NO_CONTROL } from '../connection/control.ts';
 
@@ -27,6 +28,8 @@ export interface Patient {
   readonly next?: { readonly key: AgentKey; readonly identity: Identity } | undefined;
   readonly ca: readonly string[];
   readonly line: LineOptions;
+  /** What the daemon runs from: Central would take another hello for a rollback. */
+  readonly software: SoftwarePair | undefined;
 }
 
 /** Throws daemon_not_online, doctor_other_account, daemon_silent, and what Central says to a hello. */
@@ -69,7 +72,10 @@ function believeDaemon({ connection, name, problems }: LocalStatus, notes: Notes
 }
 
 /** A real hello with the real position, and the end of the line right after the welcome. Throws what Central says. */
-async function sayHello({ conf, identity, key, next, ca, line }: Patient, target: Target): Promise<OnlineSession> {
+async function sayHello(
+  { conf, identity, key, next, ca, line, software }: Patient,
+  target: Target,
+): Promise<OnlineSession> {
   let store;
   try {
     // It holds the folder: a daemon that starts meanwhile waits its turn.
@@ -103,6 +109,7 @@ async function sayHello({ conf, identity, key, next, ca, line }: Patient, target
         bootId: randomBytes(24).toString('base64url'),
         proxied: conf.central.proxied,
         release: conf.profile.release,
+        software,
       },
       async (plan) =>
         await connectOnce(

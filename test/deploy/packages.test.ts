@@ -5,7 +5,14 @@ import { join, resolve } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { zip } from '../../deploy/archive.ts';
 import { textEntry } from '../../deploy/entry.ts';
-import { debianPackage, softwareRelease, tarball, windowsEntries, type Contents } from '../../deploy/packages.ts';
+import {
+  debianPackage,
+  installed,
+  softwareRelease,
+  tarball,
+  windowsEntries,
+  type Contents,
+} from '../../deploy/packages.ts';
 import { manifestDigest, MANIFEST_TYPE, parseManifest } from '../../shared/releases/manifest.ts';
 import { temporaryFolder } from '../temporary-folder.ts';
 
@@ -90,6 +97,16 @@ describe('an archive', () => {
     const file = save('x.zip', zip(windowsEntries(contents('queue-agent'))));
     expect(print('python3', '-m', 'zipfile', '-t', file)).toContain('Done testing');
     expect(print('python3', '-m', 'zipfile', '-l', file)).toContain('queue-agent-1.2.3-win-x64/runtime/node.exe');
+  });
+});
+
+describe('the key of the build', () => {
+  it('is beside the launcher of the agent, and not in the program that it signs', () => {
+    const paths = installed({ ...contents('queue-agent'), buildKey: 'KEY' })
+      .filter(({ content }) => content.toString() === 'KEY')
+      .map(({ path }) => path);
+    expect(paths).toEqual(['build-key.pem']);
+    expect(installed(contents('queue-agent')).map(({ path }) => path)).not.toContain('build-key.pem');
   });
 });
 

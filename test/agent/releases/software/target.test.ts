@@ -4,7 +4,8 @@ import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { cleanup, FalseCentral, type Release } from '../central.ts';
+import { examineAgent } from '../../../../agent/doctor/doctor.ts';
+import { cleanup, FalseCentral, requestOf, type Release } from '../central.ts';
 import { launch, machine, program, runtime, serve, slotFolder, start, stateFile, type Started } from './machine.ts';
 
 afterEach(async () => {
@@ -228,6 +229,39 @@ it('ends the trial that Central cancels, and the agent runs what it ran before',
   await central.stateOf(1, 'canceled');
   await last.agent.stop();
   expect(stateFile(folders, 'candidate')).toBeUndefined();
+});
+
+it('begins the next instruction after the trial that it replaces', async () => {
+  const { central, folders } = await installed();
+  const [first, second] = [central.add(program('0.2.0')), central.add(program('0.3.0'))];
+  const started = await start(folders);
+  await central.hello(() => true);
+  central.offer({ ...offered, release: first, generation: 1 });
+  await started.restarted;
+  await started.agent.stop();
+  const candidate = await start(folders);
+  await central.hello(({ releases }) => releases.program === first);
+  central.offer({ ...offered, release: second, generation: 2 });
+  await candidate.restarted;
+  await candidate.agent.stop();
+  const served = await serve(folders, central.stateOf(2, 'succeeded'));
+  await served.agent.stop();
+  expect(stateFile(folders, 'current')).toBe(`${second} factory\n`);
+  expect(central.states.some(({ generation, state }) => generation === 1 && state === 'succeeded')).toBe(false);
+});
+
+it('is what the doctor says too, so that Central does not take it for a rollback', async () => {
+  const { central, folders } = await installed();
+  const environment = {
+    QUEUE_AGENT_SLOT: `current ${'a'.repeat(64)} factory`,
+    QUEUE_AGENT_SOFTWARE_FOLDER: folders.root,
+  };
+  const request = { ...requestOf(folders), environment };
+  for await (const { fault } of examineAgent(request, { timeoutMs: 5000, now: () => new Date() }))
+    expect(fault).toBeNull();
+  expect(central.hellos.map(({ releases }) => releases)).toEqual([
+    { profile: null, program: 'a'.repeat(64), runtime: null },
+  ]);
 });
 
 it('commits nothing that it has no instruction for', async () => {
