@@ -1,15 +1,17 @@
 // The packages as a user installs them: in a minimal Debian without Node.js, from apt-get to purge, with an agent that enrolls at a Central
-// of this machine, messages both ways, and an update of its software that fails. systemd does not run there; its units are verified, and
+// of this machine, messages both ways, and updates of its software. systemd does not run there; its units are verified, and
 // their ExecStart lines run under their accounts.
-import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { signManifest } from '../../shared/releases/build-signature.ts';
 import { manifestDigest, parseManifest } from '../../shared/releases/manifest.ts';
 import { VERSION } from '../../shared/version.ts';
 import { CentralProcess, Cleanup, run, runNode, until, type Running } from '../flow/processes.ts';
+import { branch, cleanup as acts, FalseCentral, release, type Release } from '../agent/releases/central.ts';
 import { MinimalRoot, obstacle } from './minimal-root.ts';
 
 /** apt-get and debootstrap fetch from a mirror, and Node.js is compressed three times. */
@@ -21,13 +23,19 @@ const AGENT_DATA = ['/var/lib/queue-agent', '/var/lib/queue-agent-software', '/v
 
 const reason = await obstacle();
 const cleanup = new Cleanup();
+const { privateKey: buildKey } = generateKeyPairSync('ed25519');
+const sha256Of = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 let dist: string;
 let root: MinimalRoot;
 let agent: Running;
 
 async function made(...args: string[]): Promise<string> {
   const folder = await cleanup.folder();
-  const built = await runNode('deploy/make.ts', ['--out', folder, ...args], { SOURCE_DATE_EPOCH: '1767225600' });
+  const key = join(await cleanup.folder(), 'build-key.pem');
+  writeFileSync(key, buildKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o600 });
+  const built = await runNode('deploy/make.ts', ['--out', folder, '--key', key, ...args], {
+    SOURCE_DATE_EPOCH: '1767225600',
+  });
   expect([built.code, built.stderr]).toEqual([0, '']);
   return folder;
 }
@@ -75,11 +83,14 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
     for (const file of [AGENT_DEB, CENTRAL_DEB]) cpSync(join(dist, file), root.path(`/tmp/${file}`));
     await root.print('apt-get', 'update', '-qq');
   }, PREPARE_MS);
-  afterAll(() => cleanup.run(), STEP_MS);
+  afterAll(async () => {
+    await cleanup.run();
+    for (const act of acts.splice(0).toReversed()) await act();
+  }, STEP_MS);
 
   it('are the same bytes when they are built again, and as small as they should be', { timeout: STEP_MS }, async () => {
     const again = await made('--only', 'queue-agent');
-    const names = readdirSync(again).filter((name) => name !== 'SHA256SUMS');
+    const names = readdirSync(again).filter((name) => !name.startsWith('SHA256SUMS'));
     const sum = (folder: string, name: string): string =>
       createHash('sha256')
         .update(readFileSync(join(folder, name)))
@@ -87,8 +98,8 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
     expect(names.map((name) => sum(again, name))).toEqual(names.map((name) => sum(dist, name)));
     for (const deb of [AGENT_DEB, CENTRAL_DEB]) expect(statSync(join(dist, deb)).size).toBeLessThanOrEqual(42_000_000);
     // What an agent downloads that has another version of the program: each file, compressed.
-    const release = await unpacked(`queue-agent-program-${VERSION}.qgs`);
-    const blobs = readdirSync(join(release, 'blobs')).map((name) => readFileSync(join(release, 'blobs', name)));
+    const archive = await unpacked(`queue-agent-program-${VERSION}.qgs`);
+    const blobs = readdirSync(join(archive, 'blobs')).map((name) => readFileSync(join(archive, 'blobs', name)));
     const bytes = blobs.reduce((sum_, blob) => sum_ + zstdCompressSync(blob).length, 0);
     expect(bytes).toBeLessThanOrEqual(500_000);
     expect((await run('sha256sum', ['--check', '--quiet', 'SHA256SUMS'], { cwd: dist })).code).toBe(0);
@@ -227,42 +238,74 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
     },
   );
 
-  it('return to the software before when an update does not start', { timeout: STEP_MS }, async () => {
-    const release = await unpacked(`queue-agent-program-${VERSION}.qgs`);
-    const text = readFileSync(join(release, 'manifest.json'), 'utf8');
-    const digest = manifestDigest(text);
-    const broken = 'b'.repeat(64);
-    for (const slot of [digest, broken])
-      for (const { path, sha256 } of parseManifest(text).files) {
-        const target = root.path(`/var/lib/queue-agent-software/slots/${slot}/${path}`);
-        mkdirSync(join(target, '..'), { recursive: true });
-        cpSync(join(release, 'blobs', sha256), target);
-      }
-    writeFileSync(
-      root.path(`/var/lib/queue-agent-software/slots/${broken}/agent/cli.js`),
-      'throw new Error("broken");\n',
-    );
-    const state = (name: string): string => root.path(`/var/lib/queue-agent-software/state/${name}`);
-    await agent.stop();
-    writeFileSync(state('candidate'), `${digest} factory 300\n`);
-    agent = root.startUnit(cleanup, 'queue-agent.service');
-    await online();
-    expect(slotOf(agent)).toBe(`candidate ${digest} factory`);
-    // What the agent does after 60 s: commits.
-    writeFileSync(state('current'), `${digest} factory\n`);
-    rmSync(state('candidate'));
-    await agent.stop();
-    writeFileSync(state('candidate'), `${broken} factory 300\n`);
-    for (let attempt = 1; attempt <= 3; attempt++) {
-      const failed = await root.startUnit(cleanup, 'queue-agent.service').ended();
-      expect([failed.code, failed.stderr]).toEqual([1, expect.stringContaining('broken')]);
-    }
-    agent = root.startUnit(cleanup, 'queue-agent.service');
-    await online();
-    expect(slotOf(agent)).toBe(`current ${digest} factory`);
-    expect(readFileSync(state('verdict'), 'utf8')).toBe(`${broken} factory tries_exhausted\n`);
-    await agent.stop();
-  });
+  it(
+    'update the software by instructions of Central, return to the one before, and leave what does not start',
+    { timeout: STEP_MS },
+    async () => {
+      await agent.stop();
+      const central = await new FalseCentral().listen();
+      const made = await branch({
+        'conf/agent.conf': `central.host=127.0.0.1\ncentral.websocket.secure=false\ncentral.websocket.port=${central.port}\n`,
+      });
+      // Beside the folders of the agent that is enrolled.
+      const own = '/var/lib/queue-agent/update';
+      for (const [name, folder] of Object.entries(made))
+        cpSync(folder, root.path(`${own}/${name}`), { recursive: true });
+      await root.print('chown', '-R', 'queue-agent:queue-agent', own);
+      const before = readFileSync(root.path('/etc/default/queue-agent'), 'utf8');
+      writeFileSync(
+        root.path('/etc/default/queue-agent'),
+        `${before}QUEUE_AGENT_PROFILE=${own}/profile\nQUEUE_AGENT_DATA_FOLDER=${own}/data\n`,
+      );
+      const service = serve();
+      const entries = (cli?: string): Record<string, Buffer> => ({
+        ...built,
+        ...(cli === undefined ? {} : { 'agent/cli.js': Buffer.from(cli) }),
+      });
+      const archive = await unpacked(`queue-agent-program-${VERSION}.qgs`);
+      const text = readFileSync(join(archive, 'manifest.json'), 'utf8');
+      const built = Object.fromEntries(
+        parseManifest(text).files.map(
+          ({ path, sha256 }) => [path, readFileSync(join(archive, 'blobs', sha256))] as const,
+        ),
+      );
+      const blobs = new Map(Object.values(built).map((content) => [sha256Of(content), content] as const));
+      // As it was built and signed.
+      const first = central.add({
+        digest: manifestDigest(text),
+        text,
+        blobs,
+        signature: readFileSync(join(archive, 'signature.json'), 'utf8'),
+      });
+      const second = central.add(programOf(entries(`${String(built['agent/cli.js'])}// The next version.\n`)));
+      const broken = central.add(programOf(entries('throw new Error("broken");\n')));
+      const upgrade = async (generation: number, digest: string, state: 'succeeded' | 'rolled-back') => {
+        await until(() => (central.isOnline ? true : undefined));
+        central.requests.length = 0;
+        central.offer({ kind: 'software', release: digest, generation });
+        return await central.stateOf(generation, state);
+      };
+      const current = (): string => readFileSync(root.path('/var/lib/queue-agent-software/state/current'), 'utf8');
+      // The files are those of the package.
+      expect(await upgrade(1, first, 'succeeded')).toMatchObject({ code: '' });
+      expect(central.requests.filter(({ path }) => path.startsWith('/blobs/'))).toEqual([]);
+      expect(current()).toBe(`${first} factory\n`);
+      expect(await upgrade(2, second, 'succeeded')).toMatchObject({ code: '' });
+      expect(central.requests.filter(({ path }) => path.startsWith('/blobs/'))).toHaveLength(1);
+      expect(mode(`/var/lib/queue-agent-software/slots/${second}/agent/cli.js`)).toBe('644');
+      expect(slotOf(agent)).toBe(`candidate ${second} factory`);
+      // Other accounts run it too.
+      expect(await root.print('queue-agent', 'version')).toBe(`${VERSION}\n`);
+      expect(await upgrade(3, broken, 'rolled-back')).toMatchObject({ code: 'tries_exhausted' });
+      expect(slotOf(agent)).toBe(`current ${second} factory`);
+      expect(await upgrade(4, first, 'succeeded')).toMatchObject({ code: '' });
+      expect(central.requests).toEqual([]);
+      expect(current()).toBe(`${first} factory\n`);
+      await service.stop();
+      writeFileSync(root.path('/etc/default/queue-agent'), before);
+      await root.print('rm', '-r', own);
+    },
+  );
 
   it(
     'keep key, messages and profile when the agent is removed, and nothing when it is purged',
@@ -329,9 +372,33 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
   });
 });
 
-async function unpacked(release: string): Promise<string> {
+/** Starts the agent again each time it ends, as systemd would. */
+function serve(): { stop(): Promise<void> } {
+  let isStopped = false;
+  const served = (async () => {
+    while (!isStopped) {
+      agent = root.startUnit(cleanup, 'queue-agent.service');
+      await agent.ended();
+    }
+  })();
+  return {
+    async stop() {
+      isStopped = true;
+      await agent.stop();
+      await served;
+    },
+  };
+}
+
+/** A release of the program, signed by the key of the build. */
+function programOf(files: Readonly<Record<string, Buffer>>): Release {
+  const signed = release(files, { kind: 'software', name: `queue-agent-program-${VERSION}` });
+  return { ...signed, signature: JSON.stringify(signManifest(signed.text, buildKey, 'build')) };
+}
+
+async function unpacked(name: string): Promise<string> {
   const folder = await cleanup.folder();
-  const { code } = await run('tar', ['-xf', join(dist, release), '-C', folder]);
+  const { code } = await run('tar', ['-xf', join(dist, name), '-C', folder]);
   expect(code).toBe(0);
   return folder;
 }
