@@ -59,6 +59,7 @@ export const AUDIT_ACTIONS = {
   'changes.rollback': {
     text: 'rolled back a pending change; Central does so when it is not confirmed in time, and when it starts again',
   },
+  'commands.withdraw': { text: 'withdrew a command that had not been sent' },
   'drains.cancel': { text: 'canceled a drain' },
   'drains.create': { text: 'let selected agents reconnect, spread over a time' },
   'enrollment-requests.accept': { text: 'accepted an enrollment request' },

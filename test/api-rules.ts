@@ -217,7 +217,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   ],
   certificates: ['list'],
   changes: ['list', 'show', 'confirm', 'rollback'],
-  commands: ['send'],
+  commands: ['send', 'list', 'show', 'withdraw'],
   contexts: ['list', 'show', 'use', 'set', 'delete'],
   'dead-letters': ['list'],
   'enrollment-requests': ['list', 'show', 'accept', 'reject'],

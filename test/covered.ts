@@ -338,6 +338,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/store/enrollment-store.ts',
       'central/store/rollouts/rollout-store.ts',
       'central/store/token-store.ts',
+      'central/store/sqlite/rows/commands.ts',
       'central/store/releases/release-store.ts',
       'central/store/space/bounds.ts',
       'central/store/sqlite/calls.ts',
@@ -534,5 +535,10 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'shared/truststore/prepare.ts',
       'shared/truststore/write.ts',
     ],
+  },
+  {
+    by: 'test/central/admin/messages/command-states.test.ts',
+    why: 'Commands that wait, over REST and with queuegate, against a running Central.',
+    files: ['central/cli/commands/agents/commands.ts', 'central/messaging/commands.ts'],
   },
 ];

@@ -15,6 +15,7 @@ import { drainRoutes } from './agents/drains.ts';
 import { enrollmentRoutes } from './agents/enrollment.ts';
 import { eventRoutes } from './messages/events.ts';
 import { handshakeRoutes } from './agents/handshake-failures.ts';
+import { commandRoutes } from './messages/command-states.ts';
 import { messageRoutes } from './messages/commands.ts';
 import { parameterRoutes } from './changes/parameters.ts';
 import { allowedMethods } from '../listeners/http.ts';
@@ -54,6 +55,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       agentProfileRoutes(scope, services, access);
       handshakeRoutes(scope, services);
       messageRoutes(scope, services);
+      commandRoutes(scope, services, access);
       eventRoutes(scope, services);
       auditRoutes(scope, services);
       tokenRoutes(scope, services, access);

@@ -1,6 +1,7 @@
 // The list of every command of `queuegate`, in the order of its help.
 import { agentActionCommands } from './commands/agents/actions.ts';
 import { agentCommands } from './commands/agents/agents.ts';
+import { sentCommands } from './commands/agents/commands.ts';
 import { drainCommands } from './commands/agents/drains.ts';
 import { auditCommands } from './commands/audit/audit.ts';
 import { caCommands } from './commands/ca.ts';
@@ -39,6 +40,7 @@ export const COMMANDS: readonly Command[] = [
   ...parameterCommands,
   ...changeCommands,
   ...agentCommands,
+  ...sentCommands,
   ...agentActionCommands,
   ...drainCommands,
   ...agentProfileCommands,

@@ -3,10 +3,14 @@ import type { Keyed, NewestFirstPage } from '../store/agent-store.ts';
 import type { Appended } from '../../shared/delivery/log-interfaces.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 import type { ParameterState } from '../parameters/state.ts';
-import type { DeadLetter, InboxStore, OutboxStore } from '../store/message-store.ts';
+import { auditEntry, type Actor } from '../audit.ts';
+import type { DeadLetter, InboxStore, OutboxStore, StoredCommand } from '../store/message-store.ts';
 
 interface CommandsNeeds {
-  readonly store: { readonly outbox: Pick<OutboxStore, 'append'>; readonly inbox: Pick<InboxStore, 'deadLetters'> };
+  readonly store: {
+    readonly outbox: Pick<OutboxStore, 'append' | 'find' | 'statesOf' | 'waiting' | 'withdraw'>;
+    readonly inbox: Pick<InboxStore, 'deadLetters'>;
+  };
   readonly parameters: Pick<ParameterState, 'values'>;
   /** Hints that commands for an agent were appended (central/sessions/sessions.ts). */
   readonly sessions: { notify(agentId: string): void };
@@ -27,6 +31,26 @@ export class Commands {
     const appended = await store.outbox.append(agentId, messages, { maxMessages, maxBytes }, now());
     sessions.notify(agentId);
     return appended;
+  }
+
+  /** Those that wait for their agents. */
+  waiting(page: Parameters<OutboxStore['waiting']>[0]): Promise<Keyed<StoredCommand>[]> {
+    return this.#needs.store.outbox.waiting(page);
+  }
+
+  /** What became of a message, for each agent that it was sent to. */
+  statesOf(message: { readonly source: string; readonly id: string }, agentId?: string): Promise<StoredCommand[]> {
+    return this.#needs.store.outbox.statesOf(message, agentId);
+  }
+
+  find(commandId: string): Promise<StoredCommand | undefined> {
+    return this.#needs.store.outbox.find(commandId);
+  }
+
+  /** Errors: command_id_unknown, command_delivered. */
+  async withdraw(commandId: string, actor: Actor): Promise<void> {
+    const { store, now } = this.#needs;
+    await store.outbox.withdraw(commandId, now(), auditEntry(actor, 'commands.withdraw', { commandId }, now()));
   }
 
   /** Messages that could not be delivered, newest first. */

@@ -16,6 +16,8 @@ export const AGENT_STATES = ['enrolled', 'online', 'disconnected', 'quarantined'
 export type AgentState = (typeof AGENT_STATES)[number];
 
 export interface AgentRecord {
+  /** Its number in the store, which no other agent gets. */
+  readonly key: number;
   readonly id: string;
   readonly name: string;
   /** An administrator named it: the name in its hello is not taken over. */

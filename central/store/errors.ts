@@ -127,6 +127,16 @@ export const STORE_ERRORS = {
     text: '{most} enrollment tokens exist, which is the limit.',
     hint: 'Create one token for several machines (--max-uses), or delete unused ones ("queuegate enrollment-tokens list", "queuegate enrollment-tokens delete").',
   },
+  command_id_unknown: {
+    status: 404,
+    text: 'The command {id} is unknown.',
+    hint: 'See "queuegate commands list". What became of a command is known for as many days as the parameter messages.deduplicationDays says.',
+  },
+  command_delivered: {
+    status: 409,
+    text: 'The command {id} cannot be withdrawn: its state is {state}, and the agent {agent} may have it.',
+    hint: 'Only a command that was sent to an agent without a session, and still waits, can be withdrawn. Send another one that undoes it.',
+  },
   last_administrator: {
     status: 409,
     text: 'The token {id} is the last one with the role administrator.',

@@ -5,6 +5,7 @@ import type { MessageFrame } from '../../shared/delivery/message-frames.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 import type { ExpiredCommands, Range } from '../../shared/wire/messages.ts';
 import type { Keyed, NewestFirstPage } from './agent-store.ts';
+import type { AuditEntry } from './audit-store.ts';
 
 export interface OutboxStore {
   /**
@@ -20,6 +21,20 @@ export interface OutboxStore {
    * Errors: stale_epoch.
    */
   acknowledge(agentId: string, epoch: number, through: number): Promise<void>;
+  /**
+   * Commands that wait for their agents, without those that were given up. `key`: their place. May be fewer than `limit` (a page is bounded
+   * in bytes too).
+   */
+  waiting(page: WaitingPage): Promise<Keyed<StoredCommand>[]>;
+  /** What became of a message, for each agent that it was sent to; known as long as its repetitions are. */
+  statesOf(message: { readonly source: string; readonly id: string }, agentId?: string): Promise<StoredCommand[]>;
+  /** The same of one command; undefined: unknown. */
+  find(commandId: string): Promise<StoredCommand | undefined>;
+  /**
+   * Gives up a command that was certainly not sent: a tombstone takes its place, and it is kept as a dead letter. Errors: command_id_unknown,
+   * command_delivered (its agent has it, or it may be on its way).
+   */
+  withdraw(commandId: string, now: number, audit: AuditEntry): Promise<void>;
   /** Moves expired messages to the dead letters and leaves tombstones; returns their number. */
   expire(now: number): Promise<number>;
   /**
@@ -27,6 +42,28 @@ export interface OutboxStore {
    * among the newest dead letters of the agent already is not written again. Errors: stale_epoch.
    */
   recordExpired(agentId: string, epoch: number, items: ExpiredCommands['items'], now: number): Promise<number>;
+}
+
+/** What the store knows of a command. What only its text says is null once it is delivered. */
+export interface StoredCommand {
+  /** command-id.ts */
+  readonly commandId: string;
+  readonly agent: { readonly id: string; readonly name: string };
+  /** Acknowledged: by the consumer that got it, as its agent reported. */
+  readonly state: 'queued' | 'delivered' | 'acknowledged' | 'expired' | 'withdrawn';
+  readonly queuedAt: number;
+  /** Its number in the log of the agent; null: the log was numbered again since it was delivered. */
+  readonly number: number | null;
+  readonly json: string | null;
+  readonly expiresAt: number | null;
+}
+
+/** A page of commands that wait for their agents, the oldest first. */
+interface WaitingPage {
+  readonly limit: number;
+  readonly agentId?: string;
+  /** The place of the last one of the page before. */
+  readonly after?: number;
 }
 
 /** One event as the API shows it. `cursor` grows in commit order over all agents. */

@@ -5,6 +5,8 @@ import type { MESSAGE_ERRORS } from './errors.ts';
 export const EXPIRED = 'expired';
 /** At Central, of a command that its agent had taken. */
 export const EXPIRED_AT_AGENT = 'expired at the agent';
+/** An administrator withdrew a command that had not been sent. */
+export const WITHDRAWN = 'withdrawn';
 export const ID_REUSED = 'id_reused';
 
 interface DeadLetterCause {
@@ -15,6 +17,7 @@ interface DeadLetterCause {
 
 export function causeOf(reason: string): DeadLetterCause {
   if (reason === EXPIRED || reason === EXPIRED_AT_AGENT) return { code: 'message_expired', detail: null };
+  if (reason === WITHDRAWN) return { code: 'message_withdrawn', detail: null };
   if (reason === ID_REUSED) return { code: 'id_reused', detail: null };
   return { code: 'message_invalid', detail: reason };
 }

@@ -12,6 +12,11 @@ export const MESSAGE_ERRORS = {
     text: 'The message at "{pointer}" expired at {found}; it is {now} now.',
     hint: 'Set expirytime to a future time, or leave it out; check the clock of the producer. Nothing of the request was stored.',
   },
+  message_withdrawn: {
+    status: 409,
+    text: 'The command was withdrawn before it was sent to its agent.',
+    hint: 'Send it again under another id if it is needed after all.',
+  },
   message_invalid: {
     status: 400,
     text: 'Not a CloudEvents 1.0 event: {found}.',

@@ -75,7 +75,7 @@ export function answerText(format: OutputFormat, value: unknown, people: () => s
 /** What names an item to another command; a dash where it has no name. */
 function nameOf(item: unknown): string {
   if (!isRecord(item)) return '-';
-  const { name, id, keyThumbprint, thumbprint, messageId, code, file, cause } = item;
-  const found = name ?? id ?? keyThumbprint ?? thumbprint ?? messageId ?? code ?? file ?? cause ?? '-';
+  const { commandId, name, id, keyThumbprint, thumbprint, messageId, code, file, cause } = item;
+  const found = commandId ?? name ?? id ?? keyThumbprint ?? thumbprint ?? messageId ?? code ?? file ?? cause ?? '-';
   return escapeLine(typeof found === 'string' ? found : JSON.stringify(found));
 }

@@ -264,6 +264,7 @@ function memoryParameters(auditEntries: AuditEntry[]): MemoryStore['parameters']
 export function agentRecord(agent: Partial<NewAgent> & { readonly name: string }): AgentRecord {
   const now = agent.now ?? 0;
   return {
+    key: 1,
     id: agent.id ?? agent.name,
     name: agent.name,
     isNameSet: false,

@@ -1,5 +1,4 @@
 // /agents/{agent}/commands and /dead-letters: commands to agents, and messages that could not be delivered.
-import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded, type ProblemEntry } from '../../../shared/errors.ts';
@@ -8,6 +7,8 @@ import { causeOf, placeOf } from '../../../shared/delivery/dead-letters.ts';
 import { messageFault } from '../../../shared/delivery/errors.ts';
 import { faultText, readProduced, type Message } from '../../../shared/delivery/message.ts';
 import { scanBatch } from '../../../shared/wire/json-text.ts';
+import { fingerprint } from '../../../shared/sqlite/logs/fingerprint.ts';
+import { commandIdOf } from '../../store/agents/command-id.ts';
 import type { DeadLetter } from '../../store/message-store.ts';
 import { OPERATOR, VIEWER, reads } from '../access.ts';
 import { queryOf } from '../checked.ts';
@@ -42,7 +43,7 @@ export function messageRoutes(
       '/agents/:agent/commands',
       { ...reads(OPERATOR, { body: 'raw', terms: NO_TERMS }), bodyLimit: MAX_MESSAGES_BODY_BYTES },
       async (request, reply) => {
-        const { id } = await agents.find(request.params.agent);
+        const { id, key } = await agents.find(request.params.agent);
         const maxBytes = parameters.values()['agents.maxMessageBytes'];
         const batch = readBatch(request.body, maxBytes, new Date(now()));
         const appended = await messages.append(id, batch.messages).catch((error: unknown) => {
@@ -52,7 +53,13 @@ export function messageRoutes(
         const items = batch.messages.map((message, i) => {
           const { outcome = 'stored', number = null } = appended[i] ?? {};
           count[outcome] += 1;
-          return { id: message.id, source: message.source, commandId: commandId(id, message), outcome, number };
+          return {
+            id: message.id,
+            source: message.source,
+            commandId: commandIdOf(key, fingerprint(message)),
+            outcome,
+            number,
+          };
         });
         for (const outcome of ['stored', 'duplicate'] as const)
           if (count[outcome] > 0) accepted.inc({ outcome }, count[outcome]);
@@ -127,14 +134,6 @@ function placed(error: unknown, { isArray, messages }: Batch): unknown {
 
 function entryAt(pointer: string, detail: string): ProblemEntry {
   return { pointer: pointerTo(pointer), detail, allowed: null, found: null };
-}
-
-/** The same for a repeated command. Ids of CloudEvents are unique in their source only, and a source may send to several agents. */
-function commandId(agentId: string, { source, id }: Message): string {
-  return createHash('sha256')
-    .update(JSON.stringify([agentId, source, id]))
-    .digest('hex')
-    .slice(0, 16);
 }
 
 function deadLetterJson({ at, direction, agentId, number, through, count, id, reason, json }: DeadLetter) {

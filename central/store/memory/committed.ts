@@ -100,6 +100,11 @@ function outboxWith(outbox: OutboxStore, commands: RecentCommands): OutboxStore 
       commands.expire(now);
       return expired;
     },
+    waiting: (page) => outbox.waiting(page),
+    statesOf: (message, agentId) => outbox.statesOf(message, agentId),
+    find: (commandId) => outbox.find(commandId),
+    // Of an agent without a session, of which nothing is remembered.
+    withdraw: (commandId, now, audit) => outbox.withdraw(commandId, now, audit),
     recordExpired: (agentId, epoch, items, now) => outbox.recordExpired(agentId, epoch, items, now),
   };
 }

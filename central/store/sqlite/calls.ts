@@ -2,7 +2,7 @@
 // reading one. Holds no rows and runs no SQL.
 import type { MessageFrame } from '../../../shared/delivery/message-frames.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
-import type { SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
+import { fingerprint, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import type { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
 import type { AgentStore } from '../agent-store.ts';
 import type { AuditStore } from '../audit-store.ts';
@@ -110,6 +110,10 @@ function outboxCalls(writer: Writer, reader: Reader): OutboxStore {
     read: async (agentId, after, maxItems, maxBytes) =>
       unpackEntries(await reader.call('readCommands', [agentId, after, maxItems, maxBytes])),
     acknowledge: (agentId, epoch, through) => writer.call('acknowledgeCommands', [agentId, epoch, through], LAZY),
+    waiting: ({ limit, agentId, after }) => reader.call('waitingCommands', [limit, agentId ?? null, after ?? 0]),
+    statesOf: (message, agentId) => reader.call('commandsOf', [fingerprint(message), agentId ?? null]),
+    find: (commandId) => reader.call('findCommand', [commandId]),
+    withdraw: (commandId, now, audit) => writer.call('withdrawCommand', [audit, commandId, now]),
     expire: (now) => expire(writer, now),
     recordExpired: (agentId, epoch, items, now) => writer.call('recordExpiredCommands', [agentId, epoch, items, now]),
   };

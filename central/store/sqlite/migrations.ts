@@ -412,6 +412,16 @@ const AGENT_HISTORY = `
   END;
 `;
 
+/** `offered`: the last command that a session may have sent; what is behind it was certainly not sent, while no session is open. */
+const OFFERED_COMMANDS = `
+  ALTER TABLE outbox_log ADD COLUMN offered INTEGER NOT NULL DEFAULT 0;
+  UPDATE outbox_log SET offered = next - 1;
+  CREATE TRIGGER commands_of_ended_session AFTER UPDATE OF session_ended_at ON agent
+    WHEN OLD.session_ended_at IS NULL AND NEW.session_ended_at IS NOT NULL BEGIN
+    UPDATE outbox_log SET offered = next - 1 WHERE peer = NEW.key;
+  END;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -431,4 +441,5 @@ export const MIGRATIONS: readonly string[] = [
   ROLLOUTS,
   RELEASES,
   AGENT_HISTORY,
+  OFFERED_COMMANDS,
 ];

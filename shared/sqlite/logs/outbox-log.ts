@@ -2,7 +2,7 @@
 // trim. Synchronous: runs inside a transaction of its caller (shared/sqlite/transaction.ts), where a throw undoes the
 // call. Does not know what a peer is (at Central an agent's row, at the agent the one Central), nor where dead
 // letters go.
-import { EXPIRED } from '../../delivery/dead-letters.ts';
+import { EXPIRED, WITHDRAWN } from '../../delivery/dead-letters.ts';
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { messageFault } from '../../delivery/errors.ts';
@@ -66,7 +66,7 @@ export const OUTBOX_SCHEMA = `
 export const OUTBOX_DATA_HASH = 'ALTER TABLE outbox_seen ADD COLUMN data INTEGER;';
 
 /** A message that was given up. */
-interface Expired {
+interface GivenUp {
   readonly peer: number;
   readonly number: number;
   readonly id: string;
@@ -214,15 +214,24 @@ export class OutboxLog {
   }
 
   /** Gives up at most `limit` messages whose time has passed and puts tombstones in their place. */
-  expire(now: number, limit: number): Expired[] {
-    return this.#statements.expired.all(now, limit).map((row) => {
-      const [entry, peer, id] = [integer(row, 'entry'), integer(row, 'peer'), text(row, 'id')];
-      const json = tombstoneJson(id, sourceOf(text(row, 'json')), EXPIRED);
-      const size = Buffer.byteLength(json);
-      this.#statements.bury.run(size, json, entry);
-      this.#statements.lighten.run(size - integer(row, 'bytes'), peer);
-      return { peer, number: integer(row, 'number'), id, reason: EXPIRED, json: text(row, 'json') };
-    });
+  expire(now: number, limit: number): GivenUp[] {
+    return this.#statements.expired.all(now, limit).map((row) => this.#giveUp(row, EXPIRED));
+  }
+
+  /** Gives up one message, which must not have been sent; undefined: it is not in the log, or was given up before. */
+  withdraw(peer: number, number: number): GivenUp | undefined {
+    const row = this.#statements.whole.get(peer, number);
+    return row === undefined ? undefined : this.#giveUp(row, WITHDRAWN);
+  }
+
+  /** Puts a tombstone in the place of a message. */
+  #giveUp(row: Row, reason: string): GivenUp {
+    const [entry, peer, id] = [integer(row, 'entry'), integer(row, 'peer'), text(row, 'id')];
+    const json = tombstoneJson(id, sourceOf(text(row, 'json')), reason);
+    const size = Buffer.byteLength(json);
+    this.#statements.bury.run(size, json, entry);
+    this.#statements.lighten.run(size - integer(row, 'bytes'), peer);
+    return { peer, number: integer(row, 'number'), id, reason, json: text(row, 'json') };
   }
 
   depth(peer: number): LogDepth {
@@ -362,6 +371,9 @@ function prepare(database: DatabaseSync) {
         missing_from = ?, missing_through = ? WHERE peer = ?`),
     expired: database.prepare(
       'SELECT entry, peer, number, id, bytes, json FROM outbox_entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?',
+    ),
+    whole: database.prepare(
+      'SELECT entry, peer, number, id, bytes, json FROM outbox_entry WHERE peer = ? AND number = ? AND tombstone = 0',
     ),
     bury: database.prepare(
       'UPDATE outbox_entry SET tombstone = 1, bytes = ?, json = ?, expires_at = NULL WHERE entry = ?',

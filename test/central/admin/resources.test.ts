@@ -257,7 +257,7 @@ describe('messages', () => {
       {
         id: expect.stringMatching(/^[0-9a-f-]{36}$/),
         source: '/central',
-        commandId: expect.stringMatching(/^[0-9a-f]{16}$/),
+        commandId: expect.stringMatching(/^[0-9a-f]{32}$/),
         outcome: 'stored',
         number: 1,
       },

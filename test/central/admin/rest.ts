@@ -328,6 +328,10 @@ export async function startRest(
         return messages.map((_, i) => ({ outcome: 'stored', number: i + 1 }));
       },
       deadLetters: async () => deadLetters.map((letter, key) => ({ ...letter, key })),
+      waiting: async () => [],
+      statesOf: async () => [],
+      find: async () => undefined,
+      withdraw: async () => undefined,
     },
     inbox: events,
     maintenanceMode: {

@@ -6,7 +6,6 @@ import { onTestFinished } from 'vitest';
 import { runCli } from '../../../central/cli/run.ts';
 import { secretsFrom } from '../../shared/secrets.ts';
 import { temporaryFolder } from '../../temporary-folder.ts';
-import type { Rest } from '../admin/rest.ts';
 
 export type Queuegate = (
   line: string,
@@ -29,7 +28,10 @@ export async function socketTo(url: string): Promise<string> {
 }
 
 /** `typed`: the answer to a question. */
-export async function queuegateFor(rest: Rest): Promise<Queuegate> {
+export async function queuegateFor(rest: {
+  readonly url: string;
+  readonly tokens: { readonly administrator: string };
+}): Promise<Queuegate> {
   const folder = await socketTo(rest.url);
   return async (line, { typed, terminal = true } = {}) => {
     const [out, error]: [string[], string[]] = [[], []];

@@ -5,6 +5,7 @@ import { agentChangeContract } from './contract-agent-changes.ts';
 import { agentContract } from './contract-agents.ts';
 import { boundsContract } from './contract-bounds.ts';
 import { certificateContract } from './contract-certificates.ts';
+import { commandContract } from './contract-commands.ts';
 import { deduplicationContract } from './contract-deduplication.ts';
 import { enrollmentContract } from './contract-enrollments.ts';
 import { renewalContract } from './contract-renewal.ts';
@@ -22,6 +23,9 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: messages`, () => {
     messageContract(open);
+  });
+  describe(`${name}: commands`, () => {
+    commandContract(open);
   });
   describe(`${name}: deduplication`, () => {
     deduplicationContract(open);

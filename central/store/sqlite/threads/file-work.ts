@@ -84,6 +84,8 @@ const methods = {
         );
         if (lastCursor > newest)
           database.prepare('INSERT INTO event_gap (before, through) VALUES (?, ?)').run(newest, lastCursor);
+        // Its predecessor may have sent all commands that wait here.
+        database.exec('UPDATE outbox_log SET offered = next - 1');
         database.exec('COMMIT');
       } finally {
         // Folds its write-ahead log into the file: from here on it is one file.

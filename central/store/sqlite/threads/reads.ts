@@ -4,6 +4,7 @@ import { agentHistoryReads } from '../rows/agents/agent-history.ts';
 import { agentNameReads } from '../rows/agents/agent-names.ts';
 import { agentReads } from '../rows/agents/agent-reads.ts';
 import { auditReads } from '../rows/audit.ts';
+import { commandReads } from '../rows/commands.ts';
 import { certificateReads } from '../rows/certificates.ts';
 import { enrollmentReads } from '../rows/enrollments.ts';
 import { deadLetterReads } from '../rows/dead-letters.ts';
@@ -27,6 +28,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...agentHistoryReads(database),
     ...agentNameReads(database, namesOfCentral),
     ...messageReads(database),
+    ...commandReads(database),
     ...storedEventReads(database),
     ...deadLetterReads(database),
     ...incidentReads(database),

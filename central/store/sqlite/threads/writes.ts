@@ -10,6 +10,7 @@ import type { ClaimedSession, SessionClaim } from '../../agent-store.ts';
 import type { AuditEntry } from '../../audit-store.ts';
 import type { CommittedEvents } from '../../message-store.ts';
 import { audited, auditWrites } from '../rows/audit.ts';
+import { commandWithdrawal } from '../rows/commands.ts';
 import { certificateWrites } from '../rows/certificates.ts';
 import { enrollmentWrites } from '../rows/enrollments.ts';
 import { dayQuotas } from '../rows/day-quota.ts';
@@ -96,6 +97,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...retentionWrites(database, seen),
     ...conversionWrites(database, space),
     ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
+    withdrawCommand: audited(audit, commandWithdrawal(database, { outbox, deadLetters }), 'withdrawCommand'),
     ...clockWrites(database, audit),
     ...maintenanceWrites(database, audit),
     ...boundedRollouts(space, audit, rolloutWrites(database, audit)),

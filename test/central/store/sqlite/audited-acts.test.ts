@@ -9,7 +9,10 @@ import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/mig
 import { createWrites, type Writes } from '../../../../central/store/sqlite/threads/writes.ts';
 import { openDatabase } from '../../../../shared/sqlite/database.ts';
 import { transactionExecutor } from '../../../../shared/sqlite/transaction.ts';
-import { auditEntry, DAY, enrollmentToken, newRollout, NOW } from '../samples.ts';
+import { commandIdOf } from '../../../../central/store/agents/command-id.ts';
+import { packMessages } from '../../../../central/store/sqlite/threads/packed-items.ts';
+import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';
+import { auditEntry, DAY, enrollmentToken, message, newRollout, NOW, ROOM } from '../samples.ts';
 import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const agent = (id: string) => ({
@@ -93,6 +96,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   rejectEnrollment: (writes, entry) => writes.rejectEnrollment(entry, 'thumbprint of p1', 'admin', null, NOW),
   removeAgent: (writes, entry) => writes.removeAgent(entry, 'a1'),
   changeApiToken: (writes, entry) => writes.changeApiToken(entry, 't1', { name: 'another' }, null),
+  withdrawCommand: (writes, entry) => writes.withdrawCommand(entry, commandIdOf(1, fingerprint(message('c1'))), NOW),
   saveMaintenance: (writes, entry) => writes.saveMaintenance({ enabledAt: NOW, retryAfterSeconds: 60 }, entry),
   removeApiToken: (writes, entry) => writes.removeApiToken(entry, 't1'),
   removeEnrollmentToken: (writes, entry) => writes.removeEnrollmentToken(entry, 'machine'),
@@ -148,6 +152,7 @@ function open() {
   writes.changeDraft(entry, { ...draft, name: 'branch', put: [{ path: 'a', sha256: DIGEST, executable: false }] });
   const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
   writes.submitEnrollmentRequest(request('p1'), bounds, NOW);
+  writes.appendCommands('a1', packMessages([message('c1')]), ROOM, NOW);
   return { database, writes, execute, reserve };
 }
 

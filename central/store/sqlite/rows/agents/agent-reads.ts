@@ -200,6 +200,7 @@ function oneAgent(row: Row | undefined): AgentRecord | undefined {
 
 export function agentRecord(row: Row): AgentRecord {
   return {
+    key: integer(row, 'key'),
     id: text(row, 'id'),
     name: text(row, 'name'),
     isNameSet: integer(row, 'name_set') === 1,
