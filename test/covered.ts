@@ -304,11 +304,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['central/pki/revocation-lists.ts', 'central/pki/x509/key-algorithms.ts'],
   },
   {
-    by: 'test/central/sessions/session.test.ts',
-    why: 'A session against a false agent.',
-    files: ['central/sessions/intake.ts'],
-  },
-  {
     by: 'test/central/store/backup/administration.test.ts',
     why: 'Backups by REST.',
     files: ['central/admin/store.ts'],
