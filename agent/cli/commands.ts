@@ -51,6 +51,7 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ['-h', 'help'],
   // As in queuegate, no help shows it.
   ['enrol', 'enroll'],
+  ['consumer', 'consumers'],
 ]);
 
 /** The exit status of a command line. Errors: UsageError, those of the command. */

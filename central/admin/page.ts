@@ -20,6 +20,21 @@ export function timeOf(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString();
 }
 
+/** The id of a row in a list with the newest first. */
+export function rowId(key: number): string {
+  return key.toString(16).padStart(16, '0');
+}
+
+export function isRow({ key }: { readonly key: number }, id: string): boolean {
+  return rowId(key) === id.toLowerCase();
+}
+
+/** What reads the one row with this id: the page of one in front of which it is. Undefined: no row can have it. */
+export function pageOfRow(id: string): { readonly limit: 1; readonly before: number } | undefined {
+  const key = /^[0-9a-f]{16}$/i.test(id) ? Number.parseInt(id, 16) : Number.NaN;
+  return Number.isSafeInteger(key + 1) ? { limit: 1, before: key + 1 } : undefined;
+}
+
 /** The position that a cursor stands for. Errors: cursor_invalid, also for a cursor of another list or filter. */
 export function positionOf(request: FastifyRequest, { after }: PageQuery): string | undefined {
   if (after === undefined) return undefined;

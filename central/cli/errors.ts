@@ -90,6 +90,10 @@ export const CLI_ERRORS = {
     text: 'The audit log has no entry {number}.',
     hint: 'List the entries: queuegate audit list',
   },
+  row_unknown: {
+    text: '{id} is not in the list of {list}.',
+    hint: 'List them: queuegate {list} list. Old ones are deleted.',
+  },
   wait_timeout: {
     text: '{what} has not reached its final state within {seconds} s; its state is {state}.',
     hint: 'Nothing was canceled. Run "queuegate {command}" to see it, or wait longer: --wait=1h',

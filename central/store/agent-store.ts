@@ -189,6 +189,8 @@ export type Keyed<T> = T & { readonly key: number };
 export interface NewestFirstPage {
   readonly limit: number;
   readonly agentId?: string;
+  /** Of incidents. */
+  readonly kind?: string;
   readonly before?: number;
 }
 

@@ -88,6 +88,7 @@ const CODES: readonly (readonly [status: number, codes: readonly string[]])[] = 
       'context_unknown',
       'change_missing',
       'audit_entry_unknown',
+      'row_unknown',
       'file_missing',
       'request_missing',
       'truststore_alias_unknown',

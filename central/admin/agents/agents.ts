@@ -9,6 +9,7 @@ import {
   type AgentState,
   type ConsumerReport,
   type Incident,
+  type Keyed,
   type SessionRecord,
 } from '../../store/agent-store.ts';
 import { AGENT_SORTS, lastSeenAt, placeOf, type AgentPlace, type AgentSort } from '../../store/agents/sort.ts';
@@ -21,7 +22,7 @@ import { sendReport, type Report } from '../changes/report.ts';
 import { DRY_RUN } from '../changes/terms.ts';
 import { oneOf, queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
-import { pageJson, pageMembers, pageOf, positionOf, timeOf } from '../page.ts';
+import { pageJson, pageMembers, pageOf, pageOfRow, isRow, positionOf, rowId, timeOf } from '../page.ts';
 
 /** A filter that may be repeated: one of its values holds. */
 const several = (value: TSchema) => Type.Optional(Type.Array(Type.Unsafe<string>(value), { maxItems: 20 }));
@@ -40,7 +41,12 @@ const readList = queryOf(
 const readPage = queryOf(Type.Object(pageMembers, { additionalProperties: false }));
 const readIncidents = queryOf(
   Type.Object(
-    { ...pageMembers, agent: Type.Optional(Type.String({ maxLength: 255 })) },
+    {
+      ...pageMembers,
+      id: Type.Optional(Type.String({ maxLength: 64 })),
+      agent: Type.Optional(Type.String({ maxLength: 255 })),
+      code: Type.Optional(Type.String({ maxLength: 64, pattern: '^[a-z_]+$' })),
+    },
     { additionalProperties: false },
   ),
 );
@@ -93,11 +99,17 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
 
   app.get('/incidents', reads(VIEWER, { query: readIncidents }), async (request, reply) => {
     const query = readIncidents(request.query);
+    if (query.id !== undefined) {
+      const page = pageOfRow(query.id);
+      const row = page === undefined ? undefined : (await agents.incidents(page))[0];
+      return pageJson(request, reply, row !== undefined && isRow(row, query.id) ? [incidentJson(row)] : [], null);
+    }
     const before = positionOf(request, query);
     const found = await agents.incidents({
       limit: query.limit,
       ...(before === undefined ? {} : { before: Number(before) }),
       ...(query.agent === undefined ? {} : { agentId: await agents.findId(query.agent) }),
+      ...(query.code === undefined ? {} : { kind: query.code }),
     });
     const next = found.length === query.limit ? String(found.at(-1)?.key) : null;
     return pageJson(request, reply, found.map(incidentJson), next);
@@ -257,8 +269,9 @@ function consumersJson(report: ConsumerReport | undefined) {
   };
 }
 
-function incidentJson({ at, kind, agentId, address, detail, count, lastAt }: Incident) {
+function incidentJson({ key, at, kind, agentId, address, detail, count, lastAt }: Keyed<Incident>) {
   return {
+    id: rowId(key),
     code: kind,
     firstAt: timeOf(at),
     lastAt: timeOf(lastAt),

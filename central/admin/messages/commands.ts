@@ -9,12 +9,13 @@ import { faultText, readProduced, type Message } from '../../../shared/delivery/
 import { scanBatch } from '../../../shared/wire/json-text.ts';
 import { fingerprint } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { commandIdOf } from '../../store/agents/command-id.ts';
+import type { Keyed } from '../../store/agent-store.ts';
 import type { DeadLetter } from '../../store/message-store.ts';
 import { OPERATOR, VIEWER, reads } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { keepMessageText, scannedBody } from '../body.ts';
 import { requestInvalid } from '../errors.ts';
-import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
+import { isRow, pageJson, pageMembers, pageOfRow, positionOf, rowId, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 import { NO_TERMS } from '../changes/terms.ts';
 
@@ -26,7 +27,11 @@ const MAX_BATCH = 1000;
 
 const readDeadLetters = queryOf(
   Type.Object(
-    { ...pageMembers, agent: Type.Optional(Type.String({ maxLength: 255 })) },
+    {
+      ...pageMembers,
+      id: Type.Optional(Type.String({ maxLength: 64 })),
+      agent: Type.Optional(Type.String({ maxLength: 255 })),
+    },
     { additionalProperties: false },
   ),
 );
@@ -70,6 +75,11 @@ export function messageRoutes(
 
   app.get('/dead-letters', reads(VIEWER, { query: readDeadLetters }), async (request, reply) => {
     const query = readDeadLetters(request.query);
+    if (query.id !== undefined) {
+      const page = pageOfRow(query.id);
+      const row = page === undefined ? undefined : (await messages.deadLetters(page))[0];
+      return pageJson(request, reply, row !== undefined && isRow(row, query.id) ? [deadLetterJson(row)] : [], null);
+    }
     const before = positionOf(request, query);
     const found = await messages.deadLetters({
       limit: query.limit,
@@ -136,9 +146,10 @@ function entryAt(pointer: string, detail: string): ProblemEntry {
   return { pointer: pointerTo(pointer), detail, allowed: null, found: null };
 }
 
-function deadLetterJson({ at, direction, agentId, number, through, count, id, reason, json }: DeadLetter) {
+function deadLetterJson({ key, at, direction, agentId, number, through, count, id, reason, json }: Keyed<DeadLetter>) {
   // A rejected item may be cut off in the middle: it is shown as the text that it is.
   return {
+    id: rowId(key),
     createdAt: timeOf(at),
     direction,
     agentId,

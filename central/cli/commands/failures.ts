@@ -1,27 +1,30 @@
 // The commands on what went wrong: incidents of agents, dead letters, failed handshakes.
-import type { Command } from '../command.ts';
+import type { Command, CommandCall } from '../command.ts';
+import { cliFault } from '../errors.ts';
 import { LIST, readList } from '../list.ts';
-import { recordOf, rowsOf, shown } from '../print.ts';
+import { facts, recordOf, rowsOf, shown } from '../print.ts';
 
 const OF_AGENT = {
   agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
   ...LIST,
 } as const;
 const NONE = { least: 0, most: 0 } as const;
+const ONE = { least: 1, most: 1 } as const;
 
 export const failureCommands: readonly Command[] = [
   {
     name: 'incidents list',
-    usage: '[--agent AGENT]',
+    usage: '[--agent AGENT] [--code CODE]',
     summary: 'what went wrong with agents, newest first',
-    options: OF_AGENT,
+    options: { code: { type: 'string', doc: 'only with this code; docs/ERRORS.md explains them' }, ...OF_AGENT },
     words: NONE,
     async run(call) {
-      const answer = await readList(call, '/incidents', { agent: call.text('agent') });
+      const answer = await readList(call, '/incidents', { agent: call.text('agent'), code: call.text('code') });
       call.answer(answer, () =>
         call.table(
-          ['at', 'code', 'count', 'agent', 'address', 'detail'],
+          ['incident', 'at', 'code', 'count', 'agent', 'address', 'detail'],
           rowsOf(answer, 'items').map((row) => [
+            row['id'],
             row['firstAt'],
             row['code'],
             row['count'],
@@ -35,17 +38,26 @@ export const failureCommands: readonly Command[] = [
     },
   },
   {
+    name: 'incidents show',
+    usage: 'INCIDENT',
+    summary: 'one incident with all its facts',
+    options: {},
+    words: ONE,
+    run: (call) => showOne(call, '/incidents'),
+  },
+  {
     name: 'dead-letters list',
     usage: '[--agent AGENT]',
-    summary: 'messages that expired or were rejected, newest first',
+    summary: 'messages that expired, or were rejected or withdrawn, newest first',
     options: OF_AGENT,
     words: NONE,
     async run(call) {
       const answer = await readList(call, '/dead-letters', { agent: call.text('agent') });
       call.answer(answer, () =>
         call.table(
-          ['at', 'direction', 'agent', 'number', 'count', 'id', 'code', 'place', 'detail'],
+          ['letter', 'at', 'direction', 'agent', 'number', 'count', 'message', 'code', 'place', 'detail'],
           rowsOf(answer, 'items').map((row) => [
+            row['id'],
             row['createdAt'],
             row['direction'],
             row['agentId'],
@@ -60,6 +72,14 @@ export const failureCommands: readonly Command[] = [
         ),
       );
     },
+  },
+  {
+    name: 'dead-letters show',
+    usage: 'LETTER',
+    summary: 'one dead letter, with the text of its message',
+    options: {},
+    words: ONE,
+    run: (call) => showOne(call, '/dead-letters'),
   },
   {
     name: 'handshake-failures list',
@@ -103,3 +123,11 @@ export const failureCommands: readonly Command[] = [
     },
   },
 ];
+
+/** The row of a list that an id names. */
+async function showOne(call: CommandCall, path: '/dead-letters' | '/incidents'): Promise<void> {
+  const [id = ''] = call.words;
+  const [row] = rowsOf(await call.client.request('GET', path, { query: { id } }), 'items');
+  if (row === undefined) throw cliFault('row_unknown', { id, list: path.slice(1) });
+  call.answer(row, () => facts(Object.entries(row)));
+}

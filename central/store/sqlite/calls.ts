@@ -95,7 +95,8 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     countByState: () => reader.call('countAgentsByState', []),
     quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
     recordIncident: (incident) => writer.call('recordIncident', [incident]),
-    incidents: (page) => reader.call('listIncidents', [page.limit, page.agentId ?? null, page.before ?? MAX_KEY]),
+    incidents: ({ limit, agentId, kind, before }) =>
+      reader.call('listIncidents', [limit, agentId ?? null, before ?? MAX_KEY, kind ?? null]),
   };
 }
 

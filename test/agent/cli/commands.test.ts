@@ -44,6 +44,7 @@ describe('a command line that fits no usage', () => {
     [['start', 'now'], 'start does not take "now"'],
     [['enroll'], 'enroll needs one URL'],
     [['enrol'], 'enroll needs one URL'],
+    [['consumer', 'lists'], 'consumers needs the word list or rotate-token'],
     [['enroll', 'https://x', '--wait', '-1x'], '--wait'],
     [['doctor', '--pin', 'x'], 'belong to doctor --enroll URL'],
     [['status', '--frob'], "Unknown option '--frob'"],

@@ -230,6 +230,7 @@ describe('agents and incidents', () => {
     expect(await json(rest.request('GET', '/incidents?agent=a'))).toEqual({
       items: [
         {
+          id: expect.stringMatching(/^[0-9a-f]{16}$/),
           firstAt: '1970-01-01T00:00:00.000Z',
           lastAt: '1970-01-01T00:00:01.000Z',
           count: 3,

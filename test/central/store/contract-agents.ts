@@ -521,5 +521,8 @@ export function agentContract(open: OpenEngine): void {
       { key: 1, at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}', count: 1, lastAt: NOW },
     ]);
     expect(await store.agents.incidents({ limit: 1 })).toHaveLength(1);
+    expect(await store.agents.incidents({ limit: 9, kind: 'clone' })).toMatchObject([{ kind: 'clone' }]);
+    expect(await store.agents.incidents({ limit: 9, kind: 'agent_unknown', agentId: 'a1' })).toEqual([]);
+    expect(await store.agents.incidents({ limit: 9, kind: 'none' })).toEqual([]);
   });
 }

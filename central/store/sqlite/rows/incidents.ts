@@ -76,13 +76,17 @@ export function incidentWrites(database: DatabaseSync) {
 }
 
 export function incidentReads(database: DatabaseSync) {
-  const incidents = database.prepare('SELECT * FROM incident WHERE key < ? ORDER BY key DESC LIMIT ?');
+  const incidents = database.prepare(
+    'SELECT * FROM incident WHERE key < ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY key DESC LIMIT ?3',
+  );
   const incidentsOf = database.prepare(
-    'SELECT * FROM incident WHERE agent_id = ? AND key < ? ORDER BY key DESC LIMIT ?',
+    'SELECT * FROM incident WHERE agent_id = ?4 AND key < ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY key DESC LIMIT ?3',
   );
   return {
-    listIncidents: (limit: number, agentId: string | null, before: number) =>
-      (agentId === null ? incidents.all(before, limit) : incidentsOf.all(agentId, before, limit)).map(incidentRow),
+    listIncidents: (limit: number, agentId: string | null, before: number, kind: string | null) =>
+      (agentId === null ? incidents.all(before, kind, limit) : incidentsOf.all(before, kind, limit, agentId)).map(
+        incidentRow,
+      ),
   };
 }
 

@@ -84,6 +84,15 @@ test('one that was not sent is withdrawn, and is then a dead letter', async () =
   expect(await json('GET', '/dead-letters')).toMatchObject({
     items: [{ messageId: 'c2', code: 'message_withdrawn', direction: 'down', place: 'central' }],
   });
+  const [letter = ''] = (await queuegate('dead-letters list -o name')).out.split('\n');
+  expect(letter).toMatch(/^[0-9a-f]{16}$/);
+  expect((await queuegate(`dead-letters show ${letter}`)).out).toMatch(/^code +message_withdrawn$/m);
+  for (const list of ['dead-letters', 'incidents'])
+    for (const other of ['x', 'f'.repeat(16), '0000000000000000'])
+      expect(await queuegate(`${list} show ${other}`)).toMatchObject({
+        status: 5,
+        error: expect.stringContaining('(row_unknown)'),
+      });
   expect(await json('GET', '/audit?action=commands.*')).toMatchObject({
     items: [{ action: 'commands.withdraw', ticket: 'CHG-3' }],
   });
