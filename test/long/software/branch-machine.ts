@@ -5,9 +5,10 @@ import { dirname, join, resolve } from 'node:path';
 import { bundleAgent } from '../../../deploy/bundle.ts';
 import type { Entry } from '../../../deploy/entry.ts';
 import { programEntries } from '../../../deploy/packages.ts';
+import { machineTarget } from '../../../shared/platform/machine.ts';
 import { signManifest } from '../../../shared/releases/build-signature.ts';
 import { branch, release, type FalseCentral, type Release } from '../../agent/releases/central.ts';
-import { ROOT, Running, type Cleanup } from '../../flow/processes.ts';
+import { ROOT, run, Running, type Cleanup } from '../../flow/processes.ts';
 
 const FAST_LIFE = resolve(import.meta.dirname, 'fast-life.ts');
 const { privateKey: buildKey } = generateKeyPairSync('ed25519');
@@ -35,6 +36,14 @@ function filesOf({ version, isFast = true, cli }: Version): Record<string, strin
 
 export function programRelease(version: Version): Release {
   const made = release(filesOf(version), { kind: 'software', name: `queue-agent-program-${version.version}` });
+  return { ...made, signature: JSON.stringify(signManifest(made.text, buildKey, 'build')) };
+}
+
+/** Node.js of this process, for this machine. */
+export function runtimeRelease(): Release {
+  const name = `queue-agent-runtime-${process.versions.node}-${machineTarget()}`;
+  const node = readFileSync(process.execPath);
+  const made = release({ node }, { kind: 'software', name, executable: ['node'] });
   return { ...made, signature: JSON.stringify(signManifest(made.text, buildKey, 'build')) };
 }
 
@@ -70,8 +79,8 @@ export class BranchMachine {
       'conf/agent.conf': `central.host=127.0.0.1\ncentral.websocket.secure=false\ncentral.websocket.port=${central.port}\n`,
     });
     const root = await cleanup.folder();
-    for (const folder of ['lib/factory/runtime', 'software/state', 'software/slots', 'bin'])
-      mkdirSync(join(root, folder), { recursive: true });
+    // The folder of the software is made by the agent where it is missing, as in an archive that was just unpacked.
+    for (const folder of ['lib/factory/runtime', 'bin']) mkdirSync(join(root, folder), { recursive: true });
     cpSync(join(ROOT, 'deploy/queue-agent/launch'), join(root, 'lib/launch'));
     writeFileSync(join(root, 'lib/build-key.pem'), createPublicKey(buildKey).export({ format: 'pem', type: 'spki' }));
     symlinkSync(process.execPath, join(root, 'lib/factory/runtime/node'));
@@ -91,6 +100,12 @@ export class BranchMachine {
       STEPS: join(root, 'steps'),
       ...environment,
     });
+  }
+
+  /** What another command of the agent prints. */
+  async print(...words: readonly string[]): Promise<string> {
+    const { stdout, stderr } = await run(join(this.root, 'lib/launch'), words, { env: this.#environment });
+    return `${stdout}${stderr}`;
   }
 
   /** Starts the agent, and again each time it ends. */

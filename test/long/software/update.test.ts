@@ -1,12 +1,12 @@
 // Updates of the software of an agent as it is installed: the real launcher, the bundle that is built, real processes, and a service
 // manager that starts them again. Central is one of the tests' own.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cleanup as acts, FalseCentral } from '../../agent/releases/central.ts';
 import { Cleanup, until } from '../../flow/processes.ts';
 import { canMount, mountSmallDisk } from '../../small-disk.ts';
-import { BranchMachine, programRelease } from './branch-machine.ts';
+import { BranchMachine, programRelease, runtimeRelease } from './branch-machine.ts';
 
 const cleanup = new Cleanup();
 afterEach(async () => {
@@ -30,20 +30,41 @@ async function online(options?: Options) {
   return { central, machine };
 }
 
+it('is downloaded, started, and committed after a minute, in real time', { timeout: 4 * MINUTES }, async () => {
+  const { central, machine } = await online({ isFast: false });
+  const digest = central.add(programRelease({ version: '0.0.2', isFast: false }));
+  central.offer({ kind, release: digest, generation: 1 });
+  await central.hello(({ releases }) => releases.program === digest);
+  const since = performance.now();
+  expect(await central.stateOf(1, 'succeeded')).toMatchObject({ code: '', release: digest });
+  expect(performance.now() - since).toBeGreaterThan(59_000);
+  expect(machine.stateFile('current')).toBe(`${digest} factory\n`);
+  // It ended in order, once.
+  expect(machine.ends).toEqual(['0']);
+});
+
 it(
-  'is downloaded, started, and committed after a minute, in real time',
-  { timeout: 4 * MINUTES },
+  'is Node.js as well as the program, each on its own, and the status shows both',
+  { timeout: 2 * MINUTES },
   async () => {
-    const { central, machine } = await online({ isFast: false });
-    const digest = central.add(programRelease({ version: '0.0.2', isFast: false }));
-    central.offer({ kind, release: digest, generation: 1 });
-    await central.hello(({ releases }) => releases.program === digest);
-    const since = performance.now();
-    expect(await central.stateOf(1, 'succeeded')).toMatchObject({ code: '', release: digest });
-    expect(performance.now() - since).toBeGreaterThan(59_000);
-    expect(machine.stateFile('current')).toBe(`${digest} factory\n`);
-    // It ended in order, once.
-    expect(machine.ends).toEqual(['0']);
+    const { central, machine } = await online();
+    const [node, program] = [central.add(runtimeRelease()), central.add(good)];
+    central.offer({ kind, release: node, generation: 1 });
+    expect(await central.stateOf(1, 'succeeded')).toMatchObject({ code: '', release: node });
+    central.offer({ kind, release: program, generation: 2 });
+    expect(await central.stateOf(2, 'succeeded')).toMatchObject({ code: '', release: program });
+    expect(machine.stateFile('current')).toBe(`${program} ${node}\n`);
+    expect(central.hellos.map(({ releases }) => [releases.program, releases.runtime])).toEqual([
+      [null, null],
+      [null, node],
+      [program, node],
+    ]);
+    expect(readlinkSync(`/proc/${machine.pid}/exe`)).toBe(join(machine.root, 'software/slots', node, 'node'));
+    const status = await machine.print('status');
+    expect(status).toMatch(
+      new RegExp(`program +release ${program.slice(0, 12)}\n +runtime +release ${node.slice(0, 12)}\n`),
+    );
+    expect(status).toMatch(new RegExp(`release +${program.slice(0, 12)} succeeded\n`));
   },
 );
 
@@ -93,8 +114,8 @@ describe.skipIf(!canMount())('a full disk', () => {
     central.heartbeatSeconds = 3600;
     const machine = await BranchMachine.make(cleanup, central);
     const folder = join(machine.root, 'software');
+    mkdirSync(folder);
     mountSmallDisk(folder, 3, cleanup);
-    for (const name of ['state', 'slots']) mkdirSync(join(folder, name));
     machine.serve();
     await central.hello(() => true);
     const digest = central.add(programRelease({ version: '0.0.2', cli: `//${'x'.repeat(2_000_000)}\n` }));
