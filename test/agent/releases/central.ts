@@ -77,6 +77,8 @@ export class FalseCentral {
   onDownload: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
   port = 0;
   heartbeatSeconds = 60;
+  /** Its clock. */
+  time = TIME;
   #session: WebSocket | undefined;
   readonly #said = new Set<() => void>();
 
@@ -185,7 +187,7 @@ export class FalseCentral {
     const unsigned: Omit<Welcome, 'signature'> = {
       type: 'welcome',
       sessionId: `s${this.hellos.length}`,
-      time: TIME,
+      time: this.time,
       epoch: this.hellos.length,
       heartbeatSeconds: this.heartbeatSeconds,
       limits: { ...LIMITS },
@@ -289,14 +291,16 @@ interface RunningBranch {
   stop(): Promise<void>;
 }
 
-interface RunOptions {
+export interface RunOptions {
   /** May throw: the process dies there. */
   readonly onStep?: (step: string) => void;
+  /** What is to happen in ten seconds or later, which it never does by itself. */
+  readonly onLater?: (ms: number, act: () => void) => void;
   readonly software?: Partial<SoftwareNeeds>;
 }
 
 /** The daemon of the folders, with time that passes as fast as it can. */
-export async function run(folders: Branch, { onStep, software }: RunOptions = {}): Promise<RunningBranch> {
+export async function run(folders: Branch, { onStep, onLater, software }: RunOptions = {}): Promise<RunningBranch> {
   const { data } = folders;
   const request = requestOf(folders);
   const conf = (digest?: string) => loadAgentConf(digest === undefined ? request : { ...request, release: digest });
@@ -324,6 +328,7 @@ export async function run(folders: Branch, { onStep, software }: RunOptions = {}
     isBusy: () => false,
     log,
     after: (ms, act) => {
+      if (ms >= 10_000) onLater?.(ms, act);
       const timer = setTimeout(act, ms < 10_000 ? 1 : 1_000_000);
       return () => clearTimeout(timer);
     },

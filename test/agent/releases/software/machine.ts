@@ -7,7 +7,17 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { softwareSlot, type SoftwareSlot } from '../../../../agent/software-slot.ts';
 import { signManifest } from '../../../../shared/releases/build-signature.ts';
-import { branch, cleanup, copyOf, release, run, type Branch, type FalseCentral, type Release } from '../central.ts';
+import {
+  branch,
+  cleanup,
+  copyOf,
+  release,
+  run,
+  type Branch,
+  type FalseCentral,
+  type Release,
+  type RunOptions,
+} from '../central.ts';
 
 const LAUNCH = resolve(import.meta.dirname, '../../../../deploy/queue-agent/launch');
 /** Stands for Node.js. */
@@ -86,13 +96,14 @@ export function stateFile({ root }: Machine, name: string): string | undefined {
 }
 
 /** Starts the daemon of the slot that the launcher chooses; `restarted` resolves when it wants to be started again. */
-export async function start(of: Machine, onStep?: (step: string) => void) {
+export async function start(of: Machine, onStep?: (step: string) => void, onLater?: RunOptions['onLater']) {
   const slot = launch(of);
   const { promise: restarted, resolve: restart } = Promise.withResolvers<'restart'>();
   const part = (name: 'program' | 'runtime'): string =>
     slot.pair[name] === null ? join(of.root, 'lib/factory', name) : join(slot.folder, 'slots', slot.pair[name]);
   const agent = await run(of, {
     ...(onStep === undefined ? {} : { onStep }),
+    ...(onLater === undefined ? {} : { onLater }),
     software: {
       slot,
       running: { program: part('program'), runtime: part('runtime') },

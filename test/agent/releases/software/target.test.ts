@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { examineAgent } from '../../../../agent/doctor/doctor.ts';
-import { cleanup, FalseCentral, requestOf, type Release } from '../central.ts';
+import { cleanup, FalseCentral, foreignKey, requestOf, type Release } from '../central.ts';
 import { launch, machine, program, runtime, serve, slotFolder, start, stateFile, type Started } from './machine.ts';
 
 afterEach(async () => {
@@ -76,6 +76,41 @@ it('takes a runtime beside the program that runs, and returns to the program bef
   );
 });
 
+it('keeps the software that ran before for seven days', async () => {
+  const { central, folders } = await installed();
+  const digests = [central.add(program('0.2.0')), central.add(program('0.3.0'))];
+  for (const [index, release] of digests.entries()) {
+    central.hellos.length = 0;
+    const served = serve(folders, central.stateOf(index + 1, 'succeeded'));
+    await central.hello(() => true);
+    central.offer({ ...offered, release, generation: index + 1 });
+    await (await served).agent.stop();
+  }
+  /** The slots after the agent has looked what to remove, so many days later. */
+  const slotsAfter = async (days: number): Promise<string[]> => {
+    central.time += days * 86_400_000;
+    central.states.length = 0;
+    central.hellos.length = 0;
+    const { promise: later, resolve } = Promise.withResolvers<() => void>();
+    const { promise: again, resolve: looked } = Promise.withResolvers<void>();
+    let looks = 0;
+    const { agent } = await start(folders, undefined, (ms, act) => {
+      if (ms !== 6 * 3_600_000) return;
+      looks += 1;
+      if (looks === 1) resolve(act);
+      else looked();
+    });
+    await central.hello(() => true);
+    await central.stateOf(2, 'succeeded');
+    (await later)();
+    await again;
+    await agent.stop();
+    return readdirSync(join(folders.root, 'software/slots')).toSorted();
+  };
+  expect(await slotsAfter(6)).toEqual(digests.toSorted());
+  expect(await slotsAfter(2)).toEqual([digests[1]]);
+});
+
 it('refuses what the build key did not sign, what is for another platform, and what is not software', async () => {
   const { central, folders } = await installed();
   const { agent } = await start(folders);
@@ -135,6 +170,8 @@ it('refuses instructions for another agent, of an old generation and expired one
     central.offer({ ...offered, release: digest, ...change });
     expect(await central.stateOf(change.generation, 'failed')).toMatchObject({ code: 'instruction_refused' });
   }
+  central.offer({ ...offered, release: digest, generation: 8 }, foreignKey);
+  expect(await central.stateOf(8, 'failed')).toMatchObject({ code: 'instruction_invalid' });
   // The generations of profiles are others.
   expect(agent.releases.status()).toMatchObject({ profile: null, software: { instruction: { generation: 5 } } });
   expect(stateFile(folders, 'candidate')).toBeUndefined();
