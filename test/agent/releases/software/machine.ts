@@ -20,7 +20,7 @@ import {
 } from '../central.ts';
 
 const LAUNCH = resolve(import.meta.dirname, '../../../../deploy/queue-agent/launch');
-/** Stands for Node.js. */
+/** In the place of Node.js. */
 const NODE = '#!/bin/sh\necho "$QUEUE_AGENT_SLOT"\n';
 const MACHINE = 'linux-x64';
 
