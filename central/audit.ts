@@ -26,6 +26,7 @@ export const AUDIT_ACTIONS = {
     by: 'refusal',
     text: 'an agent with an unknown, revoked or wrong key, a certificate that does not allow it, or an id or name of another agent',
   },
+  'agents.replace': { text: 'replaced an agent by an enrollment request or by another agent' },
   'agents.revoke': { text: 'revoked an agent and its certificates' },
   'agents.set': { text: 'set the name, labels or notes of an agent' },
   'api-tokens.create': { text: 'created an API token; Central creates the first one' },

@@ -333,6 +333,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/store/enrollment-store.ts',
       'central/store/rollouts/rollout-store.ts',
       'central/store/token-store.ts',
+      'central/store/sqlite/rows/agents/agent-replacement.ts',
       'central/store/sqlite/rows/commands.ts',
       'central/store/releases/release-store.ts',
       'central/store/space/bounds.ts',

@@ -74,7 +74,7 @@ export interface AdminServices {
   readonly profiles: Profiles;
   readonly profileReleases: ProfileReleases;
   readonly revocationLists: RevocationListsPort;
-  readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'get' | 'list' | 'reject'>;
+  readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'get' | 'list' | 'reject' | 'replace'>;
   readonly offlineEnrollment: OfflineEnrollment;
   readonly recoveries: Pick<Recoveries, 'get' | 'make' | 'remove'>;
   readonly rotation: Pick<Rotation, 'forget' | 'prepare' | 'publish' | 'retire' | 'rollBack' | 'status' | 'switch'>;

@@ -2,6 +2,7 @@
 // reject them. They compare the thumbprint of the key with the one that the machine printed; nothing else of the
 // request is proven.
 import { pinOf, type EnrollWithoutToken, type Enrolled, type EnrollmentPending } from '../../shared/wire/enrollment.ts';
+import { isCoded } from '../../shared/errors.ts';
 import { auditEntry, type Actor } from '../audit.ts';
 import type {
   EnrollmentRequest,
@@ -59,6 +60,8 @@ interface ApprovalsOptions {
   readonly blockOf: (address: string) => string;
   /** The network that may hold many blocks (central/auth/wrong-attempts.ts). */
   readonly siteOf: (block: string) => string;
+  /** The agent has another key: its session is to be ended. */
+  readonly onReplaced: (agentId: string) => void;
   /** For metrics: how many requests are in each state. */
   readonly onCounted: (counts: Readonly<Record<EnrollmentRequestState, number>>) => void;
   readonly now: () => number;
@@ -89,6 +92,11 @@ export interface Approvals {
    * enrollment_request_ambiguous, those of EnrollmentStore.accept.
    */
   accept(thumbprint: string, actor: Actor): Promise<AgentRecord>;
+  /**
+   * Gives the key of a request to an agent that exists, in place of its own. `thumbprint`: as in `accept`; undefined where no undecided
+   * request has it. Errors: enrollment_request_ambiguous, those of EnrollmentStore.replace.
+   */
+  replace(thumbprint: string, agent: AgentRecord, actor: Actor): Promise<AgentRecord | undefined>;
   /** Errors: enrollment_request_unknown, enrollment_request_ambiguous. */
   reject(thumbprint: string, actor: Actor): Promise<EnrollmentRequestRecord>;
   /** How many requests are pending, how many may be, and the blocks with the most. */
@@ -131,6 +139,26 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
       );
       await measure();
       return agent;
+    },
+
+    async replace(thumbprint, agent, actor) {
+      const found = await findRequest(enrollments, thumbprint, undefined).catch((error: unknown) => {
+        if (isCoded(error, 'enrollment_request_unknown', 'enrollment_thumbprint_bad')) return undefined;
+        throw error;
+      });
+      if (found === undefined || found.state === 'accepted') return undefined;
+      const { keyThumbprint, csr, address } = found;
+      const publicKey = readRequest(csr).spki.toString('base64');
+      const detail = { id: agent.id, name: agent.name, keyThumbprint, before: agent.keyThumbprint, address };
+      const replaced = await enrollments.replace(
+        csr,
+        { agentId: agent.id, publicKey, keyThumbprint, now: now(), reason: `replaced by ${actor.who}` },
+        actor.who,
+        auditEntry(actor, 'agents.replace', detail, now()),
+      );
+      options.onReplaced(agent.id);
+      await measure();
+      return replaced;
     },
 
     async reject(thumbprint, actor) {

@@ -56,8 +56,13 @@ export function openEnrollment(needs: EnrollmentNeeds): OpenedEnrollment {
   const policy = () => parameters.values()['agents.enrollment'];
   const shared = { agents, enrollments, credentials, attempts, policy, now };
   const enrollmentTokens = createEnrollmentTokens({ tokens, now });
+  const onNewKey = (agentId: string): void => {
+    sessions.identityReplaced(agentId);
+    pki.revocationLists.touch();
+  };
   const approvals = createApprovals({
     ...shared,
+    onReplaced: onNewKey,
     blockOf: addressBlock,
     siteOf,
     onCounted: (counts) => {
@@ -68,10 +73,7 @@ export function openEnrollment(needs: EnrollmentNeeds): OpenedEnrollment {
   const recoveries = createRecoveries({
     ...shared,
     pin: () => pki.pin(),
-    onRecovered: (agentId) => {
-      sessions.identityReplaced(agentId);
-      pki.revocationLists.touch();
-    },
+    onRecovered: onNewKey,
   });
   return {
     enrollment: createEnrollment({ ...shared, tokens: enrollmentTokens, approvals, recoveries }),

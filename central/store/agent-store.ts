@@ -251,6 +251,16 @@ export interface AgentStore {
   disable(agentId: string, act: { readonly now: number; readonly text: string }, audit: AuditEntry): Promise<number>;
   /** Ends Disabled; an agent in another state stays as it is. Errors: agent_unknown, agent_revoked. */
   enable(agentId: string, act: { readonly now: number; readonly text: string }, audit: AuditEntry): Promise<void>;
+  /**
+   * Gives an agent the name, labels, notes, history and waiting commands of an older one, which is deleted. Errors: agent_unknown,
+   * agent_revoked (the new one), agent_replaces_itself.
+   */
+  replace(
+    oldId: string,
+    newId: string,
+    act: { readonly by: string; readonly now: number },
+    audit: AuditEntry,
+  ): Promise<AgentRecord>;
   /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
   remove(id: string, audit: AuditEntry): Promise<void>;
   /**

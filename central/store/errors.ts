@@ -127,6 +127,11 @@ export const STORE_ERRORS = {
     text: '{most} enrollment tokens exist, which is the limit.',
     hint: 'Create one token for several machines (--max-uses), or delete unused ones ("queuegate enrollment-tokens list", "queuegate enrollment-tokens delete").',
   },
+  agent_replaces_itself: {
+    status: 422,
+    text: 'The agent {id} cannot be replaced by itself.',
+    hint: 'Name the enrollment request or the agent of the new machine.',
+  },
   command_id_unknown: {
     status: 404,
     text: 'The command {id} is unknown.',

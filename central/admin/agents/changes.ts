@@ -41,7 +41,15 @@ interface OfAgent {
   Params: { agent: string };
 }
 
-export function agentChangeRoutes(app: FastifyInstance, { agents, agentChanges }: AdminServices, access: Access): void {
+const readReplacement = bodyOf(
+  Type.Object({ by: Type.String({ minLength: 1, maxLength: 255 }) }, { additionalProperties: false }),
+);
+
+export function agentChangeRoutes(
+  app: FastifyInstance,
+  { agents, agentChanges, approvals }: AdminServices,
+  access: Access,
+): void {
   app.patch<OfAgent>('/agents/:agent', reads(ADMINISTRATOR, { body: readPatch }), async (request, reply) => {
     if (request.body === undefined)
       throw requestInvalid([{ pointer: '#', detail: 'The body is missing.', allowed: null, found: null }]);
@@ -65,6 +73,20 @@ export function agentChangeRoutes(app: FastifyInstance, { agents, agentChanges }
     }
   });
 
+  app.post<OfAgent>(
+    '/agents/:agent/replace',
+    reads(ADMINISTRATOR, { body: readReplacement }),
+    async (request, reply) => {
+      const { by } = readReplacement(request.body);
+      const agent = await agents.find(request.params.agent);
+      const actor = access.actorOf(request);
+      const replaced =
+        (await approvals.replace(by, agent, actor)) ??
+        (await agentChanges.replace(agent, await agentIn(agents, by), actor));
+      return sendAgent(reply, replaced);
+    },
+  );
+
   for (const [verb, to] of [
     ['disable', 'disabled'],
     ['enable', 'enabled'],
@@ -74,6 +96,17 @@ export function agentChangeRoutes(app: FastifyInstance, { agents, agentChanges }
       if (access.termsOf(request).dryRun === true) return await sendReport(reply, restrictionReport(agent, to));
       return sendAgent(reply, await agentChanges[verb](agent.id, access.actorOf(request)));
     });
+}
+
+/** The agent that the body names. Errors: request_invalid, agent_ambiguous. */
+async function agentIn(agents: AdminServices['agents'], by: string): Promise<AgentRecord> {
+  try {
+    return await agents.find(by);
+  } catch (error) {
+    if (!isCoded(error, 'agent_unknown')) throw error;
+    const detail = 'by is neither the thumbprint of an undecided enrollment request nor an agent.';
+    throw requestInvalid([{ pointer: '#/by', detail, allowed: null, found: by.slice(0, 64) }]);
+  }
 }
 
 function sendAgent(reply: FastifyReply, agent: AgentRecord): FastifyReply {

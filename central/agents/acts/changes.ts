@@ -6,14 +6,19 @@ import type { AgentChange, AgentRecord, AgentStore } from '../../store/agent-sto
 import { storeFault } from '../../store/errors.ts';
 
 interface AgentChangesOptions {
-  readonly agents: Pick<AgentStore, 'change' | 'disable' | 'enable' | 'get'>;
-  readonly sessions: Pick<Sessions, 'disable' | 'rename'>;
+  readonly agents: Pick<AgentStore, 'change' | 'disable' | 'enable' | 'get' | 'replace'>;
+  readonly sessions: Pick<Sessions, 'disable' | 'notify' | 'remove' | 'rename'>;
   readonly now: () => number;
 }
 
 export interface AgentChanges {
   /** `version`: that of the record that the change was made for; null: any. Errors: those of AgentStore.change. */
   change(id: string, change: AgentChange, version: number | null, actor: Actor): Promise<AgentRecord>;
+  /**
+   * The new agent takes name, labels, notes, history and waiting commands of the old one, which is deleted. Errors: those of
+   * AgentStore.replace.
+   */
+  replace(old: AgentRecord, next: AgentRecord, actor: Actor): Promise<AgentRecord>;
   /** When this resolves, no message of its session is accepted any more. Errors: agent_unknown, agent_revoked. */
   disable(id: string, actor: Actor): Promise<AgentRecord>;
   /** The agent may connect from now on; it tries again by itself. Errors: agent_unknown, agent_revoked. */
@@ -35,6 +40,15 @@ export function createAgentChanges({ agents, sessions, now }: AgentChangesOption
       const changed = await agents.change(id, change, terms, audit);
       sessions.rename(id, changed.name);
       return changed;
+    },
+    async replace(old, next, actor) {
+      const detail = { id: old.id, name: old.name, by: next.id, before: old.keyThumbprint };
+      const act = { by: actor.who, now: now() };
+      const replaced = await agents.replace(old.id, next.id, act, auditEntry(actor, 'agents.replace', detail, now()));
+      sessions.remove(old.id);
+      sessions.rename(next.id, replaced.name);
+      sessions.notify(next.id);
+      return replaced;
     },
     async disable(id, actor) {
       const text = reasonOf('disabled', actor);

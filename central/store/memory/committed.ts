@@ -42,6 +42,12 @@ export async function rememberCommitted(engine: EngineStore): Promise<Omit<Store
         // After it: what the session began before is answered by then.
         await agents.endSession(end).finally(() => commands.close(end.agentId, end.epoch));
       },
+      async replace(oldId, newId, act, audit) {
+        // The commands of the old one are behind those of the new one.
+        const forget = (): void => [oldId, newId].forEach((id) => commands.forget(id));
+        forget();
+        return await agents.replace(oldId, newId, act, audit).finally(forget);
+      },
       async remove(id, audit) {
         commands.forget(id);
         await agents.remove(id, audit);

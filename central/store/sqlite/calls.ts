@@ -83,6 +83,7 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     change: (agentId, change, terms, audit) => writer.call('changeAgent', [audit, agentId, change, terms]),
     disable: (agentId, { now, text }, audit) => writer.call('disableAgent', [audit, agentId, now, text]),
     enable: (agentId, { now, text }, audit) => writer.call('enableAgent', [audit, agentId, now, text]),
+    replace: (oldId, newId, act, audit) => writer.call('replaceAgent', [audit, oldId, newId, act]),
     remove: (id, audit) => writer.call('removeAgent', [audit, id]),
     claimSession: (claim) => writer.call('claimSession', [claim]),
     endSession: (end) => writer.call('endSession', [end.agentId, end.epoch, end.now, end.reason]),
@@ -205,6 +206,7 @@ function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
     countByState: () => reader.call('countEnrollmentRequestsByState', []),
     prune: (retention) => writer.call('pruneEnrollmentRequests', [retention]),
     accept: (csr, agent, by, audit) => writer.call('acceptEnrollment', [audit, csr, agent, by]),
+    replace: (csr, replacement, by, audit) => writer.call('replaceByRequest', [audit, csr, replacement, by]),
     reject: (keyThumbprint, by, comment, now, audit) =>
       writer.call('rejectEnrollment', [audit, keyThumbprint, by, comment, now]),
     keepCertificate: (keyThumbprint, certificate) => writer.call('keepCertificate', [keyThumbprint, certificate]),

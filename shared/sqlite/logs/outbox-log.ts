@@ -224,6 +224,18 @@ export class OutboxLog {
     return row === undefined ? undefined : this.#giveUp(row, WITHDRAWN);
   }
 
+  /** Appends what waits in the log of another peer, as messages of their own; the number of those that are new here. */
+  adopt(peer: number, from: number, now: number): number {
+    const messages = this.#statements.waiting.all(from).map((row): Message => {
+      const [id, json] = [text(row, 'id'), text(row, 'json')];
+      const source = sourceOf(json);
+      const dataHash = integerOrNull(this.#statements.seen.get(from, fingerprint({ source, id })), 'data') ?? 0;
+      return { id, source, type: '', json, expiresAt: integerOrNull(row, 'expires_at'), dataHash };
+    });
+    const unbounded = { maxMessages: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY };
+    return this.append(peer, messages, unbounded, now).filter(({ outcome }) => outcome === 'stored').length;
+  }
+
   /** Puts a tombstone in the place of a message. */
   #giveUp(row: Row, reason: string): GivenUp {
     const [entry, peer, id] = [integer(row, 'entry'), integer(row, 'peer'), text(row, 'id')];
@@ -371,6 +383,9 @@ function prepare(database: DatabaseSync) {
         missing_from = ?, missing_through = ? WHERE peer = ?`),
     expired: database.prepare(
       'SELECT entry, peer, number, id, bytes, json FROM outbox_entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?',
+    ),
+    waiting: database.prepare(
+      'SELECT id, json, expires_at FROM outbox_entry WHERE peer = ? AND tombstone = 0 ORDER BY number',
     ),
     whole: database.prepare(
       'SELECT entry, peer, number, id, bytes, json FROM outbox_entry WHERE peer = ? AND number = ? AND tombstone = 0',

@@ -282,6 +282,7 @@ export async function startRest(
       select: async (selectors) => await resolveSelectors(registry, parseSelectors(selectors)),
     },
     agentChanges: {
+      replace: async (_old, next) => next,
       change: async (id, { name, labels, notes }, version, { who }) =>
         await changed(id, (agent) => {
           if (version !== null && version !== agent.version)

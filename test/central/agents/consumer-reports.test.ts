@@ -97,7 +97,7 @@ describe('reports of consumers at Central', () => {
     expect(reports.problems()).toMatchObject([{ startedAt: 11 }]);
     for (let agent = 0; agent < 9; agent += 1) full(`c${agent}`, 1);
     const [problem] = reports.problems();
-    expect(problem?.detail).toMatch(/^The inbox of 10 agents .*, \.\.\.\.$/);
+    expect(problem?.detail).toMatch(/^The inbox of 10 agents .*, \.\.\.$/);
   });
 
   it('of more than 32,768 bytes are a bad frame, whatever the schema allows', () => {

@@ -24,12 +24,13 @@ import { memoryReleases } from '../memory-releases.ts';
 const DESTRUCTIVE_VERBS = new Set(['delete', 'delete-key', 'discard', 'revoke', 'restore', 'accept-clock']);
 
 /** Others that ask. */
-const ALSO_DESTRUCTIVE = new Set(['maintenance enable', 'rollouts cancel', 'rollouts rollback']);
+const ALSO_DESTRUCTIVE = new Set(['agents replace', 'maintenance enable', 'rollouts cancel', 'rollouts rollback']);
 
 /** How each is typed, what its question names, and what is a yes. */
 const LINES: Readonly<Record<string, { line: readonly string[]; names: string; yes?: string }>> = {
   'agents delete': { line: ['branch-7'], names: 'the agent branch-7', yes: 'branch-7' },
   'agents recovery-code delete': { line: ['branch-7'], names: 'the recovery code of branch-7' },
+  'agents replace': { line: ['branch-7', '--by', 'spare'], names: 'the agent branch-7' },
   'agents revoke': { line: ['branch-7'], names: 'the agent branch-7' },
   'api-tokens delete': { line: ['0123'], names: 'the API token 0123' },
   'ca delete-key': { line: ['aabb'], names: 'the authority AA:BB' },

@@ -52,6 +52,7 @@ beforeEach(async () => {
     agents: store.agents,
     enrollments: store.enrollments,
     credentials,
+    onReplaced: () => undefined,
     blockOf: addressBlock,
     siteOf,
     onCounted: ({ pending: count }) => (pending = count),

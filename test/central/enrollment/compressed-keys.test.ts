@@ -111,6 +111,7 @@ beforeEach(async () => {
     agents,
     enrollments,
     credentials,
+    onReplaced: () => undefined,
     blockOf: addressBlock,
     siteOf,
     onCounted: () => undefined,

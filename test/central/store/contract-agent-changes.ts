@@ -76,6 +76,38 @@ export function agentChangeContract(open: OpenEngine): void {
     expect(await store.agents.history('a1')).toEqual([]);
   });
 
+  it('replaces an agent by another one, which takes its name, labels, notes, history and what waits', async () => {
+    await registered(store, 'old', 'branch-7');
+    await change('old', { labels: { region: 'north' }, notes: 'Main Street' });
+    const repeated = message('c1');
+    await store.outbox.append('old', [repeated, message('c2')], ROOM, NOW);
+    await online(store, 'new');
+    await store.outbox.append('new', [message('c3')], ROOM, NOW);
+    const act = { by: 'admin', now: NOW };
+    const entry = { ...ACT, action: 'agents.set' } as const;
+    await expect(store.agents.replace('old', 'old', act, entry)).rejects.toMatchObject({ status: 422 });
+    await expect(store.agents.replace('old', 'none', act, entry)).rejects.toMatchObject({ code: 'agent_unknown' });
+    const before = (await entries()).length;
+    const replaced = await store.agents.replace('old', 'new', act, entry);
+    expect(replaced).toMatchObject({
+      id: 'new',
+      name: 'branch-7',
+      isNameSet: true,
+      labels: { region: 'north' },
+      notes: 'Main Street',
+      changedBy: 'admin',
+      state: 'online',
+      outbox: { messages: 3 },
+    });
+    expect(await entries()).toHaveLength(before + 1);
+    expect(await store.agents.get('old')).toBeUndefined();
+    expect((await store.outbox.read('new', 0, 9, 99_999)).map(({ id }) => id)).toEqual(['c3', 'c1', 'c2']);
+    expect(await store.outbox.append('new', [repeated], ROOM, NOW)).toEqual([{ outcome: 'duplicate', number: 2 }]);
+    expect((await store.agents.history('new')).map(({ state }) => state)).toEqual(['online', 'enrolled', 'enrolled']);
+    store = await engine.restart();
+    expect(await store.agents.findByName('BRANCH-7')).toMatchObject({ id: 'new' });
+  });
+
   it('refuses a change of an older version, too many labels and an unknown agent, and then writes nothing', async () => {
     await registered(store, 'a1');
     await change('a1', { notes: 'first' }, 0);

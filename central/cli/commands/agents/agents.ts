@@ -127,6 +127,38 @@ export const agentCommands: readonly Command[] = [
     },
   },
   {
+    name: 'agents replace',
+    usage: 'AGENT --by REQUEST|AGENT',
+    summary: 'let another machine take the place of an agent',
+    help: 'With the thumbprint of an enrollment request, the agent keeps its id and gets the key of the new machine. With an agent that is enrolled already, that one keeps its id, takes name, labels, notes, history and waiting commands, and the old one is deleted. Commands that the old machine had not acknowledged are sent to the new one.',
+    options: {
+      by: {
+        type: 'string',
+        value: 'REQUEST|AGENT',
+        doc: 'the thumbprint of the request, or the agent, of the new machine',
+      },
+      ...YES,
+      ...REASON,
+    },
+    asks: 'always',
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const by = call.text('by');
+      if (by === undefined) throw call.complain('--by is required');
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      await call.confirm({
+        act: `Replace the agent ${shown(agent['name'])} by ${by}`,
+        effect: 'The key of the old machine is not accepted any more.',
+      });
+      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/replace`, {
+        query: termsOf(call),
+        body: { by },
+      });
+      const { name, id } = recordOf(answer);
+      call.answer(answer, () => `${shown(name)} has the key of the new machine; its id is ${shown(id)}.`);
+    },
+  },
+  {
     name: 'agents delete',
     usage: 'AGENT',
     summary: 'delete an agent with its messages; it must enroll again',

@@ -123,7 +123,7 @@ function requestRoom(database: DatabaseSync): (request: EnrollmentRequest, bound
   };
 }
 
-function decisionWrites(database: DatabaseSync, { admitAgent }: AgentChanges) {
+function decisionWrites(database: DatabaseSync, { admitAgent, replaceKey }: AgentChanges) {
   const find = findRequest(database);
   const decide = database.prepare(
     'UPDATE enrollment_request SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
@@ -136,6 +136,19 @@ function decisionWrites(database: DatabaseSync, { admitAgent }: AgentChanges) {
         throw storeFault('enrollment_request_unknown', { found: agent.keyThumbprint });
       const record = admitAgent(agent, by);
       decide.run('accepted', agent.now, by, null, agent.keyThumbprint);
+      return record;
+    },
+
+    replaceByRequest(
+      csr: string,
+      { agentId, publicKey, keyThumbprint, now, reason }: Omit<Recovery, 'hash'>,
+      by: string,
+    ): AgentRecord {
+      const asked = find(keyThumbprint);
+      if (asked.state === 'accepted' || asked.csr !== csr)
+        throw storeFault('enrollment_request_unknown', { found: keyThumbprint });
+      const record = replaceKey(agentId, { publicKey, keyThumbprint }, now, reason);
+      decide.run('accepted', now, by, null, keyThumbprint);
       return record;
     },
 

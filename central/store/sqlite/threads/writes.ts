@@ -230,6 +230,8 @@ function auditedWrites(
 ) {
   return {
     removeAgent: audited(audit, agents, 'removeAgent'),
+    replaceAgent: audited(audit, agents, 'replaceAgent'),
+    replaceByRequest: audited(audit, enrollments, 'replaceByRequest'),
     revokeAgent: audited(audit, agents, 'revokeAgent'),
     changeAgent: audited(audit, agents, 'changeAgent'),
     disableAgent: audited(audit, agents, 'disableAgent'),

@@ -101,6 +101,14 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   removeApiToken: (writes, entry) => writes.removeApiToken(entry, 't1'),
   removeEnrollmentToken: (writes, entry) => writes.removeEnrollmentToken(entry, 'machine'),
   removeRecoveryCode: (writes, entry) => writes.removeRecoveryCode(entry, 'a2'),
+  replaceAgent: (writes, entry) => writes.replaceAgent(entry, 'a1', 'a2', { by: 'admin', now: NOW }),
+  replaceByRequest: (writes, entry) =>
+    writes.replaceByRequest(
+      entry,
+      'request of p1',
+      { agentId: 'a1', publicKey: 'key of p1', keyThumbprint: 'thumbprint of p1', now: NOW, reason: 'replaced' },
+      'admin',
+    ),
   revokeAgent: (writes, entry) => writes.revokeAgent(entry, 'a1', 'keyCompromise', NOW, 'lost'),
   saveParameters: (writes, entry) =>
     writes.saveParameters({

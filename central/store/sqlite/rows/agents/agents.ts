@@ -9,6 +9,7 @@ import { storeFault } from '../../../errors.ts';
 import type { EnrollmentTokenRecord } from '../../../token-store.ts';
 import { agentChanges } from './agent-changes.ts';
 import { agentNameRules } from './agent-names.ts';
+import { agentReplacement } from './agent-replacement.ts';
 import { agentRecord, findById, SELECT_AGENT } from './agent-reads.ts';
 import type { certificateWrites } from '../certificates.ts';
 import type { tokenWrites } from '../tokens.ts';
@@ -23,8 +24,10 @@ interface AgentWritesNeeds {
 }
 
 export function agentWrites(database: DatabaseSync, needs: AgentWritesNeeds) {
+  const registrations = registrationWrites(database, needs);
   return {
-    ...registrationWrites(database, needs),
+    ...registrations,
+    ...agentReplacement(database, { outbox: needs.outbox, removeAgent: (id) => registrations.removeAgent(id) }),
     ...sessionWrites(database, needs),
     ...restrictionWrites(database, needs),
     ...agentChanges(database, needs),
