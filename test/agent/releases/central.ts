@@ -296,11 +296,16 @@ export interface RunOptions {
   readonly onStep?: (step: string) => void;
   /** What is to happen in ten seconds or later, which it never does by itself. */
   readonly onLater?: (ms: number, act: () => void) => void;
+  /** Nothing ends because its time is over. */
+  readonly isTimeStopped?: boolean;
   readonly software?: Partial<SoftwareNeeds>;
 }
 
 /** The daemon of the folders, with time that passes as fast as it can. */
-export async function run(folders: Branch, { onStep, onLater, software }: RunOptions = {}): Promise<RunningBranch> {
+export async function run(
+  folders: Branch,
+  { onStep, onLater, isTimeStopped = false, software }: RunOptions = {},
+): Promise<RunningBranch> {
   const { data } = folders;
   const request = requestOf(folders);
   const conf = (digest?: string) => loadAgentConf(digest === undefined ? request : { ...request, release: digest });
@@ -338,7 +343,7 @@ export async function run(folders: Branch, { onStep, onLater, software }: RunOpt
       for (let turns = 0; turns < 20; turns += 1) await turn(undefined, { signal });
       // The first dial takes no time by this clock, however busy the machine is.
       while (daemon.status().state === 'connecting') await turn(undefined, { signal });
-      time += ms;
+      if (!isTimeStopped) time += ms;
     },
     ...(onStep === undefined ? {} : { onStep }),
   });

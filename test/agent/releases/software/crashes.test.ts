@@ -55,7 +55,7 @@ async function dieAt(nth: number, { central, next, generation, final }: Walk, of
   const ended = central.stateOf(generation, final).then(() => 'done' as const);
   const dead = died.then((step) => ({ step }));
   for (let isOffered = false; ;) {
-    const { agent, restarted } = await start(of, onStep);
+    const { agent, restarted } = await start(of, { onStep });
     if (!isOffered) {
       await central.hello(() => true);
       central.offer({ kind: 'software', release: next, generation });

@@ -96,14 +96,13 @@ export function stateFile({ root }: Machine, name: string): string | undefined {
 }
 
 /** Starts the daemon of the slot that the launcher chooses; `restarted` resolves when it wants to be started again. */
-export async function start(of: Machine, onStep?: (step: string) => void, onLater?: RunOptions['onLater']) {
+export async function start(of: Machine, options: Omit<RunOptions, 'software'> = {}) {
   const slot = launch(of);
   const { promise: restarted, resolve: restart } = Promise.withResolvers<'restart'>();
   const part = (name: 'program' | 'runtime'): string =>
     slot.pair[name] === null ? join(of.root, 'lib/factory', name) : join(slot.folder, 'slots', slot.pair[name]);
   const agent = await run(of, {
-    ...(onStep === undefined ? {} : { onStep }),
-    ...(onLater === undefined ? {} : { onLater }),
+    ...options,
     software: {
       slot,
       running: { program: part('program'), runtime: part('runtime') },
@@ -119,7 +118,7 @@ export type Started = Awaited<ReturnType<typeof start>>;
 /** Starts it again each time it wants that, as a service manager does, until `done`. */
 export async function serve(of: Machine, done: Promise<unknown>, onStarted?: (started: Started) => void) {
   for (;;) {
-    const started = await start(of, undefined);
+    const started = await start(of);
     onStarted?.(started);
     if ((await Promise.race([started.restarted, done.then(() => 'done' as const)])) === 'done') return started;
     await started.agent.stop();

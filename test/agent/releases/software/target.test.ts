@@ -94,12 +94,13 @@ it('keeps the software that ran before for seven days', async () => {
     const { promise: later, resolve } = Promise.withResolvers<() => void>();
     const { promise: again, resolve: looked } = Promise.withResolvers<void>();
     let looks = 0;
-    const { agent } = await start(folders, undefined, (ms, act) => {
+    const onLater = (ms: number, act: () => void): void => {
       if (ms !== 6 * 3_600_000) return;
       looks += 1;
       if (looks === 1) resolve(act);
       else looked();
-    });
+    };
+    const { agent } = await start(folders, { onLater });
     await central.hello(() => true);
     await central.stateOf(2, 'succeeded');
     (await later)();
@@ -253,9 +254,7 @@ it('ends the trial that Central cancels, and the agent runs what it ran before',
   central.offer({ ...offered, release: digest, generation: 1 });
   await first.restarted;
   await first.agent.stop();
-  // Refused with a wait, the candidate stays on trial; the cancel comes with the session of the slot before.
-  central.send({ type: 'release-cancel', kind: 'profile', generation: 1 });
-  const candidate = await start(folders);
+  const candidate = await start(folders, { isTimeStopped: true });
   expect(candidate.slot.isCandidate).toBe(true);
   await central.hello(({ releases }) => releases.program === digest);
   central.send({ type: 'release-cancel', kind: 'software', generation: 1 });
@@ -276,7 +275,7 @@ it('begins the next instruction after the trial that it replaces', async () => {
   central.offer({ ...offered, release: first, generation: 1 });
   await started.restarted;
   await started.agent.stop();
-  const candidate = await start(folders);
+  const candidate = await start(folders, { isTimeStopped: true });
   await central.hello(({ releases }) => releases.program === first);
   central.offer({ ...offered, release: second, generation: 2 });
   await candidate.restarted;
