@@ -3,7 +3,7 @@ import type { Count } from '../load/driver.ts';
 import { pause } from '../process.ts';
 import type { Peer, StartOptions } from '../peers/peer.ts';
 import type { Plan } from '../plan.ts';
-import type { Check, Outcome } from '../result.ts';
+import type { Check, Outcome, Series } from '../result.ts';
 import { inRounds, type Line } from './line.ts';
 
 const UNIT = 'messages/s';
@@ -49,20 +49,7 @@ export async function eventsUp(
         found,
       });
   }
-  const size = agentsText(agents);
-  return {
-    series: [
-      { measure: 'events up', size, unit: UNIT, better: 'more', samples },
-      {
-        measure: 'events up: processor time of the server',
-        size,
-        unit: PROCESSOR_UNIT,
-        better: 'less',
-        samples: processor,
-      },
-    ],
-    checks,
-  };
+  return { series: seriesOf('events up', agentsText(agents), samples, processor), checks };
 }
 
 /** All agents send for so long; then all that they sent is acknowledged. `total`: of all bursts of this line. */
@@ -116,20 +103,21 @@ export async function commandsDown(
     expected,
     found: received.get(line) ?? 0,
   }));
-  const size = agentsText(agents);
-  return {
-    series: [
-      { measure: 'commands down', size, unit: UNIT, better: 'more', samples },
-      {
-        measure: 'commands down: processor time of the server',
-        size,
-        unit: PROCESSOR_UNIT,
-        better: 'less',
-        samples: processor,
-      },
-    ],
-    checks,
-  };
+  return { series: seriesOf('commands down', agentsText(agents), samples, processor), checks };
+}
+
+/** Messages per second, and what they cost the server. */
+function seriesOf(measure: string, size: string, samples: Series['samples'], processor: Series['samples']): Series[] {
+  return [
+    { measure, size, unit: UNIT, better: 'more', samples },
+    {
+      measure: `${measure}: processor time of the server`,
+      size,
+      unit: PROCESSOR_UNIT,
+      better: 'less',
+      samples: processor,
+    },
+  ];
 }
 
 async function arrived(line: Line): Promise<Count> {
