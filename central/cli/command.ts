@@ -9,6 +9,8 @@ export type CommandOption = LineOption;
 export interface Command extends LineCommand {
   /** It asks before it acts (CommandCall.confirm): always, or with --force. */
   readonly asks?: 'always' | 'forced';
+  /** The member of its answer, or of each item, that other commands take (-o name); absent: the name, else the id. */
+  readonly namedBy?: string;
   run(call: CommandCall): Promise<void>;
 }
 

@@ -169,7 +169,7 @@ function callOf(
     answer(value, people) {
       // A dry run says by its exit status, too, that the act itself would be refused.
       if (isRecord(value) && value['dryRun'] === true && value['needsForce'] === true) status = EXIT_REFUSED;
-      const text = answerText(format, value, people);
+      const text = answerText(format, value, people, command.namedBy);
       // Without items nothing is printed, and no empty line either.
       if (text !== undefined) surroundings.out(text, colors && header !== '' && text.startsWith(header));
     },

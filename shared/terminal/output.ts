@@ -57,8 +57,13 @@ export function documentOf(error: unknown): unknown {
   };
 }
 
-/** An answer in one of the formats; undefined: nothing to print. */
-export function answerText(format: OutputFormat, value: unknown, people: () => string): string | undefined {
+/** An answer in one of the formats; undefined: nothing to print. `namedBy`: the member that names an item to other commands. */
+export function answerText(
+  format: OutputFormat,
+  value: unknown,
+  people: () => string,
+  namedBy?: string,
+): string | undefined {
   const items = isRecord(value) && Array.isArray(value['items']) ? (value['items'] as readonly unknown[]) : [value];
   switch (format) {
     case 'json':
@@ -66,16 +71,27 @@ export function answerText(format: OutputFormat, value: unknown, people: () => s
     case 'ndjson':
       return items.length === 0 ? undefined : items.map((item) => JSON.stringify(item)).join('\n');
     case 'name':
-      return items.length === 0 ? undefined : items.map(nameOf).join('\n');
+      return items.length === 0 ? undefined : items.map((item) => nameOf(item, namedBy)).join('\n');
     default:
       return people();
   }
 }
 
 /** What names an item to another command; a dash where it has no name. */
-function nameOf(item: unknown): string {
+function nameOf(item: unknown, namedBy: string | undefined): string {
   if (!isRecord(item)) return '-';
   const { commandId, name, id, keyThumbprint, thumbprint, messageId, code, file, cause } = item;
-  const found = commandId ?? name ?? id ?? keyThumbprint ?? thumbprint ?? messageId ?? code ?? file ?? cause ?? '-';
+  const found =
+    (namedBy === undefined ? undefined : item[namedBy]) ??
+    commandId ??
+    name ??
+    id ??
+    keyThumbprint ??
+    thumbprint ??
+    messageId ??
+    code ??
+    file ??
+    cause ??
+    '-';
   return escapeLine(typeof found === 'string' ? found : JSON.stringify(found));
 }

@@ -61,8 +61,8 @@ export const REFUSALS = {
   },
   identity_replaced: {
     close: 4415,
-    text: 'This agent enrolled again with a recovery code and has a new key.',
-    hint: 'No action needed where the code was entered: the daemon continues with the new key. A copy of the old key is no longer accepted.',
+    text: 'This agent has a new key: it was recovered with a code, or another machine took its place.',
+    hint: 'No action needed where the code was entered: the daemon continues with the new key. The old key is no longer accepted; a machine that was replaced can be switched off.',
   },
   going_away: {
     close: 4500,

@@ -63,9 +63,12 @@ const EXIT_CODES: Readonly<Record<string, number>> = {
   unauthenticated: 4,
   agent_unknown: 5,
   parameter_unknown: 5,
+  file_missing: 5,
   json_bad: 6,
   parameters_invalid: 6,
   would_cut_off_agents: 6,
+  secret_file_unsafe: 6,
+  secret_file_exists: 7,
 };
 
 /** The code of a failure that says `words`: nothing on the standard output, one error with its hint, no stack trace. */

@@ -16,6 +16,7 @@ const MAX_REQUEST_BYTES = 8192;
 export const enrollmentCommands: readonly Command[] = [
   {
     name: 'enrollment-requests list',
+    namedBy: 'keyThumbprint',
     usage: '[--state pending|accepted|rejected]',
     summary: 'machines that requested enrollment without a token',
     help: 'Compare the whole thumbprint with the one that "queue-agent enroll" printed on the machine, then accept or reject the request.\nRequests are possible while the parameter agents.enrollment is approve; one that is not repeated within a day is deleted.',
@@ -50,6 +51,7 @@ export const enrollmentCommands: readonly Command[] = [
   },
   {
     name: 'enrollment-requests show',
+    namedBy: 'keyThumbprint',
     usage: 'THUMBPRINT [--wait]',
     summary: 'one request; with --wait when it is accepted or rejected',
     help: 'The first 8 or more digits of the thumbprint are enough when only one request begins with them.',
@@ -82,6 +84,7 @@ export const enrollmentCommands: readonly Command[] = [
   },
   {
     name: 'enrollment-requests accept',
+    namedBy: 'keyThumbprint',
     usage: 'THUMBPRINT',
     summary: 'accept a machine as an agent',
     help: 'The first 8 or more digits of the thumbprint are enough when only one pending request begins with them.',
@@ -98,6 +101,7 @@ export const enrollmentCommands: readonly Command[] = [
   },
   {
     name: 'enrollment-requests reject',
+    namedBy: 'keyThumbprint',
     usage: 'THUMBPRINT',
     summary: 'reject a machine; its next request is refused with the comment',
     options: REASON,

@@ -15,6 +15,7 @@ const ONE = { least: 1, most: 1 } as const;
 export const tokenCommands: readonly Command[] = [
   {
     name: 'api-tokens list',
+    namedBy: 'id',
     usage: '',
     summary: 'API tokens, without their secrets',
     options: LIST,
@@ -39,6 +40,7 @@ export const tokenCommands: readonly Command[] = [
   },
   {
     name: 'api-tokens show',
+    namedBy: 'id',
     usage: 'ID',
     summary: 'one API token, without its secret',
     options: {},
@@ -58,6 +60,7 @@ export const tokenCommands: readonly Command[] = [
   },
   {
     name: 'api-tokens create',
+    namedBy: 'id',
     usage: '--name NAME --role viewer|operator|administrator [--lifetime DURATION] [--out FILE]',
     summary: 'create an API token; it is shown once, on a terminal, or written to a file',
     help: HELP,
@@ -90,6 +93,7 @@ export const tokenCommands: readonly Command[] = [
   },
   {
     name: 'api-tokens set',
+    namedBy: 'id',
     usage: 'ID [name=NAME] [role=ROLE] [lifetime=DURATION]',
     summary: 'set the name, the role or the expiry of an API token; its secret stays',
     help: 'lifetime=90d counts from now on; after lifetime= the token does not expire. The change counts from the next request on.',

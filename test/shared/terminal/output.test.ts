@@ -22,6 +22,7 @@ describe('the format of an answer', () => {
     expect(JSON.parse(answerText('json', list, () => '') ?? '')).toEqual(list);
     expect(answerText('ndjson', list, () => '')?.split('\n')).toHaveLength(3);
     expect(answerText('name', list, () => '')).toBe(String.raw`b\u000a1` + '\ny\n-');
+    expect(answerText('name', { name: 'x', id: 'y' }, () => '', 'id')).toBe('y');
     expect(answerText('name', { items: [] }, () => '')).toBeUndefined();
   });
 });

@@ -26,4 +26,6 @@ test('api-tokens set changes what its words name, and refuses others', async () 
       error: expect.stringContaining(text ?? ''),
     });
   expect(await queuegate('api-tokens set 0000000000000000 name=x')).toMatchObject({ status: 5 });
+  // What the other commands take.
+  expect((await queuegate('api-tokens list -o name')).out.split('\n')).toContain(id);
 });
