@@ -10,6 +10,7 @@ import { NO_CONTROL, type Control } from '../../../agent/connection/control.ts';
 import { agentFault } from '../../../agent/errors.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import { hasChecksum, withChecksum } from '../../../shared/wire/checksum.ts';
+import { refusal } from '../../../shared/wire/refusals.ts';
 import { channelBinding, helloTranscript, readPublicKey, verifyTranscript } from '../../../shared/wire/proof.ts';
 import { LIMITS, type Hello } from '../../../shared/wire/messages.ts';
 import {
@@ -227,6 +228,7 @@ describe('before the welcome', () => {
 describe('a session', () => {
   it('is described by its welcome, and handed to the parts with the line it is on', async () => {
     const order: string[] = [];
+    const startedAt = performance.now();
     const { calls, control } = heard();
     const port = await falseCentral(welcomes);
     const { sessions, abort, ended } = dial(port, {}, control, { onWelcome: () => void order.push('welcome') });
@@ -250,7 +252,8 @@ describe('a session', () => {
     const line = calls[0]?.[2] as { key: unknown; time: number; shown(): unknown };
     expect([line.key, line.time, line.shown()]).toEqual([agent, 1_790_000_000_000, []]);
     abort.abort();
-    expect((await ended).onlineMs).toBeGreaterThan(0);
+    const { onlineMs } = await ended;
+    expect([onlineMs > 0, onlineMs < performance.now() - startedAt]).toEqual([true, true]);
     expect(calls.slice(1)).toEqual([['offline']]);
   });
 
@@ -374,6 +377,25 @@ describe('the end', () => {
     const before = new AbortController();
     before.abort();
     expect(await codeOf(dial(port, {}, NO_CONTROL, {}, before).ended)).toMatchObject({ code: 'stopped' });
+  });
+
+  it('for good, as this side sees it, is said with its code', async () => {
+    const closed = Promise.withResolvers<number>();
+    const port = await falseCentral((socket, hello) => {
+      socket.on('close', (status: number) => closed.resolve(status));
+      welcomes(socket, hello);
+    });
+    const { sessions, abort, ended } = dial(port);
+    await vi.waitFor(() => expect(sessions).toHaveLength(1), PATIENT);
+    abort.abort(refusal('agent_deleted', {}));
+    expect([(await ended).terminal, await closed.promise]).toEqual([true, 4409]);
+  });
+
+  it('before the welcome ends no session for the parts', async () => {
+    const { calls, control } = heard();
+    const port = await falseCentral((socket) => socket.close(4503, 'busy'));
+    await dial(port, {}, control).ended;
+    expect(calls).toEqual([]);
   });
 
   it('by an unproven Central is said to it with the code', async () => {
