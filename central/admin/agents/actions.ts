@@ -98,7 +98,8 @@ function reportOf({ verb, labels = {} }: Action, selected: readonly SelectedAgen
   };
 }
 
-function bulkJson(outcomes: readonly BulkOutcome[], requestId: string) {
+/** How REST shows an act on several agents. */
+export function bulkJson(outcomes: readonly BulkOutcome[], requestId: string) {
   const refusedCount = outcomes.filter(({ refused }) => refused !== null).length;
   return {
     items: outcomes.map(({ agent, refused }) => ({

@@ -1,4 +1,4 @@
-// /agents/{agent}/commands and /dead-letters: commands to agents, and messages that could not be delivered.
+// POST /agents/{agent}/commands, POST /commands (to several agents) and /dead-letters: commands to agents, and messages that could not be delivered.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded, type ProblemEntry } from '../../../shared/errors.ts';
@@ -11,7 +11,10 @@ import { fingerprint } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { commandIdOf } from '../../store/agents/command-id.ts';
 import type { Keyed } from '../../store/agent-store.ts';
 import type { DeadLetter } from '../../store/message-store.ts';
+import { actOnEach } from '../../agents/acts/bulk.ts';
+import type { Appended } from '../../../shared/delivery/log-interfaces.ts';
 import { OPERATOR, VIEWER, reads } from '../access.ts';
+import { bulkJson, SELECTORS } from '../agents/actions.ts';
 import { queryOf } from '../checked.ts';
 import { keepMessageText, scannedBody } from '../body.ts';
 import { requestInvalid } from '../errors.ts';
@@ -25,6 +28,8 @@ const SOURCE = '/central';
 const MAX_MESSAGES_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_BATCH = 1000;
 
+/** Selectors are in the query, so that the body is only the command. */
+const readSelection = queryOf(Type.Object({ agents: SELECTORS }, { additionalProperties: false }));
 const readDeadLetters = queryOf(
   Type.Object(
     {
@@ -42,8 +47,27 @@ export function messageRoutes(
 ): void {
   const { queuegate_messages_accepted_total: accepted } = metrics.instruments;
 
+  const count = (appended: readonly Pick<Appended, 'outcome'>[]): void => {
+    for (const outcome of ['stored', 'duplicate'] as const) {
+      const found = appended.filter((one) => one.outcome === outcome).length;
+      if (found > 0) accepted.inc({ outcome }, found);
+    }
+  };
+
   void app.register(async (scope: FastifyInstance) => {
     keepMessageText(scope);
+    scope.post(
+      '/commands',
+      { ...reads(OPERATOR, { body: 'raw', terms: readSelection }), bodyLimit: MAX_MESSAGES_BODY_BYTES },
+      async (request, reply) => {
+        const { agents: selectors } = readSelection(request.query);
+        const batch = readBatch(request.body, parameters.values()['agents.maxMessageBytes'], new Date(now()));
+        const outcomes = await actOnEach(await agents.select(selectors), async ({ id }) => {
+          count(await messages.append(id, batch.messages));
+        });
+        return await reply.code(202).send(bulkJson(outcomes, request.id));
+      },
+    );
     scope.post<{ Params: { agent: string } }>(
       '/agents/:agent/commands',
       { ...reads(OPERATOR, { body: 'raw', terms: NO_TERMS }), bodyLimit: MAX_MESSAGES_BODY_BYTES },
@@ -54,10 +78,9 @@ export function messageRoutes(
         const appended = await messages.append(id, batch.messages).catch((error: unknown) => {
           throw placed(error, batch);
         });
-        const count = { stored: 0, duplicate: 0 };
+        count(appended);
         const items = batch.messages.map((message, i) => {
           const { outcome = 'stored', number = null } = appended[i] ?? {};
-          count[outcome] += 1;
           return {
             id: message.id,
             source: message.source,
@@ -66,8 +89,6 @@ export function messageRoutes(
             number,
           };
         });
-        for (const outcome of ['stored', 'duplicate'] as const)
-          if (count[outcome] > 0) accepted.inc({ outcome }, count[outcome]);
         return await reply.code(202).send({ items });
       },
     );

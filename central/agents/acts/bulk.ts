@@ -28,7 +28,8 @@ async function outcomeOf(agent: SelectedAgent, act: (agent: SelectedAgent) => Pr
     await act(agent);
     return { agent: { id, name }, refused: null };
   } catch (error) {
-    if (!isCoded(error) || error.status >= 500) throw error;
+    // A full outbox is that of one agent.
+    if (!isCoded(error) || (error.status >= 500 && error.code !== 'outbox_full')) throw error;
     return { agent: { id, name }, refused: error };
   }
 }

@@ -341,7 +341,7 @@ describe('agents, messages, events and tokens', () => {
     });
     expect(await queuegate('commands', 'send', 'a')).toMatchObject({
       status: 2,
-      error: expect.stringContaining('Usage: queuegate commands send AGENT'),
+      error: expect.stringContaining('Usage: queuegate commands send (AGENT'),
     });
   });
 

@@ -164,7 +164,8 @@ function severalReport(report: unknown): string {
   ].join('\n');
 }
 
-function severalText(answer: unknown, done: string): string {
+/** `done`: what the agents that did not refuse are or have. */
+export function severalText(answer: unknown, done: string): string {
   const { acceptedCount, refusedCount } = recordOf(answer);
   const refused = rowsOf(answer, 'items')
     .filter(({ outcome }) => outcome === 'refused')

@@ -1,14 +1,10 @@
-// The commands on agents, and the commands that are sent to them.
-import { readBoundedFile } from '../../../../shared/files/bounded-file.ts';
-import { bodyText } from '../../../../shared/delivery/body-text.ts';
+// The commands on agents: list, show, history, replace, delete.
 import type { Client } from '../../client.ts';
-import { parseJson, type Command } from '../../command.ts';
+import type { Command } from '../../command.ts';
 import { LIST, readList } from '../../list.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown } from '../../print.ts';
 import { cutOffText, DRY_RUN, noticeText, REASON, termsOf, YES } from '../../terms.ts';
 import { WATCH } from '../../watching/watch.ts';
-
-const MAX_FILE_BYTES = 8 * 1024 * 1024;
 
 export const agentCommands: readonly Command[] = [
   {
@@ -177,44 +173,6 @@ export const agentCommands: readonly Command[] = [
       call.answer({ deleted: agent['id'] }, () => `Deleted ${shown(agent['name'])}.`);
     },
   },
-  {
-    name: 'commands send',
-    usage: 'AGENT (--type TYPE [--data JSON] | --file FILE)',
-    summary: 'send a command to an agent',
-    help: 'FILE holds one CloudEvent or an array of them as JSON; - reads it from the standard input.',
-    options: {
-      type: { type: 'string', doc: 'type of the command' },
-      data: { type: 'string', doc: 'its data, as JSON' },
-      subject: { type: 'string', doc: 'its subject' },
-      source: { type: 'string', doc: 'its source; /central unless set' },
-      file: { type: 'string', short: 'f', value: 'FILE', doc: 'the whole command, or several' },
-    },
-    words: { least: 1, most: 1 },
-    async run(call) {
-      const [type, file, data] = [call.text('type'), call.text('file'), call.text('data')];
-      if ((type === undefined) === (file === undefined)) throw call.complain('either --type or --file is required');
-      const [subject, source] = [call.text('subject'), call.text('source')];
-      const made = JSON.stringify({
-        type,
-        ...(subject === undefined ? {} : { subject }),
-        ...(source === undefined ? {} : { source }),
-      });
-      const withData = data === undefined ? made : `${made.slice(0, -1)},"data":${data}}`;
-      const text = file === undefined ? withData : file === '-' ? await call.readStdin() : await readText(file);
-      // Only validated: what was typed or written is sent as it is.
-      parseJson(file === undefined ? (data ?? '{}') : text, file ?? '--data');
-      const agent = await findAgent(call.client, call.words[0] ?? '');
-      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/commands`, { bodyText: text });
-      call.answer(answer, () =>
-        rowsOf(answer, 'items')
-          .map(
-            (row) =>
-              `${shown(row['outcome'])}: number ${shown(row['number'])} for ${shown(agent['name'])}, id ${shown(row['id'])}`,
-          )
-          .join('\n'),
-      );
-    },
-  },
 ];
 
 export function restrictionText(report: unknown, { name }: Readonly<Record<string, unknown>>, to: string): string {
@@ -250,16 +208,6 @@ export async function findAgent(client: Client, word: string): Promise<Readonly<
 
 export function idIn(agent: Readonly<Record<string, unknown>>): string {
   return encodeURIComponent(typeof agent['id'] === 'string' ? agent['id'] : '');
-}
-
-async function readText(path: string): Promise<string> {
-  const bytes = await readBoundedFile({
-    path,
-    what: 'The file',
-    maxBytes: MAX_FILE_BYTES,
-    hint: 'Name a file with one CloudEvent or an array of them.',
-  });
-  return bodyText(bytes);
 }
 
 /** What the agent reported of the programs that take its commands; an acknowledged number is one of Central's log. */

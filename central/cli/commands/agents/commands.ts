@@ -1,14 +1,67 @@
-// The commands on what was sent to agents: list, show, withdraw. `commands send` is in agents.ts.
-import type { Command } from '../../command.ts';
+// The commands on what is sent to agents: send, list, show, withdraw.
+import { bodyText } from '../../../../shared/delivery/body-text.ts';
+import { readBoundedFile } from '../../../../shared/files/bounded-file.ts';
+import { parseJson, type Command } from '../../command.ts';
 import { LIST, readList } from '../../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../../print.ts';
 import { REASON, termsOf } from '../../terms.ts';
 import { WATCH } from '../../watching/watch.ts';
+import { AGENTS, severalText } from './actions.ts';
+import { findAgent, idIn } from './agents.ts';
 
+const MAX_FILE_BYTES = 8 * 1024 * 1024;
 const ONE = { least: 1, most: 1 } as const;
 const KNOWN = 'It is known for as many days as the parameter messages.deduplicationDays says.';
 
 export const sentCommands: readonly Command[] = [
+  {
+    name: 'commands send',
+    usage: '(AGENT | --agents SELECTOR...) (--type TYPE [--data JSON] | --file FILE)',
+    summary: 'send a command to an agent, or to several',
+    help: 'FILE holds one CloudEvent or an array of them as JSON; - reads it from the standard input. With --agents, what one agent refuses stops no other, and the exit status is then 6.',
+    options: {
+      ...AGENTS,
+      type: { type: 'string', doc: 'type of the command' },
+      data: { type: 'string', doc: 'its data, as JSON' },
+      subject: { type: 'string', doc: 'its subject' },
+      source: { type: 'string', doc: 'its source; /central unless set' },
+      file: { type: 'string', short: 'f', value: 'FILE', doc: 'the whole command, or several' },
+    },
+    words: { least: 0, most: 1 },
+    async run(call) {
+      const [type, file, data] = [call.text('type'), call.text('file'), call.text('data')];
+      if ((call.list('agents') === undefined) === (call.words.length === 0))
+        throw call.complain('either an agent or --agents is required');
+      if ((type === undefined) === (file === undefined)) throw call.complain('either --type or --file is required');
+      const [subject, source] = [call.text('subject'), call.text('source')];
+      const made = JSON.stringify({
+        type,
+        ...(subject === undefined ? {} : { subject }),
+        ...(source === undefined ? {} : { source }),
+      });
+      const withData = data === undefined ? made : `${made.slice(0, -1)},"data":${data}}`;
+      const text = file === undefined ? withData : file === '-' ? await call.readStdin() : await readText(file);
+      // Only validated: what was typed or written is sent as it is.
+      parseJson(file === undefined ? (data ?? '{}') : text, file ?? '--data');
+      const agents = call.list('agents');
+      if (agents !== undefined) {
+        const answer = await call.client.request('POST', '/commands', { query: { agents }, bodyText: text });
+        call.answer(answer, () => severalText(answer, 'have it on Central'));
+        if (Number(recordOf(answer)['refusedCount']) > 0) call.refused();
+        return;
+      }
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/commands`, { bodyText: text });
+      call.answer(answer, () =>
+        rowsOf(answer, 'items')
+          .map(
+            (row) =>
+              `${shown(row['outcome'])}: number ${shown(row['number'])} for ${shown(agent['name'])}, id ${shown(row['id'])}`,
+          )
+          .join('\n'),
+      );
+    },
+  },
   {
     name: 'commands list',
     usage: '[--agent AGENT] [--source SOURCE --id ID]',
@@ -90,4 +143,14 @@ export const sentCommands: readonly Command[] = [
 
 function pathOf(command = ''): string {
   return `/commands/${encodeURIComponent(command)}`;
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await readBoundedFile({
+    path,
+    what: 'The file',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Name a file with one CloudEvent or an array of them.',
+  });
+  return bodyText(bytes);
 }

@@ -99,3 +99,24 @@ test('one that was not sent is withdrawn, and is then a dead letter', async () =
   expect(await queuegate('commands list --id c2')).toMatchObject({ status: 2 });
   expect((await queuegate('commands list --source /bank --id none')).out).toBe('No such command is known.');
 });
+
+test('a command goes to all selected agents; what one refuses stops no other', async () => {
+  const queuegate = await queuegateFor({
+    url: `http://127.0.0.1:${central.port('http')}`,
+    tokens: { administrator: central.firstStart?.administratorToken ?? '' },
+  });
+  expect(await json('POST', '/commands?agents=name:branch-*', command('all'))).toMatchObject({
+    items: [{ outcome: 'accepted', problem: null }, { outcome: 'accepted' }],
+    acceptedCount: 2,
+    refusedCount: 0,
+  });
+  expect(await json('GET', '/commands?source=/bank&id=all')).toMatchObject({ items: [{}, {}] });
+  await json('POST', '/agents/branch-8/revoke');
+  expect(await queuegate('commands send --agents branch-7 --agents branch-8 --type printer.stop')).toMatchObject({
+    status: 6,
+    out: expect.stringMatching(/^1 agents have it on Central, 1 refused:\n {2}branch-8: /),
+  });
+  expect(await json('POST', '/commands', command('none'))).toMatchObject({ errors: [{ parameter: 'agents' }] });
+  expect(await json('POST', '/commands?agents=name:x*', command('x'))).toMatchObject({ code: 'selector_empty' });
+  expect(await queuegate('commands send --type t')).toMatchObject({ status: 2 });
+});
