@@ -166,7 +166,7 @@ describe('an agent that is revoked', () => {
       ...agentFlags(agent.folders, 'again'),
     ]);
     expect([same.code, same.stderr]).toEqual([
-      1,
+      7,
       expect.stringMatching(/is revoked; its key is refused[^]*queuegate agents recovery-code create/),
     ]);
     expect((await central.cli('agents', 'delete', 'again', '--yes')).code).toBe(0);
