@@ -6,6 +6,8 @@ import { bits, sequence, TAG } from '../asn1/writer.ts';
 /** AlgorithmIdentifier { id-ecPublicKey, prime256v1 } (RFC 5480 section 2.1.1). */
 const P256 = Buffer.from('301306072a8648ce3d020106082a8648ce3d030107', 'hex');
 const POINT_BYTES = 65;
+/** What is before the 32 bytes of an Ed25519 key (RFC 8410 section 4). */
+const ED25519 = Buffer.from('302a300506032b6570032100', 'hex');
 
 /** The one SubjectPublicKeyInfo of a key, DER. Keys other than P-256 as OpenSSL writes them. */
 export function spkiOf(key: KeyObject): Buffer {
@@ -40,6 +42,13 @@ export function readP256(spki: Uint8Array): KeyObject | undefined {
   } catch {
     return undefined; // an uncompressed point that is not on the curve
   }
+}
+
+/** Reads a SubjectPublicKeyInfo (DER) as an Ed25519 key, which has one form only; undefined when it is something else. */
+export function readEd25519(spki: Uint8Array): KeyObject | undefined {
+  const bytes = Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength);
+  if (bytes.length !== ED25519.length + 32 || !bytes.subarray(0, ED25519.length).equals(ED25519)) return undefined;
+  return createPublicKey({ key: bytes, format: 'der', type: 'spki' });
 }
 
 /** The point in the BIT STRING, which has one of two lengths. The bytes around it are exactly those that DER has for them. */

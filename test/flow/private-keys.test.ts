@@ -61,7 +61,18 @@ async function askAll(central: CentralProcess, when: string, places: Places): Pr
     ),
     // There are none of these: 404.
     ...Object.fromEntries(
-      [':change', ':drain', ':token', ':request', ':profile', ':rollout'].map((hole) => [hole, ['0']]),
+      [
+        ':change',
+        ':drain',
+        ':token',
+        ':request',
+        ':profile',
+        ':rollout',
+        ':command',
+        ':incident',
+        ':deadLetter',
+        ':release',
+      ].map((hole) => [hole, ['0']]),
     ),
   };
   const paths = (await readingRoutes()).flatMap((url) => {
@@ -296,12 +307,12 @@ describe('private keys', () => {
     said(
       'certificate import: wrong password',
       await central.cli('server-certificate', 'import', bank.folder.path('central.p12'), '--password-file', wrong),
-      6,
+      4,
     );
     said(
       'certificate import: no such password',
       await central.cli('server-certificate', 'import', bank.folder.path('central.p12')),
-      6,
+      4,
     );
     said(
       'ca import: a key that may not sign',

@@ -1,11 +1,12 @@
 // The keys of those who may build the software of this agent. They are named on this machine alone: what Central sends (a profile, a
 // release) never names one.
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
-import { isCoded, textOf } from '../../../shared/errors.ts';
+import { textOf, type CodedError } from '../../../shared/errors.ts';
 import { parseBuildSignature, verifiedBy } from '../../../shared/releases/build-signature.ts';
 import { manifestText, type Manifest } from '../../../shared/releases/manifest.ts';
 import { derInPem } from '../../../shared/x509/pem.ts';
+import { readEd25519, readP256 } from '../../../shared/x509/public-key.ts';
 import { softwareFault } from './errors.ts';
 
 const MAX_FILE_BYTES = 64 * 1024;
@@ -41,15 +42,18 @@ export function checkBuildSignature(
 }
 
 function keysIn(text: string, file: string): KeyObject[] {
+  const unusable = (found: string, cause?: unknown): CodedError =>
+    softwareFault('software_signer_unusable', { file, found }, cause);
+  let found: Buffer[];
   try {
-    const keys = derInPem(text, [LABEL]).map((key) => createPublicKey({ key, format: 'der', type: 'spki' }));
-    if (keys.length === 0) throw softwareFault('software_signer_unusable', { file, found: `it has no "${LABEL}"` });
-    for (const { asymmetricKeyType: type = 'unknown', asymmetricKeyDetails: details } of keys)
-      if (type !== 'ed25519' && !(type === 'ec' && details?.namedCurve === 'prime256v1'))
-        throw softwareFault('software_signer_unusable', { file, found: `it has a key of the type ${type}` });
-    return keys;
+    found = derInPem(text, [LABEL]);
   } catch (error) {
-    if (isCoded(error)) throw error;
-    throw softwareFault('software_signer_unusable', { file, found: textOf(error) }, error);
+    throw unusable(textOf(error), error);
   }
+  if (found.length === 0) throw unusable(`it has no "${LABEL}"`);
+  return found.map((der) => {
+    const key = readEd25519(der) ?? readP256(der);
+    if (key === undefined) throw unusable('it has a key that is neither Ed25519 nor P-256');
+    return key;
+  });
 }
