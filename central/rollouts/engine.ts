@@ -4,6 +4,7 @@
 import { textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import type { CentralControl, ReleaseState } from '../../shared/wire/messages.ts';
+import { releasePart } from '../../shared/releases/software.ts';
 import type { SessionFacts } from '../sessions/session.ts';
 import type { AuditEntry } from '../store/audit-store.ts';
 import { storeFault } from '../store/errors.ts';
@@ -95,7 +96,9 @@ export class RolloutEngine {
   onFrame(session: EngineSession, frame: ReleaseState): void {
     const { agentId } = session.facts;
     this.#reported.onFrame(agentId, frame);
-    if (this.#happened(agentId, { kind: 'state', agentId, frame })) return;
+    // An agent reports its newest instruction of each kind: the other one is not of this rollout.
+    const ofRollout = this.#active.get(this.#busy.get(agentId) ?? 0)?.rollout;
+    if (ofRollout?.kind === frame.kind && this.#happened(agentId, { kind: 'state', agentId, frame })) return;
     if (this.#reported.isStray(session, frame))
       session.sendControl(this.#needs.offers.cancel(frame.kind, frame.generation));
   }
@@ -194,7 +197,8 @@ export class RolloutEngine {
   /** Writes, then counts it as so, then sends. */
   async #carryOut(before: Model, change: Change, audit?: AuditEntry): Promise<void> {
     const { rollout } = change.model;
-    const { number, kind } = rollout;
+    const { number } = rollout;
+    const part = releasePart(rollout);
     const recordOf = (agentId: string): RolloutAgentRecord[] => {
       const member = change.model.members.get(agentId);
       return member === undefined ? [] : [member.record];
@@ -206,12 +210,12 @@ export class RolloutEngine {
         agents: [...change.saved].flatMap(recordOf),
         generations: [...change.generations].map((agentId) => ({
           agentId,
-          kind,
+          part,
           generation: change.model.members.get(agentId)?.lastGeneration ?? 0,
         })),
         committed: [...change.committed]
           .flatMap(recordOf)
-          .map(({ agentId, target }) => ({ agentId, kind, release: target ?? rollout.release })),
+          .map(({ agentId, target }) => ({ agentId, part, release: target ?? rollout.release })),
         audit,
       });
     this.#adopt(change.model);
@@ -275,7 +279,7 @@ export class RolloutEngine {
 
   /** Another rollout may have sent newer instructions meanwhile. */
   async #refreshed({ rollout, members }: Model): Promise<Model> {
-    const facts = await this.#needs.store.facts(rollout.kind, [...members.keys()]);
+    const facts = await this.#needs.store.facts(releasePart(rollout), [...members.keys()]);
     const refreshed = Array.from(members, ([agentId, member]): [string, Member] => [
       agentId,
       { ...member, lastGeneration: Math.max(member.lastGeneration, facts[agentId]?.generation ?? 0) },
@@ -284,11 +288,12 @@ export class RolloutEngine {
   }
 
   async #desiredOf({ rollout, members }: Model): Promise<Map<string, string | null>> {
-    const facts = await this.#needs.store.facts(rollout.kind, [...members.keys()]);
+    const facts = await this.#needs.store.facts(releasePart(rollout), [...members.keys()]);
     return new Map(Object.entries(facts).map(([agentId, { desired }]) => [agentId, desired]));
   }
 
-  #worldOf({ kind }: RolloutRecord): World {
+  #worldOf(rollout: RolloutRecord): World {
+    const part = releasePart(rollout);
     const { sessionOf, now } = this.#needs;
     return {
       now: now(),
@@ -297,7 +302,7 @@ export class RolloutEngine {
         const { capabilities = [], version = 'unknown' } = sessionOf(agentId)?.facts ?? {};
         return capabilities.includes(RELEASES_CAPABILITY) ? undefined : { version };
       },
-      reported: (agentId) => reportedOf(kind, sessionOf(agentId)?.facts.releases),
+      reported: (agentId) => reportedOf(part, sessionOf(agentId)?.facts.releases),
     };
   }
 }

@@ -2,9 +2,10 @@
 // does not know. One agent makes Central write once for each change of its release, and once a session for a generation.
 import { textOf } from '../../shared/errors.ts';
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';
+import { RELEASE_PARTS, type ReleasePart } from '../../shared/releases/software.ts';
 import type { Hello, ReleaseState } from '../../shared/wire/messages.ts';
 import type { SessionFacts } from '../sessions/session.ts';
-import type { Cause, RolloutStore } from '../store/rollouts/rollout-store.ts';
+import type { Cause, ReportedDigests, RolloutStore } from '../store/rollouts/rollout-store.ts';
 import { causeOf } from './errors.ts';
 
 /** Agents that name it carry out instructions. */
@@ -35,18 +36,20 @@ type Facts = Pick<SessionFacts, 'agentId' | 'capabilities' | 'releases'>;
 /** States in which the agent still does something for its instruction. */
 const UNDER_WAY: ReadonlySet<ReleaseState['state']> = new Set(['offered', 'synchronizing', 'trying']);
 
-export function reportedOf(kind: ReleaseKind, releases: Hello['releases'] | undefined): string | null {
-  return releases?.[kind === 'profile' ? 'profile' : 'program'] ?? null;
+const NO_RELEASES: ReportedDigests = { profile: null, program: null, runtime: null };
+
+export function reportedOf(part: ReleasePart, releases: Hello['releases'] | undefined): string | null {
+  return releases?.[part] ?? null;
 }
 
 export class ReportedReleases {
   readonly #needs: ReportedReleasesNeeds;
-  /** By agent: the profile of its last hello in this process. */
-  readonly #known = new Map<string, string | null>();
-  readonly #waiting = new Map<string, string | null>();
+  /** By agent: the releases of its last hello in this process. */
+  readonly #known = new Map<string, ReportedDigests>();
+  readonly #waiting = new Map<string, ReportedDigests>();
   readonly #drift = new Map<string, Drift>();
-  /** By session: the largest generation that was looked at. */
-  readonly #looked = new WeakMap<object, number>();
+  /** By session: the largest generation of each kind that was looked at. */
+  readonly #looked = new WeakMap<object, Partial<Record<ReleaseKind, number>>>();
 
   constructor(needs: ReportedReleasesNeeds) {
     this.#needs = needs;
@@ -58,11 +61,14 @@ export class ReportedReleases {
   }
 
   onOpened({ agentId, capabilities, releases }: Facts): void {
-    const reported = reportedOf('profile', releases);
-    if (reported === null && !capabilities.includes(RELEASES_CAPABILITY)) return;
+    const reported = { ...NO_RELEASES, ...releases };
+    const hasNone = RELEASE_PARTS.every((part) => reported[part] === null);
+    if (hasNone && !capabilities.includes(RELEASES_CAPABILITY)) return;
     // The agent repeats it after each welcome.
     this.#drift.delete(agentId);
-    if (this.#known.get(agentId) !== reported) this.#waiting.set(agentId, reported);
+    const known = this.#known.get(agentId);
+    if (known === undefined || RELEASE_PARTS.some((part) => known[part] !== reported[part]))
+      this.#waiting.set(agentId, reported);
   }
 
   onFrame(agentId: string, { kind, state, release, code, detail, hint }: ReleaseState): void {
@@ -80,7 +86,7 @@ export class ReportedReleases {
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     const reverted = await Promise.all(waiting.map(([agentId, reported]) => this.#record(agentId, reported)));
-    return reverted.filter((one) => one !== undefined);
+    return reverted.flat();
   }
 
   /**
@@ -89,29 +95,31 @@ export class ReportedReleases {
    */
   isStray({ facts }: { readonly facts: Facts }, frame: ReleaseState): boolean {
     const { agentId } = facts;
-    const looked = this.#looked.get(facts) ?? 0;
-    if (frame.generation <= looked) return false;
-    const isFirst = looked === 0;
-    this.#looked.set(facts, frame.generation);
+    const looked = this.#looked.get(facts) ?? {};
+    const isFirst = looked[frame.kind] === undefined;
+    if (frame.generation <= (looked[frame.kind] ?? 0)) return false;
+    this.#looked.set(facts, { ...looked, [frame.kind]: frame.generation });
     if (isFirst) void this.#raise(agentId, frame);
     return UNDER_WAY.has(frame.state);
   }
 
-  async #record(agentId: string, reported: string | null): Promise<Reverted | undefined> {
-    const cause = causeOf('release_reverted', {
-      reported: reported === null ? 'a profile that was placed by hand' : `the release ${reported.slice(0, 8)}`,
-    });
+  async #record(agentId: string, reported: ReportedDigests): Promise<readonly Reverted[]> {
+    const causeFor = (part: ReleasePart): Cause =>
+      causeOf('release_reverted', { reported: digestText(part, reported[part]) });
+    const causes = { profile: causeFor('profile'), program: causeFor('program'), runtime: causeFor('runtime') };
     const { store, now, log } = this.#needs;
     try {
-      const number = await store.recordReported({ agentId, kind: 'profile', reported }, cause, now());
+      const reverted = await store.recordReported(agentId, reported, causes, now());
       this.#known.set(agentId, reported);
-      if (number === null) return undefined;
-      log.warn({ agent: agentId, rollout: `r-${number}`, code: cause.code }, cause.detail);
-      return { agentId, number, cause };
+      return reverted.map(({ part, rollout: number }) => {
+        const cause = causes[part];
+        log.warn({ agent: agentId, rollout: `r-${number}`, code: cause.code }, cause.detail);
+        return { agentId, number, cause };
+      });
     } catch (error) {
       // Its next hello repeats it.
       log.warn({ agent: agentId, error: textOf(error) }, 'the release of an agent could not be recorded');
-      return undefined;
+      return [];
     }
   }
 
@@ -120,10 +128,20 @@ export class ReportedReleases {
     try {
       const known = await store.releasesOf(agentId);
       if (known.some((release) => release.generation >= generation)) return;
-      await store.save({ number: 0, agents: [], generations: [{ agentId, kind, generation }], committed: [] });
+      await store.save({
+        number: 0,
+        agents: [],
+        generations: [{ agentId, part: kind === 'profile' ? kind : 'program', generation }],
+        committed: [],
+      });
     } catch (error) {
       // The agent refuses an older one and says which it knows: the rollout then continues with a newer one.
       log.warn({ agent: agentId, error: textOf(error) }, 'the generation of an agent could not be recorded');
     }
   }
+}
+
+function digestText(part: ReleasePart, digest: string | null): string {
+  if (digest !== null) return `the release ${digest.slice(0, 8)}`;
+  return part === 'profile' ? 'a profile that was placed by hand' : `the ${part} of its package`;
 }

@@ -136,7 +136,7 @@ export class Rollouts {
   async profileOf(reference: string): Promise<AgentProfile> {
     const agent = await this.#needs.agents.find(reference);
     const { rollouts } = this.#needs.store;
-    const desired = (await rollouts.releasesOf(agent.id)).find(({ kind }) => kind === 'profile');
+    const desired = (await rollouts.releasesOf(agent.id)).find(({ part }) => part === 'profile');
     return {
       agentId: agent.id,
       desired,
@@ -151,7 +151,7 @@ export class Rollouts {
   async repair(reference: string, actor: Actor): Promise<RolloutView> {
     const agent = await this.#needs.agents.find(reference);
     const releases = await this.#needs.store.rollouts.releasesOf(agent.id);
-    const digest = releases.find(({ kind }) => kind === 'profile')?.desired ?? null;
+    const digest = releases.find(({ part }) => part === 'profile')?.desired ?? null;
     const release = digest === null ? undefined : await this.#needs.store.releases.release(digest);
     if (release === undefined) throw rolloutFault('profile_release_missing', { agent: agent.name });
     const selected = await this.#needs.agents.select([agent.id]);

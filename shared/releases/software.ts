@@ -5,6 +5,9 @@ import type { Manifest } from './manifest.ts';
 
 export const SOFTWARE_PARTS = ['program', 'runtime'] as const;
 type SoftwarePart = (typeof SOFTWARE_PARTS)[number];
+/** What of an agent a release replaces: each has its own release. */
+export const RELEASE_PARTS = ['profile', ...SOFTWARE_PARTS] as const;
+export type ReleasePart = (typeof RELEASE_PARTS)[number];
 
 /** What the launcher starts (deploy/queue-agent/launch). */
 const PROGRAM_FILE = 'agent/cli.js';
@@ -20,6 +23,16 @@ export function softwarePart({ kind, name, files }: Pick<Manifest, 'kind' | 'nam
   return isProgram ? 'program' : 'runtime';
 }
 
+/** As the name says, which Central holds to the files when it imports a release. */
+export function releasePart({ kind, name }: Pick<Manifest, 'kind' | 'name'>): ReleasePart {
+  return kind === 'profile' ? 'profile' : (namedPart(name) ?? 'program');
+}
+
+/** The part in a name such as queue-agent-program-0.2.0; undefined: it has none. */
+export function namedPart(name: string): SoftwarePart | undefined {
+  return SOFTWARE_PARTS.find((part) => part === parseName(name)?.['part']);
+}
+
 /** The version in a name such as queue-agent-program-0.2.0; undefined: it has none. */
 export function softwareVersion(name: string): string | undefined {
   return parseName(name)?.['version'];
@@ -31,7 +44,7 @@ export function runtimeTarget(name: string): string | undefined {
 }
 
 function parseName(name: string): Record<string, string | undefined> | undefined {
-  return /^queue-agent-(?:program|runtime)-(?<version>\d[0-9A-Za-z.+-]*?)(?:-(?<target>[a-z0-9]+-(?:x64|arm64)))?$/.exec(
+  return /^queue-agent-(?<part>program|runtime)-(?<version>\d[0-9A-Za-z.+-]*?)(?:-(?<target>[a-z0-9]+-(?:x64|arm64)))?$/.exec(
     name,
   )?.groups;
 }

@@ -1,6 +1,7 @@
 // The part of the store's interface for rollouts: what is rolled out, how far each agent is, and which release each agent shall have
 // and says it runs. The rules of store.ts apply.
 import type { ReleaseKind } from '../../../shared/releases/manifest.ts';
+import type { ReleasePart } from '../../../shared/releases/software.ts';
 import type { AuditEntry } from '../audit-store.ts';
 
 /** `running` to `rolling-back` go on; the others are final, until an administrator retries or rolls back. */
@@ -123,10 +124,10 @@ export interface RolloutAgentRecord extends Cause {
 export type NewRolloutAgent = Pick<RolloutAgentRecord, 'agentId' | 'isEligible'> &
   Partial<Pick<RolloutAgentRecord, 'state' | 'isBusy' | 'code' | 'detail' | 'hint'>>;
 
-/** The release that an agent shall have, of one kind, and the one that it says it runs. */
+/** The release of one part that an agent shall have, and the one that it says it runs. */
 export interface AgentRelease {
   readonly agentId: string;
-  readonly kind: ReleaseKind;
+  readonly part: ReleasePart;
   /** Digest to which a rollout has brought it; null: none yet. */
   readonly desired: string | null;
   /** What was desired before. */
@@ -138,6 +139,15 @@ export interface AgentRelease {
   /** Digest of its last hello; null: not from a release. */
   readonly reported: string | null;
   readonly reportedAt: number | null;
+}
+
+/** Of a hello; null: not from a release. */
+export type ReportedDigests = Readonly<Record<ReleasePart, string | null>>;
+export type RevertCauses = Readonly<Record<ReleasePart, Cause>>;
+export interface RevertedPart {
+  readonly part: ReleasePart;
+  /** Number of the rollout. */
+  readonly rollout: number;
 }
 
 export interface RolloutCounts {
@@ -152,9 +162,9 @@ export interface RolloutSave {
   readonly number: number;
   readonly agents: readonly RolloutAgentRecord[];
   /** Instructions that agents get, or know. */
-  readonly generations: readonly Pick<AgentRelease, 'agentId' | 'kind' | 'generation'>[];
+  readonly generations: readonly Pick<AgentRelease, 'agentId' | 'part' | 'generation'>[];
   /** What these agents have committed: it is their desired release from now on. */
-  readonly committed: readonly { readonly agentId: string; readonly kind: ReleaseKind; readonly release: string }[];
+  readonly committed: readonly { readonly agentId: string; readonly part: ReleasePart; readonly release: string }[];
   /** Of an act of an administrator. */
   readonly audit?: AuditEntry | undefined;
 }
@@ -181,22 +191,23 @@ export interface RolloutStore {
   /** The rollout in which an agent takes part now. */
   ofAgent(agentId: string): Promise<RolloutRecord | undefined>;
   counts(number: number): Promise<RolloutCounts>;
-  /** Of all kinds. */
+  /** Of all parts. */
   releasesOf(agentId: string): Promise<AgentRelease[]>;
-  /** The largest generation of each of these agents over all kinds, and the desired release of one kind. */
+  /** The largest generation of each of these agents over all parts, and the desired release of one part. */
   facts(
-    kind: ReleaseKind,
+    part: ReleasePart,
     agentIds: readonly string[],
   ): Promise<Readonly<Record<string, { readonly generation: number; readonly desired: string | null }>>>;
   /** Agents that were deleted meanwhile are left out. Errors: rollout_conflict. */
   save(change: RolloutSave): Promise<void>;
   /**
-   * An agent's hello. A rollout that succeeded on it with another digest, and is the newest one of this agent, becomes rolled-back
-   * there; resolves with its number.
+   * An agent's hello. A rollout that succeeded on it with another digest, and is the newest one of this part of the agent, becomes
+   * rolled-back there, with the cause of the part.
    */
   recordReported(
-    report: Pick<AgentRelease, 'agentId' | 'kind' | 'reported'>,
-    cause: Cause,
+    agentId: string,
+    releases: ReportedDigests,
+    causes: RevertCauses,
     now: number,
-  ): Promise<number | null>;
+  ): Promise<readonly RevertedPart[]>;
 }

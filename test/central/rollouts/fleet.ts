@@ -61,9 +61,10 @@ export function sqlStore(onStep: (step: string) => void): RolloutStore & { addAg
     ofAgent: async (agentId) => reads.rolloutOfAgent(agentId),
     counts: async (number) => reads.rolloutCounts(number),
     releasesOf: async (agentId) => reads.releasesOfAgent(agentId),
-    facts: async (kind, agentIds) => reads.releaseFacts(kind, agentIds),
+    facts: async (part, agentIds) => reads.releaseFacts(part, agentIds),
     save: (change) => write('save', () => writes.saveRollout(change)),
-    recordReported: (report, cause, now) => write('report', () => writes.recordReported(report, cause, now)),
+    recordReported: (agentId, releases, causes, now) =>
+      write('report', () => writes.recordReported(agentId, releases, causes, now)),
   };
 }
 

@@ -255,7 +255,7 @@ export function releaseContract(open: OpenEngine): void {
     }
     const [unused = '', desired = '', rolledOut = ''] = digests;
     const { number } = await store.rollouts.create(newRollout({ release: rolledOut }), [], AUDIT);
-    const committed = [{ agentId: 'a1', kind: 'profile', release: desired }] as const;
+    const committed = [{ agentId: 'a1', part: 'profile', release: desired }] as const;
     await store.rollouts.save({ number, agents: [], generations: [], committed });
     for (let n = 3; n < MAX_RELEASES + 3; n += 1)
       await store.releases.addRelease(release(await blobOf(store, `m${n}`)), [], AUDIT);

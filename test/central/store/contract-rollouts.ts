@@ -7,8 +7,11 @@ import { auditEntry, newRollout, NOW, registered, eachEngine, type Engine, type 
 const RELEASE = 'a'.repeat(64);
 const OTHER = 'b'.repeat(64);
 const ENTRY = auditEntry('profiles.upgrade');
+/** A hello of an agent that has no release. */
+const PACKAGE = { profile: null, program: null, runtime: null } as const;
 const NOTHING = { generations: [], committed: [] } as const;
 const REVERTED = { code: 'release_reverted', detail: 'It runs another release.', hint: 'Look.' } as const;
+const CAUSES = { profile: REVERTED, program: REVERTED, runtime: REVERTED };
 
 export function rolloutContract(open: OpenEngine): void {
   let engine: Engine;
@@ -91,21 +94,21 @@ export function rolloutContract(open: OpenEngine): void {
 
   it('never lets a generation shrink, and keeps what agents report beside what they shall have', async () => {
     const { number } = await store.rollouts.create(newRollout(), agents, ENTRY);
-    const of = { agentId: 'a1', kind: 'profile' } as const;
+    const of = { agentId: 'a1', part: 'profile' } as const;
     const save = (change: object) => store.rollouts.save({ number, agents: [], ...NOTHING, ...change });
-    await store.rollouts.recordReported({ ...of, reported: OTHER }, REVERTED, NOW);
+    await store.rollouts.recordReported('a1', { ...PACKAGE, profile: OTHER }, CAUSES, NOW);
     await save({ generations: [{ ...of, generation: 7 }] });
     await save({ generations: [{ ...of, generation: 3 }], committed: [{ ...of, release: OTHER }] });
-    await save({ generations: [{ ...of, kind: 'software', generation: 5 }] });
+    await save({ generations: [{ ...of, part: 'program', generation: 5 }] });
     await save({ committed: [{ ...of, release: RELEASE }] });
     await save({ committed: [{ ...of, release: RELEASE }] });
     const none = { desired: null, previous: null, rollout: null, reported: null, reportedAt: null };
     expect(await store.rollouts.releasesOf('a1')).toEqual([
       { ...of, desired: RELEASE, previous: OTHER, generation: 7, rollout: number, reported: OTHER, reportedAt: NOW },
-      { ...of, ...none, kind: 'software', generation: 5 },
+      { ...of, ...none, part: 'program', generation: 5 },
     ]);
     expect(await store.rollouts.facts('profile', ['a1', 'a2'])).toEqual({ a1: { generation: 7, desired: RELEASE } });
-    expect(await store.rollouts.facts('software', ['a1'])).toEqual({ a1: { generation: 7, desired: null } });
+    expect(await store.rollouts.facts('program', ['a1'])).toEqual({ a1: { generation: 7, desired: null } });
   });
 
   it('turns a success into rolled-back at a later hello with another release, and nothing else', async () => {
@@ -121,17 +124,41 @@ export function rolloutContract(open: OpenEngine): void {
       number,
       agents: [succeeded],
       generations: [],
-      committed: [{ agentId: 'a1', kind: 'profile', release: RELEASE }],
+      committed: [{ agentId: 'a1', part: 'profile', release: RELEASE }],
     });
-    const report = (reported: string | null) =>
-      store.rollouts.recordReported({ agentId: 'a1', kind: 'profile', reported }, REVERTED, NOW + 1);
-    expect(await report(RELEASE)).toBeNull();
+    const report = (profile: string | null) =>
+      store.rollouts.recordReported('a1', { ...PACKAGE, profile }, CAUSES, NOW + 1);
+    expect(await report(RELEASE)).toEqual([]);
     expect(await agentOf(rollout, 'a1')).toEqual(succeeded);
-    expect(await report(OTHER)).toBe(number);
+    expect(await report(OTHER)).toEqual([{ part: 'profile', rollout: number }]);
     expect(await agentOf(rollout, 'a1')).toMatchObject({ state: 'rolled-back', code: REVERTED.code });
-    expect(await report(null)).toBeNull();
-    expect(await report(RELEASE)).toBeNull();
+    expect(await report(null)).toEqual([]);
+    expect(await report(RELEASE)).toEqual([]);
     expect(await agentOf(rollout, 'a1')).toMatchObject({ state: 'rolled-back' });
+  });
+
+  it('counts each part of an agent on its own: a program is rolled back by a hello with that of the package, not by another profile', async () => {
+    const rollout = await store.rollouts.create(newRollout({ kind: 'software' }), agents, ENTRY);
+    const { number } = rollout;
+    const succeeded = {
+      ...(await agentOf(rollout, 'a1')),
+      state: 'succeeded',
+      isBusy: false,
+      target: RELEASE,
+    } as const;
+    const committed = [{ agentId: 'a1', part: 'program', release: RELEASE }] as const;
+    await store.rollouts.save({ number, agents: [succeeded], generations: [], committed });
+    const report = (releases: object) =>
+      store.rollouts.recordReported('a1', { ...PACKAGE, ...releases }, CAUSES, NOW + 1);
+    expect(await report({ program: RELEASE, profile: OTHER, runtime: OTHER })).toEqual([]);
+    expect((await store.rollouts.releasesOf('a1')).map(({ part, reported }) => [part, reported])).toEqual([
+      ['profile', OTHER],
+      ['program', RELEASE],
+      ['runtime', OTHER],
+    ]);
+    expect(await report({ profile: RELEASE })).toEqual([{ part: 'program', rollout: number }]);
+    expect(await agentOf(rollout, 'a1')).toMatchObject({ state: 'rolled-back', code: REVERTED.code });
+    expect((await store.rollouts.releasesOf('a1')).map(({ reported }) => reported)).toEqual([RELEASE, null, null]);
   });
 
   it('forgets a deleted agent in its rollouts', async () => {

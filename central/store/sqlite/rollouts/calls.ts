@@ -16,8 +16,8 @@ export function rolloutCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Read
     ofAgent: (agentId) => reader.call('rolloutOfAgent', [agentId]),
     counts: (number) => reader.call('rolloutCounts', [number]),
     releasesOf: (agentId) => reader.call('releasesOfAgent', [agentId]),
-    facts: (kind, agentIds) => reader.call('releaseFacts', [kind, agentIds]),
+    facts: (part, agentIds) => reader.call('releaseFacts', [part, agentIds]),
     save: (change) => writer.call('saveRollout', [change]),
-    recordReported: (report, cause, now) => writer.call('recordReported', [report, cause, now]),
+    recordReported: (agentId, releases, causes, now) => writer.call('recordReported', [agentId, releases, causes, now]),
   };
 }

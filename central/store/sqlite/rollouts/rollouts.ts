@@ -1,12 +1,14 @@
 // Writes and reads the rows of rollouts and of the releases of agents (central/store/rollouts/rollout-store.ts).
 import type { DatabaseSync } from 'node:sqlite';
-import type { ReleaseKind } from '../../../../shared/releases/manifest.ts';
+import { RELEASE_PARTS, type ReleasePart } from '../../../../shared/releases/software.ts';
 import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
 import {
   ROLLOUT_AGENT_STATES,
   type AgentRelease,
-  type Cause,
+  type ReportedDigests,
+  type RevertCauses,
+  type RevertedPart,
   type NewRollout,
   type NewRolloutAgent,
   type RolloutAgentRecord,
@@ -135,10 +137,10 @@ function agentSaves(database: DatabaseSync) {
       );
     },
     generation(of: RolloutSave['generations'][number]): void {
-      generation.run(of.agentId, of.kind, of.generation);
+      generation.run(of.agentId, of.part, of.generation);
     },
-    committed(number: number, { agentId, kind, release }: RolloutSave['committed'][number]): void {
-      commit.run(agentId, kind, release, number);
+    committed(number: number, { agentId, part, release }: RolloutSave['committed'][number]): void {
+      commit.run(agentId, part, release, number);
     },
   };
 }
@@ -147,20 +149,25 @@ function reportedWrites(database: DatabaseSync) {
   const report = database.prepare(`
     INSERT INTO agent_release (agent, kind, reported, reported_at) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1
     ON CONFLICT DO UPDATE SET reported = excluded.reported, reported_at = excluded.reported_at`);
+  const clear = database.prepare(`
+    UPDATE agent_release SET reported = NULL, reported_at = ?3
+    WHERE kind = ?2 AND reported IS NOT NULL AND agent = (SELECT key FROM agent WHERE id = ?1)`);
   const revert = database.prepare(`
     UPDATE rollout_agent SET state = 'rolled-back', state_changed_at = ?4, code = ?5, detail = ?6, hint = ?7
     WHERE state = 'succeeded' AND target IS NOT ?3 AND agent = (SELECT key FROM agent WHERE id = ?1)
       AND rollout = (SELECT rollout FROM agent_release WHERE agent_release.agent = rollout_agent.agent AND kind = ?2)
     RETURNING rollout`);
   return {
-    recordReported(
-      { agentId, kind, reported }: Pick<AgentRelease, 'agentId' | 'kind' | 'reported'>,
-      { code, detail, hint }: Cause,
-      now: number,
-    ): number | null {
-      report.run(agentId, kind, reported, now);
-      const row = revert.get(agentId, kind, reported, now, code, detail, hint);
-      return row === undefined ? null : integer(row, 'rollout');
+    recordReported(agentId: string, releases: ReportedDigests, causes: RevertCauses, now: number): RevertedPart[] {
+      return RELEASE_PARTS.flatMap((part) => {
+        const digest = releases[part];
+        // Most agents never had a release of their software: nothing is written for them.
+        if (digest === null && part !== 'profile') clear.run(agentId, part, now);
+        else report.run(agentId, part, digest, now);
+        const { code, detail, hint } = causes[part];
+        const row = revert.get(agentId, part, digest, now, code, detail, hint);
+        return row === undefined ? [] : [{ part, rollout: integer(row, 'rollout') }];
+      });
     },
   };
 }
@@ -221,8 +228,8 @@ function releaseReads(database: DatabaseSync) {
     releasesOfAgent: (agentId: string): AgentRelease[] =>
       releases.all(agentId).map((row) => ({
         agentId,
-        // Written from a ReleaseKind only.
-        kind: text(row, 'kind') as ReleaseKind,
+        // Written from a ReleasePart only.
+        part: text(row, 'kind') as ReleasePart,
         desired: textOrNull(row, 'desired'),
         previous: textOrNull(row, 'previous'),
         generation: integer(row, 'generation'),
@@ -230,10 +237,10 @@ function releaseReads(database: DatabaseSync) {
         reported: textOrNull(row, 'reported'),
         reportedAt: integerOrNull(row, 'reported_at'),
       })),
-    releaseFacts: (kind: ReleaseKind, agentIds: readonly string[]) =>
+    releaseFacts: (part: ReleasePart, agentIds: readonly string[]) =>
       Object.fromEntries(
         facts
-          .all(JSON.stringify(agentIds), kind)
+          .all(JSON.stringify(agentIds), part)
           .map((row) => [
             text(row, 'id'),
             { generation: integer(row, 'generation'), desired: textOrNull(row, 'desired') },

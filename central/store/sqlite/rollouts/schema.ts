@@ -2,7 +2,7 @@
 
 /**
  * `rollout_agent.busy`: 1 while the agent takes part, NULL otherwise: an agent is in one rollout at a time. `agent_release` has what
- * each agent shall have and says it runs, by kind.
+ * each agent shall have and says it runs, by part (its column is named kind).
  */
 export const ROLLOUTS = `
   CREATE TABLE rollout (
