@@ -111,6 +111,12 @@ export const AUDIT_ACTIONS = {
   'server-certificate.request.delete': { text: 'deleted the request for a server certificate, with its key' },
   'signing-certificate.create': { by: 'central', text: 'issued the certificate of the signing key' },
   'signing-key.create': { by: 'central', text: 'created the signing key at the first start' },
+  'software.delete': { text: 'deleted a release of the software' },
+  'software.import': {
+    text: 'imported a release of the software; `signers` has the keys of its signature, `forced` says that --force overrode its lack',
+  },
+  'software.synchronize': { text: 'started a rollout that brings software to agents, which stay on theirs' },
+  'software.upgrade': { text: 'started a rollout of software, or let one that had synchronized it go on' },
   'store.backup': { text: 'made a backup of the store' },
   'store.restore': { text: 'replaced the store with a backup' },
 } as const satisfies Readonly<Record<string, AuditedAction>>;

@@ -17,6 +17,7 @@ import { Maintenance } from './maintenance.ts';
 import { ParameterService } from './parameters/service.ts';
 import { openPkiServices } from './pki/open-pki-services.ts';
 import { openPki } from './pki/open-pki.ts';
+import { SoftwareReleases } from './software/software-releases.ts';
 import { openProfiles } from './profiles/open-profiles.ts';
 import { openRollouts } from './rollouts/open-rollouts.ts';
 import { openSessions } from './sessions/open-sessions.ts';
@@ -81,7 +82,18 @@ async function compose(
   });
   const found = { ...openAudit(core), ...openTokenRequests(core), inbox: store.inbox, pki, space, parameters };
   const backups = { backups: openBackups({ ...core, pki }), revocationLists: pki.revocationLists };
-  const parts = { ...core, ...online, ...agents, ...pkiServices, ...enrollment, ...profiles, ...rollouts, ...opened };
+  const software = new SoftwareReleases({ ...core, store: store.releases });
+  const parts = {
+    ...core,
+    software,
+    ...online,
+    ...agents,
+    ...pkiServices,
+    ...enrollment,
+    ...profiles,
+    ...rollouts,
+    ...opened,
+  };
   const services = { ...parts, ...found, ...backups };
   const { promise: restore, resolve: applyRestore } = Promise.withResolvers<StagedRestore>();
   const status = openStatus({ ...services, lostLines, startedAt, restored });

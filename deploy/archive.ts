@@ -5,17 +5,23 @@ import type { Entry } from './entry.ts';
 const BLOCK = 512;
 
 /** Folders come before what is in them. `seconds`: the time of every file, since 1970. */
-export function tar(entries: readonly Entry[], seconds: number, options: { readonly prefix?: string } = {}): Buffer {
-  const { prefix = '' } = options;
+export function tar(
+  entries: readonly Entry[],
+  seconds: number,
+  options: { readonly prefix?: string; readonly keepOrder?: boolean } = {},
+): Buffer {
+  const { prefix = '', keepOrder = false } = options;
   const folders = new Set<string>();
   for (const { path } of entries) {
     const parts = path.split('/').slice(0, -1);
     for (const length of parts.keys()) folders.add(`${parts.slice(0, length + 1).join('/')}/`);
   }
-  const all = [
+  const sorted = [
     ...[...folders].map((path) => ({ path, content: Buffer.alloc(0), executable: true })),
     ...entries,
   ].toSorted((one, other) => (one.path < other.path ? -1 : 1));
+  // A reader that needs one entry before the others does without folders.
+  const all = keepOrder ? entries : sorted;
   const pieces = all.flatMap(({ path, content, executable }) => [
     header(`${prefix}${path}`, content.length, executable ? 0o755 : 0o644, seconds),
     content,

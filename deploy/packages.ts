@@ -157,7 +157,7 @@ export interface BuildKey {
 
 /**
  * A release of the software for Central (.qgs): a tar archive of manifest.json in canonical form, signature.json (a DSSE envelope of it by
- * the build key; absent where there is none), and each file once as blobs/SHA256.
+ * the build key; absent where there is none), and each file once as blobs/SHA256, in this order: Central checks the first two before it stores a file.
  */
 export function softwareRelease(
   name: string,
@@ -183,7 +183,7 @@ export function softwareRelease(
       : [textEntry('signature.json', `${JSON.stringify(signManifest(manifest, build.key, build.keyId))}\n`)]),
     ...[...blobs].map(([digest, content]) => ({ path: `blobs/${digest}`, content, executable: false })),
   ];
-  return { digest: manifestDigest(manifest), archive: tar(files, seconds) };
+  return { digest: manifestDigest(manifest), archive: tar(files, seconds, { keepOrder: true }) };
 }
 
 export function sha256(content: Buffer): string {

@@ -26,6 +26,7 @@ import { LOCAL_SOCKET_ERRORS } from '../shared/platform/local-socket.ts';
 import { PROPERTIES_ERRORS } from '../shared/settings/properties.ts';
 import { SETTINGS_ERRORS } from '../shared/settings/settings.ts';
 import { PROFILE_ERRORS } from '../central/profiles/errors.ts';
+import { SOFTWARE_ERRORS } from '../central/software/errors.ts';
 import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
@@ -274,6 +275,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: profiles',
     about: 'Importing, editing and preparing profiles. Nothing of a refused request is kept.',
     errors: PROFILE_ERRORS,
+  },
+  {
+    table: 'SOFTWARE_ERRORS',
+    reader: 'central',
+    title: 'Central: releases of the software',
+    about: 'Importing, finding and deleting them. Nothing of a refused archive is kept.',
+    errors: SOFTWARE_ERRORS,
   },
   {
     table: 'DOWNLOAD_ERRORS',

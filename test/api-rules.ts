@@ -23,6 +23,7 @@ export const COLLECTIONS: Readonly<Record<string, string>> = {
   files: '*',
   profiles: 'profile',
   releases: 'release',
+  'software-releases': 'release',
   settings: '',
   rollouts: 'rollout',
 };
@@ -248,6 +249,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'synchronize',
     'upgrade',
   ],
+  software: ['list', 'show', 'import', 'synchronize', 'upgrade', 'delete'],
   rollouts: ['list', 'show', 'pause', 'resume', 'cancel', 'retry', 'rollback'],
   'server-certificate': [
     'show',

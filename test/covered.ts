@@ -38,6 +38,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     ],
   },
   {
+    by: 'test/central/cli/commands/releases/software.test.ts',
+    why: 'The commands against a whole Central in the process of the test.',
+    files: ['central/admin/releases/software-releases.ts'],
+  },
+  {
     by: 'test/central/profiles/contents/tar.test.ts',
     why: 'Archives that are packed here are read there.',
     files: ['central/cli/commands/profiles/archive.ts'],

@@ -55,6 +55,7 @@ const CENTRAL_ORDER = [
   'sessions',
   'agents',
   'profiles',
+  'software',
   'rollouts',
   'listeners',
   'admin',

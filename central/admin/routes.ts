@@ -24,6 +24,7 @@ import { agentRevocationRoutes, publishedLists } from './agents/revocation.ts';
 import { profileFileRoutes } from './releases/profile-files.ts';
 import { profileReleaseRoutes } from './releases/profile-releases.ts';
 import { profileRoutes } from './releases/profiles.ts';
+import { softwareReleaseRoutes } from './releases/software-releases.ts';
 import type { AdminServices } from './services.ts';
 import { agentProfileRoutes, rolloutRoutes } from './releases/rollouts.ts';
 import { rotationRoutes } from './certificates/rotation.ts';
@@ -67,6 +68,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       certificateRoutes(scope, services, access);
       statusRoutes(scope, services);
       profileRoutes(scope, services, access);
+      softwareReleaseRoutes(scope, services, access);
       profileFileRoutes(scope, services, access);
       profileReleaseRoutes(scope, services, access);
     },

@@ -27,6 +27,7 @@ import type { SigningKey } from '../pki/authority/signing-key.ts';
 import type { Expiry } from '../pki/expiry.ts';
 import type { Profiles } from '../profiles/profiles.ts';
 import type { ProfileReleases } from '../profiles/releases.ts';
+import type { SoftwareReleases } from '../software/software-releases.ts';
 import type { Rollouts } from '../rollouts/rollouts.ts';
 import type { Rotation } from '../pki/rotation/rotation.ts';
 import type { ServerCertificates } from '../pki/server/server-certificates.ts';
@@ -73,6 +74,7 @@ export interface AdminServices {
   readonly expiry: Pick<Expiry, 'list'>;
   readonly profiles: Profiles;
   readonly profileReleases: ProfileReleases;
+  readonly software: SoftwareReleases;
   readonly revocationLists: RevocationListsPort;
   readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'get' | 'list' | 'reject' | 'replace'>;
   readonly offlineEnrollment: OfflineEnrollment;

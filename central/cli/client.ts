@@ -108,6 +108,8 @@ interface Answer {
   readonly text: string;
 }
 
+type TracedAnswer = Pick<Answer, 'requestId' | 'status'>;
+
 export function createClient(options: ClientOptions): Client {
   let known: Promise<Connection> | undefined;
   const connected = async (): Promise<Connected> => {
@@ -116,14 +118,16 @@ export function createClient(options: ClientOptions): Client {
     return { ...options, ...connection, named: 'url' in target ? target.url.origin : target.named };
   };
 
+  const trace = (method: string, { target: { pathname, search } }: PreparedRequest, answer: TracedAnswer): void =>
+    options.trace?.(`${method} ${pathname}${search}: ${answer.status}, request ${answer.requestId}`);
+
   async function send(method: string, path: string, call: Call): Promise<{ answer: Answer; named: string }> {
     const to = await connected();
     // Over the socket there is no line to save.
     const headers: Readonly<Record<string, string>> = 'url' in to.target ? { 'accept-encoding': 'gzip' } : {};
     const prepared = await prepare(to, method, path, call, { headers, timeout: options.timeoutMs ?? TIMEOUT_MS });
     const answer = await reaching(to, () => exchange(prepared));
-    const { pathname, search } = prepared.target;
-    options.trace?.(`${method} ${pathname}${search}: ${answer.status}, request ${answer.requestId}`);
+    trace(method, prepared, answer);
     return { answer, named: to.named };
   }
 
@@ -147,6 +151,7 @@ export function createClient(options: ClientOptions): Client {
         const request = begin(prepared);
         request.end(prepared.payload);
         const response = await responseOf(request);
+        trace(method, prepared, { status: response.statusCode ?? 0, requestId: requestIdOf(response) });
         if (isSuccess(response.statusCode ?? 0)) return response;
         const answer = await answerOf(response);
         throw problemOf(jsonOf(answer, named), answer, named);
@@ -162,6 +167,7 @@ export function createClient(options: ClientOptions): Client {
         // Refused in the middle: the answer says why, the broken pipe does not.
         const sent = pipeline(content, request).catch((error: unknown) => error);
         const answer = await answerOf(await Promise.race([response, sent.then(() => response)]));
+        trace(method, prepared, answer);
         if (!isSuccess(answer.status)) throw problemOf(jsonOf(answer, named), answer, named);
         return jsonOf(answer, named);
       });
@@ -261,7 +267,7 @@ async function answerOf(response: IncomingMessage): Promise<Answer> {
   return {
     status: response.statusCode ?? 0,
     type: response.headers['content-type'] ?? '',
-    requestId: String(response.headers[REQUEST_ID_HEADER] ?? '-'),
+    requestId: requestIdOf(response),
     text: bytes.toString('utf8'),
   };
 }
@@ -304,4 +310,8 @@ function problemOf(value: unknown, answer: Answer, url: string): CodedError {
     : [];
   const text = { text: shown(detail ?? title), hint: shown(hint), status: answer.status };
   return new RestError(code, text, [...list, ...fitting], value);
+}
+
+function requestIdOf({ headers }: IncomingMessage): string {
+  return String(headers[REQUEST_ID_HEADER] ?? '-');
 }

@@ -13,6 +13,7 @@ import { maintenanceCommands } from './commands/maintenance.ts';
 import { parameterCommands } from './commands/parameters.ts';
 import { agentProfileCommands } from './commands/releases/agent-profile.ts';
 import { rolloutCommands } from './commands/releases/rollouts.ts';
+import { softwareCommands } from './commands/releases/software.ts';
 import { profileContentCommands } from './commands/profiles/contents.ts';
 import { profileCommands } from './commands/profiles/profiles.ts';
 import { rotationCommands } from './commands/rotation.ts';
@@ -55,6 +56,7 @@ export const COMMANDS: readonly Command[] = [
   ...serverCertificateCommands,
   ...profileCommands,
   ...profileContentCommands,
+  ...softwareCommands,
   ...storeCommands,
   ...contextCommands,
   ...localCommands(() => COMMANDS, { [TRUSTSTORE.name]: TRUSTSTORE.verbs }, GLOBAL_OPTIONS),

@@ -1,5 +1,6 @@
 // What commands do with files of this machine: read one for a request, write one that came in an answer.
-import { basename } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { replaceOwnFile } from '../../shared/files/secret-file.ts';
@@ -24,6 +25,16 @@ export async function fileForRequest(
     hint: 'Name a file with certificates or a key: PEM, PKCS#7, PKCS#12 or JKS.',
   });
   return { content: bytes.toString('base64'), fileName: basename(path).replaceAll(/\p{Cc}/gu, '?') };
+}
+
+/** The path of a file that is to be uploaded, before anything is asked or sent. Errors: usage. */
+export async function fileToUpload(call: CommandCall, path: string): Promise<string> {
+  const file = resolve(call.workingFolder, path);
+  const found = await stat(file).catch((error: unknown) => {
+    throw call.complain(`${file} cannot be read (${textOf(error)})`);
+  });
+  if (!found.isFile()) throw call.complain(`${file} is not a file`);
+  return file;
 }
 
 /** A file with a key, and what opens it: --key-file, --alias and --password-file, as members of a body. */

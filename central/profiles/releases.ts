@@ -130,6 +130,7 @@ export class ProfileReleases {
       preparedBy: actor.who,
       comment: actor.comment ?? null,
       ticket: actor.ticket ?? null,
+      signature: null,
     };
     const detail = { name: profile.name, digest, ...(force ? { forced: overridden.map(({ code }) => code) } : {}) };
     const blobs = report.files.map(({ sha256 }) => sha256);

@@ -23,6 +23,8 @@ export const LIMIT_MS = 24 * HOUR_MS;
 const RETURNED_MS = HOUR_MS;
 /** Beyond `trialSeconds`: the agent has returned to the old release by then, and says so. */
 export const TRIAL_GRACE_MS = 60_000;
+/** Software is committed so long after its welcome. */
+const PROOF_MS = 60_000;
 
 /** What is known beside the rollout. */
 export interface World {
@@ -274,7 +276,7 @@ function downloading(member: Member, frame: Omit<ReleaseState, 'type'>, now: num
 
 function trying(
   member: Member,
-  { trialSeconds }: RolloutRecord,
+  { kind, trialSeconds }: RolloutRecord,
   frame: Omit<ReleaseState, 'type'>,
   now: number,
 ): Step | undefined {
@@ -284,7 +286,7 @@ function trying(
     return isInconclusive && !record.isInconclusive ? inconclusive(member, causeIn(frame)) : undefined;
   const step = moved(member, 'trying', frame, now, {
     startedAt: now,
-    deadlineAt: now + trialSeconds * 1000 + TRIAL_GRACE_MS,
+    deadlineAt: now + trialSeconds * 1000 + TRIAL_GRACE_MS + (kind === 'software' ? PROOF_MS : 0),
     attempts: 0,
   });
   return isInconclusive ? inconclusive(step.member, causeIn(frame)) : step;

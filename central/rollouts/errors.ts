@@ -27,7 +27,7 @@ export const ROLLOUT_ERRORS = {
   rollout_release_unknown: {
     status: 422,
     text: 'The release {release} is unknown.',
-    hint: 'See "queuegate profiles releases NAME". Name a release as NAME@PREFIX, with at least 8 characters of its digest, or by its digest.',
+    hint: 'See "queuegate profiles releases NAME" or "queuegate software list". Name a release as NAME@PREFIX, with at least 8 characters of its digest, or by its digest.',
   },
   profile_release_missing: {
     status: 409,

@@ -35,6 +35,11 @@ export const DEFAULT_PLAN: RolloutPlan = {
   bytesPerSecond: 0,
 };
 
+const ACTIONS = {
+  profile: { synchronize: 'profiles.synchronize', upgrade: 'profiles.upgrade' },
+  software: { synchronize: 'software.synchronize', upgrade: 'software.upgrade' },
+} as const satisfies Record<ReleaseKind, Record<RolloutStage, AuditAction>>;
+
 interface RolloutsNeeds {
   readonly engine: Pick<RolloutEngine, 'act' | 'begin' | 'driftOf' | 'modelOf'>;
   readonly store: {
@@ -92,7 +97,7 @@ export class Rollouts {
     const wanted = await this.#release(rollout.kind, release);
     if (wanted.digest !== rollout.release)
       throw rolloutFault('rollout_release_unknown', { release: `${release} in the rollout ${id}` });
-    const entry = this.#entry(actor, 'profiles.upgrade', { rollout: id, release: rollout.release, ...plan });
+    const entry = this.#entry(actor, ACTIONS[rollout.kind].upgrade, { rollout: id, release: rollout.release, ...plan });
     return await this.#view(await this.#needs.engine.act(rollout.number, { verb: 'upgrade', plan }, entry));
   }
 
@@ -187,7 +192,7 @@ export class Rollouts {
       ticket: actor.ticket ?? null,
     };
     const detail = { kind, stage, release: release.digest, name: release.name, agents: selectors, ...plan };
-    const entry = this.#entry(actor, stage === 'upgrade' ? 'profiles.upgrade' : 'profiles.synchronize', {
+    const entry = this.#entry(actor, ACTIONS[kind][stage], {
       ...detail,
       agentCount: agents.length,
     });

@@ -211,6 +211,16 @@ export const STORE_ERRORS = {
     text: 'The release {release} was prepared before, from the same files.',
     hint: 'Use that release: its digest identifies exactly these files.',
   },
+  release_unknown: {
+    status: 404,
+    text: 'There is no release {release}.',
+    hint: 'See "queuegate software list". Another administrator may have deleted it.',
+  },
+  release_in_use: {
+    status: 409,
+    text: 'The release {release} is in use: {found}.',
+    hint: 'Wait for the end of the rollout, or roll out another release first.',
+  },
   blob_unknown: {
     status: 409,
     text: 'The content with the SHA-256 {sha256} is not in the store.',

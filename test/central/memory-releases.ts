@@ -1,6 +1,7 @@
 // Profiles and their releases over a store in memory, for tests of what is in front of them.
 import { ProfileReleases } from '../../central/profiles/releases.ts';
 import { Profiles } from '../../central/profiles/profiles.ts';
+import { SoftwareReleases } from '../../central/software/software-releases.ts';
 import { storeFault } from '../../central/store/errors.ts';
 import type { AuditEntry } from '../../central/store/audit-store.ts';
 import type {
@@ -14,6 +15,7 @@ import type { ServerCredentials } from '../../central/pki/server/slots.ts';
 interface MemoryReleases {
   readonly profiles: Profiles;
   readonly profileReleases: ProfileReleases;
+  readonly software: SoftwareReleases;
   readonly audit: AuditEntry[];
   /** May be changed by the test. */
   readonly settings: {
@@ -80,10 +82,21 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
       releases.unshift({ ...release, number: releases.length + 1 });
       audit.push(entry);
     },
+    async removeRelease(digest, entry) {
+      const at = releases.findIndex((release) => release.digest === digest);
+      if (at === -1) throw storeFault('release_unknown', { release: digest.slice(0, 8) });
+      releases.splice(at, 1);
+      audit.push(entry);
+    },
     release: async (digest) => releases.find((release) => release.digest === digest),
-    listReleases: async ({ name, prefix = '', limit }) =>
+    listReleases: async ({ kind, name, prefix = '', limit }) =>
       releases
-        .filter((release) => (name === undefined || release.name === name) && release.digest.startsWith(prefix))
+        .filter(
+          (release) =>
+            (kind === undefined || release.kind === kind) &&
+            (name === undefined || release.name === name) &&
+            release.digest.startsWith(prefix),
+        )
         .slice(0, limit),
     isOfRelease: async () => true,
   };
@@ -96,6 +109,7 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
       certificate: () => settings.certificate,
       now,
     }),
+    software: new SoftwareReleases({ store, now }),
     audit,
     settings,
   };

@@ -59,7 +59,15 @@ beforeAll(async () => {
   // The manifest does not matter here: its blob is any.
   const blob = await store.releases.beginBlob(NOW);
   await store.releases.finishBlob(blob, { sha256: digest, size: 0 }, NOW);
-  const facts = { bytes: 220 * MIB, fileCount: 2, preparedAt: NOW, preparedBy: 'test', comment: null, ticket: null };
+  const facts = {
+    bytes: 220 * MIB,
+    fileCount: 2,
+    preparedAt: NOW,
+    preparedBy: 'test',
+    comment: null,
+    ticket: null,
+    signature: null,
+  };
   await store.releases.addRelease({ digest, kind: 'profile', name: 'branch', ...facts }, [small, large], ACT);
   await store.stop();
   const program = await bundled();

@@ -1,6 +1,5 @@
 // /profiles: the list, import of a tar archive, one profile, its settings and its truststore. The version of the draft is the ETag.
 import { Readable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded } from '../../../shared/errors.ts';
@@ -179,11 +178,15 @@ export async function untilEnd<T>(body: Readable, act: Promise<T>): Promise<T> {
     return await act;
   } catch (error) {
     let left = MAX_RELEASE_BYTES;
-    body.on('data', (piece: Buffer) => {
-      left -= piece.length;
-      if (left < 0) body.destroy();
-    });
-    await finished(body).catch(() => undefined);
+    try {
+      // Its first iterator is still there, so that no 'data' would come.
+      for await (const piece of body) {
+        left -= (piece as Buffer).length;
+        if (left < 0) break;
+      }
+    } catch {
+      // The connection was cut: no one waits for the answer.
+    }
     throw error;
   }
 }

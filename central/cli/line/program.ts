@@ -26,6 +26,7 @@ const ABOUT: Readonly<Record<string, string>> = {
   maintenance: 'what an administrator decides while Central runs',
   parameters: 'the parameters of Central',
   profiles: 'profiles of agents, and their releases',
+  software: "releases of the agents' software",
   rollouts: 'releases on their way to agents',
   'server-certificate': "Central's own certificate",
   'server-certificate request': 'requests (CSR) for another authority',

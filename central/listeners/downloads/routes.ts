@@ -1,4 +1,4 @@
-// The routes of releases on the agents' ports: a manifest by the digest of its release, a file by its SHA-256. Both are immutable, may
+// The routes of releases on the agents' ports: a manifest and the signature of the build by the digest of the release, a file by its SHA-256. All are immutable, may
 // be read in parts, and need the ticket of an offer.
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -18,6 +18,9 @@ export function downloadRoutes(app: FastifyInstance, downloads: DownloadsPort): 
   const bounded = { config: { boundsItself: true } } as const;
   app.get<{ Params: { digest: string } }>('/releases/:digest/manifest', bounded, async (request, reply) =>
     send(downloads, request, reply.type(MANIFEST_TYPE), { manifestOf: request.params.digest }),
+  );
+  app.get<{ Params: { digest: string } }>('/releases/:digest/signature', bounded, async (request, reply) =>
+    send(downloads, request, reply.type('application/json'), { signatureOf: request.params.digest }),
   );
   app.get<{ Params: { sha256: string } }>('/blobs/:sha256', bounded, async (request, reply) =>
     send(downloads, request, reply.type('application/octet-stream'), { blob: request.params.sha256 }),

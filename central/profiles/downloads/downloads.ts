@@ -27,8 +27,8 @@ interface Content {
   readonly size: number;
 }
 
-/** The manifest of the release with this digest, or a file by its SHA-256. */
-export type Wanted = { readonly manifestOf: string } | { readonly blob: string };
+/** The manifest of the release with this digest, the signature of its build, or a file by its SHA-256. */
+export type Wanted = { readonly manifestOf: string } | { readonly signatureOf: string } | { readonly blob: string };
 
 interface DownloadPart {
   /** The first byte, and the one behind the last. */
@@ -61,18 +61,21 @@ export class Downloads {
     const agent = await store.agents.get(agentId);
     if (agent === undefined || agent.state === 'revoked' || agent.state === 'disabled')
       throw downloadFault('download_forbidden', { agent: agentId, found: agent?.state ?? 'deleted' });
-    const sha256 = 'blob' in wanted ? wanted.blob : wanted.manifestOf;
-    const isAllowed =
-      'blob' in wanted
-        ? await store.releases.isOfRelease(digest, sha256)
-        : sha256 === digest && (await store.releases.release(digest)) !== undefined;
-    const size = isAllowed ? await store.releases.blobSize(sha256) : undefined;
-    if (size === undefined)
-      throw downloadFault('download_unknown', {
-        wanted: `The ${'blob' in wanted ? 'content' : 'manifest of'} ${sha256.slice(0, 64)}`,
-        release: digest,
-      });
+    const sha256 = await this.#contentOf(digest, wanted);
+    const size = sha256 === undefined ? undefined : await store.releases.blobSize(sha256);
+    if (sha256 === undefined || size === undefined)
+      throw downloadFault('download_unknown', { wanted: textOf(wanted), release: digest });
     return { agentId, sha256, size };
+  }
+
+  /** The SHA-256 of what is wanted, if it belongs to the release of the ticket. */
+  async #contentOf(digest: string, wanted: Wanted): Promise<string | undefined> {
+    const { releases } = this.#needs.store;
+    if ('blob' in wanted) return (await releases.isOfRelease(digest, wanted.blob)) ? wanted.blob : undefined;
+    if (('manifestOf' in wanted ? wanted.manifestOf : wanted.signatureOf) !== digest) return undefined;
+    const release = await releases.release(digest);
+    if (release === undefined) return undefined;
+    return 'manifestOf' in wanted ? digest : (release.signature ?? undefined);
   }
 
   /** Counts a download; call what it returns when it has ended. Errors: too_many_downloads, downloads_full. */
@@ -115,4 +118,11 @@ export class Downloads {
     if (open === 0) this.#open.delete(agentId);
     else this.#open.set(agentId, open);
   }
+}
+
+function textOf(wanted: Wanted): string {
+  if ('blob' in wanted) return `The content ${wanted.blob.slice(0, 64)}`;
+  return 'manifestOf' in wanted
+    ? `The manifest of ${wanted.manifestOf.slice(0, 64)}`
+    : `A signature of ${wanted.signatureOf.slice(0, 64)}`;
 }

@@ -56,6 +56,8 @@ export interface NewRelease {
   readonly preparedBy: string;
   readonly comment: string | null;
   readonly ticket: string | null;
+  /** SHA-256 of the blob with the signature of the build (shared/releases/build-signature.ts); null: it has none. */
+  readonly signature: string | null;
 }
 
 export interface ReleaseRecord extends NewRelease {
@@ -85,9 +87,11 @@ export interface ReleaseStore {
   /** With its draft and its releases. Errors: profile_unknown, profile_in_rollout. */
   removeProfile(name: string, audit: AuditEntry): Promise<void>;
 
-  /** The manifest and `blobs` (SHA-256 of the files) are stored before. Errors: release_exists, blob_unknown. */
+  /** The manifest, the signature and `blobs` (SHA-256 of the files) are stored before. Errors: release_exists, blob_unknown. */
   addRelease(release: NewRelease, blobs: readonly string[], audit: AuditEntry): Promise<void>;
   release(digest: string): Promise<ReleaseRecord | undefined>;
+  /** Errors: release_unknown, release_in_use (a rollout uses it, or an agent shall have it). */
+  removeRelease(digest: string, audit: AuditEntry): Promise<void>;
   /** Releases whose digest begins with `prefix`, the newest first. */
   listReleases(page: {
     readonly kind?: ReleaseKind;

@@ -422,6 +422,9 @@ const OFFERED_COMMANDS = `
   END;
 `;
 
+/** SHA-256 of the blob that has the signature of the build. */
+const RELEASE_SIGNATURES = 'ALTER TABLE release ADD COLUMN signature TEXT';
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -442,4 +445,5 @@ export const MIGRATIONS: readonly string[] = [
   RELEASES,
   AGENT_HISTORY,
   OFFERED_COMMANDS,
+  RELEASE_SIGNATURES,
 ];

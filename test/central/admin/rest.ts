@@ -259,6 +259,7 @@ export async function startRest(
   const services: AdminServices = {
     profiles: memoryReleases().profiles,
     profileReleases: memoryReleases().profileReleases,
+    software: memoryReleases().software,
     apiTokens,
     refusals: { record: (fault, place) => void refused.push({ code: fault.code, ...place }) },
     enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, now }),

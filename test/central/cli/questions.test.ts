@@ -58,6 +58,8 @@ const LINES: Readonly<Record<string, { line: readonly string[]; names: string; y
   'server-certificate install': { line: ['FILE', '--force'], names: 'FILE' },
   'server-certificate issue': { line: ['--force'], names: 'a new one' },
   'server-certificate request delete': { line: [], names: 'the request for a server certificate' },
+  'software delete': { line: ['queue-agent-program-0.2.0'], names: 'the release queue-agent-program-0.2.0' },
+  'software import': { line: ['FILE', '--force'], names: 'FILE' },
   'store restore': { line: ['FILE'], names: 'FILE', yes: 'central.test' },
 };
 
@@ -74,12 +76,12 @@ afterAll(() => rmSync(folder, { recursive: true }));
 beforeEach(async () => {
   const context = { url: null, caFile: null, tokenFile: null, readOnly: false };
   writeFileSync(join(folder, 'config.json'), JSON.stringify({ current: 'prod', contexts: { prod: context } }));
-  const { profiles, profileReleases } = memoryReleases();
+  const { profiles, profileReleases, software } = memoryReleases();
   await profiles.import('branch', packDirectory(PROFILE, await measureFolder(PROFILE)), {
     actor: ACTOR,
     replace: false,
   });
-  rest = await startRest(async () => ({ profiles, profileReleases }));
+  rest = await startRest(async () => ({ profiles, profileReleases, software }));
   rest.agents.push(agentRecord({ name: 'branch-7', id: 'thumb' }));
   const server = createServer((socket) => {
     const beyond = connect(Number(new URL(rest.url).port), '127.0.0.1');

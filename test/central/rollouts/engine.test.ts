@@ -104,6 +104,22 @@ describe('the engine of rollouts', () => {
     await fleet.engine.stop();
   });
 
+  it('leaves what an agent says of its software out of a rollout of a profile', async () => {
+    const fleet = await connected(['a1']);
+    await fleet.begin();
+    await fleet.round();
+    const agent = fleet.agents.get('a1')!;
+    fleet.sent.length = 0;
+    const frame = { ...agent.frame()!, kind: 'software', generation: 99, state: 'succeeded' } as const;
+    fleet.engine.onFrame(fleet.sessions.get('a1')!, frame);
+    await fleet.engine.settled();
+    expect(fleet.sent).toEqual([]);
+    await until(fleet, ended(fleet));
+    expect(await fleet.states()).toEqual(['succeeded']);
+    expect(agent.instruction?.generation).toBe(1);
+    await fleet.engine.stop();
+  });
+
   it('begins behind the generation that an agent knows from before a restore of the store', async () => {
     const fleet = await connected(['a1']);
     const agent = fleet.agents.get('a1')!;

@@ -46,6 +46,7 @@ const release = (digest: string, changes: Partial<NewRelease> = {}): NewRelease 
   preparedBy: 'admin',
   comment: 'wss',
   ticket: 'CHG-101',
+  signature: null,
   ...changes,
 });
 
@@ -244,6 +245,36 @@ export function releaseContract(open: OpenEngine): void {
     await store.rollouts.save({ number, agents: [{ ...agent!, state: 'succeeded', isBusy: false }], ...none });
     await store.releases.removeProfile('branch', AUDIT);
     expect(await store.releases.release(digest)).toBeUndefined();
+  });
+
+  it('keeps the signature of a build with its release, and deletes a release that nothing uses', async () => {
+    await registered(store, 'a1');
+    const [digest, signature] = [await blobOf(store, 'm'), await blobOf(store, 'signature')];
+    const software = release(digest, { kind: 'software', name: 'queue-agent-program-0.2.0', signature });
+    await store.releases.addRelease(software, [], AUDIT);
+    expect(await store.releases.release(digest)).toMatchObject({ kind: 'software', signature });
+    expect(await store.releases.isOfRelease(digest, signature)).toBe(true);
+    expect(await store.releases.listReleases({ kind: 'profile', limit: 9 })).toEqual([]);
+
+    const agents = [{ agentId: 'a1', isEligible: true }];
+    const rollout = await store.rollouts.create(newRollout({ kind: 'software', release: digest }), agents, AUDIT);
+    const { number } = rollout;
+    const inUse = async (found: string) =>
+      await expect(store.releases.removeRelease(digest, AUDIT)).rejects.toMatchObject({
+        code: 'release_in_use',
+        message: expect.stringContaining(found),
+      });
+    await inUse(`r-${number}`);
+    const [agent] = await store.rollouts.agents({ number, limit: 1 });
+    const ended = { ...rollout, state: 'completed' as const, endedAt: NOW };
+    const committed = [{ agentId: 'a1', part: 'program', release: digest }] as const;
+    const done = { ...agent!, state: 'succeeded', isBusy: false } as const;
+    await store.rollouts.save({ rollout: ended, number, agents: [done], generations: [], committed });
+    await inUse('1');
+    await store.agents.remove('a1', AUDIT);
+    await store.releases.removeRelease(digest, AUDIT);
+    expect(await store.releases.release(digest)).toBeUndefined();
+    await expect(store.releases.removeRelease(digest, AUDIT)).rejects.toMatchObject({ code: 'release_unknown' });
   });
 
   it('drops the oldest release of a profile when there are too many, but none that is rolled out or that agents shall have', async () => {

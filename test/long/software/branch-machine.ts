@@ -4,7 +4,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, wr
 import { dirname, join, resolve } from 'node:path';
 import { bundleAgent } from '../../../deploy/bundle.ts';
 import type { Entry } from '../../../deploy/entry.ts';
-import { programEntries } from '../../../deploy/packages.ts';
+import { programEntries, softwareRelease } from '../../../deploy/packages.ts';
 import { machineTarget } from '../../../shared/platform/machine.ts';
 import { signManifest } from '../../../shared/releases/build-signature.ts';
 import { branch, release, type FalseCentral, type Release } from '../../agent/releases/central.ts';
@@ -37,6 +37,17 @@ function filesOf({ version, isFast = true, cli }: Version): Record<string, strin
 export function programRelease(version: Version): Release {
   const made = release(filesOf(version), { kind: 'software', name: `queue-agent-program-${version.version}` });
   return { ...made, signature: JSON.stringify(signManifest(made.text, buildKey, 'build')) };
+}
+
+/** The archive (.qgs) of a program, for the import at a Central. */
+export function programArchive(version: Version): Buffer {
+  const entries = Object.entries(filesOf(version)).map(([path, content]) => ({
+    path,
+    content: Buffer.from(content),
+    executable: false,
+  }));
+  const build = { key: buildKey, keyId: 'build' };
+  return softwareRelease(`queue-agent-program-${version.version}`, entries, build, 0).archive;
 }
 
 /** Node.js of this process, for this machine. */
@@ -74,10 +85,18 @@ export class BranchMachine {
   }
 
   static async make(cleanup: Cleanup, central: FalseCentral, options: MachineOptions = {}): Promise<BranchMachine> {
-    const { isFast = true, sleepSeconds = 5, environment = {} } = options;
-    const { profile, data } = await branch({
+    const folders = await branch({
       'conf/agent.conf': `central.host=127.0.0.1\ncentral.websocket.secure=false\ncentral.websocket.port=${central.port}\n`,
     });
+    return await BranchMachine.install(cleanup, folders, options);
+  }
+
+  /** With the profile and the data of an agent that is enrolled. */
+  static async install(
+    cleanup: Cleanup,
+    { profile, data }: { readonly profile: string; readonly data: string },
+    { isFast = true, sleepSeconds = 5, environment = {} }: MachineOptions = {},
+  ): Promise<BranchMachine> {
     const root = await cleanup.folder();
     // The folder of the software is made by the agent where it is missing, as in an archive that was just unpacked.
     for (const folder of ['lib/factory/runtime', 'bin']) mkdirSync(join(root, folder), { recursive: true });

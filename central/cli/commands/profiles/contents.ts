@@ -1,11 +1,9 @@
 // The commands on the files and the truststore of a profile.
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { textOf } from '../../../../shared/errors.ts';
 import { readBoundedStream } from '../../../../shared/files/bounded-stream.ts';
 import type { Command, CommandCall } from '../../command.ts';
-import { fileForRequest, writeAnswer } from '../../files.ts';
+import { fileForRequest, fileToUpload, writeAnswer } from '../../files.ts';
 import { LIST, readList } from '../../list.ts';
 import { recordOf, rowsOf, shown } from '../../print.ts';
 import { REASON, termsOf, YES } from '../../terms.ts';
@@ -71,10 +69,7 @@ export const profileContentCommands: readonly Command[] = [
     },
     words: { least: 3, most: 3 },
     async run(call) {
-      const file = resolve(call.workingFolder, call.words[2] ?? '');
-      await stat(file).catch((error: unknown) => {
-        throw call.complain(`${file} cannot be read (${textOf(error)})`);
-      });
+      const file = await fileToUpload(call, call.words[2] ?? '');
       const answer = await call.client.upload(filePath(call), {
         method: 'PUT',
         query: { ...termsOf(call), executable: call.flag('executable') || undefined },

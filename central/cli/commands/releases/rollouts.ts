@@ -7,6 +7,7 @@ import { REASON, termsOf, YES } from '../../terms.ts';
 import { WAIT, waitForEnd, waitSeconds } from '../../watching/wait.ts';
 import { AGENTS } from '../agents/actions.ts';
 
+type RolloutStage = 'synchronize' | 'upgrade';
 type Row = Readonly<Record<string, unknown>>;
 
 const ONE = { least: 1, most: 1 } as const;
@@ -46,40 +47,56 @@ const PLAN = {
   },
 } as const;
 
+/** The commands that bring a release to agents: of profiles, and of software. */
+export function releaseCommands(
+  noun: 'profiles' | 'software',
+  help: Readonly<Record<RolloutStage, string>>,
+): Command[] {
+  const kind = noun === 'profiles' ? 'profile' : noun;
+  return [
+    {
+      name: `${noun} synchronize`,
+      usage: 'NAME@PREFIX --agents SELECTOR... [--rate RATE]',
+      summary: 'send the files of a release to agents, which do not switch to it yet',
+      help: help.synchronize,
+      options: { ...AGENTS, ...RATE, ...REASON },
+      words: ONE,
+      async run(call) {
+        const agents = call.list('agents');
+        if (agents === undefined) throw call.complain('--agents is missing');
+        await begin(call, { kind, stage: 'synchronize', agents, bytesPerSecond: rateIn(call) });
+      },
+    },
+    {
+      name: `${noun} upgrade`,
+      usage: 'NAME@PREFIX (--rollout ROLLOUT | --agents SELECTOR...) [options]',
+      summary: 'switch agents to a release, in waves; where it does not work, the agent returns automatically',
+      help: help.upgrade,
+      options: {
+        rollout: { type: 'string', value: 'ROLLOUT', doc: 'one that synchronized the release, such as r-17' },
+        ...AGENTS,
+        ...PLAN,
+        ...RATE,
+        ...REASON,
+      },
+      words: ONE,
+      async run(call) {
+        const [agents, rollout] = [call.list('agents'), call.text('rollout')];
+        if ((agents === undefined) === (rollout === undefined))
+          throw call.complain('one of --rollout and --agents is needed');
+        await begin(call, { kind, stage: 'upgrade', agents, rollout, ...planIn(call), bytesPerSecond: rateIn(call) });
+      },
+    },
+  ];
+}
+
 export const rolloutCommands: readonly Command[] = [
-  {
-    name: 'profiles synchronize',
-    usage: 'NAME@PREFIX --agents SELECTOR... [--rate RATE]',
-    summary: 'send the files of a release to agents, which do not switch to it yet',
-    help: 'PREFIX is at least 8 characters of the digest of the release, as "prepare" printed it. Continue with\n"queuegate profiles upgrade".',
-    options: { ...AGENTS, ...RATE, ...REASON },
-    words: ONE,
-    async run(call) {
-      const agents = call.list('agents');
-      if (agents === undefined) throw call.complain('--agents is missing');
-      await begin(call, { stage: 'synchronize', agents, bytesPerSecond: rateIn(call) });
-    },
-  },
-  {
-    name: 'profiles upgrade',
-    usage: 'NAME@PREFIX (--rollout ROLLOUT | --agents SELECTOR...) [options]',
-    summary: 'switch agents to a release, in waves; where it does not work, the agent returns automatically',
-    help: 'With --rollout the agents of a rollout that synchronized the release continue. An agent tries the release beside its session: until\nCentral has welcomed it with the release, nothing is interrupted.',
-    options: {
-      rollout: { type: 'string', value: 'ROLLOUT', doc: 'one that synchronized the release, such as r-17' },
-      ...AGENTS,
-      ...PLAN,
-      ...RATE,
-      ...REASON,
-    },
-    words: ONE,
-    async run(call) {
-      const [agents, rollout] = [call.list('agents'), call.text('rollout')];
-      if ((agents === undefined) === (rollout === undefined))
-        throw call.complain('one of --rollout and --agents is needed');
-      await begin(call, { stage: 'upgrade', agents, rollout, ...planIn(call), bytesPerSecond: rateIn(call) });
-    },
-  },
+  ...releaseCommands('profiles', {
+    synchronize:
+      'PREFIX is at least 8 characters of the digest of the release, as "prepare" printed it. Continue with\n"queuegate profiles upgrade".',
+    upgrade:
+      'With --rollout the agents of a rollout that synchronized the release continue. An agent tries the release beside its session: until\nCentral has welcomed it with the release, nothing is interrupted.',
+  }),
   {
     name: 'rollouts list',
     usage: '[--state STATE,...]',
@@ -107,7 +124,7 @@ export const rolloutCommands: readonly Command[] = [
             recordOf(row['counts'])['total'],
             doneIn(row),
           ]),
-          'No rollouts. "queuegate profiles synchronize" or "queuegate profiles upgrade" starts one.',
+          'No rollouts. "queuegate profiles upgrade" or "queuegate software upgrade" starts one.',
         ),
       );
     },
@@ -174,7 +191,7 @@ function actCommand(verb: string, summary: string, done: string): Command {
 async function begin(call: CommandCall, body: Readonly<Record<string, unknown>>): Promise<void> {
   const row = recordOf(
     await call.client.request('POST', '/rollouts', {
-      body: { kind: 'profile', release: call.words[0], ...body },
+      body: { release: call.words[0], ...body },
       query: termsOf(call),
     }),
   );

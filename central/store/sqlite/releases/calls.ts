@@ -18,6 +18,7 @@ export function releaseCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Read
     changeDraft: (change, audit) => writer.call('changeDraft', [audit, change]),
     removeProfile: (name, audit) => writer.call('removeProfile', [audit, name]),
     addRelease: (release, blobs, audit) => writer.call('addRelease', [audit, release, blobs]),
+    removeRelease: (digest, audit) => writer.call('removeRelease', [audit, digest]),
     release: (digest) => reader.call('getRelease', [digest]),
     listReleases: ({ kind = null, name = null, prefix = '', before = Number.MAX_SAFE_INTEGER, limit }) =>
       reader.call('listReleases', [kind, name, prefix, before, limit]),

@@ -1,6 +1,6 @@
 // Reads and writes the rows of prepared releases. The manifest of a release is a blob, named by the digest of the release.
 import type { DatabaseSync } from 'node:sqlite';
-import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import type { ReleaseKind } from '../../../../shared/releases/manifest.ts';
 import { storeFault } from '../../errors.ts';
 import { MAX_RELEASES, type NewRelease, type ReleaseRecord } from '../../releases/release-store.ts';
@@ -10,8 +10,8 @@ import { blobKeys } from './blobs.ts';
 export function releaseWrites(database: DatabaseSync) {
   const find = database.prepare('SELECT 1 FROM release WHERE digest = ?');
   const add = database.prepare(`
-    INSERT INTO release (digest, kind, name, bytes, file_count, prepared_at, prepared_by, comment, ticket)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number`);
+    INSERT INTO release (digest, kind, name, bytes, file_count, prepared_at, prepared_by, comment, ticket, signature)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number`);
   const addBlob = database.prepare('INSERT OR IGNORE INTO release_blob (release, blob) VALUES (?, ?)');
   const dropOldest = database.prepare(`
     DELETE FROM release WHERE number IN (SELECT number FROM release WHERE kind = ? AND name = ? COLLATE NOCASE
@@ -19,17 +19,36 @@ export function releaseWrites(database: DatabaseSync) {
       AND NOT EXISTS (${ROLLOUT_OF_RELEASE})
       AND digest NOT IN (SELECT desired FROM agent_release WHERE desired IS NOT NULL
         UNION SELECT previous FROM agent_release WHERE previous IS NOT NULL)`);
+  const userOf = database.prepare(`
+    SELECT (${ROLLOUT_OF_RELEASE} LIMIT 1) AS rollout,
+      (SELECT count(*) FROM agent_release WHERE release.digest IN (desired, previous, reported)) AS agents
+    FROM release WHERE digest = ?`);
+  const remove = database.prepare('DELETE FROM release WHERE digest = ?');
   const keyOf = blobKeys(database);
   return {
     /** Errors: release_exists, blob_unknown. */
     addRelease(release: NewRelease, blobs: readonly string[]): void {
-      const { digest, kind, name, bytes, fileCount, preparedAt, preparedBy, comment, ticket } = release;
+      const { digest, kind, name, bytes, fileCount, preparedAt, preparedBy, comment, ticket, signature } = release;
       if (find.get(digest) !== undefined)
         throw storeFault('release_exists', { release: `${name}@${digest.slice(0, 8)}` });
-      const row = add.get(digest, kind, name, bytes, fileCount, preparedAt, preparedBy, comment, ticket);
+      const row = add.get(digest, kind, name, bytes, fileCount, preparedAt, preparedBy, comment, ticket, signature);
       const number = integer(row, 'number');
-      for (const sha256 of [digest, ...blobs]) addBlob.run(number, keyOf(sha256));
+      for (const sha256 of [digest, ...blobs, ...(signature === null ? [] : [signature])])
+        addBlob.run(number, keyOf(sha256));
       dropOldest.run(kind, name);
+    },
+
+    /** Errors: release_unknown, release_in_use. */
+    removeRelease(digest: string): void {
+      const row = userOf.get(digest);
+      const release = digest.slice(0, 8);
+      if (row === undefined) throw storeFault('release_unknown', { release });
+      const [rollout, agents] = [integerOrNull(row, 'rollout'), integer(row, 'agents')];
+      if (rollout !== null)
+        throw storeFault('release_in_use', { release, found: `the rollout r-${rollout} has not ended` });
+      if (agents > 0)
+        throw storeFault('release_in_use', { release, found: `agents run it or return to it: ${agents}` });
+      remove.run(digest);
     },
   };
 }
@@ -66,5 +85,6 @@ function releaseRow(row: Row): ReleaseRecord {
     preparedBy: text(row, 'prepared_by'),
     comment: textOrNull(row, 'comment'),
     ticket: textOrNull(row, 'ticket'),
+    signature: textOrNull(row, 'signature'),
   };
 }

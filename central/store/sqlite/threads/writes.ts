@@ -208,11 +208,13 @@ function sessionClaims(agents: ReturnType<typeof agentWrites>, messages: ReturnT
 
 function releaseParts(database: DatabaseSync, audit: ReturnType<typeof auditWrites>, space: Pick<DiskSpace, 'take'>) {
   const profiles = profileWrites(database);
+  const releases = releaseWrites(database);
   return {
     ...blobWrites(database, (bytes) => space.take(bytes)),
     changeDraft: audited(audit, profiles, 'changeDraft'),
     removeProfile: audited(audit, profiles, 'removeProfile'),
-    addRelease: audited(audit, releaseWrites(database), 'addRelease'),
+    addRelease: audited(audit, releases, 'addRelease'),
+    removeRelease: audited(audit, releases, 'removeRelease'),
   };
 }
 

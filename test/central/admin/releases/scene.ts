@@ -24,6 +24,7 @@ function releaseRecord(digest: string, number: number): ReleaseRecord {
     preparedBy: 'admin',
     comment: null,
     ticket: null,
+    signature: null,
   };
 }
 

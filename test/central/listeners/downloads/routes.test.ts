@@ -19,11 +19,12 @@ import { agentRecord } from '../../fakes.ts';
 
 const sha256Of = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 const [manifest, file, foreign] = [Buffer.from('{"format":1}'), randomBytes(3 * CHUNK_BYTES + 77), randomBytes(9)];
+const signature = Buffer.from('{"payloadType":"x"}');
 const [digest, blob] = [sha256Of(manifest), sha256Of(file)];
 
 /** Central's ports with one release; what was read of its store. */
 async function listen({ readMs = 20_000, agent = {} }: { readMs?: number; agent?: Partial<AgentRecord> } = {}) {
-  const contents = new Map([manifest, file, foreign].map((content) => [sha256Of(content), content]));
+  const contents = new Map([manifest, file, foreign, signature].map((content) => [sha256Of(content), content]));
   const read: number[] = [];
   const tickets = createTickets(Buffer.alloc(32), Date.now);
   const downloads = new Downloads({
@@ -37,8 +38,8 @@ async function listen({ readMs = 20_000, agent = {} }: { readMs?: number; agent?
           const chunk = contents.get(sha256)?.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
           return chunk === undefined ? undefined : new Uint8Array(chunk);
         },
-        // Only whether it is there matters.
-        release: async (release) => (release === digest ? ({} as never) : undefined),
+        // Only its signature matters, and whether it is there.
+        release: async (release) => (release === digest ? ({ signature: sha256Of(signature) } as never) : undefined),
       },
     },
     tickets,
@@ -98,11 +99,14 @@ async function until(holds: () => boolean): Promise<void> {
 
 const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer());
 
-test('a ticket gets the manifest as it is stored, and each file of the release', async () => {
+test('a ticket gets the manifest as it is stored, the signature of the build, and each file of the release', async () => {
   const { get, downloads } = await listen();
   const answer = await get(`/releases/${digest}/manifest`);
   expect([answer.status, answer.headers.get('content-type')]).toEqual([200, MANIFEST_TYPE]);
   expect(await bytesOf(answer)).toEqual(manifest);
+  const sealed = await get(`/releases/${digest}/signature`);
+  expect([sealed.status, await bytesOf(sealed)]).toEqual([200, signature]);
+  expect((await get(`/releases/${blob}/signature`)).status).toBe(404);
 
   const whole = await get(`/blobs/${blob}`);
   expect(Object.fromEntries(whole.headers)).toMatchObject({

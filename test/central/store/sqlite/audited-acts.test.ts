@@ -54,6 +54,8 @@ const certificate = {
 };
 
 const DIGEST = 'd'.repeat(64);
+/** Of a release that is there. */
+const OTHER = 'e'.repeat(64);
 const release = {
   digest: DIGEST,
   kind: 'profile' as const,
@@ -64,6 +66,7 @@ const release = {
   preparedBy: 'admin',
   comment: null,
   ticket: null,
+  signature: null,
 };
 
 /** Every call that brings an audit entry. */
@@ -72,6 +75,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   changeDraft: (writes, entry) =>
     writes.changeDraft(entry, { name: 'hub', expectedVersion: null, remove: [], put: [], by: 'admin', now: NOW }),
   removeProfile: (writes, entry) => writes.removeProfile(entry, 'branch'),
+  removeRelease: (writes, entry) => writes.removeRelease(entry, OTHER),
   acceptClock: (writes, entry) => writes.acceptClock(NOW, entry),
   acceptEnrollment: (writes, entry) => writes.acceptEnrollment(entry, 'request of p1', agent('p1'), 'admin'),
   addApiToken: (writes, entry) => writes.addApiToken(entry, apiToken('new')),
@@ -157,6 +161,8 @@ function open() {
   writes.putRecoveryCode(entry, 'a2', recoveryCode);
   writes.finishBlob(writes.beginBlob(NOW), { sha256: DIGEST, size: 0 }, NOW);
   const draft = { expectedVersion: null, remove: [], by: 'admin', now: NOW };
+  writes.finishBlob(writes.beginBlob(NOW), { sha256: OTHER, size: 0 }, NOW);
+  writes.addRelease(entry, { ...release, digest: OTHER }, []);
   writes.changeDraft(entry, { ...draft, name: 'branch', put: [{ path: 'a', sha256: DIGEST, executable: false }] });
   const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
   writes.submitEnrollmentRequest(request('p1'), bounds, NOW);

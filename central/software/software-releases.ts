@@ -1,0 +1,216 @@
+// Releases of the agents' software, as administrators import them: the archive of a build (.qgs) is a tar file of manifest.json,
+// signature.json and blobs/SHA256. Its content is stored while it comes; a release exists once all of it was found to be right.
+import { releaseFault } from '../../shared/releases/errors.ts';
+import { parseBuildSignature, MAX_SIGNATURE_BYTES } from '../../shared/releases/build-signature.ts';
+import {
+  manifestDigest,
+  MAX_MANIFEST_BYTES,
+  parseManifest,
+  releaseBytes,
+  type Manifest,
+  type ReleaseFile,
+} from '../../shared/releases/manifest.ts';
+import { namedPart, softwarePart } from '../../shared/releases/software.ts';
+import { auditEntry, type Actor } from '../audit.ts';
+import { readBlob, storeBlob, storeBytes } from '../profiles/contents/blobs.ts';
+import { readTar } from '../profiles/contents/tar.ts';
+import type { ReleaseRecord, ReleaseStore } from '../store/releases/release-store.ts';
+import { softwareFault } from './errors.ts';
+
+interface ImportTerms {
+  readonly actor: Actor;
+  readonly dryRun?: boolean | undefined;
+  /** Also without a signature. */
+  readonly force?: boolean | undefined;
+}
+
+interface SoftwareNeeds {
+  readonly store: ReleaseStore;
+  readonly now: () => number;
+}
+
+export interface SoftwareRelease {
+  readonly release: ReleaseRecord;
+  readonly part: ReturnType<typeof softwarePart>;
+  /** Ids of the keys that signed it, as its signature names them: agents decide which of them they know. */
+  readonly signers: readonly string[];
+}
+
+interface Archive extends Pick<SoftwareRelease, 'part' | 'signers'> {
+  /** Of the manifest. */
+  readonly text: string;
+  readonly manifest: Manifest;
+  readonly signature: string | undefined;
+}
+
+export class SoftwareReleases {
+  readonly #needs: SoftwareNeeds;
+
+  constructor(needs: SoftwareNeeds) {
+    this.#needs = needs;
+  }
+
+  /** The newest first. */
+  async list(page: { readonly before?: number; readonly limit: number }): Promise<SoftwareRelease[]> {
+    const found = await this.#needs.store.listReleases({ kind: 'software', ...page });
+    return await Promise.all(found.map((release) => this.#shown(release)));
+  }
+
+  /** By its name, its digest or the beginning of it, with or without "NAME@". Errors: software_release_unknown. */
+  async find(reference: string): Promise<SoftwareRelease> {
+    const [, name, prefix = ''] = /^(?:([^@]{1,64})@)?([0-9a-f]{8,64})$/.exec(reference) ?? [];
+    const wanted = prefix === '' ? { name: reference } : { prefix, ...(name === undefined ? {} : { name }) };
+    const found = await this.#needs.store.listReleases({ kind: 'software', limit: 2, ...wanted });
+    const [release] = found;
+    if (release === undefined || found.length > 1)
+      throw softwareFault('software_release_unknown', { found: JSON.stringify(reference.slice(0, 130)) });
+    return await this.#shown(release);
+  }
+
+  /** Out of its manifest. */
+  async filesOf({ release: { digest } }: SoftwareRelease): Promise<readonly ReleaseFile[]> {
+    return parseManifest(await this.#text(digest)).files;
+  }
+
+  /**
+   * The same files are the same release. Errors: archive_invalid, software_archive_invalid, software_unsigned, manifest_invalid,
+   * release_part_unknown, build_signature_invalid, release_path_invalid, release_too_large, store_reserve.
+   */
+  async import(
+    archive: AsyncIterable<Buffer>,
+    { actor, dryRun = false, force = false }: ImportTerms,
+  ): Promise<SoftwareRelease & { readonly isNew: boolean }> {
+    const { store, now } = this.#needs;
+    const { text, manifest, part, signature, signers } = await this.#read(archive, force);
+    const { name } = manifest;
+    const digest = manifestDigest(text);
+    const known = await store.release(digest);
+    if (known !== undefined) return { ...(await this.#shown(known)), isNew: false };
+    const sealed = signature === undefined ? null : (await storeBytes(store, Buffer.from(signature), now())).sha256;
+    const release = {
+      digest,
+      kind: 'software' as const,
+      name,
+      bytes: releaseBytes(manifest),
+      fileCount: manifest.files.length,
+      preparedAt: now(),
+      preparedBy: actor.who,
+      comment: actor.comment ?? null,
+      ticket: actor.ticket ?? null,
+      signature: sealed,
+    };
+    if (dryRun) return { release: { ...release, number: 0 }, part, signers, isNew: true };
+    await storeBytes(store, Buffer.from(text), now());
+    const detail = { name, digest, signers, ...(signers.length === 0 ? { forced: ['software_unsigned'] } : {}) };
+    const blobs = [...new Set(manifest.files.map(({ sha256 }) => sha256))];
+    await store.addRelease(release, blobs, auditEntry(actor, 'software.import', detail, now()));
+    return { ...(await this.find(digest)), isNew: true };
+  }
+
+  /** Errors: software_release_unknown, release_in_use. */
+  async delete(reference: string, actor: Actor): Promise<void> {
+    const { digest, name } = (await this.find(reference)).release;
+    const entry = auditEntry(actor, 'software.delete', { name, digest }, this.#needs.now());
+    await this.#needs.store.removeRelease(digest, entry);
+  }
+
+  /**
+   * In the order of the archive: the manifest, its signature, then the files. Nothing is stored before both were found to be right, and
+   * nothing that the manifest does not name.
+   */
+  async #read(archive: AsyncIterable<Buffer>, force: boolean): Promise<Archive> {
+    let head: Omit<Archive, 'signature' | 'signers'> | undefined;
+    let signature: string | undefined;
+    let missing: Map<string, number> | undefined;
+    for await (const { path, size, content } of readTar(archive)) {
+      if (head === undefined) head = await manifestIn(path, content);
+      else if (path === 'signature.json' && signature === undefined && missing === undefined)
+        signature = await smallText(path, content, MAX_SIGNATURE_BYTES);
+      else {
+        missing ??= contentOf(head, signature, force);
+        const sha256 = path.replace('blobs/', '');
+        if (missing.get(sha256) !== size) throw invalid(`${JSON.stringify(path.slice(0, 128))} is not in its manifest`);
+        const stored = await storeBlob(this.#needs.store, content, this.#needs.now());
+        if (stored.sha256 !== sha256) throw invalid(`the content of ${path} was changed`);
+        missing.delete(sha256);
+      }
+    }
+    if (head === undefined) throw invalid('it is empty');
+    missing ??= contentOf(head, signature, force);
+    const [left] = missing.keys();
+    if (left !== undefined) throw invalid(`blobs/${left} is missing`);
+    return { ...head, signature, signers: signature === undefined ? [] : signersIn(signature, head.text) };
+  }
+
+  async #shown(release: ReleaseRecord): Promise<SoftwareRelease> {
+    const manifest = parseManifest(await this.#text(release.digest));
+    const { signature } = release;
+    const text = signature === null ? undefined : await this.#text(signature);
+    const envelope = text === undefined ? undefined : parseBuildSignature(text, await this.#text(release.digest));
+    return {
+      release,
+      part: softwarePart(manifest),
+      signers: envelope?.signatures.map(({ keyid }) => keyid) ?? [],
+    };
+  }
+
+  async #text(sha256: string): Promise<string> {
+    const { store } = this.#needs;
+    const parts: Uint8Array[] = [];
+    const size = (await store.blobSize(sha256)) ?? 0;
+    for await (const chunk of readBlob(store, { sha256, size })) parts.push(chunk);
+    return Buffer.concat(parts).toString('utf8');
+  }
+}
+
+async function manifestIn(
+  path: string,
+  content: AsyncIterable<Buffer>,
+): Promise<Omit<Archive, 'signature' | 'signers'>> {
+  if (path !== 'manifest.json') throw invalid('it does not begin with manifest.json');
+  const text = await smallText(path, content, MAX_MANIFEST_BYTES);
+  const manifest = parseManifest(text);
+  return { text, manifest, part: partOf(manifest) };
+}
+
+/** The size of each content by its SHA-256, once the signature was found to be right. */
+function contentOf(
+  { text, manifest }: Pick<Archive, 'manifest' | 'text'>,
+  signature: string | undefined,
+  force: boolean,
+): Map<string, number> {
+  if (signature !== undefined) signersIn(signature, text);
+  else if (!force) throw softwareFault('software_unsigned', { name: manifest.name });
+  return new Map(manifest.files.map(({ sha256, size }) => [sha256, size]));
+}
+
+/** What its files say, and its name too: rollouts go by the name. */
+function partOf(manifest: Manifest): ReturnType<typeof softwarePart> {
+  const part = softwarePart(manifest);
+  const { name } = manifest;
+  const named = namedPart(name);
+  if (named !== part)
+    throw releaseFault('release_part_unknown', {
+      name,
+      found: `its files are those of a ${part}, and its name is ${named === undefined ? 'not of the form queue-agent-PART-VERSION' : `of a ${named}`}`,
+    });
+  return part;
+}
+
+/** Errors: build_signature_invalid. */
+function signersIn(signature: string, manifest: string): readonly string[] {
+  return parseBuildSignature(signature, manifest).signatures.map(({ keyid }) => keyid);
+}
+
+async function smallText(path: string, content: AsyncIterable<Buffer>, most: number): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of content) {
+    bytes += part.length;
+    if (bytes > most) throw invalid(`${path} has more than ${most} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+const invalid = (found: string): Error => softwareFault('software_archive_invalid', { found });
