@@ -74,6 +74,14 @@ const online = async (): Promise<true> =>
   await until(async () => ((await root.run('queue-agent', 'status')).code === 0 ? true : undefined));
 const slotOf = (running: Running): string =>
   /QUEUE_AGENT_SLOT=([^\0]*)/.exec(readFileSync(`/proc/${running.child.pid}/environ`, 'utf8'))?.[1] ?? '';
+const processesOf = (account: string): number =>
+  readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && /^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] === account;
+    } catch {
+      return false; // It has just ended.
+    }
+  }).length;
 const mode = (path: string): string => (statSync(root.path(path)).mode & 0o7777).toString(8);
 
 describe.skipIf(reason !== undefined)(`installed packages${reason === undefined ? '' : ` (${reason})`}`, () => {
@@ -320,6 +328,9 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       // The package that was just installed counts.
       expect(slotOf(agent)).toBe('current factory factory');
       await agent.stop();
+      // systemd ends the whole service; here the watch over the trial before ends by itself, within seconds. Until then userdel refuses.
+      const account = (await root.print('id', '-u', 'queue-agent')).trim();
+      await until(() => (processesOf(account) === 0 ? true : undefined));
       await root.print('apt-get', 'purge', '-y', '-qq', 'queue-agent');
       const left = [
         ...AGENT_DATA,
