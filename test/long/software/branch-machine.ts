@@ -4,7 +4,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, wr
 import { dirname, join, resolve } from 'node:path';
 import { bundleAgent } from '../../../deploy/bundle.ts';
 import type { Entry } from '../../../deploy/entry.ts';
-import { programEntries } from '../../../deploy/packages.ts';
+import { programEntries, softwareRelease } from '../../../deploy/packages.ts';
 import { machineTarget } from '../../../shared/platform/machine.ts';
 import { signManifest } from '../../../shared/releases/build-signature.ts';
 import { branch, release, type FalseCentral, type Release } from '../../agent/releases/central.ts';
@@ -37,6 +37,17 @@ function filesOf({ version, isFast = true, cli }: Version): Record<string, strin
 export function programRelease(version: Version): Release {
   const made = release(filesOf(version), { kind: 'software', name: `queue-agent-program-${version.version}` });
   return { ...made, signature: JSON.stringify(signManifest(made.text, buildKey, 'build')) };
+}
+
+/** The archive (.qgs) of a program, for the import at a Central. */
+export function programArchive(version: Version): Buffer {
+  const entries = Object.entries(filesOf(version)).map(([path, content]) => ({
+    path,
+    content: Buffer.from(content),
+    executable: false,
+  }));
+  const build = { key: buildKey, keyId: 'build' };
+  return softwareRelease(`queue-agent-program-${version.version}`, entries, build, 0).archive;
 }
 
 /** Node.js of this process, for this machine. */
