@@ -41,7 +41,7 @@ export interface AgentSocketOptions {
   readonly maxFrameBytes: number;
   readonly server: Server;
   readonly gate?: RequestGate;
-  readonly connections: Pick<Connections, 'acceptedAt' | 'announced' | 'settle' | 'upgraded'>;
+  readonly connections: Pick<Connections, 'acceptedAt' | 'announced' | 'settle' | 'upgraded' | 'welcomed'>;
   readonly onUnexpected: OnUnexpected;
   /** A connection or an enrollment was refused. */
   readonly onFailure: (fault: CodedError, address: string) => void;
@@ -166,6 +166,7 @@ function socketRoute(app: FastifyInstance, options: AgentSocketOptions, originOf
           listener,
           origin: originOfRequest(request),
           acceptedAt,
+          onWelcome: () => connections.welcomed(connection),
         });
       } finally {
         connection.uncork();

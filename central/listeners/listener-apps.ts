@@ -19,6 +19,7 @@ import { RequestRate } from './limits/request-rate.ts';
 import type { RevocationListsPort } from './revocation-routes.ts';
 import type { ListenerName } from './reconcile.ts';
 import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
+import { ReadTurns } from './limits/read-turns.ts';
 import { TlsOverhead } from './limits/tls-overhead.ts';
 import { Turns } from './limits/turns.ts';
 import { UnreadResponses } from './limits/unread-responses.ts';
@@ -143,9 +144,10 @@ interface ServerFeed {
 /** Makes the server of a listener. The bounds per address are shared by all listeners. */
 function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?: TlsServer) => ServerFeed {
   const { deadlineMs, maxHandshakes, sessions, trustedProxies, descriptors } = options;
+  const tlsOverhead = new TlsOverhead();
+  const readTurns = new ReadTurns((block) => tlsOverhead.mayRead(block));
   const shared = {
     turns: new Turns(),
-    tlsOverhead: new TlsOverhead(),
     rate: new RequestRate(),
     unread: new UnreadResponses(),
     unreadOfTokens: new UnreadResponses(),
@@ -165,7 +167,8 @@ function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?
           : () => Math.min(descriptors.administration, ADMIN_PLACES),
       ),
       turns: shared.turns,
-      tlsOverhead: shared.tlsOverhead,
+      tlsOverhead,
+      readTurns,
       onFailure,
     });
     const gate = new RequestGate({

@@ -62,6 +62,8 @@ export interface UpgradedConnection {
   readonly origin: Origin;
   /** When the TCP connection was accepted, on the clock of performance.now(). */
   readonly acceptedAt: number;
+  /** It is a session from here. */
+  readonly onWelcome?: () => void;
 }
 
 /** Refusals that are recorded as incidents; the others are daily business. */
@@ -228,6 +230,7 @@ export class Handshake {
       listener,
       origin,
     });
+    upgraded.onWelcome?.();
   }
 
   #tooOften(id: string): Error {

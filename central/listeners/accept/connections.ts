@@ -9,11 +9,17 @@ import { addressBlock, normalAddress, type AddressSet } from '../../auth/address
 import { Places, UNSHARED, type Place } from '../../auth/places.ts';
 import { handshakeFault, tlsFault } from './handshake-faults.ts';
 import { readProxyHeader } from './proxy-header.ts';
+import { ReadTurns, type ReadTurn } from '../limits/read-turns.ts';
 import { TlsOverhead } from '../limits/tls-overhead.ts';
 import { Turns } from '../limits/turns.ts';
 
 /** A TLS record of type handshake (RFC 8446 section 5.1): no HTTP request begins with this byte. */
 const TLS_HANDSHAKE = 0x16;
+/**
+ * Of the peer: hello, certificates and signature take 10 KiB at most. OpenSSL accepts a hello of 128 KiB in records of one
+ * byte each: 770 KiB, which cost 33 ms.
+ */
+const MAX_HANDSHAKE_BYTES = 32 * 1024;
 
 interface ConnectionsOptions {
   readonly http: HttpServer;
@@ -28,6 +34,7 @@ interface ConnectionsOptions {
   /** One for all listeners. */
   readonly turns?: Turns;
   readonly tlsOverhead?: TlsOverhead;
+  readonly readTurns?: Pick<ReadTurns, 'enter'>;
   /** The connection failed: called once for each, and not when a silent peer leaves again. */
   readonly onFailure: (fault: CodedError, address: string) => void;
 }
@@ -54,6 +61,10 @@ interface PendingConnection {
   /** The address that the PROXY protocol named. */
   announced?: string;
   readonly place: Place;
+  /** With TLS, until it is welcomed. */
+  readTurn?: ReadTurn;
+  /** Looks for a flood of TLS records without data. */
+  checkTls?: () => void;
   /** The beginning of what may become a PROXY protocol header. */
   head: Buffer;
   timer: NodeJS.Timeout | undefined;
@@ -68,6 +79,7 @@ export class Connections {
   readonly #places: Places;
   readonly #turns: Turns;
   readonly #tlsOverhead: TlsOverhead;
+  readonly #readTurns: Pick<ReadTurns, 'enter'>;
   /** All open connections, settled ones included. */
   readonly #pending = new Map<string, PendingConnection>();
   readonly #open = new Set<Socket>();
@@ -78,6 +90,7 @@ export class Connections {
     this.#places = options.places ?? new Places(() => Number.POSITIVE_INFINITY);
     this.#turns = options.turns ?? new Turns();
     this.#tlsOverhead = options.tlsOverhead ?? new TlsOverhead();
+    this.#readTurns = options.readTurns ?? new ReadTurns();
     // Node starts its own header and request timeouts when an HTTP server begins to listen; this one never does
     // (tried).
     options.http.emit('listening');
@@ -98,10 +111,10 @@ export class Connections {
       const connection = this.#pending.get(keyOf(socket));
       if (connection !== undefined) {
         connection.waitsFor = 'request';
-        this.#tlsOverhead.watch(connection.socket, socket, (bytes) => {
-          this.#tlsOverhead.slowDown(addressBlock(connection.address));
-          this.#fail(connection, handshakeFault('tls_without_data', { bytes }));
-        });
+        connection.checkTls = this.#tlsOverhead.watch(connection.socket, socket, (bytes) =>
+          this.#failFlood(connection, bytes),
+        );
+        connection.readTurn?.secured(socket);
       }
       this.#options.http.emit('connection', socket);
     });
@@ -151,6 +164,7 @@ export class Connections {
     socket.once('close', () => {
       this.#open.delete(socket);
       place.leave();
+      connection.readTurn?.leave();
       // A Node client that rejects the certificate hangs up before its last handshake message (tried). A client that
       // finishes the handshake and leaves has inspected the certificate (load balancers, the doctor, an enrollment); a
       // silent one has probed the port.
@@ -189,9 +203,30 @@ export class Connections {
     this.placeOf(socket)?.leave();
   }
 
+  /** It is a session of an agent now: reading it has bounds of its own. */
+  welcomed(socket: Socket): void {
+    this.#pending.get(keyOf(socket))?.readTurn?.leave();
+  }
+
   /** Closes all open connections. */
   destroyAll(): void {
     for (const socket of this.#open) socket.destroy();
+  }
+
+  #boundHandshake(connection: PendingConnection): void {
+    const { socket } = connection;
+    const check = (): void => {
+      if (socket.bytesRead <= MAX_HANDSHAKE_BYTES) return;
+      this.#failFlood(connection, socket.bytesRead);
+      socket.destroy();
+    };
+    connection.checkTls = check;
+    check();
+  }
+
+  #failFlood(connection: PendingConnection, bytes: number): void {
+    this.#tlsOverhead.slowDown(addressBlock(connection.address));
+    this.#fail(connection, handshakeFault('tls_without_data', { bytes }));
   }
 
   #fail(connection: PendingConnection | undefined, fault: CodedError): void {
@@ -271,8 +306,14 @@ export class Connections {
     if (speaksTls === (tls !== undefined)) {
       const emit = (): void => {
         if (socket.destroyed) return;
+        if (speaksTls) this.#boundHandshake(connection);
+        if (socket.destroyed) return;
         socket.unshift(chunk);
         (tls ?? http).emit('connection', socket);
+        if (tls !== undefined)
+          connection.readTurn = this.#readTurns.enter(socket, addressBlock(connection.address), () =>
+            connection.checkTls?.(),
+          );
       };
       const delayMs = speaksTls ? this.#tlsOverhead.delayOf(addressBlock(connection.address)) : 0;
       if (delayMs === 0) emit();

@@ -25,7 +25,9 @@ interface Watched {
 
 interface Slow {
   readonly until: number;
+  /** The next handshake, and the next turn of one that is open. */
   nextAt: number;
+  nextReadAt: number;
 }
 
 export class TlsOverhead {
@@ -39,19 +41,24 @@ export class TlsOverhead {
     this.#now = now;
   }
 
-  /** To be called when the handshake is done. A flood ends the connection, once `onFlood` was called. */
-  watch(carrier: Socket, tls: TLSSocket, onFlood: (bytes: number) => void): void {
+  /**
+   * To be called when the handshake is done. A flood ends the connection, once `onFlood` was called. What is returned
+   * looks for one at once.
+   */
+  watch(carrier: Socket, tls: TLSSocket, onFlood: (bytes: number) => void): () => void {
     const watched = { carrier, tls, handshakeBytes: carrier.bytesRead, onFlood };
     this.#watched.add(watched);
     carrier.once('close', () => this.#forget(watched));
-    this.#timer ??= setInterval(() => this.#check(), CHECK_MS).unref();
+    this.#timer ??= setInterval(() => this.#checkAll(), CHECK_MS).unref();
+    return () => this.#check(watched);
   }
 
   /** The block has sent a flood. */
   slowDown(block: string): void {
     const now = this.#now();
     for (const [known, { until }] of this.#slow) if (until <= now) this.#slow.delete(known);
-    this.#slow.set(block, { until: now + SLOW_MS, nextAt: this.#slow.get(block)?.nextAt ?? now });
+    const { nextAt = now, nextReadAt = now + APART_MS } = this.#slow.get(block) ?? {};
+    this.#slow.set(block, { until: now + SLOW_MS, nextAt, nextReadAt });
   }
 
   /** How long the next TLS handshake of the block has to wait; call it once for each. */
@@ -63,15 +70,27 @@ export class TlsOverhead {
     return slow.nextAt - now;
   }
 
-  #check(): void {
-    for (const watched of this.#watched) {
-      const { carrier, tls, handshakeBytes, onFlood } = watched;
-      const bytes = carrier.bytesRead - handshakeBytes - LINE_BYTES_PER_BYTE * tls.bytesRead;
-      if (bytes <= FREE_BYTES) continue;
-      this.#forget(watched);
-      onFlood(bytes);
-      carrier.destroy();
-    }
+  /** Whether a connection of the block that is not welcomed yet may be read now; if so, the next one waits. */
+  mayRead(block: string): boolean {
+    const slow = this.#slow.get(block);
+    const now = this.#now();
+    if (slow === undefined || slow.until <= now) return true;
+    if (slow.nextReadAt > now) return false;
+    slow.nextReadAt = now + APART_MS;
+    return true;
+  }
+
+  #checkAll(): void {
+    for (const watched of this.#watched) this.#check(watched);
+  }
+
+  #check(watched: Watched): void {
+    const { carrier, tls, handshakeBytes, onFlood } = watched;
+    const bytes = carrier.bytesRead - handshakeBytes - LINE_BYTES_PER_BYTE * tls.bytesRead;
+    if (bytes <= FREE_BYTES || !this.#watched.has(watched)) return;
+    this.#forget(watched);
+    onFlood(bytes);
+    carrier.destroy();
   }
 
   #forget(watched: Watched): void {

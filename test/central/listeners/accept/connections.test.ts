@@ -13,6 +13,7 @@ import { createAgentSocketApp } from '../../../../central/listeners/agent-socket
 import { openBinding } from '../../../../central/listeners/bind.ts';
 import { Connections } from '../../../../central/listeners/accept/connections.ts';
 import { createHttpServer } from '../../../../central/listeners/http.ts';
+import { ReadTurns } from '../../../../central/listeners/limits/read-turns.ts';
 import { createTlsServer } from '../../../../central/listeners/tls.ts';
 import type { CodedError } from '../../../../shared/errors.ts';
 import { SUBPROTOCOL } from '../../../../shared/wire/messages.ts';
@@ -28,15 +29,21 @@ const credentials = {
   root: readFileSync('test/fixtures/keystores/root-ec.crt', 'utf8'),
 };
 
+/** Without the empty line that ends it. */
+const UPGRADE_HEADERS = `GET /agent HTTP/1.1\r\nHost: c\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n`;
+
 interface Listening {
   readonly port: number;
   readonly wrong: string[];
   readonly upgraded: UpgradedConnection[];
+  /** What happened to the turns of TLS connections. */
+  readonly turns: string[];
 }
 
 async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): Promise<Listening> {
-  const [wrong, upgraded]: [string[], UpgradedConnection[]] = [[], []];
+  const [wrong, upgraded, turns]: [string[], UpgradedConnection[], string[]] = [[], [], []];
   const server = createHttpServer(DEADLINE_MS);
+  const readTurns = new ReadTurns();
   const tls = listener === 'wss' ? { tls: createTlsServer(credentials, DEADLINE_MS) } : {};
   const onFailure = (fault: CodedError, address: string): void => void wrong.push(`${fault.code} from ${address}`);
   const proxies = new AddressSet(trusted);
@@ -45,6 +52,16 @@ async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): 
     ...tls,
     deadlineMs: () => DEADLINE_MS,
     proxies: () => proxies,
+    readTurns: {
+      enter: (carrier, block, check) => {
+        turns.push(`entered ${block}`);
+        const turn = readTurns.enter(carrier, block, check);
+        return {
+          secured: (socket) => void (turns.push('secured'), turn.secured(socket)),
+          leave: () => void (turns.push('left'), turn.leave()),
+        };
+      },
+    },
     onFailure,
   });
   const { app } = await createAgentSocketApp({
@@ -77,7 +94,7 @@ async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): 
     connections.destroyAll();
     await app.close();
   });
-  return { port: binding.port, wrong, upgraded };
+  return { port: binding.port, wrong, upgraded, turns };
 }
 
 function dial(port: number): Socket {
@@ -207,9 +224,7 @@ describe('a TLS connection that sends records without data', () => {
     });
     onTestFinished(() => void client.kill());
     client.stdin.on('error', () => undefined);
-    client.stdin.write(
-      `GET /agent HTTP/1.1\r\nHost: c\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n\r\n`,
-    );
+    client.stdin.write(`${UPGRADE_HEADERS}\r\n`);
     await vi.waitFor(() => expect(upgraded).toHaveLength(1), LATE_MS);
     // openssl sends a key update for each line that it reads by itself.
     const typing = setInterval(() => client.stdin.write('K\n'), 1);
@@ -219,6 +234,51 @@ describe('a TLS connection that sends records without data', () => {
     const next = connectTls({ port, host: '127.0.0.1', ca: credentials.root }).on('error', () => undefined);
     await untilClosed(next);
     expect(wrong.slice(1)).toEqual(['handshake_timeout from 127.0.0.1']);
+  });
+});
+
+describe('a TLS connection is read in its turns', () => {
+  test('until it is welcomed', async () => {
+    const { port, turns, upgraded } = await listen('wss');
+    const socket = await secured(port);
+    socket.write(`${UPGRADE_HEADERS}\r\n`);
+    await vi.waitFor(() => expect(upgraded).toHaveLength(1), LATE_MS);
+    expect(turns).toEqual(['entered 127.0.0.1', 'secured']);
+    upgraded[0]?.onWelcome?.();
+    expect(turns.slice(2)).toEqual(['left']);
+  });
+
+  test('until it is closed, and a plain one has none', async () => {
+    const [secure, plain] = [await listen('wss'), await listen('ws')];
+    await cutAtDeadline(await secured(secure.port));
+    await vi.waitFor(() => expect(secure.turns).toEqual(['entered 127.0.0.1', 'secured', 'left']), LATE_MS);
+    await cutAtDeadline(dial(plain.port));
+    expect(plain.turns).toEqual([]);
+  });
+});
+
+describe('a TLS handshake', () => {
+  // A hello of 128 KiB in records of one byte.
+  const hello = Buffer.concat([
+    Buffer.from('16030100040101ffb8', 'hex'),
+    ...Array.from({ length: 20_000 }, () => Buffer.from('160301000101', 'hex')),
+  ]);
+
+  test.each([
+    ['in its first bytes', 0],
+    ['later', 600],
+  ])('that takes more than 32 KiB is cut, %s, and the next ones of its address wait', async (_title, bytesBefore) => {
+    const { port, wrong } = await listen('wss');
+    const socket = dial(port);
+    if (bytesBefore > 0) {
+      socket.write(hello.subarray(0, bytesBefore));
+      await nextTurn();
+    }
+    socket.write(hello.subarray(bytesBefore));
+    await untilClosed(socket);
+    const next = connectTls({ port, host: '127.0.0.1', ca: credentials.root }).on('error', () => undefined);
+    await untilClosed(next);
+    expect(wrong).toEqual(['tls_without_data from 127.0.0.1', 'handshake_timeout from 127.0.0.1']);
   });
 });
 
@@ -292,7 +352,6 @@ describe('at /agent', () => {
 describe('a PROXY protocol header', () => {
   const LOCAL = Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex');
   const FROM_192_0_2_9 = Buffer.from('0d0a0d0a000d0a515549540a2111000cc00002097f00000104d223be', 'hex');
-  const UPGRADE = `GET /agent HTTP/1.1\r\nHost: c\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n`;
 
   async function upgradedBy(listening: Listening, count = 1): Promise<UpgradedConnection['origin'] | undefined> {
     await vi.waitFor(() => expect(listening.upgraded).toHaveLength(count), { timeout: 5_000 });
@@ -307,7 +366,7 @@ describe('a PROXY protocol header', () => {
       socket.write(Buffer.of(byte));
       await nextTurn();
     }
-    socket.write(`${UPGRADE}X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n\r\n`);
+    socket.write(`${UPGRADE_HEADERS}X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n\r\n`);
     // Its headers are the agent's own: the proxy has said who that is.
     expect(await upgradedBy(plain)).toEqual({ address: '192.0.2.9', peer: '127.0.0.1', proxied: true, scheme: 'ws' });
 
@@ -315,7 +374,7 @@ describe('a PROXY protocol header', () => {
     const raw = dial(secure.port);
     raw.write(FROM_192_0_2_9);
     const tls = connectTls({ socket: raw, host: '127.0.0.1', ca: credentials.root });
-    tls.write(`${UPGRADE}\r\n`);
+    tls.write(`${UPGRADE_HEADERS}\r\n`);
     expect(await upgradedBy(secure)).toEqual({ address: '192.0.2.9', peer: '127.0.0.1', proxied: true, scheme: 'wss' });
     expect([plain.wrong, secure.wrong]).toEqual([[], []]);
   });
@@ -323,10 +382,12 @@ describe('a PROXY protocol header', () => {
   test('of a proxy that speaks for itself (LOCAL), or none, leaves the origin to the headers', async () => {
     const listening = await listen('ws', ['127.0.0.1']);
     for (const [i, head] of [LOCAL, Buffer.alloc(0)].entries()) {
-      dial(listening.port).write(Buffer.concat([head, Buffer.from(`${UPGRADE}X-Forwarded-For: 192.0.2.7\r\n\r\n`)]));
+      dial(listening.port).write(
+        Buffer.concat([head, Buffer.from(`${UPGRADE_HEADERS}X-Forwarded-For: 192.0.2.7\r\n\r\n`)]),
+      );
       expect(await upgradedBy(listening, i + 1)).toMatchObject({ address: '192.0.2.7', scheme: 'ws' });
     }
-    dial(listening.port).write(Buffer.concat([LOCAL, Buffer.from(`${UPGRADE}\r\n`)]));
+    dial(listening.port).write(Buffer.concat([LOCAL, Buffer.from(`${UPGRADE_HEADERS}\r\n`)]));
     expect(await upgradedBy(listening, 3)).toMatchObject({ address: 'unknown (behind 127.0.0.1)' });
     expect(listening.wrong).toEqual(['forwarded_for_unreadable from unknown (behind 127.0.0.1)']);
   });
@@ -346,7 +407,7 @@ describe('a PROXY protocol header', () => {
   ])('%s ends the connection and is recorded', async (_title, trusted, bytes, code) => {
     const { port, wrong, upgraded } = await listen('ws', trusted);
     const socket = dial(port);
-    socket.write(Buffer.concat([Buffer.from(bytes), Buffer.from(`${UPGRADE}\r\n`)]));
+    socket.write(Buffer.concat([Buffer.from(bytes), Buffer.from(`${UPGRADE_HEADERS}\r\n`)]));
     await untilClosed(socket);
     expect([wrong, upgraded]).toEqual([[`${code} from ${code === 'not_http' ? '192.0.2.9' : '127.0.0.1'}`], []]);
   });
