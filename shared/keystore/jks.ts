@@ -6,6 +6,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Asn1Fault, membersOf, type Asn1Element } from '../asn1/reader.ts';
 import { readElement, type Asn1Limits } from '../asn1/structure.ts';
 import { octets, sequence, TAG } from '../asn1/writer.ts';
+import { Breather } from '../breather.ts';
 import type { CodedError } from '../errors.ts';
 import { isBlank } from './der.ts';
 import { faultOfPassword, keystoreFault } from './errors.ts';
@@ -37,7 +38,7 @@ const PROTECTOR_ALGORITHM = Buffer.from('300e060a2b060104012a021101010500', 'hex
 const KEY_LIMITS: Asn1Limits = { maxBytes: MAX_STORE_BYTES, maxDepth: 4, maxElements: 16, form: 'ber', octets: false };
 
 /** Reads a JKS store. Throws keystore faults: wrong or missing password, truncated, tampered, damaged, too large. */
-export function readJks(source: StoreSource): Store {
+export async function readJks(source: StoreSource): Promise<Store> {
   const bytes = withoutBlanks(source.bytes);
   const { file } = source;
   const data = bytes.subarray(0, Math.max(0, bytes.length - DIGEST_BYTES));
@@ -51,7 +52,7 @@ export function readJks(source: StoreSource): Store {
   } catch (error) {
     throw faultOfStructure(error, file, fitting !== undefined);
   }
-  if (fitting === undefined || fitting === null) throw faultOfDigest(parsed.entries, source);
+  if (fitting === undefined || fitting === null) throw await faultOfDigest(parsed.entries, source);
   return { format: 'jks', ...parsed, warnings: [], password: fitting };
 }
 
@@ -192,9 +193,10 @@ function faultOfStructure(error: unknown, file: string, authentic: boolean): Cod
  * The digest alone cannot tell a wrong password from a changed file. But certificates prove themselves. If one
  * is unreadable or a root's own signature fails, the file was changed; if all are sound, the password is by far the likelier.
  */
-function faultOfDigest(entries: readonly StoreEntry[], source: StoreSource): CodedError {
-  const [format, soundness] = ['JKS', soundnessCheck()];
+async function faultOfDigest(entries: readonly StoreEntry[], source: StoreSource): Promise<CodedError> {
+  const [format, soundness, breather] = ['JKS', soundnessCheck(), new Breather()];
   for (const { alias, certificates } of entries) {
+    await breather.pause();
     const unsound = certificates.map((der) => soundness(der)).find((verdict) => verdict !== 'sound');
     if (unsound !== undefined) {
       const found = `the certificate "${aliasLine(alias)}" ${unsound === 'unreadable' ? 'is not a certificate any more' : 'does not fit its own signature'}, and the digest of the store does not fit either`;

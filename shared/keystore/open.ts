@@ -65,8 +65,8 @@ export async function encodeStore(
 }
 
 async function readAs(format: StoreFormat, source: StoreSource): Promise<Store> {
-  if (format === 'jks') return readJks(source);
-  if (format === 'pem') return readPem(source);
+  if (format === 'jks') return await readJks(source);
+  if (format === 'pem') return await readPem(source);
   if (format === 'der') return readDerCertificates(source);
   const { readPkcs12 } = await import('./pkcs12.ts');
   return await readPkcs12(source);

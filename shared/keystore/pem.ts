@@ -1,5 +1,6 @@
 // Reads PEM bundles (RFC 7468): any number of certificates with text between them, as openssl, browsers and editors
 // leave them. PEM has no password and no digest: only a root's own signature can be checked.
+import { Breather } from '../breather.ts';
 import type { CodedError } from '../errors.ts';
 import { regularPem, type RegularPem } from '../x509/field-pem.ts';
 import { trustedCertificate } from '../x509/openssl-trust.ts';
@@ -36,12 +37,14 @@ const LIMITS = { maxLength: MAX_STORE_BYTES, maxBlocks: 2 * MAX_ENTRIES };
  * Reads the certificates of a bundle. A block that cannot be read is left out and named in the warnings: it must not take the others with
  * it. Throws keystore faults when none can be read: truncated, damaged, tampered, too large, PKCS#7.
  */
-export function readPem({ bytes, file }: StoreSource): Store {
+export async function readPem({ bytes, file }: StoreSource): Promise<Store> {
   const { text, notes } = pemText(bytes);
   const entries: StoreEntry[] = [];
   const faults: CodedError[] = [];
   const others: string[] = [];
+  const breather = new Breather();
   for (const { block, der, fault } of certificateBlocks(text, file)) {
+    await breather.pause();
     if (fault !== undefined) faults.push(fault);
     else if (der === undefined) others.push(printableLine(block?.label ?? ''));
     else

@@ -14,7 +14,9 @@ import {
 } from '../asn1/reader.ts';
 import { readElement } from '../asn1/structure.ts';
 import { bmp, explicit, implicitOctets, integer, octets, oid, sequence, set, TAG } from '../asn1/writer.ts';
+import { Breather } from '../breather.ts';
 import { isCoded, type CodedError } from '../errors.ts';
+import { Mutex } from '../mutex.ts';
 import { faultOfPassword, keystoreFault } from './errors.ts';
 import { BadData } from './java-data.ts';
 import {
@@ -76,8 +78,15 @@ interface Pfx {
   readonly mac: Asn1Element | undefined;
 }
 
+/** One file at a time: each may take seconds of a thread of the pool, which others need. */
+const reading = new Mutex();
+
 /** Reads a PKCS#12 file. Throws keystore faults: wrong or missing password, tampered, damaged, unsupported, too large. */
 export async function readPkcs12(source: StoreSource): Promise<Store> {
+  return await reading.runExclusive(() => readFile(source));
+}
+
+async function readFile(source: StoreSource): Promise<Store> {
   const { bytes, file, password } = source;
   if (bytes.length > MAX_PKCS12_BYTES)
     throw keystoreFault('keystore_too_large', {
@@ -92,7 +101,7 @@ export async function readPkcs12(source: StoreSource): Promise<Store> {
     if (fitting === undefined) throw await faultOfMac(pfx, source, budget);
     const contents = await readContents(pfx.content, fitting, budget);
     const warnings = pfx.mac === undefined ? [`${file} has no MAC: nothing tells whether it was changed.`] : [];
-    return { ...storeOf(contents, file, warnings), password: fitting ?? '' };
+    return { ...(await storeOf(contents, file, warnings)), password: fitting ?? '' };
   } catch (error) {
     throw faultOf(error, source);
   }
@@ -160,7 +169,7 @@ export async function writePkcs12(entries: readonly StoreEntry[], password: stri
   const contents = [sequence(oid(ENCRYPTED_DATA), explicit(sequence(integer(0), encryptedInfo)))];
   if (keys.length > 0) contents.push(dataInfo(sequence(...keys)));
   const safe = sequence(...contents);
-  return sequence(integer(3), dataInfo(safe), makeMac(safe, password));
+  return sequence(integer(3), dataInfo(safe), await makeMac(safe, password));
 }
 
 /** PFX of RFC 7292 section 4: version, contents, MAC. */
@@ -179,10 +188,12 @@ function parsePfx(bytes: Buffer): Pfx {
 /** AuthenticatedSafe: a list of ContentInfo, each plain or encrypted. */
 async function readContents(content: Buffer, password: Password, budget: Budget): Promise<Contents> {
   const contents: Contents = { bags: [], odd: [] };
+  const breather = new Breather();
   for (const info of membersOf(readElement(content, PKCS12_LIMITS, 'the content'), 'the content')) {
     const [type, value] = membersOf(info, 'a part of the content');
     const oid = oidOf(type, 'the type of a part');
     const inner = explicitOf(value, 'a part of the content');
+    await breather.pause();
     if (oid === DATA) readBags(octetsOf(inner, 'a part of the content'), contents, 0);
     else if (oid === ENCRYPTED_DATA) readBags(await decryptPart(inner, password, budget), contents, 0);
     else if (oid === ENVELOPED_DATA)
@@ -258,13 +269,13 @@ function textOf(value: Asn1Element | undefined): string | undefined {
  * carries the id of a key begins its chain. A file without keys and without any mark is what "openssl pkcs12 -export
  * -nokeys" makes: there every certificate is meant.
  */
-function storeOf({ bags, odd }: Contents, file: string, warnings: string[]): Store {
+async function storeOf({ bags, odd }: Contents, file: string, warnings: string[]): Promise<Store> {
   const certificates = bags.filter(({ type }) => type === 'certificate');
   const keys = bags.filter(({ type }) => type === 'key' || type === 'shrouded key');
   const entries: StoreEntry[] = [];
   const chained = new Set<Bag>();
   let linked = 0;
-  const index = keys.length === 0 ? undefined : indexOf(certificates);
+  const index = keys.length === 0 ? undefined : await indexOf(certificates);
   for (const [place, key] of keys.entries()) {
     const chain = chainOf(key, index);
     linked += chain.length;
@@ -322,8 +333,13 @@ function chainOf({ keyId }: Bag, index: CertificateIndex | undefined): Bag[] {
   return chain;
 }
 
-function indexOf(certificates: readonly Bag[]): CertificateIndex {
-  const parsed = new Map(certificates.map((bag) => [bag, parseCertificate(bag.content)] as const));
+async function indexOf(certificates: readonly Bag[]): Promise<CertificateIndex> {
+  const breather = new Breather();
+  const parsed = new Map<Bag, X509Certificate | undefined>();
+  for (const bag of certificates) {
+    parsed.set(bag, parseCertificate(bag.content));
+    await breather.pause();
+  }
   const named = certificates.flatMap((bag) =>
     bag.keyId === undefined ? [] : [[bag.keyId.toString('hex'), bag] as const],
   );
@@ -374,8 +390,12 @@ async function faultOfMac(pfx: Pfx, source: StoreSource, budget: Budget): Promis
     }
     if (encryptedParts > 0) return wrong;
     const { bags, odd } = await readContents(pfx.content, password, budget);
-    const soundness = soundnessCheck();
-    const unsound = bags.some(({ type, content }) => type === 'certificate' && soundness(content) !== 'sound');
+    const [soundness, breather] = [soundnessCheck(), new Breather()];
+    let unsound = false;
+    for (const { type, content } of bags) {
+      unsound ||= type === 'certificate' && soundness(content) !== 'sound';
+      await breather.pause();
+    }
     return unsound || odd.length > 0
       ? tampered('a certificate in it is damaged, and its MAC does not fit either')
       : wrong;

@@ -3,6 +3,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { Breather } from '../../../shared/breather.ts';
 import { CodedError, isCoded, textOf } from '../../../shared/errors.ts';
 import { DEFAULT_PASSWORD, parseCertificate, subjectLine, thumbprint } from '../../../shared/keystore/material.ts';
 import { openStore } from '../../../shared/keystore/open.ts';
@@ -46,12 +47,16 @@ export async function readTruststore({
 }: TruststoreFile): Promise<TruststoreContent> {
   try {
     const store = await openStore({ bytes, file: path, password, passwordHint: PASSWORD_HINT });
+    const [entries, breather]: [TruststoreEntry[], Breather] = [[], new Breather()];
+    for (const { kind, alias, certificates } of store.entries) {
+      const [der] = certificates;
+      if (kind === 'trusted' && der !== undefined) entries.push(entryOf(alias, der));
+      await breather.pause();
+    }
     return {
       format: store.format,
       hasDefaultPassword: store.format !== 'pem' && (password ?? DEFAULT_PASSWORD) === DEFAULT_PASSWORD,
-      entries: store.entries
-        .filter(({ kind }) => kind === 'trusted')
-        .map(({ alias, certificates: [der] }) => entryOf(alias, der)),
+      entries,
     };
   } catch (error) {
     throw asRefusal(error, path, path);

@@ -72,8 +72,8 @@ export async function decrypt(
   const [saltNode, count] = membersOf(parameters, 'the encryption parameters');
   const iterations = smallIntegerOf(count, 'the iteration count');
   const salt = boundedSalt(saltNode);
-  const key = deriveKey('sha1', password, salt, 1, iterations, scheme.keyBytes, budget);
-  const iv = deriveKey('sha1', password, salt, 2, iterations, 8, budget);
+  const key = await deriveKey('sha1', password, salt, 1, iterations, scheme.keyBytes, budget);
+  const iv = await deriveKey('sha1', password, salt, 2, iterations, 8, budget);
   if (scheme.rc2Bits === undefined)
     return decipher(scheme.keyBytes === 24 ? 'des-ede3-cbc' : 'des-ede-cbc', key, iv, content);
   const { decryptRc2 } = await import('./rc2.ts');

@@ -4,6 +4,7 @@ import { hash, pbkdf2, scrypt, type ScryptOptions } from 'node:crypto';
 import { promisify } from 'node:util';
 import { membersOf, octetsOf, oidOf, smallIntegerOf, type Asn1Element } from '../../asn1/reader.ts';
 import { TAG } from '../../asn1/writer.ts';
+import { Breather } from '../../breather.ts';
 import { DEFAULT_PASSWORD } from '../material.ts';
 import { BadData } from '../java-data.ts';
 
@@ -28,6 +29,8 @@ const MAX_ITERATIONS = 1_000_000;
 /** Of all derivations of a file, in iterations of PBKDF2: some two seconds of a slow processor. One of PKCS#12's own costs twice as much. */
 export const MAX_TOTAL_ITERATIONS = 3_000_000;
 const OWN_COST = 2;
+/** Of PKCS#12's own derivation, which runs in JavaScript: a millisecond, after which the event loop may go on. */
+const SLICE_ITERATIONS = 1_000;
 const MAX_SALT_BYTES = 1024;
 /** RFC 9579 section 5: a shorter key of PBMAC1 can be found without the password. */
 const MIN_MAC_KEY_BYTES = 20;
@@ -191,7 +194,7 @@ function macKeyBytes(node: Asn1Element | undefined): number {
 }
 
 /** RFC 7292 appendix B.2; `id` is 1 for a key, 2 for an initialization vector, 3 for a MAC key (B.3). */
-export function deriveKey(
+export async function deriveKey(
   hashName: HashName,
   password: Password,
   salt: Buffer,
@@ -199,17 +202,21 @@ export function deriveKey(
   iterations: number,
   bytes: number,
   budget: Budget,
-): Buffer {
+): Promise<Buffer> {
   const v = BLOCKS[hashName];
   // B.1: BMPString with a zero character behind it.
   const secret = Buffer.from(password === null ? '' : `${password}\0`, 'utf16le').swap16();
   const diversifier = Buffer.alloc(v, id);
   const input = Buffer.concat([repeatTo(salt, v), repeatTo(secret, v)]);
+  const breather = new Breather();
   const blocks: Buffer[] = [];
   for (let have = 0; have < bytes;) {
     budget(iterations, OWN_COST);
     let block = hash(hashName, Buffer.concat([diversifier, input]), 'buffer');
-    for (let i = 1; i < iterations; i += 1) block = hash(hashName, block, 'buffer');
+    for (let i = 1; i < iterations; i += 1) {
+      block = hash(hashName, block, 'buffer');
+      if (i % SLICE_ITERATIONS === 0) await breather.pause();
+    }
     blocks.push(block);
     have += block.length;
     addToEach(input, repeatTo(block, v).subarray(0, v));

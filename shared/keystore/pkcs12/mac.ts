@@ -34,7 +34,7 @@ export async function macFits(
   const expected =
     name === PBMAC1
       ? await pbmac1(parameters, content, password, budget)
-      : ownMac(
+      : await ownMac(
           hashNamed(name),
           password,
           boundedSalt(salt),
@@ -46,9 +46,9 @@ export async function macFits(
 }
 
 /** A MacData with SHA-256 over `content`. */
-export function makeMac(content: Buffer, password: string): Buffer {
+export async function makeMac(content: Buffer, password: string): Promise<Buffer> {
   const salt = randomBytes(20);
-  const value = ownMac('sha256', password, salt, ITERATIONS, content, workBudget());
+  const value = await ownMac('sha256', password, salt, ITERATIONS, content, workBudget());
   const digestInfo = sequence(sequence(oid('2.16.840.1.101.3.4.2.1'), der(TAG.null)), octets(value));
   return sequence(digestInfo, octets(salt), integer(ITERATIONS));
 }
@@ -75,16 +75,16 @@ function hashNamed(name: string): HashName {
   return hashName;
 }
 
-function ownMac(
+async function ownMac(
   hashName: HashName,
   password: Password,
   salt: Buffer,
   iterations: number,
   content: Buffer,
   budget: Budget,
-): Buffer {
+): Promise<Buffer> {
   const keyBytes = hash(hashName, '', 'buffer').length;
-  return createHmac(hashName, deriveKey(hashName, password, salt, 3, iterations, keyBytes, budget))
+  return createHmac(hashName, await deriveKey(hashName, password, salt, 3, iterations, keyBytes, budget))
     .update(content)
     .digest();
 }

@@ -7,8 +7,12 @@ import { KEYSTORES, fixture, lacks, run, temporaryFolder } from './peers.ts';
 import { importCertificate } from '../../tool-arguments.ts';
 
 describe('readJks', () => {
-  test('reads trusted certificates with alias and date', () => {
-    const { entries } = readJks({ bytes: fixture('truststore.jks'), file: 'truststore.jks', password: 'changeit' });
+  test('reads trusted certificates with alias and date', async () => {
+    const { entries } = await readJks({
+      bytes: fixture('truststore.jks'),
+      file: 'truststore.jks',
+      password: 'changeit',
+    });
     expect(entries.map(({ kind, alias, certificates: [der] }) => [kind, alias, thumbprint(der).slice(0, 8)])).toEqual([
       ['trusted', 'examplebank', '56:51:0A'],
       ['trusted', 'examplebank-ec', 'D5:89:CD'],
@@ -16,12 +20,12 @@ describe('readJks', () => {
     expect(entries[0]?.created?.toISOString()).toMatch(/^2026-11-22T/);
   });
 
-  test('tries changeit when no password is known', () => {
-    expect(readJks({ bytes: fixture('truststore.jks'), file: 'f' }).entries).toHaveLength(2);
+  test('tries changeit when no password is known', async () => {
+    expect((await readJks({ bytes: fixture('truststore.jks'), file: 'f' })).entries).toHaveLength(2);
   });
 
-  test('reads a private key entry, and unlockJksKey opens its key', () => {
-    const { entries } = readJks({ bytes: fixture('keystore.jks'), file: 'f', password: 'changeit' });
+  test('reads a private key entry, and unlockJksKey opens its key', async () => {
+    const { entries } = await readJks({ bytes: fixture('keystore.jks'), file: 'f', password: 'changeit' });
     expect(entries).toEqual([expect.objectContaining({ kind: 'key', alias: 'orchestra', protection: 'jks' })]);
     const [entry] = entries;
     if (entry?.kind !== 'key') throw new Error('no key');
@@ -35,7 +39,7 @@ describe('readJks', () => {
     );
   });
 
-  test('reads version 1, which says no certificate types', () => {
+  test('reads version 1, which says no certificate types', async () => {
     const entry: TrustedEntry = {
       kind: 'trusted',
       alias: 'old',
@@ -50,28 +54,30 @@ describe('readJks', () => {
     const old = Buffer.concat([data.subarray(0, typeAt), data.subarray(typeAt + 7)]);
     old.writeUInt32BE(1, 4);
     const sealed = seal(old, 'changeit');
-    expect(readJks({ bytes: sealed, file: 'f' }).entries).toEqual([entry]);
+    expect((await readJks({ bytes: sealed, file: 'f' })).entries).toEqual([entry]);
   });
 
-  test('accepts no bit of the file changed', () => {
+  test('accepts no bit of the file changed', async () => {
     const bytes = fixture('truststore-password-s3cret.jks');
     for (let bit = 0; bit < bytes.length * 8; bit += 7) {
       const changed = Buffer.from(bytes);
       changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7));
-      expect(() => readJks({ bytes: changed, file: 'f', password: 's3cret' })).toThrow(
+      await expect(readJks({ bytes: changed, file: 'f', password: 's3cret' })).rejects.toThrow(
         expect.objectContaining({ name: 'CodedError' }),
       );
     }
   });
 
-  test('does not allocate what a forged length announces', () => {
+  test('does not allocate what a forged length announces', async () => {
     const forged = seal(
       Buffer.from('feedfeed00000002000000010000000200016100000000000000000005582e3530397fffffff', 'hex'),
       'changeit',
     );
-    expect(() => readJks({ bytes: forged, file: 'f' })).toThrow(expect.objectContaining({ code: 'keystore_damaged' }));
+    await expect(readJks({ bytes: forged, file: 'f' })).rejects.toThrow(
+      expect.objectContaining({ code: 'keystore_damaged' }),
+    );
     const many = seal(Buffer.from('feedfeed000000027fffffff', 'hex'), 'changeit');
-    expect(() => readJks({ bytes: many, file: 'f' })).toThrow(
+    await expect(readJks({ bytes: many, file: 'f' })).rejects.toThrow(
       expect.objectContaining({ code: 'keystore_too_large', message: expect.stringContaining('2147483647 entries') }),
     );
   });
@@ -88,14 +94,18 @@ describe('writeJks', () => {
     { kind: 'trusted', alias: 'köln-\u{1F512}\0', created: new Date(0), certificates: [fixture('root-ec.cer')] },
   ];
 
-  test('writes what readJks reads, aliases in lower case', () => {
-    const { entries: read } = readJks({ bytes: writeJks(entries, 'pässwörd €'), file: 'f', password: 'pässwörd €' });
+  test('writes what readJks reads, aliases in lower case', async () => {
+    const { entries: read } = await readJks({
+      bytes: writeJks(entries, 'pässwörd €'),
+      file: 'f',
+      password: 'pässwörd €',
+    });
     expect(read).toEqual(entries.map((entry) => ({ ...entry, alias: entry.alias.toLowerCase() })));
   });
 
-  test('writes a store that keytool made back to the same bytes', () => {
+  test('writes a store that keytool made back to the same bytes', async () => {
     const bytes = fixture('keystore.jks');
-    expect(writeJks(readJks({ bytes, file: 'f' }).entries, 'changeit').equals(bytes)).toBe(true);
+    expect(writeJks((await readJks({ bytes, file: 'f' })).entries, 'changeit').equals(bytes)).toBe(true);
   });
 
   test.skipIf(lacks('keytool'))('is listed by keytool as trustedCertEntry, with the same fingerprints', async () => {
@@ -140,7 +150,7 @@ test.skipIf(lacks('keytool'))('keytool makes JKS stores that are read, with any 
     '-dname',
     'CN=server.example.test',
   ]);
-  const { entries } = readJks({ bytes: await readFile(path), file: path, password });
+  const { entries } = await readJks({ bytes: await readFile(path), file: path, password });
   expect(entries.map(({ kind, alias }) => `${kind} ${alias}`).toSorted()).toEqual(['key server', 'trusted rootone']);
   const key = entries.find((entry) => entry.kind === 'key');
   expect(

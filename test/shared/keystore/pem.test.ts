@@ -13,8 +13,8 @@ function read(text: string | Buffer) {
 }
 
 describe('readPem', () => {
-  test('reads several certificates with text between them', () => {
-    const { entries } = read(`# Roots of the bank\n\n${RSA}\nsubject=/CN=x\n${EC}# end`);
+  test('reads several certificates with text between them', async () => {
+    const { entries } = await read(`# Roots of the bank\n\n${RSA}\nsubject=/CN=x\n${EC}# end`);
     expect(entries.map(({ kind, alias, certificates: [der] }) => [kind, alias, thumbprint(der).slice(0, 5)])).toEqual([
       ['trusted', 'certificate-1', '56:51'],
       ['trusted', 'certificate-2', 'D5:89'],
@@ -28,12 +28,14 @@ describe('readPem', () => {
     ['indentation and no final line end', Buffer.from(EC.trim().replaceAll(/^/gm, '  '))],
     ['comments in ISO-8859-1', Buffer.from(`# K\u00f6ln\n${EC}`, 'latin1')],
     ['the old label', Buffer.from(EC.replaceAll(' CERT', ' X509 CERT'))],
-  ])('takes %s', (_, bytes) => {
-    expect(read(bytes).entries).toHaveLength(1);
+  ])('takes %s', async (_, bytes) => {
+    expect((await read(bytes)).entries).toHaveLength(1);
   });
 
-  test('names the other things in the file', () => {
-    expect(read(`${EC}${fixture('central.key').toString()}`).others).toEqual([expect.stringMatching(/PRIVATE KEY$/)]);
+  test('names the other things in the file', async () => {
+    expect((await read(`${EC}${fixture('central.key').toString()}`)).others).toEqual([
+      expect.stringMatching(/PRIVATE KEY$/),
+    ]);
   });
 
   test.each([
@@ -55,8 +57,8 @@ describe('readPem', () => {
       EC.replace(/(.)(=*\n-----END)/, (_, last: string, rest: string) => (last === 'A' ? 'E' : 'A') + rest),
       'keystore_tampered',
     ],
-  ])('refuses %s', (_, text, code) => {
-    expect(() => read(text)).toThrow(expect.objectContaining({ code }));
+  ])('refuses %s', async (_, text, code) => {
+    await expect(read(text)).rejects.toThrow(expect.objectContaining({ code }));
   });
 });
 
@@ -75,11 +77,11 @@ describe('appendPem', () => {
     certificates: [fixture('root-ec.cer')],
   };
 
-  test('keeps every byte that was there, and readPem finds the alias again', () => {
+  test('keeps every byte that was there, and readPem finds the alias again', async () => {
     const old = `# Roots of K\u00f6ln\n${RSA.trimEnd()}`;
     const appended = appendPem(Buffer.from(old), [entry]);
     expect(appended.toString().startsWith(`${old}\n`)).toBe(true);
-    expect(read(appended).entries.map(({ alias }) => alias)).toEqual(['certificate-1', 'root two']);
+    expect((await read(appended)).entries.map(({ alias }) => alias)).toEqual(['certificate-1', 'root two']);
   });
 
   test.skipIf(lacks('openssl', 'keytool'))('writes what openssl and keytool read', async () => {
@@ -104,10 +106,6 @@ describe('appendPem', () => {
       'pass:changeit',
       '-nokeys',
     ]);
-    expect(
-      read(text)
-        .entries.map(({ alias }) => alias)
-        .toSorted(),
-    ).toEqual(['examplebank', 'examplebank-ec']);
+    expect((await read(text)).entries.map(({ alias }) => alias).toSorted()).toEqual(['examplebank', 'examplebank-ec']);
   });
 });
