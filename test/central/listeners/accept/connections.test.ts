@@ -57,8 +57,14 @@ async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): 
         turns.push(`entered ${block}`);
         const turn = readTurns.enter(carrier, block, check);
         return {
-          secured: (socket) => void (turns.push('secured'), turn.secured(socket)),
-          leave: () => void (turns.push('left'), turn.leave()),
+          secured: (socket) => {
+            turns.push('secured');
+            turn.secured(socket);
+          },
+          leave: () => {
+            turns.push('left');
+            turn.leave();
+          },
         };
       },
     },
