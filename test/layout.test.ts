@@ -283,6 +283,17 @@ describe('the layout', () => {
     ]);
   });
 
+  it('waits in one file for the end of a response that may have come before, elsewhere only for one that is being made', () => {
+    const waits = /\b(?:raw|response)\.(?:once|on)\('close'/;
+    expect(sources.filter((file) => waits.test(readFileSync(join(root, file), 'utf8')))).toEqual([
+      'central/listeners/limits/request-gate.ts',
+      // Asks before whether it is closed.
+      'agent/local-api/connections.ts',
+      'shared/gathered-body.ts',
+      'shared/http/closed.ts',
+    ]);
+  });
+
   it('names no file after no subject', () => {
     expect(sources.filter((file) => /(^|\/)(utils?|helpers?|common|misc|index)\.ts$/.test(file))).toEqual([]);
   });

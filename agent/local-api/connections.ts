@@ -2,6 +2,7 @@
 // nothing from programs with a token; and for those requests in a row, waiting requests, announced bodies and unread answers.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { whenClosed } from '../../shared/http/closed.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { agentFault } from '../errors.ts';
 import { endUnanswered } from './answers.ts';
@@ -82,7 +83,7 @@ export class LocalShares {
     if (this.#bodyBytes > 0 && this.#bodyBytes + bytes > this.limits.bodyBytes)
       throw agentFault('local_busy', { found: `${this.#bodyBytes} bytes are being received` });
     this.#bodyBytes += bytes;
-    response.once('close', () => (this.#bodyBytes -= bytes));
+    whenClosed(response, () => (this.#bodyBytes -= bytes));
   }
 
   /**
@@ -90,8 +91,7 @@ export class LocalShares {
    */
   async answering<T>(response: ServerResponse, read: () => Promise<T>, bytesOf: (found: T) => number): Promise<T> {
     const { found, release } = await this.holding(read, bytesOf);
-    if (response.closed) release();
-    else response.once('close', release);
+    whenClosed(response, release);
     return found;
   }
 

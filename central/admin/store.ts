@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { whenClosed } from '../../shared/http/closed.ts';
 import { LEAST_PASSWORD, MOST_PASSWORD, type BackupFacts } from '../store/backup/format.ts';
 import { ADMINISTRATOR, type Access, reads } from './access.ts';
 import { bodyOf } from './checked.ts';
@@ -23,7 +24,7 @@ export function backupRoutes(app: FastifyInstance, { applyRestore, backups }: Ad
     const name = `central-${facts.created.slice(0, 19).replaceAll(':', '-')}.qgbackup`;
     const stream = Readable.from(sealed, { objectMode: false });
     // A client that leaves: the copy on the disk goes, too.
-    reply.raw.once('close', () => stream.destroy());
+    whenClosed(reply.raw, () => stream.destroy());
     return await reply
       .type(BACKUP_TYPE)
       .header('cache-control', 'no-store')
@@ -50,7 +51,7 @@ export function backupRoutes(app: FastifyInstance, { applyRestore, backups }: Ad
           ]);
         const staged = await backups.stage(request.body, passwordOf(request), access.actorOf(request));
         // Central ends when this answer is out.
-        reply.raw.once('close', () => applyRestore(staged));
+        whenClosed(reply.raw, () => applyRestore(staged));
         return await reply
           .code(202)
           .header('connection', 'close')

@@ -2,6 +2,7 @@
 // token's share. What each request may cost is bounded by its route; what a connection may hold, by central/listeners.
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply } from 'fastify';
+import { whenClosed } from '../../shared/http/closed.ts';
 import { adminFault } from './errors.ts';
 
 /**
@@ -25,8 +26,7 @@ export class TokenBounds {
     if (count >= MAX_REQUESTS_OF_TOKEN)
       throw adminFault('too_many_in_progress', { count, allowed: MAX_REQUESTS_OF_TOKEN });
     this.#inProgress.set(tokenId, count + 1);
-    // `close` follows every answer, also one that a cut connection interrupted.
-    reply.raw.once('close', () => this.#leave(tokenId));
+    whenClosed(reply.raw, () => this.#leave(tokenId));
   }
 
   /** Counts the body that a request announces, at most `limit`. Errors: too_much_in_progress. */
@@ -44,7 +44,7 @@ export class TokenBounds {
       });
     }
     this.#addBody(tokenId, bytes);
-    reply.raw.once('close', () => this.#addBody(tokenId, -bytes));
+    whenClosed(reply.raw, () => this.#addBody(tokenId, -bytes));
   }
 
   #addBody(tokenId: string, bytes: number): void {

@@ -2,6 +2,7 @@
 // stream of server-sent events (HTML Standard, section 9.2), and acknowledges them.
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { whenClosed } from '../../../shared/http/closed.ts';
 import { problemOf } from '../../../shared/http/problem.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 import { agentFault } from '../../errors.ts';
@@ -29,7 +30,7 @@ export async function getCommands(exchange: Exchange): Promise<Reply> {
   let commands = await takePage(exchange, limit);
   if (commands.length === 0 && waitSeconds > 0) {
     const gone = new AbortController();
-    request.once('close', () => gone.abort());
+    whenClosed(exchange.response, () => gone.abort());
     const signal = AbortSignal.any([gone.signal, stopping]);
     await shares.waiting(() => ports.waitForCommands(authority.consumer, waitSeconds * 1000, signal));
     commands = await takePage(exchange, limit);
@@ -73,7 +74,7 @@ async function streamCommands(exchange: Exchange): Promise<Reply> {
   const { response, authority, ports, shares, stopping } = exchange;
   const { consumer } = authority;
   const gone = new AbortController();
-  response.once('close', () => gone.abort());
+  whenClosed(response, () => gone.abort());
   const signal = AbortSignal.any([gone.signal, stopping]);
   response.writeHead(200, { 'content-type': STREAM });
   response.write(`retry: ${RETRY_MS}\n\n`);

@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError } from '../../../shared/errors.ts';
 import { withAgent } from '../../../shared/delivery/message.ts';
+import { whenClosed } from '../../../shared/http/closed.ts';
 import type { EventFilter, StoredEvent } from '../../store/message-store.ts';
 import { answerType, VIEWER, reads } from '../access.ts';
 import { queryOf } from '../checked.ts';
@@ -84,8 +85,8 @@ export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics 
 
     const [ended, gone] = [new AbortController(), new AbortController()];
     const timer = setTimeout(() => ended.abort(), waitSeconds * 1000);
-    // `close` before the answer is written: the client is gone, and no one waits any longer.
-    reply.raw.once('close', () => {
+    // Before the answer is written, the client is gone, and no one waits any longer.
+    whenClosed(reply.raw, () => {
       ended.abort();
       gone.abort();
     });

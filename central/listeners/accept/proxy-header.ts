@@ -17,18 +17,19 @@ const FAMILIES: Readonly<Record<number, { readonly family: 'ipv4' | 'ipv6'; read
 };
 
 type ProxyHeader =
-  /** What came is something else; or its beginning fits and more has to come. */
+  /** What came is something else; or its beginning fits and more has to come: `isHeader` once it can be nothing else. */
   | { readonly kind: 'absent' }
-  | { readonly kind: 'incomplete' }
+  | { readonly kind: 'incomplete'; readonly isHeader: boolean }
   | { readonly kind: 'version1' }
   | { readonly kind: 'malformed'; readonly found: string }
   /** `source` is absent for LOCAL: the balancer speaks for itself (a health check). */
   | { readonly kind: 'present'; readonly bytes: number; readonly source?: string };
 
 export function readProxyHeader(head: Buffer): ProxyHeader {
-  if (beginsLike(head, VERSION_1)) return { kind: head.length < VERSION_1.length ? 'incomplete' : 'version1' };
+  if (beginsLike(head, VERSION_1))
+    return head.length < VERSION_1.length ? { kind: 'incomplete', isHeader: false } : { kind: 'version1' };
   if (!beginsLike(head, SIGNATURE)) return { kind: 'absent' };
-  if (head.length < FIXED_BYTES) return { kind: 'incomplete' };
+  if (head.length < FIXED_BYTES) return { kind: 'incomplete', isHeader: head.length >= SIGNATURE.length };
   const command = head.readUInt8(12);
   if (command !== LOCAL && command !== PROXY)
     return { kind: 'malformed', found: `version and command 0x${command.toString(16)}` };
@@ -41,7 +42,7 @@ export function readProxyHeader(head: Buffer): ProxyHeader {
     return { kind: 'malformed', found: `family and protocol 0x${kind.toString(16)}` };
   if (command === PROXY && family !== undefined && length < family.bytes)
     return { kind: 'malformed', found: `${length} bytes of addresses` };
-  if (head.length < bytes) return { kind: 'incomplete' };
+  if (head.length < bytes) return { kind: 'incomplete', isHeader: true };
   return command === LOCAL || family === undefined
     ? { kind: 'present', bytes }
     : { kind: 'present', bytes, source: sourceOf(head, family.family) };

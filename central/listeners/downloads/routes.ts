@@ -2,6 +2,7 @@
 // be read in parts, and need the ticket of an offer.
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { whenClosed } from '../../../shared/http/closed.ts';
 import { MANIFEST_TYPE } from '../../../shared/releases/manifest.ts';
 import type { Downloads, Wanted } from '../../profiles/downloads/downloads.ts';
 import { downloadFault } from '../../profiles/downloads/errors.ts';
@@ -52,8 +53,7 @@ async function send(
   if (request.method === 'HEAD') return await reply.send(Readable.from([]));
   const aborted = new AbortController();
   const end = downloads.begin(content.agentId);
-  // Follows every answer, also one that a cut connection interrupted.
-  reply.raw.once('close', () => {
+  whenClosed(reply.raw, () => {
     end();
     aborted.abort();
   });

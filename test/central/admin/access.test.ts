@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { fastify, type FastifyReply } from 'fastify';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { adminRoutes } from '../../../central/admin/routes.ts';
 import type { AdminServices } from '../../../central/admin/services.ts';
 import { MAX_REQUESTS_OF_TOKEN, TokenBounds } from '../../../central/admin/token-bounds.ts';
@@ -129,6 +129,39 @@ describe('an API token', () => {
     ended.abort();
     await Promise.all(waiting);
     await until(async () => (await rest.request('GET', '/status', { as: 'viewer' })).status === 200 || undefined);
+  });
+
+  test('keeps nothing of a request whose client left while its token was looked up', () => {
+    const bounds = new TokenBounds();
+    const left = { raw: Object.assign(new EventEmitter(), { closed: true }) } as unknown as FastifyReply;
+    const body = { headers: { 'content-length': String(8 * 1024 * 1024) } } as unknown as IncomingMessage;
+    const request = (): void => {
+      bounds.enter('a', left);
+      bounds.expectBody('a', body, 8 * 1024 * 1024, left);
+    };
+    for (let i = 0; i <= MAX_REQUESTS_OF_TOKEN; i += 1) expect(request).not.toThrow();
+  });
+
+  test('whose client leaves before its request waits for events holds no place among those that wait', async () => {
+    const rest = await startRest();
+    const [arrived, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { events } = rest;
+    const [lastCursor, read] = [events.lastCursor.bind(events), vi.spyOn(events, 'read')];
+    events.lastCursor = async () => {
+      arrived.resolve();
+      await goOn.promise;
+      return await lastCursor();
+    };
+    const leaving = new AbortController();
+    const request = rest.request('GET', '/events?waitSeconds=55', { as: 'viewer', signal: leaving.signal });
+    await arrived.promise;
+    leaving.abort();
+    await expect(request).rejects.toThrow('abort');
+    await until(async () => (await rest.connections()) === 0 || undefined);
+    goOn.resolve();
+    await until(() => read.mock.calls.length > 0 || undefined);
+    await new Promise(setImmediate);
+    expect(events.waiting).toBe(0);
   });
 });
 

@@ -2,6 +2,7 @@
 import { onTestFinished } from 'vitest';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes.ts';
 import type { EventHub } from '../../../central/messaging/event-hub.ts';
 import type { InboxStore } from '../../../central/store/message-store.ts';
@@ -49,6 +50,8 @@ export interface Rest {
   readonly fail: { sending: Error | null };
   readonly events: Events;
   readonly backups: Backups;
+  /** How many are open. */
+  connections(): Promise<number>;
   /** One request; `as` is the role whose token it carries, null for none. */
   request(
     method: string,
@@ -410,6 +413,7 @@ export async function startRest(
     fail,
     events,
     backups,
+    connections: promisify(server.getConnections.bind(server)),
     async request(method, path, { as = 'administrator', body, headers = {}, signal } = {}) {
       const all = {
         ...(as === null ? {} : { authorization: `Bearer ${tokens[as]}` }),

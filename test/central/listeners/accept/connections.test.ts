@@ -418,6 +418,14 @@ describe('a PROXY protocol header', () => {
     expect([wrong, upgraded]).toEqual([[`${code} from ${code === 'not_http' ? '192.0.2.9' : '127.0.0.1'}`], []]);
   });
 
+  test('from anybody else is refused at its signature, before the rest of it has come', async () => {
+    const { port, wrong } = await listen('ws');
+    const socket = dial(port);
+    socket.write(FROM_192_0_2_9.subarray(0, 12));
+    await untilClosed(socket);
+    expect(wrong).toEqual(['proxy_header_untrusted from 127.0.0.1']);
+  });
+
   test('that is not finished is cut at the deadline', async () => {
     const socket = dial((await listen('ws', ['127.0.0.1'])).port);
     socket.write(FROM_192_0_2_9.subarray(0, 20));

@@ -30,8 +30,9 @@ describe('a PROXY protocol header of version 2', () => {
   it('may come in pieces of any size', () => {
     for (const whole of [TCP4, TCP6])
       for (let length = 1; length < whole.length; length += 1)
-        expect(readProxyHeader(whole.subarray(0, length))).toEqual({ kind: 'incomplete' });
-    expect(readProxyHeader(Buffer.from('PROX'))).toEqual({ kind: 'incomplete' });
+        // From its signature on it can be nothing else.
+        expect(readProxyHeader(whole.subarray(0, length))).toEqual({ kind: 'incomplete', isHeader: length >= 12 });
+    expect(readProxyHeader(Buffer.from('PROX'))).toEqual({ kind: 'incomplete', isHeader: false });
   });
 
   it.each([

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Places } from '../../../../central/auth/places.ts';
 import { Connections } from '../../../../central/listeners/accept/connections.ts';
 import { openBinding } from '../../../../central/listeners/bind.ts';
@@ -23,7 +23,11 @@ const signature = Buffer.from('{"payloadType":"x"}');
 const [digest, blob] = [sha256Of(manifest), sha256Of(file)];
 
 /** Central's ports with one release; what was read of its store. */
-async function listen({ readMs = 20_000, agent = {} }: { readMs?: number; agent?: Partial<AgentRecord> } = {}) {
+async function listen({
+  readMs = 20_000,
+  agent = {},
+  lookUp = async () => undefined,
+}: { readMs?: number; agent?: Partial<AgentRecord>; lookUp?: () => Promise<void> } = {}) {
   const contents = new Map([manifest, file, foreign, signature].map((content) => [sha256Of(content), content]));
   const read: number[] = [];
   const tickets = createTickets(Buffer.alloc(32), Date.now);
@@ -31,7 +35,10 @@ async function listen({ readMs = 20_000, agent = {} }: { readMs?: number; agent?
     store: {
       agents: { get: async (id) => (id === 'gone' ? undefined : { ...agentRecord({ id, name: id }), ...agent }) },
       releases: {
-        blobSize: async (sha256) => contents.get(sha256)?.length,
+        async blobSize(sha256) {
+          await lookUp();
+          return contents.get(sha256)?.length;
+        },
         isOfRelease: async (release, sha256) => release === digest && (sha256 === blob || sha256 === digest),
         async readChunk(sha256, index) {
           read.push(index);
@@ -89,7 +96,7 @@ async function listen({ readMs = 20_000, agent = {} }: { readMs?: number; agent?
       method,
       headers: { authorization: `Bearer ${ticket}`, 'accept-encoding': 'gzip', ...headers },
     });
-  return { get, port: binding.port, ticket, tickets, downloads, faults, read, contents };
+  return { get, port: binding.port, ticket, tickets, downloads, faults, read, contents, server };
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -189,6 +196,27 @@ test('downloads are bounded for each agent and in all, and a cut one counts no l
   await new Promise((resolve) => socket.once('data', resolve));
   socket.destroy();
   await until(() => downloads.size === 0);
+});
+
+test('an agent that leaves before its download has begun keeps no place', async () => {
+  const [arrived, goOn, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), new Set<string>()];
+  const { downloads, port, ticket, server } = await listen({
+    async lookUp() {
+      arrived.resolve();
+      await goOn.promise;
+    },
+  });
+  server.on('request', ({ url = '' }, response) => response.once('close', () => left.add(url)));
+  const socket = connect(port, '127.0.0.1');
+  socket.write(`GET /blobs/${blob} HTTP/1.1\r\nHost: c\r\nAuthorization: Bearer ${ticket}\r\n\r\n`);
+  await arrived.promise;
+  socket.destroy();
+  await until(() => left.size === 1);
+  const begin = vi.spyOn(downloads, 'begin');
+  goOn.resolve();
+  await until(() => begin.mock.calls.length === 1);
+  await new Promise(setImmediate);
+  expect(downloads.size).toBe(0);
 });
 
 test('a download that its agent does not read is cut, and holds one chunk until then', async () => {
