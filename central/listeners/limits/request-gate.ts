@@ -126,7 +126,9 @@ export class RequestGate {
     if (size <= SLICE_BYTES || request.method === 'HEAD' || !(typeof payload === 'string' || Buffer.isBuffer(payload)))
       return payload;
     void reply.header('content-length', String(size));
-    return slicesOf(typeof payload === 'string' ? Buffer.from(payload) : payload);
+    return slicesOf(typeof payload === 'string' ? Buffer.from(payload) : payload, (push) =>
+      this.#options.turns.take(block, push),
+    );
   }
 
   /** On a route that demands a token, what is answered otherwise than with 401 is answered to one that is valid. */

@@ -38,13 +38,18 @@ export class UnreadResponses {
   }
 }
 
-/** The body piece by piece, as the peer takes it; nothing is copied. */
-export function slicesOf(body: Buffer): Readable {
+/**
+ * The body piece by piece, as the peer takes it and `inTurn` comes to it; nothing is copied. 200 connections that read a list of
+ * 1.3 MB as fast as it comes would otherwise have all of each turn of the event loop.
+ */
+export function slicesOf(body: Buffer, inTurn: (push: () => void) => void): Readable {
   let at = 0;
   return new Readable({
     highWaterMark: SLICE_BYTES,
     read(): void {
-      this.push(at < body.length ? body.subarray(at, (at += SLICE_BYTES)) : null);
+      inTurn(() => {
+        if (!this.destroyed) this.push(at < body.length ? body.subarray(at, (at += SLICE_BYTES)) : null);
+      });
     },
   });
 }

@@ -12,7 +12,7 @@ import { RequestGate, type RequestGateOptions } from '../../../../central/listen
 import { RequestRate } from '../../../../central/listeners/limits/request-rate.ts';
 import { revocationRoutes } from '../../../../central/listeners/revocation-routes.ts';
 import { Turns } from '../../../../central/listeners/limits/turns.ts';
-import { UnreadResponses } from '../../../../central/listeners/limits/unread-responses.ts';
+import { SLICE_BYTES, UnreadResponses } from '../../../../central/listeners/limits/unread-responses.ts';
 
 /** That of a CRL with 10,000 entries in PEM. */
 const LIST_BYTES = 560_000;
@@ -264,6 +264,18 @@ describe('responses that are not read', () => {
     });
     await new Promise((resolve) => socket.once('close', resolve));
     expect([received >= LARGE_BYTES, passed > 800, faults]).toEqual([true, true, []]);
+  });
+
+  test('large ones go out in the turns of the requests, slice by slice: many readers do not have the event loop', async () => {
+    const turns = new Turns();
+    const take = vi.spyOn(turns, 'take');
+    const { port } = await listen({ turns });
+    const socket = dial(port);
+    socket.write(get('/crl.pem', 'Connection: close'));
+    expect((await textOf(socket)).length).toBeGreaterThan(LIST_BYTES);
+    // The request, and each slice of what it gets.
+    expect(take.mock.calls.length).toBeGreaterThanOrEqual(1 + LIST_BYTES / SLICE_BYTES);
+    expect(new Set(take.mock.calls.map(([block]) => block))).toEqual(new Set(['127.0.0.1']));
   });
 
   test('large ones come whole, with their length, also as text and by HEAD', async () => {
