@@ -2,7 +2,6 @@
 // refusals before anything of a body is read. What the routes do is routes.ts.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isCoded } from '../../shared/errors.ts';
 import { gatherBody } from '../../shared/gathered-body.ts';
 import { agentFault } from '../errors.ts';
@@ -121,7 +120,7 @@ async function serve(arrival: Arrival): Promise<void> {
   const isOpen = (found?.route.GET ?? found?.route.POST)?.who === 'none';
   const authority = isOpen ? OWNER : authorityOf(arrival, path);
   if (authority === undefined) {
-    await delay(needs.wrongTokens.add(), undefined, { ref: false });
+    await needs.wrongTokens.slow(response);
     return refuse(agentFault('local_unauthorized', {}));
   }
   const shares = authority.kind === 'owner' ? needs.ownerShares : needs.shares;

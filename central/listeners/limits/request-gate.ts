@@ -9,6 +9,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { addressBlock } from '../../auth/address-rules.ts';
 import type { Place } from '../../auth/places.ts';
 import type { CodedError } from '../../../shared/errors.ts';
+import { watchParser } from '../../../shared/http/parser.ts';
 import { httpFault } from '../errors.ts';
 import { handshakeFault } from '../accept/handshake-faults.ts';
 import { endWithProblem, problemText } from '../problem.ts';
@@ -60,13 +61,6 @@ interface Line {
   parsed: number;
   /** Runs while the peer has a response to read. */
   reading: NodeJS.Timeout | undefined;
-}
-
-/**
- * What Node keeps at a socket of HTTP. An answer below zero ends the parsing at once, before the next request is made.
- */
-interface Parser {
-  onIncoming?: (request: IncomingMessage & { readonly upgrade?: boolean | null }, keepAlive: boolean) => number;
 }
 
 export class RequestGate {
@@ -144,19 +138,16 @@ export class RequestGate {
       clearTimeout(line.reading);
       line.waiting.length = 0;
     });
-    const { parser } = socket as { parser?: Parser | null };
-    const incoming = parser?.onIncoming;
-    if (!parser || incoming === undefined) return;
-    parser.onIncoming = (request, keepAlive) => {
+    watchParser(socket, (request) => {
       if (line.parsed === 0) setImmediate(() => (line.parsed = 0));
       line.parsed += 1;
       // An upgrade behind requests that are not answered yet would mix its frames with their answers.
       const isMixed = request.upgrade === true && line.current !== undefined;
       if (!socket.destroyed && !isMixed && line.parsed <= MAX_WAITING + 1 && line.waiting.length < MAX_WAITING)
-        return incoming(request, keepAlive);
+        return true;
       this.#cutPipeline(socket);
-      return -1;
-    };
+      return false;
+    });
   }
 
   #lineOf(socket: Socket): Line {

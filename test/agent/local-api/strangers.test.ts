@@ -1,8 +1,11 @@
 // What strangers on the same host (other accounts, pages in a browser) can take from the local API: a small share of their own, and nothing of
 // what programs with a token have.
+import { EventEmitter } from 'node:events';
+import { createServer, IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
-import { WrongTokens } from '../../../agent/local-api/connections.ts';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { LOCAL_LIMITS, RequestQueue, WrongTokens } from '../../../agent/local-api/connections.ts';
 import { until } from '../../flow/processes.ts';
 import { ask, bearer, endAll, Line, openApi } from './parts.ts';
 
@@ -64,6 +67,22 @@ describe('strangers at the local API', () => {
     expect(reported()).toEqual([{ count: 1 }, { count: 50 }]);
   });
 
+  it('with wrong tokens that leave before the refusal are held no longer', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const wrong = new WrongTokens(
+      () => 1_000_000,
+      () => undefined,
+    );
+    for (let i = 0; i < 20; i += 1) wrong.add();
+    const responses = Array.from({ length: 50 }, () => Object.assign(new EventEmitter(), { closed: false }));
+    const held = responses.map((response) => wrong.slow(response as unknown as ServerResponse));
+    expect(vi.getTimerCount()).toBe(50);
+    for (const response of responses) response.emit('close');
+    await Promise.all(held);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('with wrong tokens are answered at once 20 times in 10 seconds, and a second later after that', () => {
     let now = 1_000_000;
     const wrong = new WrongTokens(
@@ -97,6 +116,32 @@ describe('strangers at the local API', () => {
     for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, 'localhost', `[::1]:${port}`])
       expect((await ask(port, 'GET /api/v1/status', { ...bearer(token), host })).status).toBe(200);
   });
+});
+
+it('a packet of a thousand requests becomes a few, whatever the answer would be, and ends its connection', async () => {
+  for (const request of [
+    'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
+    'GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n',
+    'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n',
+  ]) {
+    let made = 0;
+    class Counted extends IncomingMessage {
+      constructor(socket: Socket) {
+        super(socket);
+        made += 1;
+      }
+    }
+    const server = createServer({ IncomingMessage: Counted }).on(
+      'connection',
+      (socket: Socket) => void new RequestQueue(socket, LOCAL_LIMITS),
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const line = new Line((server.address() as AddressInfo).port, request.repeat(1_000));
+    await line.closed;
+    // With the one that was one too many.
+    expect(made).toBeLessThanOrEqual(LOCAL_LIMITS.pipelined + 2);
+  }
 });
 
 describe('a program with a token', () => {
