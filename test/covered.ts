@@ -316,7 +316,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/central/admin/releases/rollouts.test.ts',
     why: 'REST on an engine with agents.',
-    files: ['central/rollouts/rollouts.ts'],
+    files: ['central/rollouts/preview.ts', 'central/rollouts/rollouts.ts'],
   },
   {
     by: 'test/central/cli/commands/releases/rollouts.test.ts',

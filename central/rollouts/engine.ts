@@ -8,6 +8,7 @@ import { releasePart } from '../../shared/releases/software.ts';
 import type { SessionFacts } from '../sessions/session.ts';
 import type { AuditEntry } from '../store/audit-store.ts';
 import { storeFault } from '../store/errors.ts';
+import { MAX_ROLLOUTS } from '../store/space/bounds.ts';
 import type {
   NewRollout,
   NewRolloutAgent,
@@ -19,6 +20,7 @@ import { AWAY_MS, type Act, type Member, type World } from './agent-steps.ts';
 import { rolloutId } from './errors.ts';
 import { act, step, type Change, type Model, type RolloutAct, type RolloutEvent } from './machine.ts';
 import type { Offers } from './offers.ts';
+import { unstoredModel } from './preview.ts';
 import { RELEASES_CAPABILITY, ReportedReleases, reportedOf, type ReportedReleasesNeeds } from './reported-releases.ts';
 
 const TICK_MS = 1_000;
@@ -121,24 +123,56 @@ export class RolloutEngine {
     });
   }
 
+  /** What `begin` would lead to at once: nothing is written or sent. Errors: as `begin`. */
+  async previewBegin(rollout: NewRollout, agents: readonly NewRolloutAgent[]): Promise<Model> {
+    return await this.#turns.runExclusive(async () => {
+      // Those that are not under way make room.
+      if (this.#active.size >= MAX_ROLLOUTS) throw storeFault('rollouts_full', { most: MAX_ROLLOUTS });
+      const model = unstoredModel(rollout, agents);
+      this.#assertFree(model, model.members.keys());
+      return step(model, [], this.#worldOf(model.rollout)).model;
+    });
+  }
+
   /** Errors: rollout_unknown, those of `act` in machine.ts, rollout_conflict. */
   async act(number: number, wanted: RolloutAct | 'rollback', audit: AuditEntry): Promise<RolloutRecord> {
     return await this.#turns.runExclusive(async () => {
-      const { store } = this.#needs;
-      const rollout = this.#active.get(number)?.rollout ?? (await store.get(number));
-      if (rollout === undefined) throw storeFault('rollout_unknown', { id: `r-${number}` });
-      const model = await this.#refreshed(this.#active.get(number) ?? (await this.#modelOf(rollout)));
-      const desired = await this.#desiredOf(model);
-      const isNewest = (agentId: string): boolean => desired.get(agentId) === rollout.release;
-      const meant = wanted === 'rollback' ? ({ verb: 'rollback', isNewest } as const) : wanted;
-      const change = act(model, meant, this.#worldOf(rollout));
-      await this.#carryOut(model, change, audit);
-      this.#needs.log.info(
-        { rollout: rolloutId(rollout), act: meant.verb, state: change.model.rollout.state },
-        'rollout',
-      );
-      return change.model.rollout;
+      const { before, change } = await this.#acted(number, wanted);
+      await this.#carryOut(before, change, audit);
+      const { rollout } = change.model;
+      const verb = wanted === 'rollback' ? wanted : wanted.verb;
+      this.#needs.log.info({ rollout: rolloutId(rollout), act: verb, state: rollout.state }, 'rollout');
+      return rollout;
     });
+  }
+
+  /** What `act` would lead to at once: nothing is written or sent. Errors: as `act`. */
+  async previewAct(number: number, wanted: RolloutAct | 'rollback'): Promise<Model> {
+    return await this.#turns.runExclusive(async () => {
+      const { change } = await this.#acted(number, wanted);
+      this.#assertFree(change.model, change.saved);
+      return change.model;
+    });
+  }
+
+  async #acted(number: number, wanted: RolloutAct | 'rollback'): Promise<{ before: Model; change: Change }> {
+    const rollout = this.#active.get(number)?.rollout ?? (await this.#needs.store.get(number));
+    if (rollout === undefined) throw storeFault('rollout_unknown', { id: `r-${number}` });
+    const before = await this.#refreshed(this.#active.get(number) ?? (await this.#modelOf(rollout)));
+    const desired = await this.#desiredOf(before);
+    const isNewest = (agentId: string): boolean => desired.get(agentId) === rollout.release;
+    const meant = wanted === 'rollback' ? ({ verb: 'rollback', isNewest } as const) : wanted;
+    return { before, change: act(before, meant, this.#worldOf(rollout)) };
+  }
+
+  /** As the store asserts it when it writes. Errors: rollout_conflict. */
+  #assertFree({ rollout, members }: Model, agentIds: Iterable<string>): void {
+    for (const agentId of agentIds) {
+      const other = this.#busy.get(agentId) ?? rollout.number;
+      if (other === rollout.number || members.get(agentId)?.record.isBusy !== true) continue;
+      const agent = this.#active.get(other)?.members.get(agentId)?.record.agentName ?? agentId;
+      throw storeFault('rollout_conflict', { agent, rollout: `r-${other}` });
+    }
   }
 
   /** What is in memory of a rollout: newer figures than those in the store; undefined: it is not under way. */

@@ -20,7 +20,7 @@ import {
 } from '../store/rollouts/rollout-store.ts';
 import type { RolloutEngine } from './engine.ts';
 import { NO_CAUSE, rolloutFault } from './errors.ts';
-import { NEW_ROLLOUT } from './machine.ts';
+import { NEW_ROLLOUT, type Model } from './machine.ts';
 import { waveTargets } from './waves.ts';
 
 /** Agents that were not seen for longer do not count for the size of waves. */
@@ -41,7 +41,7 @@ const ACTIONS = {
 } as const satisfies Record<ReleaseKind, Record<RolloutStage, AuditAction>>;
 
 interface RolloutsNeeds {
-  readonly engine: Pick<RolloutEngine, 'act' | 'begin' | 'driftOf' | 'modelOf'>;
+  readonly engine: Pick<RolloutEngine, 'act' | 'begin' | 'driftOf' | 'modelOf' | 'previewAct' | 'previewBegin'>;
   readonly store: {
     readonly rollouts: RolloutStore;
     readonly releases: Pick<ReleaseStore, 'listReleases' | 'release'>;
@@ -57,6 +57,12 @@ interface RolloutRequest extends RolloutPlan {
   readonly stage: RolloutStage;
   /** Selectors. */
   readonly agents: readonly string[];
+}
+
+interface RolloutTerms {
+  readonly actor: Actor;
+  /** Shows what it would lead to at once, with the number `UNSTORED` for a rollout that would be created. */
+  readonly dryRun?: boolean | undefined;
 }
 
 type RolloutVerb = 'pause' | 'resume' | 'cancel' | 'retry' | 'rollback';
@@ -85,20 +91,22 @@ export class Rollouts {
   }
 
   /** Errors: rollout_release_unknown, those of selectors, rollout_plan_invalid, rollout_conflict, rollouts_full. */
-  async begin(request: RolloutRequest, actor: Actor): Promise<RolloutView> {
+  async begin(request: RolloutRequest, terms: RolloutTerms): Promise<RolloutView> {
     const release = await this.#release(request.kind, request.release);
     const selected = await this.#needs.agents.select(request.agents);
-    return await this.#begin(release, { ...request, selectors: request.agents }, selected, actor);
+    return await this.#begin(release, { ...request, selectors: request.agents }, selected, terms);
   }
 
   /** A rollout that synchronized goes on with the same agents. Errors: as `act`, rollout_plan_invalid, rollout_release_unknown. */
-  async upgrade(id: string, release: string, plan: RolloutPlan, actor: Actor): Promise<RolloutView> {
+  async upgrade(id: string, release: string, plan: RolloutPlan, { actor, dryRun }: RolloutTerms): Promise<RolloutView> {
     const { rollout } = await this.find(id);
     const wanted = await this.#release(rollout.kind, release);
     if (wanted.digest !== rollout.release)
       throw rolloutFault('rollout_release_unknown', { release: `${release} in the rollout ${id}` });
+    const meant = { verb: 'upgrade', plan } as const;
+    if (dryRun === true) return viewOf(await this.#needs.engine.previewAct(rollout.number, meant));
     const entry = this.#entry(actor, ACTIONS[rollout.kind].upgrade, { rollout: id, release: rollout.release, ...plan });
-    return await this.#view(await this.#needs.engine.act(rollout.number, { verb: 'upgrade', plan }, entry));
+    return await this.#view(await this.#needs.engine.act(rollout.number, meant, entry));
   }
 
   /** Errors: rollout_unknown, rollout_state_conflict, rollout_stage_conflict, rollout_nothing_to_do, rollout_conflict. */
@@ -161,14 +169,14 @@ export class Rollouts {
     if (release === undefined) throw rolloutFault('profile_release_missing', { agent: agent.name });
     const selected = await this.#needs.agents.select([agent.id]);
     const plan = { ...DEFAULT_PLAN, kind: 'profile', stage: 'upgrade', selectors: [agent.id] } as const;
-    return await this.#begin(release, plan, selected, actor);
+    return await this.#begin(release, plan, selected, { actor });
   }
 
   async #begin(
     release: ReleaseRecord,
     { selectors, ...request }: Omit<RolloutRequest, 'agents' | 'release'> & { readonly selectors: readonly string[] },
     selected: readonly SelectedAgent[],
-    actor: Actor,
+    { actor, dryRun }: RolloutTerms,
   ): Promise<RolloutView> {
     const now = this.#needs.now();
     const { kind, stage, waves, successShare, errorShare, soakSeconds, trialSeconds, bytesPerSecond } = request;
@@ -191,6 +199,7 @@ export class Rollouts {
       comment: actor.comment ?? null,
       ticket: actor.ticket ?? null,
     };
+    if (dryRun === true) return viewOf(await this.#needs.engine.previewBegin(rollout, agents));
     const detail = { kind, stage, release: release.digest, name: release.name, agents: selectors, ...plan };
     const entry = this.#entry(actor, ACTIONS[kind][stage], {
       ...detail,
@@ -200,18 +209,9 @@ export class Rollouts {
   }
 
   async #view(rollout: RolloutRecord): Promise<RolloutView> {
-    const members = this.#needs.engine.modelOf(rollout.number)?.members;
-    if (members === undefined) return { rollout, counts: await this.#needs.store.rollouts.counts(rollout.number) };
-    const byState = Object.fromEntries(ROLLOUT_AGENT_STATES.map((state) => [state, 0])) as Record<
-      RolloutAgentRecord['state'],
-      number
-    >;
-    let eligible = 0;
-    for (const { record } of members.values()) {
-      byState[record.state] += 1;
-      if (record.isEligible) eligible += 1;
-    }
-    return { rollout, counts: { total: members.size, eligible, byState } };
+    const model = this.#needs.engine.modelOf(rollout.number);
+    if (model !== undefined) return viewOf({ ...model, rollout });
+    return { rollout, counts: await this.#needs.store.rollouts.counts(rollout.number) };
   }
 
   #entry(actor: Actor, action: AuditAction, detail: Readonly<Record<string, unknown>>) {
@@ -234,6 +234,19 @@ export class Rollouts {
     const release = await this.#needs.store.releases.release(digest);
     return release === undefined ? null : `${release.name}@${digest.slice(0, 8)}`;
   }
+}
+
+function viewOf({ rollout, members }: Model): RolloutView {
+  const byState = Object.fromEntries(ROLLOUT_AGENT_STATES.map((state) => [state, 0])) as Record<
+    RolloutAgentRecord['state'],
+    number
+  >;
+  let eligible = 0;
+  for (const { record } of members.values()) {
+    byState[record.state] += 1;
+    if (record.isEligible) eligible += 1;
+  }
+  return { rollout, counts: { total: members.size, eligible, byState } };
 }
 
 function newAgent({ id, state, offlineSince }: SelectedAgent, now: number): NewRolloutAgent {

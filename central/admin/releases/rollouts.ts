@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { MAX_SELECTOR_LENGTH, MAX_SELECTORS } from '../../agents/selectors.ts';
 import { rolloutId } from '../../rollouts/errors.ts';
+import { UNSTORED } from '../../rollouts/preview.ts';
 import { DEFAULT_PLAN, type AgentProfile, type RolloutView } from '../../rollouts/rollouts.ts';
 import {
   ROLLOUT_AGENT_STATES,
@@ -15,6 +16,8 @@ import {
   type RolloutRecord,
 } from '../../store/rollouts/rollout-store.ts';
 import { ADMINISTRATOR, OPERATOR, VIEWER, reads, type Access } from '../access.ts';
+import { sendReport, type Report } from '../changes/report.ts';
+import { DRY_RUN } from '../changes/terms.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
@@ -93,14 +96,16 @@ export function rolloutRoutes(app: FastifyInstance, { rollouts }: AdminServices,
     return pageJson(request, reply, found.map(rolloutJson), next);
   });
 
-  app.post('/rollouts', reads(ADMINISTRATOR, { body: readRollout }), async (request, reply) => {
+  app.post('/rollouts', reads(ADMINISTRATOR, { body: readRollout, terms: DRY_RUN }), async (request, reply) => {
     const body = readRollout(request.body);
-    const actor = access.actorOf(request);
+    const { dryRun } = access.termsOf(request);
+    const terms = { actor: access.actorOf(request), dryRun };
     const { agents, rollout, release } = body;
     const begun =
       rollout === undefined
-        ? await rollouts.begin({ ...body, ...planOf(body), agents: agentsOf(agents) }, actor)
-        : await rollouts.upgrade(continued(body, rollout), release, planOf(body), actor);
+        ? await rollouts.begin({ ...body, ...planOf(body), agents: agentsOf(agents) }, terms)
+        : await rollouts.upgrade(continued(body, rollout), release, planOf(body), terms);
+    if (dryRun === true) return await sendReport(reply, reportOf(begun));
     return await reply
       .code(202)
       .header('location', `/api/v1/rollouts/${rolloutId(begun.rollout)}`)
@@ -164,9 +169,14 @@ function continued({ agents, stage }: RolloutBody, rollout: string): string {
 const refused = (pointer: string, detail: string): Error =>
   requestInvalid([{ pointer, detail, allowed: null, found: null }]);
 
+/** No agent loses Central: one that is not welcomed with the release returns to the one before. */
+function reportOf(begun: RolloutView): Report<ReturnType<typeof rolloutJson>> {
+  return { dryRun: true, changed: [], cutOff: [], notices: [], change: null, result: rolloutJson(begun) };
+}
+
 function rolloutJson({ rollout, counts: { total, eligible, byState } }: RolloutView) {
   return {
-    id: rolloutId(rollout),
+    id: rollout.number === UNSTORED ? null : rolloutId(rollout),
     kind: rollout.kind,
     release: rollout.release,
     name: rollout.name,

@@ -31,6 +31,12 @@ const OPEN = ['waiting', 'offered', 'synchronizing', 'trying'];
 const RATE = {
   rate: { type: 'string', value: 'RATE', doc: 'of the downloads of each agent, such as 2MB/s; no limit unless set' },
 } as const;
+const DRY_RUN = {
+  'dry-run': {
+    type: 'boolean',
+    doc: 'only show how it would start: its waves, and how many agents are in which state',
+  },
+} as const;
 const PLAN = {
   waves: {
     type: 'string',
@@ -59,7 +65,7 @@ export function releaseCommands(
       usage: 'NAME@PREFIX --agents SELECTOR... [--rate RATE]',
       summary: 'send the files of a release to agents, which do not switch to it yet',
       help: help.synchronize,
-      options: { ...AGENTS, ...RATE, ...REASON },
+      options: { ...AGENTS, ...RATE, ...DRY_RUN, ...REASON },
       words: ONE,
       async run(call) {
         const agents = call.list('agents');
@@ -77,6 +83,7 @@ export function releaseCommands(
         ...AGENTS,
         ...PLAN,
         ...RATE,
+        ...DRY_RUN,
         ...REASON,
       },
       words: ONE,
@@ -189,20 +196,29 @@ function actCommand(verb: string, summary: string, done: string): Command {
 
 /** Errors: usage, those of the request. */
 async function begin(call: CommandCall, body: Readonly<Record<string, unknown>>): Promise<void> {
-  const row = recordOf(
+  const answer = recordOf(
     await call.client.request('POST', '/rollouts', {
       body: { release: call.words[0], ...body },
       query: termsOf(call),
     }),
   );
+  call.answer(answer, () => (call.flag('dry-run') ? previewText(recordOf(answer['result'])) : begunText(answer)));
+}
+
+function begunText(row: Row): string {
+  const id = shown(row['id']);
+  return `Rollout ${id}: ${scopeText(row)}.\n"queuegate rollouts show ${id} --watch" shows how far they are.`;
+}
+
+function previewText(row: Row): string {
+  const which = row['id'] === null ? 'A new rollout' : `Rollout ${shown(row['id'])}`;
+  return [`${which} would start: ${scopeText(row)}.`, `Waves: ${wavesText(row)}.`, countsText(row)].join('\n');
+}
+
+function scopeText(row: Row): string {
   const { total, eligible } = recordOf(row['counts']);
   const away = Number(total) - Number(eligible);
-  call.answer(row, () =>
-    [
-      `Rollout ${shown(row['id'])}: ${shown(row['stage'])} ${releaseText(row)}, ${shown(total)} agents${away > 0 ? `, ${away} of them away for more than 7 days, disabled or revoked` : ''}.`,
-      `"queuegate rollouts show ${shown(row['id'])} --watch" shows how far they are.`,
-    ].join('\n'),
-  );
+  return `${shown(row['stage'])} ${releaseText(row)}, ${shown(total)} agents${away > 0 ? `, ${away} of them away for more than 7 days, disabled or revoked` : ''}`;
 }
 
 function planIn(call: CommandCall): Readonly<Record<string, unknown>> {
@@ -265,7 +281,6 @@ async function ended(call: CommandCall, id: string, seconds: number): Promise<Ro
 
 function rolloutText(row: Row, isTerminal: boolean): string {
   const reason = row['stateReason'] === null ? {} : recordOf(row['stateReason']);
-  const waves = rowsOf(row, 'waves');
   const bar = isTerminal ? [progressBar(row)] : [];
   return [
     facts([
@@ -276,7 +291,7 @@ function rolloutText(row: Row, isTerminal: boolean): string {
       ...(reason['detail'] === undefined
         ? []
         : [['reason', `${shown(reason['detail'])} ${shown(reason['hint'])}`] as const]),
-      ['waves', waves.map((wave) => `${shown(wave['agentCount'])} (${shown(wave['state'])})`).join(', ')],
+      ['waves', wavesText(row)],
       ...(row['soakUntilAt'] === null ? [] : [['soaks until', row['soakUntilAt']] as const]),
       ['agents', `${shown(recordOf(row['counts'])['total'])}; eligible: ${shown(recordOf(row['counts'])['eligible'])}`],
     ]),
@@ -284,6 +299,11 @@ function rolloutText(row: Row, isTerminal: boolean): string {
     countsText(row),
   ].join('\n');
 }
+
+const wavesText = (row: Row): string =>
+  rowsOf(row, 'waves')
+    .map((wave) => `${shown(wave['agentCount'])} (${shown(wave['state'])})`)
+    .join(', ');
 
 /** The agents that have an outcome. */
 function doneIn(row: Row): number {

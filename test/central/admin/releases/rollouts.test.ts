@@ -67,6 +67,69 @@ test('a rollout is started, followed and read, with its agents and their reasons
   expect(await ask('GET', '/rollouts/latest/agents')).toMatchObject({ status: 404 });
 });
 
+test('a dry run shows how a rollout would begin, as it then begins, and changes nothing', async () => {
+  const { fleet, ask } = await start();
+  const body = { ...UPGRADE, waves: [{ count: 1 }, { share: 1 }], errorShare: 0.5 };
+  const [stepsBefore, sentBefore] = [fleet.steps.length, fleet.sent.length];
+  const dry = await ask('POST', '/rollouts?dryRun=true&comment=wss', body);
+  expect(dry).toMatchObject({
+    status: 200,
+    location: null,
+    body: {
+      dryRun: true,
+      changed: [],
+      cutOff: { count: 0, items: [] },
+      notices: [],
+      needsForce: false,
+      change: null,
+      result: { id: null, counts: { total: 4, eligible: 3, offered: 1, waiting: 2, skipped: 1 } },
+    },
+  });
+  expect([fleet.steps.length, fleet.sent.length]).toEqual([stepsBefore, sentBefore]);
+  expect((await ask('GET', '/rollouts')).body).toEqual({ items: [], next: null });
+  const begun = await ask('POST', '/rollouts?comment=wss', body);
+  expect(begun).toMatchObject({ status: 202, body: { id: 'r-1' } });
+  expect({ ...(dry.body['result'] as object), id: 'r-1' }).toEqual(begun.body);
+  expect(await ask('POST', '/rollouts?dryRun=true', UPGRADE)).toMatchObject({
+    status: 409,
+    body: { code: 'rollout_conflict', detail: expect.stringContaining('a1 takes part in the rollout r-1') },
+  });
+  expect(await ask('POST', '/rollouts?dryRun=true', { ...UPGRADE, agents: ['a4'] })).toMatchObject({ status: 200 });
+  expect(await ask('POST', '/rollouts?dryRun=true', { ...UPGRADE, waves: [{ count: 1 }] })).toMatchObject({
+    status: 422,
+  });
+  expect(await ask('POST', '/rollouts?dryRun=true', UPGRADE, 'operator')).toMatchObject({ status: 403 });
+});
+
+test('a dry run shows how a rollout that synchronized would go on, and is refused where another one has its agents', async () => {
+  const { fleet, ask } = await start();
+  await ask('POST', '/rollouts', { ...UPGRADE, agents: ['a1', 'a2'], stage: 'synchronize' });
+  for (let rounds = 0; rounds < 5; rounds += 1) await fleet.round();
+  const { agents: _, ...same } = UPGRADE;
+  const body = { ...same, rollout: 'r-1', waves: [{ count: 1 }, { share: 1 }] };
+  const before = (await ask('GET', '/rollouts/r-1')).body;
+  const [stepsBefore, sentBefore] = [fleet.steps.length, fleet.sent.length];
+  const dry = await ask('POST', '/rollouts?dryRun=true', body);
+  expect(dry).toMatchObject({
+    status: 200,
+    location: null,
+    body: {
+      dryRun: true,
+      result: { id: 'r-1', stage: 'upgrade', state: 'running', counts: { offered: 1, synchronized: 1 } },
+    },
+  });
+  expect([fleet.steps.length, fleet.sent.length]).toEqual([stepsBefore, sentBefore]);
+  expect((await ask('GET', '/rollouts/r-1')).body).toEqual(before);
+  await ask('POST', '/rollouts', { ...UPGRADE, agents: ['a2'], stage: 'synchronize' });
+  expect(await ask('POST', '/rollouts?dryRun=true', body)).toMatchObject({
+    status: 409,
+    body: { code: 'rollout_conflict', detail: expect.stringContaining('a2 takes part in the rollout r-2') },
+  });
+  for (let rounds = 0; rounds < 5; rounds += 1) await fleet.round();
+  const again = await ask('POST', '/rollouts?dryRun=true', body);
+  expect((await ask('POST', '/rollouts', body)).body).toEqual(again.body['result']);
+});
+
 test('acts are by role, and refused where the state forbids them', async () => {
   const { fleet, ask } = await start();
   await ask('POST', '/rollouts', { ...UPGRADE, stage: 'synchronize' });

@@ -36,6 +36,28 @@ test('a profile is synchronized, then upgraded in waves, and its progress shown'
   expect(json).toMatchObject({ release: RELEASE, bytesPerSecond: 0, trialSeconds: 300 });
 });
 
+test.each(['synchronize', 'upgrade'])('%s --dry-run shows how it would start, and starts nothing', async (verb) => {
+  const { queuegate } = await start();
+  const waves = verb === 'upgrade' ? ' --waves 1,100%' : '';
+  const dry = await queuegate(`profiles ${verb} ${NAME} --agents all${waves} --dry-run`);
+  expect(dry).toMatchObject({ status: 0, error: '' });
+  expect(dry.out).toContain(
+    `A new rollout would start: ${verb} ${NAME}, 4 agents, 1 of them away for more than 7 days, disabled or revoked.`,
+  );
+  expect(dry.out).toContain(verb === 'upgrade' ? 'Waves: 1 (running), 3 (waiting).' : 'Waves: 3 (running).');
+  expect(dry.out).toContain(verb === 'upgrade' ? '1 offered, 2 waiting, 1 skipped' : '3 offered, 1 skipped');
+  expect((await queuegate('rollouts list')).out).toContain('No rollouts.');
+});
+
+test('upgrade --rollout --dry-run shows how that rollout would go on', async () => {
+  const { rounds, queuegate } = await start();
+  await queuegate(`profiles synchronize ${NAME} --agents a1`);
+  await rounds(4);
+  const dry = await queuegate(`profiles upgrade ${NAME} --rollout r-1 --dry-run`);
+  expect(dry.out).toContain(`Rollout r-1 would start: upgrade ${NAME}, 1 agents.`);
+  expect((await queuegate('rollouts show r-1')).out).toMatch(/stage +synchronize/);
+});
+
 test('a rollout that halts names the reason and each agent with its own, and fails who waits for it', async () => {
   const { fleet, rounds, queuegate } = await start();
   fleet.agents.get('a1')!.outcome = 'rolled-back';
