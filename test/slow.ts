@@ -99,6 +99,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '8 s: Central, an agent, and a process per command',
     quick: 'test/agent/connection/field-certificates.test.ts',
   },
+  'test/flow/enrollment.test.ts': {
+    why: '15 s: a Central and a process for each way to enroll, and each way in which it is refused',
+    quick: 'test/central/enrollment/enrollment.test.ts',
+  },
   'test/flow/enrollment-approve.test.ts': {
     why: '23 s: agents wait for a decision',
     quick: 'test/central/enrollment/approvals.test.ts',
@@ -111,6 +115,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '11 s: keytool, a Central per test',
     quick: 'test/agent/trust/truststore.test.ts',
   },
+  'test/flow/handshakes.test.ts': {
+    why: '8 s: programs that fail to connect, each in its own way',
+    quick: 'test/central/listeners/accept/connections.test.ts',
+  },
   'test/flow/hostile-agent.test.ts': {
     why: '24 s: floods up to their bounds',
     quick: 'test/central/sessions/limits/agent-rate.test.ts',
@@ -119,6 +127,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '11 s: thousands of refusals',
     quick: 'test/central/agents/incidents.test.ts',
   },
+  'test/flow/local-accounts.test.ts': {
+    why: '8 s: daemons and commands, with a terminal each',
+    quick: 'test/agent/local-api/tokens.test.ts',
+  },
   'test/flow/lying-agent.test.ts': {
     why: '5 s: three publications, each of which is noticed within a second',
     quick: 'test/central/pki/trust/publication.test.ts',
@@ -126,6 +138,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   'test/flow/log-disk.test.ts': {
     why: '13 s: disks that fill, agents that reconnect',
     quick: 'test/shared/terminal/log-output.test.ts',
+  },
+  'test/flow/parameters.test.ts': {
+    why: '11 s: a change waits for its deadline, Central is killed and starts again',
+    quick: 'test/central/parameters/service.test.ts',
   },
   'test/flow/payload.test.ts': {
     why: '39 s: a line that flips bits until the session ends',
