@@ -47,6 +47,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '20 s: builds and packs everything, then two Centrals and their agents',
     quick: 'test/shared/bin.test.ts',
   },
+  'test/flow/reverse-proxies.test.ts': {
+    why: '30 s: eight proxies with an agent behind each, silent for longer than their timeouts',
+    quick: 'test/deploy/proxies.test.ts',
+  },
   'test/flow/line.test.ts': {
     why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
     quick: 'test/agent/dial/proxy-connect.test.ts',
