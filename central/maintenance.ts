@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { textOf } from '../shared/errors.ts';
 import type { Metrics } from './metrics.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
+import type { OutboxBacklog } from './store/message-store.ts';
 import type { Store } from './store/store.ts';
 
 interface MaintenanceOptions {
@@ -43,6 +44,8 @@ const EXPIRE_MS = 10_000;
 const PRUNE_MS = 600_000;
 const RENEW_MS = 3_600_000;
 const MEASURE_MS = 5_000;
+/** Agents with a row of their own in the metrics of outboxes: their number does not grow with that of the agents. */
+const LARGEST_OUTBOXES = 10;
 /** Until the next run of steps; most stores have nothing to convert. */
 const CONVERT_MS = 1_000;
 const CERTIFICATES_MS = 60_000;
@@ -164,6 +167,7 @@ export class Maintenance {
     } = metrics.instruments;
     metrics.instruments.queuegate_audit_refusals_waiting.set(this.#options.refusals.waiting);
     const stats = await store.stats();
+    metrics.instruments.queuegate_store_bytes.set(stats.bytes);
     waiting.set(stats.waitingCalls);
     events.set(stats.events);
     unconverted.set(stats.unconvertedEvents);
@@ -174,6 +178,22 @@ export class Maintenance {
       metrics.instruments.queuegate_agents.set({ state }, count);
     commits.inc(stats.commits - this.#committed);
     this.#committed = stats.commits;
+    this.#measureOutbox(await store.outbox.backlog(LARGEST_OUTBOXES));
+  }
+
+  #measureOutbox({ agents, messages, bytes, oldestAt, largest }: OutboxBacklog): void {
+    const { instruments } = this.#options.metrics;
+    const ageOf = (at: number | null): number => (at === null ? 0 : Math.max(0, this.#options.now() - at) / 1000);
+    instruments.queuegate_outbox_messages.set(messages);
+    instruments.queuegate_outbox_bytes.set(bytes);
+    instruments.queuegate_outbox_agents.set(agents);
+    instruments.queuegate_outbox_age_seconds.set(ageOf(oldestAt));
+    instruments.queuegate_agent_outbox_messages.reset();
+    instruments.queuegate_agent_outbox_age_seconds.reset();
+    for (const one of largest) {
+      instruments.queuegate_agent_outbox_messages.set({ agent: one.name }, one.messages);
+      instruments.queuegate_agent_outbox_age_seconds.set({ agent: one.name }, ageOf(one.oldestAt));
+    }
   }
 }
 

@@ -35,6 +35,33 @@ export const METRICS = {
     labels: [],
     help: 'Requests refused because the outbox of an agent was full.',
   },
+  queuegate_outbox_messages: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Commands that wait for their agents, of all agents together.',
+  },
+  queuegate_outbox_bytes: { kind: 'gauge', labels: [], help: 'Bytes of the commands that wait, of all agents.' },
+  queuegate_outbox_agents: { kind: 'gauge', labels: [], help: 'Agents for which commands wait.' },
+  queuegate_outbox_age_seconds: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Seconds since the oldest command that waits was accepted; 0 when none waits.',
+  },
+  queuegate_agent_outbox_messages: {
+    kind: 'gauge',
+    labels: ['agent'],
+    help: 'Commands that wait, of the 10 agents for which most wait; the others have no row.',
+  },
+  queuegate_agent_outbox_age_seconds: {
+    kind: 'gauge',
+    labels: ['agent'],
+    help: 'Seconds since the oldest command that waits was accepted, of the same agents.',
+  },
+  queuegate_commit_seconds: {
+    kind: 'histogram',
+    labels: [],
+    help: 'How long the commits of the store took, each with its sync to the disk.',
+  },
   queuegate_commits_total: { kind: 'counter', labels: [], help: 'Transactions of the store; many messages share one.' },
   queuegate_events: { kind: 'gauge', labels: [], help: 'Events in the store.' },
   queuegate_events_unconverted: {
@@ -51,6 +78,11 @@ export const METRICS = {
     kind: 'counter',
     labels: [],
     help: 'Messages whose dead letters were replaced by newer ones because their agent reached its quota (deadLetters.maxPerAgent, deadLetters.maxBytesPerAgent), since the store was created. The incident dead_letters_dropped names the agent.',
+  },
+  queuegate_store_bytes: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Size of the store, with the pages that are free in it.',
   },
   queuegate_store_free_bytes: {
     kind: 'gauge',
@@ -173,12 +205,16 @@ export interface Metrics {
 /** From a RAM disk to a failing disk. */
 const COMMIT_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 
+/** Gauges of prom-client with names that Prometheus keeps for counters ("promtool check metrics"). */
+const NOT_COUNTERS = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
 /** `sampled`: counters that something else counts; each is read when the metrics are. */
 export function createMetrics(
   registry: Registry = new Registry(),
   sampled: Partial<Readonly<Record<MetricName, () => number>>> = {},
 ): Metrics {
   collectDefaultMetrics({ register: registry });
+  for (const name of NOT_COUNTERS) registry.removeSingleMetric(name);
   const instruments: Record<string, unknown> = {};
   for (const [name, { kind, labels, help }] of Object.entries(METRICS)) {
     const common = { name, help, labelNames: [...labels], registers: [registry] };
@@ -190,7 +226,10 @@ export function createMetrics(
           : new Histogram({ ...common, buckets: COMMIT_BUCKETS_SECONDS });
   }
   // Made from the table just above, name by name and kind by kind.
-  return { registry, instruments: instruments as Instruments };
+  const made = instruments as Instruments;
+  // Alerts are about values that are there from the start.
+  for (const transport of ['ws', 'wss']) made.queuegate_sessions.set({ transport }, 0);
+  return { registry, instruments: made };
 }
 
 function collectFrom(read: (() => number) | undefined): { collect?: (this: Counter) => void } {

@@ -29,6 +29,7 @@ export async function openCore(
 
   const events = new Events<CentralEvents>();
   const metrics = createMetrics(undefined, { queuegate_log_lines_lost_total: () => lostLines().lines });
+  store.onCommit((ms) => metrics.instruments.queuegate_commit_seconds.observe(ms / 1000));
   const base = { config, store, events, metrics, log, now: (): number => Date.now(), after };
   const changes = new Changes({ ...base, node: config.nodeName });
   const parameters = await ParameterState.open({

@@ -26,6 +26,8 @@ export interface OutboxStore {
    * in bytes too).
    */
   waiting(page: WaitingPage): Promise<Keyed<StoredCommand>[]>;
+  /** How much waits in all, and for the `limit` agents for which most does. A few milliseconds for 10,000 agents. */
+  backlog(limit: number): Promise<OutboxBacklog>;
   /** What became of a message, for each agent that it was sent to; known as long as its repetitions are. */
   statesOf(message: { readonly source: string; readonly id: string }, agentId?: string): Promise<StoredCommand[]>;
   /** The same of one command; undefined: unknown. */
@@ -42,6 +44,20 @@ export interface OutboxStore {
    * among the newest dead letters of the agent already is not written again. Errors: stale_epoch.
    */
   recordExpired(agentId: string, epoch: number, items: ExpiredCommands['items'], now: number): Promise<number>;
+}
+
+interface Backlog {
+  readonly messages: number;
+  readonly bytes: number;
+  /** When the oldest of them was accepted; null: nothing waits. */
+  readonly oldestAt: number | null;
+}
+
+export interface OutboxBacklog extends Backlog {
+  /** For how many agents something waits. */
+  readonly agents: number;
+  /** Most messages first. */
+  readonly largest: readonly (Backlog & { readonly name: string })[];
 }
 
 /** What the store knows of a command. What only its text says is null once it is delivered. */

@@ -40,6 +40,8 @@ export interface Store {
   convert(): Promise<number>;
   /** Figures for metrics, cheap to read. */
   stats(): Promise<StoreStats>;
+  /** Calls back after each commit with the time that it took, sync included. */
+  onCommit(listener: (ms: number) => void): void;
   /** Sets what the store may keep of each agent, and the disk space that it leaves free, from the next call on. */
   bound(bounds: StoreBounds): Promise<void>;
   /** Measures the free space; below the reserve, calls that add data are refused with `store_reserve`. */

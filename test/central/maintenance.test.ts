@@ -18,6 +18,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
   const errors: string[] = [];
   const pruned: RetentionLimits[] = [];
   const startedAt = Date.now();
+  const largest: { name: string; messages: number; bytes: number; oldestAt: number | null }[] = [];
   const note = async (what: string): Promise<void> => {
     (done[what] ??= []).push(Date.now() - startedAt);
     if (what === over.fails) throw new Error(`${what} went wrong`);
@@ -26,7 +27,16 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     Object.entries(DEFINITIONS).map(([name, { default: value }]) => [name, value]),
   ) as unknown as ParameterValues;
   const store = {
-    outbox: { expire: async () => (await note('expire'), 0) },
+    outbox: {
+      expire: async () => (await note('expire'), 0),
+      backlog: async (limit: number) => ({
+        agents: 3,
+        messages: 12,
+        bytes: 4_000,
+        oldestAt: startedAt - 60_000,
+        largest: largest.slice(0, limit),
+      }),
+    },
     prune: async (limits: RetentionLimits) => {
       pruned.push(limits);
       await note('prune');
@@ -36,7 +46,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
       {
         engine: 'sqlite',
         schema: 1,
-        bytes: 0,
+        bytes: 4096,
         events: 0,
         unconvertedEvents: 0,
         deadLetters: 0,
@@ -47,10 +57,11 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     ),
     agents: { countByState: async () => ({}) },
   } as unknown as Store;
+  const metrics = createMetrics();
   const maintenance = new Maintenance({
     store,
     values: () => values,
-    metrics: createMetrics(),
+    metrics,
     renewCertificate: async () => (await note('renew'), false),
     revocationLists: { refresh: () => note('lists') },
     approvals: { measure: () => note('approvals') },
@@ -71,7 +82,17 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     now: () => Date.now(),
   });
   maintenance.start();
-  return { done, errors, pruned, maintenance, values, count: (what: string) => done[what]?.length ?? 0 };
+  return {
+    done,
+    errors,
+    pruned,
+    maintenance,
+    metrics,
+    largest,
+    startedAt,
+    values,
+    count: (what: string) => done[what]?.length ?? 0,
+  };
 }
 
 describe('what Central does by the clock', () => {
@@ -119,6 +140,36 @@ describe('what Central does by the clock', () => {
     expect(age(limits?.deadLettersOlderThan)).toBe(values['deadLetters.retentionDays']);
     expect(age(limits?.deduplicationOlderThan)).toBe(values['messages.deduplicationDays']);
     expect(age(limits?.incidentsOlderThan)).toBe(365);
+  });
+
+  it('measures the store and what waits for agents; of agents, ten have a row, and those of before have none', async () => {
+    const { metrics, largest, startedAt } = started();
+    const agents = (from: number) =>
+      Array.from({ length: 30 }, (_, i) => ({
+        name: `branch-${from + i}`,
+        messages: 50 - i,
+        bytes: 1,
+        oldestAt: startedAt - 30_000,
+      }));
+    largest.push(...agents(0));
+    await vi.advanceTimersByTimeAsync(5 * SECOND_MS);
+    const lines = async () => (await metrics.registry.metrics()).split('\n').filter((line) => !line.startsWith('#'));
+    expect(await lines()).toEqual(
+      expect.arrayContaining([
+        'queuegate_store_bytes 4096',
+        'queuegate_outbox_messages 12',
+        'queuegate_outbox_bytes 4000',
+        'queuegate_outbox_agents 3',
+        'queuegate_outbox_age_seconds 65',
+        'queuegate_agent_outbox_messages{agent="branch-0"} 50',
+        'queuegate_agent_outbox_age_seconds{agent="branch-9"} 35',
+      ]),
+    );
+    largest.splice(0, 30, ...agents(100));
+    await vi.advanceTimersByTimeAsync(5 * SECOND_MS);
+    const rows = (await lines()).filter((line) => line.startsWith('queuegate_agent_outbox_messages{'));
+    expect(rows).toHaveLength(10);
+    expect(rows.every((row) => row.includes('branch-1'))).toBe(true);
   });
 
   it('prunes early when the space says so', async () => {

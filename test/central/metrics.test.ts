@@ -13,5 +13,6 @@ test('every metric of the table is there, with its labels', async () => {
   const text = await registry.metrics();
   for (const name of Object.keys(METRICS)) expect(text).toContain(`# HELP ${name} `);
   expect(text).toContain('queuegate_sessions{transport="wss"} 3');
+  expect(text).toContain('queuegate_sessions{transport="ws"} 0');
   expect(text).toContain('queuegate_refusals_total{code="agent_unknown"} 1');
 });

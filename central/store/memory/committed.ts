@@ -107,6 +107,7 @@ function outboxWith(outbox: OutboxStore, commands: RecentCommands): OutboxStore 
       return expired;
     },
     waiting: (page) => outbox.waiting(page),
+    backlog: (limit) => outbox.backlog(limit),
     statesOf: (message, agentId) => outbox.statesOf(message, agentId),
     find: (commandId) => outbox.find(commandId),
     // Of an agent without a session, of which nothing is remembered.

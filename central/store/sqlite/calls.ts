@@ -60,6 +60,7 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
     },
     prune: (limits) => prune(writer, limits),
     convert: () => writer.call('convertEvents', [], LAZY),
+    onCommit: (listener) => writer.onCommit(listener),
     bound: (bounds) => writer.call('bound', [bounds]),
     space: () => writer.call('space', []),
     async stats() {
@@ -116,6 +117,7 @@ function outboxCalls(writer: Writer, reader: Reader): OutboxStore {
     statesOf: (message, agentId) => reader.call('commandsOf', [fingerprint(message), agentId ?? null]),
     find: (commandId) => reader.call('findCommand', [commandId]),
     withdraw: (commandId, now, audit) => writer.call('withdrawCommand', [audit, commandId, now]),
+    backlog: (limit) => reader.call('outboxBacklog', [limit]),
     expire: (now) => expire(writer, now),
     recordExpired: (agentId, epoch, items, now) => writer.call('recordExpiredCommands', [agentId, epoch, items, now]),
   };

@@ -36,6 +36,7 @@ export class WorkerHost<M extends Methods> {
   readonly #started: Promise<void>;
   readonly #exited: Promise<void>;
   readonly #pending = new Map<number, Pending>();
+  readonly #onCommit: ((ms: number) => void)[] = [];
   #outgoing: Request[] = [];
   #transfer: ArrayBuffer[] = [];
   #lastId = 0;
@@ -56,6 +57,7 @@ export class WorkerHost<M extends Methods> {
     this.#started = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: FromWorker) => {
         if (message.kind === 'answers') this.#settle(message);
+        else if (message.kind === 'committed') for (const listener of this.#onCommit) listener(message.ms);
         else if (message.kind === 'failed') this.fail(unpackError(message.error));
         else if (message.kind === 'ready') {
           this.#ready = true;
@@ -80,6 +82,11 @@ export class WorkerHost<M extends Methods> {
   /** How often the thread answered: for a writer the number of its commits. */
   get batches(): number {
     return this.#batches;
+  }
+
+  /** Of a writer: calls back with the time that each commit took. */
+  onCommit(listener: (ms: number) => void): void {
+    this.#onCommit.push(listener);
   }
 
   /** `transfer`: buffers in `args` that the thread takes over; they cannot be used here any more. */

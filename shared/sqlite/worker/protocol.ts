@@ -25,6 +25,8 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly error: PackedError }
   /** What was answered together: for a writer the calls of one commit. */
   | { readonly kind: 'answers'; readonly answers: readonly Answer[] }
+  /** How long the commit took whose answers follow. */
+  | { readonly kind: 'committed'; readonly ms: number }
   | { readonly kind: 'failed'; readonly error: PackedError };
 
 /** A CodedError as plain data; structured clone keeps neither its class nor its members. */

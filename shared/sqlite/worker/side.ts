@@ -20,7 +20,12 @@ interface WriterOptions {
  */
 export function serveWriter(port: MessagePort, options: WriterOptions): void {
   const group = new GroupCommit({
-    execute: async (batch) => options.execute(batch),
+    execute: async (batch) => {
+      const begun = performance.now();
+      const outcomes = options.execute(batch);
+      post(port, { kind: 'committed', ms: performance.now() - begun });
+      return outcomes;
+    },
     failure: options.failure,
     onFailure(error) {
       post(port, { kind: 'failed', error: packError(error) });

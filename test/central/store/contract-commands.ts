@@ -44,6 +44,26 @@ export function commandContract(open: OpenEngine): void {
     for (const unknown of ['', 'x', '0'.repeat(32)]) expect(await store.outbox.find(unknown)).toBeUndefined();
   });
 
+  it('counts what waits in all, and for the agents for which most does', async () => {
+    expect(await store.outbox.backlog(2)).toEqual({ agents: 0, messages: 0, bytes: 0, oldestAt: null, largest: [] });
+    for (const id of ['a1', 'a2', 'a3', 'a4']) await registered(store, id);
+    await send('a1', message('c1'));
+    await store.outbox.append('a2', [message('c1'), message('c2'), message('c3')], ROOM, NOW - 5_000);
+    await send('a3', message('c1'), message('c2'));
+    const bytes = async (id: string) => (await store.agents.get(id))?.outbox.bytes ?? 0;
+    const names = await Promise.all(['a2', 'a3'].map(async (id) => (await store.agents.get(id))?.name));
+    expect(await store.outbox.backlog(2)).toEqual({
+      agents: 3,
+      messages: 6,
+      bytes: (await bytes('a1')) + (await bytes('a2')) + (await bytes('a3')),
+      oldestAt: NOW - 5_000,
+      largest: [
+        { name: names[0], messages: 3, bytes: await bytes('a2'), oldestAt: NOW - 5_000 },
+        { name: names[1], messages: 2, bytes: await bytes('a3'), oldestAt: NOW },
+      ],
+    });
+  });
+
   it('follows a command from the queue to its agent and to the consumer there', async () => {
     const epoch = await online(store, 'a1');
     await registered(store, 'a2');

@@ -10,7 +10,7 @@ import { isRecord } from '../../../../shared/wire/json-schema.ts';
 import { commandIdOf, readCommandId } from '../../agents/command-id.ts';
 import type { ConsumerReport, Keyed } from '../../agent-store.ts';
 import { storeFault } from '../../errors.ts';
-import type { StoredCommand } from '../../message-store.ts';
+import type { OutboxBacklog, StoredCommand } from '../../message-store.ts';
 import type { deadLetterWrites } from './dead-letters.ts';
 
 /** A page of the largest messages is not held whole. */
@@ -57,6 +57,31 @@ export function commandReads(database: DatabaseSync) {
       const place = readCommandId(commandId);
       const row = place === undefined ? undefined : byId.get(place.hash, place.agentKey);
       return row === undefined ? undefined : state(row);
+    },
+  };
+}
+
+export function backlogReads(database: DatabaseSync) {
+  const whole = database.prepare(`
+    SELECT count(*) AS agents, coalesce(sum(messages), 0) AS messages, coalesce(sum(bytes), 0) AS bytes, min(oldest_at) AS oldest_at
+      FROM outbox_log WHERE messages > 0`);
+  const largest = database.prepare(`
+    SELECT agent.name AS name, messages, bytes, oldest_at FROM outbox_log JOIN agent ON agent.key = peer
+      WHERE messages > 0 ORDER BY messages DESC, peer LIMIT ?`);
+  const backlogOf = (row: Row) => ({
+    messages: integer(row, 'messages'),
+    bytes: integer(row, 'bytes'),
+    oldestAt: integerOrNull(row, 'oldest_at'),
+  });
+  return {
+    outboxBacklog(limit: number): OutboxBacklog {
+      // An aggregate without GROUP BY has one row.
+      const row = whole.get() as Row;
+      return {
+        agents: integer(row, 'agents'),
+        ...backlogOf(row),
+        largest: largest.all(limit).map((one) => ({ name: text(one, 'name'), ...backlogOf(one) })),
+      };
     },
   };
 }

@@ -4,7 +4,7 @@ import { agentHistoryReads } from '../rows/agents/agent-history.ts';
 import { agentNameReads } from '../rows/agents/agent-names.ts';
 import { agentReads } from '../rows/agents/agent-reads.ts';
 import { auditReads } from '../rows/audit.ts';
-import { commandReads } from '../rows/commands.ts';
+import { backlogReads, commandReads } from '../rows/commands.ts';
 import { certificateReads } from '../rows/certificates.ts';
 import { enrollmentReads } from '../rows/enrollments.ts';
 import { deadLetterReads } from '../rows/dead-letters.ts';
@@ -29,6 +29,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...agentNameReads(database, namesOfCentral),
     ...messageReads(database),
     ...commandReads(database),
+    ...backlogReads(database),
     ...storedEventReads(database),
     ...deadLetterReads(database),
     ...incidentReads(database),

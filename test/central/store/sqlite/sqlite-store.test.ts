@@ -263,6 +263,16 @@ describe('openSqliteStore', () => {
     expect(await eventIds(store)).toHaveLength(20);
   });
 
+  it('calls back with the time of each commit', async () => {
+    const store = await open();
+    const times: number[] = [];
+    store.onCommit((ms) => void times.push(ms));
+    const before = (await store.stats()).commits;
+    for (let n = 0; n < 3; n += 1) await store.audit.append(auditEntry('x'));
+    expect(times).toHaveLength((await store.stats()).commits - before);
+    expect(times.filter((ms) => !(ms > 0))).toEqual([]);
+  });
+
   it('gives trims no commit of their own as long as others come', async () => {
     const store = await open();
     const epoch = await online(store, 'a1');
