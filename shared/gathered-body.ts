@@ -4,6 +4,7 @@
 // that bounds in bytes of the body would be worth nothing.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { skipBody } from './http/parser.ts';
 
 /** What comes in larger pieces passes as it is. */
 const PIECE_BYTES = 16 * 1024;
@@ -51,6 +52,7 @@ export function gatherBody(request: IncomingMessage, response: ServerResponse): 
     if (piece.length < SMALL_BYTES && (smallPieces += 1) > MAX_SMALL_PIECES) {
       isCut = true;
       socket.destroy();
+      skipBody(socket);
       return false;
     }
     const goesOn = used + piece.length <= PIECE_BYTES || flush();

@@ -103,6 +103,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['agent/releases/software/errors.ts', 'agent/releases/software/launcher-state.ts'],
   },
   {
+    by: 'test/shared/gathered-body.test.ts',
+    why: 'The parser in the middle of a packet, by what a server makes of it; test/agent/local-api/strangers.test.ts too.',
+    files: ['shared/http/parser.ts'],
+  },
+  {
     by: 'test/shared/releases/build-signature.test.ts',
     why: 'The envelope of a manifest by each kind of key.',
     files: ['shared/releases/dsse.ts', 'shared/releases/errors.ts'],

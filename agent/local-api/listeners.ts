@@ -2,6 +2,7 @@
 // tried again until it is free; the daemon runs on. local-api.json names only what is bound.
 import type { Server } from 'node:http';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
+import { PLAIN_AT_ONCE, ReadTurns } from '../../shared/http/read-turns.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { groupIdOf } from '../../shared/platform/group.ts';
 import { HAS_UNIX_SOCKETS, openLocalSocket, type LocalSocket } from '../../shared/platform/local-socket.ts';
@@ -71,6 +72,7 @@ class Listeners implements LocalApi {
     const wrongTokens = new WrongTokens(ports.now, (count) =>
       log.warn({ count }, 'requests to the local API with a missing or wrong token'),
     );
+    const readTurns = new ReadTurns({ atOnce: PLAIN_AT_ONCE });
     this.#create = (kind) =>
       createLocalServer(kind, {
         ports,
@@ -79,6 +81,7 @@ class Listeners implements LocalApi {
         shares,
         ownerShares: new LocalShares(shares.limits),
         wrongTokens,
+        readTurns,
         stopping: this.#stopping.signal,
       });
   }

@@ -4,6 +4,8 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { isCoded } from '../../shared/errors.ts';
 import { gatherBody } from '../../shared/gathered-body.ts';
+import { skipBody } from '../../shared/http/parser.ts';
+import type { ReadTurn, ReadTurns } from '../../shared/http/read-turns.ts';
 import { agentFault } from '../errors.ts';
 import {
   CHALLENGE_PATH,
@@ -37,12 +39,16 @@ interface LocalServerNeeds {
   /** Of the account of the agent: no program with a token keeps its commands out. */
   readonly ownerShares: LocalShares;
   readonly wrongTokens: WrongTokens;
+  /** Of all connections, whatever their listener. */
+  readonly readTurns: Pick<ReadTurns, 'enter'>;
   readonly stopping: AbortSignal;
 }
 
 const BEARER = 'Bearer ';
 const OWNER: Authority = { kind: 'owner', consumer: DEFAULT_CONSUMER };
 const MAX_HEADERS = 100;
+/** Those with authority have turns of their own: strangers hardly delay them. */
+const [STRANGERS, PROGRAMS] = ['strangers', 'programs'];
 const MAX_HEADER_BYTES = 16 * 1024;
 
 export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): Server {
@@ -61,7 +67,12 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
   const connections = new WeakMap<Socket, Connection>();
   server.on('connection', (socket: Socket) => {
     newcomers.add(socket);
-    connections.set(socket, { queue: new RequestQueue(socket, needs.shares.limits) });
+    const connection: Connection = {
+      queue: new RequestQueue(socket, needs.shares.limits),
+      turn: enterTurns(needs, socket, STRANGERS),
+    };
+    socket.once('close', () => connection.turn.leave());
+    connections.set(socket, connection);
   });
   const take = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     gatherBody(request, response);
@@ -86,9 +97,28 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
 
 interface Connection {
   readonly queue: RequestQueue;
+  /** When it is read: 64 KiB take the parser up to 2 ms. */
+  turn: ReadTurn;
+  hasJoined?: boolean;
   /** Until a request has used it. */
   challenge?: Challenge | undefined;
   challenged?: boolean;
+}
+
+function enterTurns({ readTurns }: Pick<LocalServerNeeds, 'readTurns'>, socket: Socket, block: string): ReadTurn {
+  const turn = readTurns.enter(socket, block);
+  turn.serves(socket);
+  return turn;
+}
+
+/** It has authority from here. Throws local_busy. */
+function join({ newcomers, connection, request: { socket }, needs }: Arrival, shares: LocalShares): void {
+  shares.join(socket);
+  newcomers.remove(socket);
+  if (connection.hasJoined === true) return;
+  connection.hasJoined = true;
+  connection.turn.leave();
+  connection.turn = enterTurns(needs, socket, PROGRAMS);
 }
 
 /** A request of which nothing is known yet. */
@@ -104,11 +134,12 @@ interface Arrival {
 }
 
 async function serve(arrival: Arrival): Promise<void> {
-  const { kind, needs, newcomers, connection, request, response, requestId, expectsContinue } = arrival;
+  const { kind, needs, connection, request, response, requestId, expectsContinue } = arrival;
   // Not by URL: it throws for what is none ("//"), and takes "//api/v1/status" for a host. The paths here need no decoding.
   const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
   const refuse = (error: Error): void => {
-    // The body is not read: with the connection it ends.
+    // The body is not read: with the connection it ends, and what of it came along is not made.
+    skipBody(request.socket);
     response.setHeader('connection', 'close');
     sendFault(response, error, requestId);
   };
@@ -120,14 +151,14 @@ async function serve(arrival: Arrival): Promise<void> {
   const isOpen = (found?.route.GET ?? found?.route.POST)?.who === 'none';
   const authority = isOpen ? OWNER : authorityOf(arrival, path);
   if (authority === undefined) {
+    skipBody(request.socket);
     await needs.wrongTokens.slow(response);
     return refuse(agentFault('local_unauthorized', {}));
   }
   const shares = authority.kind === 'owner' ? needs.ownerShares : needs.shares;
   if (!isOpen) {
     try {
-      shares.join(request.socket);
-      newcomers.remove(request.socket);
+      join(arrival, shares);
       shares.receiving(request, response, MAX_BODY_BYTES);
     } catch (error) {
       if (!isCoded(error)) throw error;

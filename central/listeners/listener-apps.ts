@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { CodedError } from '../../shared/errors.ts';
+import { PLAIN_AT_ONCE, ReadTurns } from '../../shared/http/read-turns.ts';
 import type { Handshake } from '../sessions/handshake.ts';
 import { originOf, type AddressSet } from '../auth/address-rules.ts';
 import { Places } from '../auth/places.ts';
@@ -19,7 +20,6 @@ import { RequestRate } from './limits/request-rate.ts';
 import type { RevocationListsPort } from './revocation-routes.ts';
 import type { ListenerName } from './reconcile.ts';
 import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
-import { ReadTurns } from './limits/read-turns.ts';
 import { TlsOverhead } from './limits/tls-overhead.ts';
 import { Turns } from './limits/turns.ts';
 import { UnreadResponses } from './limits/unread-responses.ts';
@@ -145,7 +145,10 @@ interface ServerFeed {
 function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?: TlsServer) => ServerFeed {
   const { deadlineMs, maxHandshakes, sessions, trustedProxies, descriptors } = options;
   const tlsOverhead = new TlsOverhead();
-  const readTurns = new ReadTurns((block) => tlsOverhead.mayRead(block));
+  const readTurns = {
+    tls: new ReadTurns({ mayRead: (block) => tlsOverhead.mayRead(block) }),
+    plain: new ReadTurns({ atOnce: PLAIN_AT_ONCE }),
+  };
   const shared = {
     turns: new Turns(),
     rate: new RequestRate(),
@@ -168,7 +171,7 @@ function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?
       ),
       turns: shared.turns,
       tlsOverhead,
-      readTurns,
+      readTurns: tls === undefined ? readTurns.plain : readTurns.tls,
       onFailure,
     });
     const gate = new RequestGate({

@@ -3,9 +3,17 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** What Node keeps at a socket of HTTP. An answer below zero ends the parsing, before the next request is made. */
+/**
+ * What Node keeps at a socket of HTTP. An answer of `onIncoming` below zero ends the parsing, before the next request is
+ * made. Without the function for bodies, which is called for each piece, pieces are parsed and not made.
+ */
 interface Parser {
   onIncoming?: (request: ParsedRequest, keepAlive: boolean) => number;
+  [body: number]: unknown;
+}
+
+interface ParserClass {
+  readonly kOnBody?: number;
 }
 
 type ParsedRequest = IncomingMessage & { readonly upgrade?: boolean | null };
@@ -19,4 +27,18 @@ export function watchParser(socket: Socket, mayBegin: (request: ParsedRequest) =
   const incoming = parser?.onIncoming;
   if (!parser || incoming === undefined) return;
   parser.onIncoming = (request, keepAlive) => (mayBegin(request) ? incoming(request, keepAlive) : -1);
+}
+
+/**
+ * For a socket that was destroyed in the middle of a body: the rest of the packet costs a sixth. Parsers are used again
+ * for other connections, but not before this turn of the event loop has ended.
+ */
+export function skipBody(socket: Socket): void {
+  const { parser } = socket as { parser?: Parser | null };
+  const index = (parser?.constructor as ParserClass | undefined)?.kOnBody;
+  if (!parser || index === undefined) return;
+  const made = parser[index];
+  if (typeof made !== 'function') return;
+  parser[index] = null;
+  setImmediate(() => (parser[index] = made));
 }

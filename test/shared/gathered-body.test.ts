@@ -71,6 +71,34 @@ describe('a body in the chunked coding', () => {
     expect(ends).toBe(0);
   });
 
+  test('that was cut is not made to the end of its packet, and the parser serves the next connection', async () => {
+    let made = 0;
+    const server = createServer();
+    server.on('connection', (socket: Socket) => {
+      const { parser } = socket as unknown as {
+        parser: Record<number, unknown> & { constructor: { kOnBody: number } };
+      };
+      const onBody = parser[parser.constructor.kOnBody] as (piece: Buffer) => void;
+      parser[parser.constructor.kOnBody] = function count(this: unknown, piece: Buffer) {
+        made += 1;
+        onBody.call(this, piece);
+      };
+    });
+    server.on('request', gatherBody);
+    server.on('request', (incoming: IncomingMessage, response: ServerResponse) =>
+      incoming.resume().on('end', () => response.end()),
+    );
+    const socket = await connected(server);
+    socket.write(`POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\nx\r\n'.repeat(9_000)}`);
+    await closed(socket);
+    expect(made).toBe(1_025);
+    const next = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    onTestFinished(() => void next.destroy());
+    next.write('POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc');
+    await closed(next);
+    expect(made).toBeGreaterThan(1_025);
+  });
+
   test('is gathered by every HTTP server of Central', async () => {
     const { pieces } = await collected(
       `Transfer-Encoding: chunked\r\n\r\n${`20\r\n${'x'.repeat(32)}\r\n`.repeat(1_250)}0\r\n\r\n`,

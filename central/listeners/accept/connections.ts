@@ -5,11 +5,11 @@ import type { Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import { systemCode, type CodedError } from '../../../shared/errors.ts';
+import { ReadTurns, type ReadTurn } from '../../../shared/http/read-turns.ts';
 import { addressBlock, normalAddress, type AddressSet } from '../../auth/address-rules.ts';
 import { Places, UNSHARED, type Place } from '../../auth/places.ts';
 import { handshakeFault, tlsFault } from './handshake-faults.ts';
 import { readProxyHeader } from './proxy-header.ts';
-import { ReadTurns, type ReadTurn } from '../limits/read-turns.ts';
 import { TlsOverhead } from '../limits/tls-overhead.ts';
 import { Turns } from '../limits/turns.ts';
 
@@ -61,7 +61,7 @@ interface PendingConnection {
   /** The address that the PROXY protocol named. */
   announced?: string;
   readonly place: Place;
-  /** With TLS, until it is welcomed. */
+  /** Until it is welcomed. */
   readTurn?: ReadTurn;
   /** Looks for a flood of TLS records without data. */
   checkTls?: () => void;
@@ -114,7 +114,7 @@ export class Connections {
         connection.checkTls = this.#tlsOverhead.watch(connection.socket, socket, (bytes) =>
           this.#failFlood(connection, bytes),
         );
-        connection.readTurn?.secured(socket);
+        connection.readTurn?.serves(socket);
       }
       this.#options.http.emit('connection', socket);
     });
@@ -312,10 +312,9 @@ export class Connections {
         if (socket.destroyed) return;
         socket.unshift(chunk);
         (tls ?? http).emit('connection', socket);
-        if (tls !== undefined)
-          connection.readTurn = this.#readTurns.enter(socket, addressBlock(connection.address), () =>
-            connection.checkTls?.(),
-          );
+        const block = addressBlock(connection.address);
+        if (tls === undefined) (connection.readTurn = this.#readTurns.enter(socket, block)).serves(socket);
+        else connection.readTurn = this.#readTurns.enter(socket, block, () => connection.checkTls?.());
       };
       const delayMs = speaksTls ? this.#tlsOverhead.delayOf(addressBlock(connection.address)) : 0;
       if (delayMs === 0) emit();

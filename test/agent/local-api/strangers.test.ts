@@ -5,6 +5,7 @@ import { createServer, IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { ReadTurns, type ReadTurn } from '../../../shared/http/read-turns.ts';
 import { LOCAL_LIMITS, RequestQueue, WrongTokens } from '../../../agent/local-api/connections.ts';
 import { until } from '../../flow/processes.ts';
 import { ask, bearer, endAll, Line, openApi } from './parts.ts';
@@ -49,6 +50,23 @@ describe('strangers at the local API', () => {
     );
     await endless.closed;
     expect(endless.received).toMatch(/^HTTP\/1\.1 401 [^]*www-authenticate: Bearer/i);
+  });
+
+  it('are refused at the price of their header: the body that came along in the same packet is not made', async () => {
+    const enter = vi.spyOn(ReadTurns.prototype, 'enter');
+    onTestFinished(() => enter.mockRestore());
+    const { port } = await openApi();
+    const line = new Line(port);
+    const socket = await until(() => enter.mock.calls[0]?.[0]);
+    const { parser } = socket as unknown as { parser: Record<number, unknown> & { constructor: { kOnBody: number } } };
+    const onBody = vi.fn<() => void>();
+    parser[parser.constructor.kOnBody] = onBody;
+    line.socket.write(
+      `POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\na\r\n'.repeat(500)}`,
+    );
+    await line.closed;
+    expect(line.received).toMatch(/^HTTP\/1\.1 401 /);
+    expect(onBody).not.toHaveBeenCalled();
   });
 
   it('with wrong tokens lose the connection each time, are slowed down, and cost one line of the log', async () => {
@@ -217,4 +235,20 @@ describe('a program with a token', () => {
     for (const { socket } of [waiting, sending, third]) socket.destroy();
     await until(async () => (await ask(port, 'GET /api/v1/status', bearer(token))).status === 200);
   });
+});
+
+it('connections are read in turns, those with authority in a block of their own, until they are closed', async () => {
+  const entered: string[] = [];
+  const enter = vi.spyOn(ReadTurns.prototype, 'enter');
+  onTestFinished(() => enter.mockRestore());
+  const { port, token } = await openApi();
+  const line = new Line(port);
+  await until(() => enter.mock.calls.length === 1);
+  line.socket.write(`GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+  await until(() => line.received.includes('200 OK'));
+  for (const [, block] of enter.mock.calls) entered.push(block);
+  expect(entered).toEqual(['strangers', 'programs']);
+  const turns = enter.mock.results.map(({ value }) => vi.spyOn(value as ReadTurn, 'leave'));
+  line.socket.destroy();
+  await until(() => turns[1]?.mock.calls.length === 1);
 });

@@ -13,9 +13,9 @@ import { createAgentSocketApp } from '../../../../central/listeners/agent-socket
 import { openBinding } from '../../../../central/listeners/bind.ts';
 import { Connections } from '../../../../central/listeners/accept/connections.ts';
 import { createHttpServer } from '../../../../central/listeners/http.ts';
-import { ReadTurns } from '../../../../central/listeners/limits/read-turns.ts';
 import { createTlsServer } from '../../../../central/listeners/tls.ts';
 import type { CodedError } from '../../../../shared/errors.ts';
+import { ReadTurns } from '../../../../shared/http/read-turns.ts';
 import { SUBPROTOCOL } from '../../../../shared/wire/messages.ts';
 
 /** Of TCP to "something": short, so that a test sees it pass. */
@@ -36,7 +36,7 @@ interface Listening {
   readonly port: number;
   readonly wrong: string[];
   readonly upgraded: UpgradedConnection[];
-  /** What happened to the turns of TLS connections. */
+  /** What happened to the turns of reading. */
   readonly turns: string[];
 }
 
@@ -57,9 +57,9 @@ async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): 
         turns.push(`entered ${block}`);
         const turn = readTurns.enter(carrier, block, check);
         return {
-          secured: (socket) => {
-            turns.push('secured');
-            turn.secured(socket);
+          serves: (socket) => {
+            turns.push('serves');
+            turn.serves(socket);
           },
           leave: () => {
             turns.push('left');
@@ -243,23 +243,27 @@ describe('a TLS connection that sends records without data', () => {
   });
 });
 
-describe('a TLS connection is read in its turns', () => {
-  test('until it is welcomed', async () => {
-    const { port, turns, upgraded } = await listen('wss');
-    const socket = await secured(port);
+describe('a connection is read in its turns', () => {
+  test.each(['ws', 'wss'] as const)('until it is welcomed (%s)', async (listener) => {
+    const { port, turns, upgraded } = await listen(listener);
+    const socket = listener === 'ws' ? dial(port) : await secured(port);
     socket.write(`${UPGRADE_HEADERS}\r\n`);
     await vi.waitFor(() => expect(upgraded).toHaveLength(1), LATE_MS);
-    expect(turns).toEqual(['entered 127.0.0.1', 'secured']);
+    expect(turns).toEqual(['entered 127.0.0.1', 'serves']);
     upgraded[0]?.onWelcome?.();
     expect(turns.slice(2)).toEqual(['left']);
   });
 
-  test('until it is closed, and a plain one has none', async () => {
+  test('until it is closed, and before its first bytes it has none', async () => {
     const [secure, plain] = [await listen('wss'), await listen('ws')];
     await cutAtDeadline(await secured(secure.port));
-    await vi.waitFor(() => expect(secure.turns).toEqual(['entered 127.0.0.1', 'secured', 'left']), LATE_MS);
+    await vi.waitFor(() => expect(secure.turns).toEqual(['entered 127.0.0.1', 'serves', 'left']), LATE_MS);
     await cutAtDeadline(dial(plain.port));
     expect(plain.turns).toEqual([]);
+    const half = dial(plain.port);
+    half.write('GET / HTTP/1.1');
+    await cutAtDeadline(half);
+    await vi.waitFor(() => expect(plain.turns).toEqual(['entered 127.0.0.1', 'serves', 'left']), LATE_MS);
   });
 });
 

@@ -1,11 +1,11 @@
-// What one turn of the event loop reads of TLS connections that are not welcomed: with sockets that only count, and with real ones.
+// What one turn of the event loop reads of connections that are not welcomed: with sockets that only count, and with real ones.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { connect } from 'node:tls';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { ReadTurns, type ReadTurn } from '../../../../central/listeners/limits/read-turns.ts';
-import { createTlsServer } from '../../../../central/listeners/tls.ts';
+import { ReadTurns, type ReadTurn } from '../../../shared/http/read-turns.ts';
+import { createTlsServer } from '../../../central/listeners/tls.ts';
 
 const folder = 'test/fixtures/keystores';
 
@@ -23,7 +23,7 @@ interface Entered extends ReturnType<typeof carrier> {
 function turnsOf(mayRead?: (block: string) => boolean) {
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
-  const turns = new ReadTurns(mayRead, () => Date.now());
+  const turns = new ReadTurns({ now: () => Date.now(), ...(mayRead === undefined ? {} : { mayRead }) });
   const entered: Entered[] = [];
   return {
     entered,
@@ -88,7 +88,7 @@ describe('TLS connections that are not welcomed', () => {
     vi.advanceTimersByTime(100);
     const tls = carrier();
     const { turn, _handle } = entered[5] ?? enter('a');
-    turn.secured({ _handle: tls._handle } as unknown as Socket);
+    turn.serves({ _handle: tls._handle } as unknown as Socket);
     tls._handle.readStop();
     tls._handle.readStart();
     expect([tls._handle.reads, _handle.reads]).toEqual([false, false]);
@@ -98,6 +98,34 @@ describe('TLS connections that are not welcomed', () => {
     tls._handle.readStart();
     expect(tls._handle.reads).toBe(true);
   });
+});
+
+test('plain ones that are few are read without a timer; of many, those of one block delay no other, and Node.js still stops a body', () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const turns = new ReadTurns({ atOnce: 2, now: () => Date.now() });
+  const enter = (block: string) => {
+    const socket = carrier();
+    const turn = turns.enter(socket as unknown as Socket, block);
+    turn.serves(socket as unknown as Socket);
+    return { turn, _handle: socket._handle };
+  };
+  const programs = [enter('programs'), enter('programs')];
+  vi.advanceTimersByTime(1_000);
+  expect([vi.getTimerCount(), programs.map(({ _handle }) => _handle.reads)]).toEqual([0, [true, true]]);
+  programs[1]?.turn.leave();
+  for (let i = 0; i < 10; i += 1) enter('strangers');
+  for (let ms = 0; ms < 64; ms += 16) {
+    vi.advanceTimersByTime(16);
+    expect(programs[0]?._handle.reads).toBe(true);
+  }
+  // What Node.js has stopped is not read in its turn either.
+  programs[0]?._handle.readStop();
+  vi.advanceTimersByTime(100);
+  expect(programs[0]?._handle.reads).toBe(false);
+  programs[0]?._handle.readStart();
+  vi.advanceTimersByTime(100);
+  expect(programs[0]?._handle.reads).toBe(true);
 });
 
 test('of twenty TLS connections that send at the same time, a turn of the event loop reads four', async () => {
@@ -110,7 +138,7 @@ test('of twenty TLS connections that send at the same time, a turn of the event 
   let [loopTurn, arrived] = [0, 0];
   const entered = new Map<number | undefined, ReadTurn>();
   tls.on('secureConnection', (socket) => {
-    entered.get(socket.remotePort)?.secured(socket);
+    entered.get(socket.remotePort)?.serves(socket);
     socket.on('error', () => undefined);
     socket.on('data', () => {
       arrived += 1;

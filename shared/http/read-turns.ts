@@ -1,13 +1,15 @@
-// Bounds what one turn of the event loop reads from TLS connections that are not welcomed yet: few are read at a time,
-// the blocks of addresses in rotation. OpenSSL handles all that a read brings in one call that nothing interrupts: the
-// 64 KiB that Linux takes in for a new connection hold 2,400 key updates, which cost 25 ms.
+// Bounds what one turn of the event loop reads from connections that are not welcomed yet: few are read at a time, the
+// blocks of addresses in rotation. OpenSSL and the parser of HTTP handle all that a read brings in one call that nothing
+// interrupts: 64 KiB hold 2,400 key updates, which cost 25 ms, or 11,000 pieces of a body.
 import type { Socket } from 'node:net';
 
-/** Each of them may bring 25 ms in one turn. */
-const AT_ONCE = 4;
+/** Of TLS: each of them may bring 25 ms in one turn. */
+const TLS_AT_ONCE = 4;
+/** Without TLS: each of them may bring 2 ms (shared/gathered-body.ts). Programs on the same host are hardly more. */
+export const PLAIN_AT_ONCE = 16;
 /** Between two turns: while something arrives; and when nothing has arrived in some of them. */
 const SOONEST_MS = 1;
-const LATEST_MS = 16;
+const LATEST_MS = 4;
 /** Each connection has a turn within twice this time, however many there are. */
 const ROUND_MS = 250;
 /** Where all are read anyway, what they sent is only checked. */
@@ -26,26 +28,35 @@ interface WithHandle {
 }
 
 export interface ReadTurn {
-  /** The TLS handshake is done: from here Node.js itself starts and stops the reading of `tls`, for HTTP and WebSocket. */
-  secured(tls: Socket): void;
+  /**
+   * From here Node.js itself starts and stops the reading of this socket, for HTTP and WebSocket: that of TLS when its handshake is
+   * done, the carrier itself without TLS.
+   */
+  serves(socket: Socket): void;
   /** It is welcomed or closed; may be called twice. */
   leave(): void;
 }
 
 class Member {
   readonly carrier: Socket;
-  readonly check: () => void;
+  readonly check: (() => void) | undefined;
   /** It has its turn. */
   reads = true;
   /** Node.js wants to read. */
   #wants = true;
+  readonly #start: (() => number) | undefined;
+  readonly #stop: (() => number) | undefined;
   #bytes: number;
   #arrivedAt: number;
   #release = (): void => undefined;
 
-  constructor(carrier: Socket, check: () => void, now: number) {
+  constructor(carrier: Socket, check: (() => void) | undefined, now: number) {
     this.carrier = carrier;
     this.check = check;
+    // Without TLS, those that `hold` replaces.
+    const { _handle: handle } = carrier as WithHandle;
+    this.#start = handle?.readStart.bind(handle);
+    this.#stop = handle?.readStop.bind(handle);
     this.#bytes = carrier.bytesRead;
     this.#arrivedAt = now;
   }
@@ -66,14 +77,15 @@ class Member {
   turn(reads: boolean): void {
     if (this.reads === reads) return;
     this.reads = reads;
-    const { _handle: handle } = this.carrier as WithHandle;
-    if (!reads) handle?.readStop();
-    else if (this.#wants) handle?.readStart();
+    // It is closed.
+    if (!(this.carrier as WithHandle)._handle) return;
+    if (!reads) this.#stop?.();
+    else if (this.#wants) this.#start?.();
   }
 
   /** Until it leaves, what Node.js starts waits for its turn. */
-  hold(tls: Socket): void {
-    const { _handle: handle } = tls as WithHandle;
+  hold(socket: Socket): void {
+    const { _handle: handle } = socket as WithHandle;
     if (!handle) return;
     const [readStart, readStop] = [handle.readStart.bind(handle), handle.readStop.bind(handle)];
     Object.assign(handle, {
@@ -103,36 +115,47 @@ interface Block {
   idleNext: boolean;
 }
 
+interface ReadTurnsOptions {
+  readonly atOnce?: number;
+  /** Whether one connection of this block may have a turn now; where it may, it has it. */
+  readonly mayRead?: (block: string) => boolean;
+  readonly now?: () => number;
+}
+
 export class ReadTurns {
+  readonly #atOnce: number;
   readonly #mayRead: (block: string) => boolean;
   readonly #now: () => number;
   /** The next one is the first. */
   readonly #blocks = new Map<string, Block>();
   #reading = new Set<Member>();
   #size = 0;
+  /** Those that are checked after each turn. */
+  #checked = 0;
   #timer: NodeJS.Timeout | undefined;
   #waitMs = SOONEST_MS;
 
-  /** `mayRead`: whether one connection of this block may have a turn now; where it may, it has it. */
-  constructor(mayRead: (block: string) => boolean = () => true, now: () => number = () => performance.now()) {
+  constructor({ atOnce = TLS_AT_ONCE, mayRead = () => true, now = () => performance.now() }: ReadTurnsOptions = {}) {
+    this.#atOnce = atOnce;
     this.#mayRead = mayRead;
     this.#now = now;
   }
 
-  /** To be called when a TLS server reads from the carrier. `check` follows each of its turns, and may destroy it. */
-  enter(carrier: Socket, name: string, check: () => void): ReadTurn {
+  /** To be called when a server reads from the carrier. `check` follows each of its turns, and may destroy it. */
+  enter(carrier: Socket, name: string, check?: () => void): ReadTurn {
     const member = new Member(carrier, check, this.#now());
     const block = this.#blocks.get(name) ?? { eager: new Set(), idle: new Set(), idleNext: false };
     this.#blocks.set(name, block);
     block.eager.add(member);
     this.#size += 1;
-    if (this.#reading.size < AT_ONCE) this.#reading.add(member);
+    if (check !== undefined) this.#checked += 1;
+    if (this.#reading.size < this.#atOnce) this.#reading.add(member);
     else member.turn(false);
     this.#schedule(SOONEST_MS);
     let isMember = true;
     return {
-      secured: (tls) => {
-        if (isMember) member.hold(tls);
+      serves: (socket) => {
+        if (isMember) member.hold(socket);
       },
       leave: () => {
         if (!isMember) return;
@@ -141,6 +164,7 @@ export class ReadTurns {
         if (block.eager.size + block.idle.size === 0) this.#blocks.delete(name);
         this.#reading.delete(member);
         this.#size -= 1;
+        if (check !== undefined) this.#checked -= 1;
         member.leave();
       },
     };
@@ -157,14 +181,16 @@ export class ReadTurns {
     let isBusy = false;
     for (const member of this.#reading) {
       isBusy = member.look(now) || isBusy;
-      member.check();
+      member.check?.();
     }
     const next = this.#next(now);
     for (const member of this.#reading) if (!next.has(member)) member.turn(false);
     for (const member of next) member.turn(true);
     this.#reading = next;
-    if (this.#size === 0) return;
-    const latestMs = this.#size > AT_ONCE ? Math.min(LATEST_MS, (ROUND_MS * AT_ONCE) / this.#size) : LATEST_OF_FEW_MS;
+    const isFew = this.#size <= this.#atOnce;
+    // All are read, until another one enters.
+    if (isFew && this.#checked === 0 && next.size === this.#size) return;
+    const latestMs = isFew ? LATEST_OF_FEW_MS : Math.min(LATEST_MS, (ROUND_MS * this.#atOnce) / this.#size);
     this.#schedule(isBusy ? SOONEST_MS : Math.max(SOONEST_MS, Math.min(2 * this.#waitMs, latestMs)));
   };
 
@@ -173,7 +199,7 @@ export class ReadTurns {
     const chosen = new Set<Member>();
     // Blocks in a row that have none to add.
     let passed = 0;
-    while (chosen.size < AT_ONCE && passed < this.#blocks.size) {
+    while (chosen.size < this.#atOnce && passed < this.#blocks.size) {
       const [next] = this.#blocks;
       if (next === undefined) break;
       const [name, block] = next;
