@@ -248,5 +248,5 @@ export function metricsMarkdown(): string {
     ([name, { kind, labels, help }]) =>
       `| \`${name}\` | ${kind} | ${labels.length === 0 ? '' : labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`,
   );
-  return `${['# Metrics', '', 'Prometheus text format at `GET /metrics` of the administration (role viewer). The usual metrics of the Node.js process are', 'there too. This page is generated from `central/metrics.ts`.', '', '| metric | kind | labels | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n')}\n`;
+  return `${['# Metrics', '', 'Prometheus text format at `GET /metrics` of the administration (role viewer). The usual metrics of the Node.js process are', 'there too: processor time, memory and open files (`process_*`), and the event loop, heap and garbage collection', '(`nodejs_*`). This page is generated from `central/metrics.ts`.', '', 'Ready for use: `deploy/prometheus/prometheus.yml` (how Prometheus reads them, with a token from a file),', '`deploy/prometheus/alerts.yml` (alerts, each with a section of [TROUBLESHOOTING.md](TROUBLESHOOTING.md) as its runbook), and', '`deploy/grafana/queuegate.json` (a dashboard).', '', '| metric | kind | labels | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n')}\n`;
 }

@@ -51,6 +51,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '30 s: eight proxies with an agent behind each, silent for longer than their timeouts',
     quick: 'test/deploy/proxies.test.ts',
   },
+  'test/flow/prometheus.test.ts': {
+    why: '10 s: a real Prometheus reads from a real Central',
+    quick: 'test/deploy/prometheus.test.ts',
+  },
   'test/flow/line.test.ts': {
     why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
     quick: 'test/agent/dial/proxy-connect.test.ts',
