@@ -7,6 +7,10 @@ export const PROBLEM_ERRORS = {
     text: '{listener} does not listen: {found}',
     hint: 'Stop the process that holds the port ("ss -ltnp" shows which; Central takes the port as soon as it is free), or choose another port.',
   },
+  central_stopping: {
+    text: 'Central is stopping: it accepts no new connections, and its sessions end.',
+    hint: 'No action needed if it was stopped on purpose; otherwise its log says why.',
+  },
   listeners_not_applied: {
     text: 'The listeners are not what the parameters say: {found}',
     hint: 'Remove the cause. Central tries again every few seconds; until then the parameters do not apply to the listeners.',

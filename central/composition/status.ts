@@ -71,7 +71,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
+    problems: [...listeners.stopping(), ...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
     advice: [
       ...[

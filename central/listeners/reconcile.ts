@@ -78,7 +78,7 @@ export class Listeners<Staged> {
   /** For the problems; also while a change retries it. */
   readonly #missingSince = new Map<ListenerName, number>();
   readonly #now: () => number;
-  #stopped = false;
+  #stoppedAt: number | undefined;
 
   constructor(options: ReconcileOptions<Staged>) {
     this.#options = options;
@@ -209,6 +209,11 @@ export class Listeners<Staged> {
     });
   }
 
+  /** That Central stops: a balancer that keeps its connection learns it while the sessions end. */
+  stopping(): Problem[] {
+    return this.#stoppedAt === undefined ? [] : [problemOf(problemFault('central_stopping', {}), this.#stoppedAt)];
+  }
+
   /** Which of these listeners should be open and are not, and why. */
   problems(listeners: readonly ListenerName[] = LISTENERS): Problem[] {
     return [...this.#missing]
@@ -226,7 +231,7 @@ export class Listeners<Staged> {
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#stoppedAt ??= this.#now();
     this.#clearTimers();
     this.#closeAll();
   }
@@ -343,7 +348,7 @@ export class Listeners<Staged> {
    * `due` is the timer that called: a change of the listener since then has cleared it.
    */
   async #reopen(listener: ListenerName, plan: BindingPlan, port: number, due?: NodeJS.Timeout): Promise<void> {
-    const isOver = (): boolean => this.#stopped || this.#reopening.get(listener) !== due;
+    const isOver = (): boolean => this.#stoppedAt !== undefined || this.#reopening.get(listener) !== due;
     const { log, accept } = this.#options;
     try {
       const binding = await openBinding({ ...plan, port }, accept[listener]);

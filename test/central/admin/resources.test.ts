@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { ERROR_SUBJECTS } from '../../../docs/error-subjects.ts';
 import { agentRecord } from '../fakes.ts';
 import { outboxFull, startRest, type Rest } from './rest.ts';
 
@@ -527,6 +529,25 @@ describe('status, health, certificate authority and metrics', () => {
     const text = await (await rest.request('GET', '/status', { as: 'viewer' })).text();
     expect(text).toContain('CN=a');
     expect(text).not.toContain('PRIVATE KEY');
+  });
+
+  test('liveness is 200 as long as Central answers, whatever is wrong', async () => {
+    const rest = await startRest();
+    const problem = { code: 'listener_not_open', detail: 'port 8787', hint: 'h', startedAt: 1 };
+    rest.status.report = { ...rest.status.report, problems: [problem], advice: [problem] };
+    const response = await rest.request('GET', '/health/live', { as: null });
+    expect(response.status).toBe(200);
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(await response.json()).toEqual({ state: 'ok', reasons: [] });
+  });
+
+  test('every reason of readiness is a code of ERRORS.md, and in the table of REST.md', () => {
+    const codes = new Set(ERROR_SUBJECTS.flatMap(({ errors }) => Object.keys(errors)));
+    const part =
+      readFileSync('docs/REST.md', 'utf8').split('### `GET /api/v1/health/ready`')[1]?.split('\n### ')[0] ?? '';
+    const reasons = Array.from(part.matchAll(/^\| \[`(\w+)`\]/gm), ([, code]) => code);
+    expect(reasons).toEqual(['listener_not_open', 'listeners_not_applied', 'central_stopping']);
+    expect(reasons.filter((code) => !codes.has(code ?? ''))).toEqual([]);
   });
 
   test('readiness is 503 while something is wrong, and says its codes and nothing else without a token', async () => {

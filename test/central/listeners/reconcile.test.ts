@@ -214,6 +214,17 @@ describe('moving listeners', () => {
   });
 });
 
+test('a Central that stops says so, since the same time', async () => {
+  const { listeners } = await start();
+  expect(listeners.stopping()).toEqual([]);
+  listeners.stop();
+  const found = listeners.stopping();
+  expect(found.map(({ code }) => code)).toEqual(['central_stopping']);
+  listeners.stop();
+  expect(listeners.stopping()).toEqual(found);
+  expect(listeners.problems()).toEqual([]);
+});
+
 describe('a port that another process holds at the start', () => {
   /** Started while strangers hold the ports of these listeners. */
   async function startedBeside(
