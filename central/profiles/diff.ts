@@ -59,12 +59,13 @@ function settingLines(before: ProfileContent, after: ProfileContent): string[] {
 
 function truststoreLines(before: TruststoreContent | undefined, after: TruststoreContent | undefined): string[] {
   const [old, next] = [before?.entries ?? [], after?.entries ?? []];
-  const has = (entries: typeof old, thumbprint: string): boolean =>
-    entries.some((entry) => entry.thumbprint === thumbprint);
+  const thumbprintsOf = (entries: typeof old): ReadonlySet<string> =>
+    new Set(entries.map(({ thumbprint }) => thumbprint));
+  const [known, kept] = [thumbprintsOf(old), thumbprintsOf(next)];
   return [
-    ...old.filter(({ thumbprint }) => !has(next, thumbprint)).map(({ subject }) => `truststore: - ${subject}`),
+    ...old.filter(({ thumbprint }) => !kept.has(thumbprint)).map(({ subject }) => `truststore: - ${subject}`),
     ...next
-      .filter(({ thumbprint }) => !has(old, thumbprint))
+      .filter(({ thumbprint }) => !known.has(thumbprint))
       .map(({ subject, notAfter }) => `truststore: + ${subject}, until ${dayOf(notAfter)}`),
   ];
 }

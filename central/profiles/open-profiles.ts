@@ -5,6 +5,7 @@ import type { Store } from '../store/store.ts';
 import { Downloads } from './downloads/downloads.ts';
 import { DownloadPace } from './downloads/pace.ts';
 import { ProfileReleases } from './releases.ts';
+import { ProfileReader } from './report.ts';
 import { Profiles } from './profiles.ts';
 import { openTickets, type Tickets } from './tickets.ts';
 
@@ -37,13 +38,16 @@ export async function openProfiles({ store, parameters, pki, now, after }: Profi
     after,
     nextTurn: setImmediate,
   });
+  const reader = new ProfileReader(store.releases);
   const profiles = new Profiles({
     store: store.releases,
+    reader,
     trustBundle: () => pki.trust.certificates().map(({ raw }) => raw),
     now,
   });
   const profileReleases = new ProfileReleases({
     store: store.releases,
+    reader,
     values: () => parameters.values(),
     certificate: () => pki.identity.slots.current,
     now,

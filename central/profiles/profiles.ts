@@ -13,13 +13,14 @@ import { readTar } from './contents/tar.ts';
 import { addToTruststore, deleteFromTruststore } from './contents/truststore.ts';
 import { differences, type Difference } from './diff.ts';
 import { profileFault, settingsRefused } from './errors.ts';
-import { reportOf, type ProfileReport } from './report.ts';
+import type { ProfileReader, ProfileReport } from './report.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const DEFAULT_TRUSTSTORE_PATH = 'conf/security/truststore.jks';
 
 interface ProfilesNeeds {
   readonly store: ReleaseStore;
+  readonly reader: ProfileReader;
   /** What agents should trust (DER). */
   readonly trustBundle: () => readonly Buffer[];
   readonly now: () => number;
@@ -82,7 +83,7 @@ export class Profiles {
 
   /** The draft with what Central reads of it. Errors: profile_unknown. */
   async report(name: string): Promise<ProfileReport> {
-    return await reportOf(this.#needs.store, await this.files(name));
+    return await this.#needs.reader.report(await this.files(name));
   }
 
   /**
@@ -282,7 +283,7 @@ export class Profiles {
     detail: Readonly<Record<string, unknown>>,
   ): Promise<DraftOutcome> {
     const { store, now } = this.#needs;
-    const report = await reportOf(this.#needs.store, after);
+    const report = await this.#needs.reader.report(after);
     const outcome = { dryRun: terms.dryRun === true, report, differences: differences(before, report) };
     if (outcome.dryRun) {
       const present = await store.getProfile(change.name);

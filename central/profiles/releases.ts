@@ -11,11 +11,12 @@ import type { Conf } from './contents/conf.ts';
 import { differences, type Difference, type ProfileContent } from './diff.ts';
 import { profileFault, settingsRefused } from './errors.ts';
 import type { ActTerms } from './profiles.ts';
-import { reportOf, type Problem, type ProfileReport } from './report.ts';
+import type { Problem, ProfileReader, ProfileReport } from './report.ts';
 import { verificationFault } from './verification.ts';
 
 interface ProfileReleasesNeeds {
   readonly store: ReleaseStore;
+  readonly reader: ProfileReader;
   readonly values: () => Pick<ParameterValues, 'websocket.enabled' | 'websocket.secure.enabled'>;
   /** What Central shows now. */
   readonly certificate: () => ServerCredentials | undefined;
@@ -86,7 +87,7 @@ export class ProfileReleases {
       await place(to),
     ];
     const content = async (at: ReleaseRecord | 'draft'): Promise<ProfileContent> =>
-      at === 'draft' ? await this.#draft(name) : await reportOf(this.#needs.store, await this.filesOf(at));
+      at === 'draft' ? await this.#draft(name) : await this.#needs.reader.report(await this.filesOf(at));
     return {
       from: one,
       to: other,
@@ -114,7 +115,7 @@ export class ProfileReleases {
     const known = await store.release(digest);
     const [last] = await this.list(name, { limit: 1 });
     const changes = differences(
-      last === undefined ? undefined : await reportOf(this.#needs.store, await this.filesOf(last)),
+      last === undefined ? undefined : await this.#needs.reader.report(await this.filesOf(last)),
       report,
     );
     const outcome = { digest, differences: changes, overridden };
@@ -163,6 +164,6 @@ export class ProfileReleases {
   }
 
   async #draft(name: string): Promise<ProfileReport> {
-    return await reportOf(this.#needs.store, await this.#needs.store.draftOf(name));
+    return await this.#needs.reader.report(await this.#needs.store.draftOf(name));
   }
 }

@@ -1,5 +1,7 @@
 // Reads what Central has to know of the files of a profile: the settings of agent.conf, and the entries of the truststore that it names.
 import { isCoded } from '../../shared/errors.ts';
+import { Mutex } from '../../shared/mutex.ts';
+import { setNewest } from '../../shared/recent-entries.ts';
 import { parseProperties } from '../../shared/settings/properties.ts';
 import type { DraftFile } from '../store/releases/release-store.ts';
 import { readSmallBlob } from './contents/blobs.ts';
@@ -20,39 +22,64 @@ export interface ProfileReport extends ProfileContent {
   readonly problems: readonly Problem[];
 }
 
-/** What Central reads of these files; what it cannot read is among the problems. */
-export async function reportOf(store: Contents, files: readonly DraftFile[]): Promise<ProfileReport> {
-  const problems: Problem[] = [];
-  const attempt = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await read();
-    } catch (error) {
-      if (!isCoded(error)) throw error;
-      problems.push({ code: error.code, detail: error.message, hint: error.hint });
-      return undefined;
-    }
-  };
-  const bytesOf = async (path: string): Promise<Buffer | undefined> => {
-    const file = files.find((one) => one.path === path);
-    return file === undefined ? undefined : await readSmallBlob(store, file);
-  };
-  const bytes = await attempt(() => bytesOf(CONF_PATH));
-  const conf = bytes === undefined ? undefined : await attempt(async () => readConf(bytes));
-  if (conf?.fault !== undefined)
-    problems.push({ code: conf.fault.code, detail: conf.fault.message, hint: conf.fault.hint });
-  const path = conf?.truststore.path;
-  const truststore = await attempt(async (): Promise<TruststoreContent | undefined> => {
-    const content = path === undefined ? undefined : await bytesOf(path);
-    return path === undefined || content === undefined
-      ? undefined
-      : await readTruststore({ path, bytes: content, password: conf?.truststore.password });
-  });
-  const secrets = new Map(
-    bytes === undefined || conf === undefined
-      ? []
-      : parseProperties(bytes, CONF_PATH)
-          .entries.filter(({ key }) => isSecretSetting(key))
-          .map(({ key, value }) => [key, value] as const),
-  );
-  return { files, conf, truststore, secrets, problems };
+/** So many truststores are kept as they were read: a profile has one, and content never changes under its hash. */
+const KEPT_TRUSTSTORES = 4;
+
+/** Reads profiles of one store. A truststore is expensive: one at a time, and once for all who need it. */
+export class ProfileReader {
+  readonly #contents: Contents;
+  readonly #truststores = new Map<string, Promise<TruststoreContent>>();
+  readonly #reading = new Mutex();
+
+  constructor(contents: Contents) {
+    this.#contents = contents;
+  }
+
+  /** What Central reads of these files; what it cannot read is among the problems. */
+  async report(files: readonly DraftFile[]): Promise<ProfileReport> {
+    const problems: Problem[] = [];
+    const attempt = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
+      try {
+        return await read();
+      } catch (error) {
+        if (!isCoded(error)) throw error;
+        problems.push({ code: error.code, detail: error.message, hint: error.hint });
+        return undefined;
+      }
+    };
+    const fileOf = (path: string): DraftFile | undefined => files.find((one) => one.path === path);
+    const confFile = fileOf(CONF_PATH);
+    const bytes = confFile === undefined ? undefined : await attempt(() => readSmallBlob(this.#contents, confFile));
+    const conf = bytes === undefined ? undefined : await attempt(async () => readConf(bytes));
+    if (conf?.fault !== undefined)
+      problems.push({ code: conf.fault.code, detail: conf.fault.message, hint: conf.fault.hint });
+    const path = conf?.truststore.path;
+    const file = path === undefined ? undefined : fileOf(path);
+    const truststore =
+      file === undefined ? undefined : await attempt(() => this.#truststore(file, conf?.truststore.password));
+    const secrets = new Map(
+      bytes === undefined || conf === undefined
+        ? []
+        : parseProperties(bytes, CONF_PATH)
+            .entries.filter(({ key }) => isSecretSetting(key))
+            .map(({ key, value }) => [key, value] as const),
+    );
+    return { files, conf, truststore, secrets, problems };
+  }
+
+  /** Errors: profile_file_too_large, those of key stores. */
+  #truststore(file: DraftFile, password: string | undefined): Promise<TruststoreContent> {
+    const key = JSON.stringify([file.sha256, file.path, password ?? null]);
+    const known = this.#truststores.get(key);
+    const content =
+      known ??
+      this.#reading.runExclusive(async () =>
+        readTruststore({ path: file.path, bytes: await readSmallBlob(this.#contents, file), password }),
+      );
+    setNewest(this.#truststores, key, content, KEPT_TRUSTSTORES);
+    // That a file cannot be read stays true, unlike what a store away from its disk says.
+    if (known === undefined)
+      content.catch((error: unknown) => (isCoded(error) && error.status === 422) || this.#truststores.delete(key));
+    return content;
+  }
 }

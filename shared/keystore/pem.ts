@@ -4,7 +4,7 @@ import { Breather } from '../breather.ts';
 import type { CodedError } from '../errors.ts';
 import { regularPem, type RegularPem } from '../x509/field-pem.ts';
 import { trustedCertificate } from '../x509/openssl-trust.ts';
-import { decodeBlock, pemBlocks, PemFault, pemOf, type PemBlock } from '../x509/pem.ts';
+import { decodeBlock, PemFault, pemOf, pemSteps, type PemBlock } from '../x509/pem.ts';
 import { keystoreFault } from './errors.ts';
 import {
   FORMAT_NAMES,
@@ -43,8 +43,10 @@ export async function readPem({ bytes, file }: StoreSource): Promise<Store> {
   const faults: CodedError[] = [];
   const others: string[] = [];
   const breather = new Breather();
-  for (const { block, der, fault } of certificateBlocks(text, file)) {
+  for (const found of certificateBlocks(text, file)) {
     await breather.pause();
+    if (found === undefined) continue;
+    const { block, der, fault } = found;
     if (fault !== undefined) faults.push(fault);
     else if (der === undefined) others.push(printableLine(block?.label ?? ''));
     else
@@ -74,14 +76,18 @@ interface FoundBlock {
   readonly fault: CodedError | undefined;
 }
 
-/** Each block with the certificate in it, or why there is none. Throws keystore_too_large. */
-function* certificateBlocks(text: string, file: string): Generator<FoundBlock> {
+/** Each block with the certificate in it, or why there is none; undefined where a reader may pause. Throws keystore_too_large. */
+function* certificateBlocks(text: string, file: string): Generator<FoundBlock | undefined> {
   const soundness = soundnessCheck();
   const broken: CodedError[] = [];
   let count = 0;
   const left = (): FoundBlock[] => broken.splice(0).map((fault) => ({ block: undefined, der: undefined, fault }));
   for (const block of blocks(text, file, (fault) => broken.push(fault))) {
     yield* left();
+    if (block === undefined) {
+      yield undefined;
+      continue;
+    }
     if (block.label === 'PKCS7' || block.label === 'CMS') {
       yield { block, der: undefined, fault: keystoreFault('keystore_pkcs7', { file, form: 'pem' }) };
       continue;
@@ -148,7 +154,7 @@ export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buff
 export function hasPemComments(bytes: Buffer, file: string): boolean {
   const { text } = pemText(bytes);
   const lines = text.split(LINE_END);
-  for (const { line, lastLine } of blocks(text, file)) lines.fill('', line - 1, lastLine);
+  for (const block of blocks(text, file)) if (block !== undefined) lines.fill('', block.line - 1, block.lastLine);
   return lines.some((line) => line.trim() !== '' && !line.trim().startsWith('friendlyName: '));
 }
 
@@ -159,7 +165,7 @@ export function hasPemComments(bytes: Buffer, file: string): boolean {
 export function removeFromPem(bytes: Buffer, file: string, places: ReadonlySet<number>): Buffer {
   const { text } = pemText(bytes);
   const lines: string[] = [...text.matchAll(/[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$/g)].map(([line]) => line);
-  const all = [...certificateBlocks(text, file)];
+  const all = [...certificateBlocks(text, file)].filter((found) => found !== undefined);
   const ends = new Set(all.map(({ block }) => block?.lastLine));
   for (const [place, { block }] of all.filter(({ der }) => der !== undefined).entries()) {
     if (block === undefined || !places.has(place)) continue;
@@ -196,8 +202,8 @@ function isCertificate({ label }: Block): boolean {
   return label === 'CERTIFICATE' || label === 'X509 CERTIFICATE' || label === OPENSSL_LABEL;
 }
 
-/** The blocks of a bundle with the names above them. One without its end goes to `onBroken`, or is passed over. Throws keystore_too_large. */
-function* blocks(text: string, file: string, onBroken?: (fault: CodedError) => void): Generator<Block> {
+/** The blocks of a bundle with the names above them. One without its end goes to `onBroken`, or is passed over. As pemSteps. Throws keystore_too_large. */
+function* blocks(text: string, file: string, onBroken?: (fault: CodedError) => void): Generator<Block | undefined> {
   const format = FORMAT_NAMES.pem;
   let alias: string | undefined;
   // The way in which "openssl pkcs12 -nokeys" writes an alias above its certificate; appendPem writes the same.
@@ -209,7 +215,11 @@ function* blocks(text: string, file: string, onBroken?: (fault: CodedError) => v
     onBroken?.(keystoreFault(code, { file, format, found: printableLine(error.message) }, error));
   };
   try {
-    for (const block of pemBlocks(text, LIMITS, { onText, onFault })) {
+    for (const block of pemSteps(text, LIMITS, { onText, onFault })) {
+      if (block === undefined) {
+        yield undefined;
+        continue;
+      }
       yield { ...block, alias };
       alias = undefined;
     }

@@ -48,6 +48,14 @@ const MAX_FAULTS = 1_000;
 
 /** Each block in turn. Throws PemFault. */
 export function* pemBlocks(text: string, limits: PemLimits, report: PemReport = {}): Generator<PemBlock> {
+  for (const block of pemSteps(text, limits, report)) if (block !== undefined) yield block;
+}
+
+/** So many take 1 ms at most, whatever they are. */
+const LINES_PER_STEP = 1_000;
+
+/** As pemBlocks; with undefined in between, where the reader of a large text may pause. Throws PemFault. */
+export function* pemSteps(text: string, limits: PemLimits, report: PemReport = {}): Generator<PemBlock | undefined> {
   let faults = 0;
   const fail = (fault: PemFault): void => {
     if (report.onFault === undefined) throw fault;
@@ -62,6 +70,7 @@ export function* pemBlocks(text: string, limits: PemLimits, report: PemReport = 
   let number = 0;
   for (const line of linesOf(text)) {
     number += 1;
+    if (number % LINES_PER_STEP === 0) yield undefined;
     const [, edge, label = ''] = (line.startsWith('-----') && line.length <= MAX_EDGE ? EDGE.exec(line) : null) ?? [];
     if (open === undefined) {
       if (edge === 'BEGIN') open = { label, line: number, body: [] };

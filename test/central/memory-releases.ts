@@ -1,6 +1,7 @@
 // Profiles and their releases over a store in memory, for tests of what is in front of them.
 import { ProfileReleases } from '../../central/profiles/releases.ts';
 import { Profiles } from '../../central/profiles/profiles.ts';
+import { ProfileReader } from '../../central/profiles/report.ts';
 import { SoftwareReleases } from '../../central/software/software-releases.ts';
 import { storeFault } from '../../central/store/errors.ts';
 import type { AuditEntry } from '../../central/store/audit-store.ts';
@@ -101,10 +102,12 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
     isOfRelease: async () => true,
   };
   const settings: MemoryReleases['settings'] = { wss: true, ws: true, certificate: undefined, bundle: [] };
+  const reader = new ProfileReader(store);
   return {
-    profiles: new Profiles({ store, trustBundle: () => settings.bundle, now }),
+    profiles: new Profiles({ store, reader, trustBundle: () => settings.bundle, now }),
     profileReleases: new ProfileReleases({
       store,
+      reader,
       values: () => ({ 'websocket.enabled': settings.ws, 'websocket.secure.enabled': settings.wss }),
       certificate: () => settings.certificate,
       now,

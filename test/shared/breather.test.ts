@@ -73,6 +73,14 @@ describe('key stores leave the event loop its turns', () => {
 
   test.each<[string, () => Promise<unknown>]>([
     ['a PKCS#12 with many iterations', () => openStore({ bytes: expensive(300_000), file: 'f', password: 'x' })],
+    [
+      'a bundle with millions of lines in one block and around it',
+      () =>
+        openStore({
+          bytes: Buffer.from(`${'x\n'.repeat(500_000)}-----BEGIN A-----\n${'A\n'.repeat(500_000)}`),
+          file: 'f',
+        }),
+    ],
     ['a bundle of many certificates', () => openStore({ bytes: Buffer.alloc(3_000 * ROOT.length, ROOT), file: 'f' })],
     [
       'a JKS of many certificates with another password',

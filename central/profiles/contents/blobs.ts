@@ -7,8 +7,8 @@ import { profileFault } from '../errors.ts';
 
 /** Chunks that are on their way to the disk at once: some commits take several. */
 const IN_FLIGHT = 16;
-/** Of what Central itself reads of a profile: agent.conf and truststore. */
-const MAX_READ_BYTES = 8 * 1024 * 1024;
+/** Of what Central itself reads of a profile: agent.conf and truststore. Java's own, with 150 roots, has 200 KB. */
+const MAX_READ_BYTES = 2 * 1024 * 1024;
 
 type Blobs = Pick<ReleaseStore, 'appendChunk' | 'beginBlob' | 'blobSize' | 'finishBlob' | 'readChunk'>;
 
