@@ -80,8 +80,8 @@ export const VERBS = new Set([
   'rollback',
   'switch',
 ]);
-/** Outside /api/v1: others fix these paths (RFC 5280 distribution points, Prometheus). */
-export const ROOT_PATHS = new Set(['/metrics', '/crl.der', '/crl.pem']);
+/** Outside /api/v1: others fix these paths (RFC 5280 distribution points, Prometheus, tools of OpenAPI). */
+export const ROOT_PATHS = new Set(['/metrics', '/crl.der', '/crl.pem', '/openapi.json', '/docs']);
 const PREFIX = '/api/v1';
 
 export const KEBAB = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;

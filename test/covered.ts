@@ -12,6 +12,22 @@ export interface CoveredFiles {
 
 export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
+    by: 'test/central/admin/openapi/document.test.ts',
+    why: 'The document that is made of them; each answer of the tests is validated against them (test/described-answers.ts).',
+    files: [
+      'central/admin/openapi/page.ts',
+      'central/admin/openapi/routes.ts',
+      'central/admin/openapi/schema.ts',
+      'central/admin/openapi/operations/agents.ts',
+      'central/admin/openapi/operations/certificates.ts',
+      'central/admin/openapi/operations/changes.ts',
+      'central/admin/openapi/operations/messages.ts',
+      'central/admin/openapi/operations/releases.ts',
+      'central/admin/openapi/operations/status.ts',
+      'central/admin/openapi/operations/tokens.ts',
+    ],
+  },
+  {
     by: 'test/central/profiles/profiles.test.ts',
     why: 'Profiles and their releases over a store in memory.',
     files: [

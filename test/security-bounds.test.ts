@@ -101,7 +101,7 @@ describe('what each peer can call', () => {
     expect(calls.length).toBeGreaterThan(40);
     for (const [role, peer] of Object.entries(PEER_OF_ROLE)) {
       const there = calls.filter((one) => one.role === role).map(({ call }) => call);
-      const documented = callable(peer).filter((call) => /^[A-Z]+ \/(?:api|metrics|crl)/.test(call));
+      const documented = callable(peer).filter((call) => /^[A-Z]+ \/(?:api|crl|docs|metrics|openapi)/.test(call));
       expect([peer, documented.toSorted()]).toEqual([peer, there.toSorted()]);
     }
   });

@@ -17,6 +17,8 @@ import { eventRoutes } from './messages/events.ts';
 import { handshakeRoutes } from './agents/handshake-failures.ts';
 import { commandRoutes } from './messages/command-states.ts';
 import { messageRoutes } from './messages/commands.ts';
+import { noteRoutes } from './openapi/registered.ts';
+import { openApiRoutes } from './openapi/routes.ts';
 import { parameterRoutes } from './changes/parameters.ts';
 import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
@@ -40,6 +42,7 @@ export const MAX_ADMIN_BODY_BYTES = 256 * 1024;
 /** Adds the administration to a listener's app. Call it once per app, before the app is ready. */
 export async function adminRoutes(app: FastifyInstance, services: AdminServices): Promise<void> {
   const access = createAccess(app, services);
+  const routes = noteRoutes(app, PREFIX);
   await app.register(
     async (scope: FastifyInstance) => {
       prepare(scope, services, access);
@@ -78,6 +81,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
     prepare(scope, services, access);
     metricsRoute(scope, services);
     publishedLists(scope, services.revocationLists);
+    openApiRoutes(scope, routes);
   });
 }
 
@@ -112,6 +116,7 @@ const COMPRESSIBLE = /^(?:application\/(?:[\w.+-]+\+)?json|application\/x-ndjson
  */
 async function compress(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
   const { role } = request.routeOptions.config;
+  if (reply.hasHeader('content-encoding')) return payload;
   if (request.method !== 'GET' || role === 'administrator' || !acceptsGzip(request.headers['accept-encoding']))
     return payload;
   if (typeof payload !== 'string' && !Buffer.isBuffer(payload)) return payload;

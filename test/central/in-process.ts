@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { startCentral } from '../../central/central.ts';
 import type { RunningCentral } from '../../central/composition/lifecycle.ts';
 import { loadCentralConfig } from '../../central/config.ts';
+import { expectDescribed } from '../described-answers.ts';
 
 const PORTS = ['websocket-port', 'websocket-secure-port', 'https-port', 'http-port'];
 
@@ -38,7 +39,7 @@ export async function sendTo(
   },
 ): Promise<Response> {
   const bearer = token === undefined ? central.firstStart?.administratorToken : token;
-  return await fetch(`http://127.0.0.1:${central.port('http')}${path}`, {
+  const response = await fetch(`http://127.0.0.1:${central.port('http')}${path}`, {
     method,
     headers: {
       ...(bearer === null ? {} : { authorization: `Bearer ${bearer}` }),
@@ -47,4 +48,6 @@ export async function sendTo(
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
+  await expectDescribed(method, path, response);
+  return response;
 }

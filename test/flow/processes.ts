@@ -1,5 +1,6 @@
 // Real processes for flow tests: a Central, agents and the tools an administrator would use. Free ports, temporary folders,
 // everything that was started is ended, by its own id.
+import { expectDescribed } from '../described-answers.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -367,6 +368,12 @@ export class CentralProcess {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
+    const { status, headers: found } = answer;
+    await expectDescribed(
+      method,
+      `/api/v1${path}`,
+      new Response(text === '' ? null : text, { status, headers: found }),
+    );
     return {
       status: answer.status,
       body: text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text,

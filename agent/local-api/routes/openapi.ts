@@ -25,6 +25,7 @@ export function openApiDocument(routes: readonly Route[]) {
     info: {
       title: 'Local API of the Queuegate agent',
       version: VERSION,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       description:
         'For programs on the host of an agent. HEAD is allowed wherever GET is, and OPTIONS everywhere. Unknown parameters and members are refused.',
     },

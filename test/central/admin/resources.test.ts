@@ -521,7 +521,7 @@ describe('status, health, certificate authority and metrics', () => {
       subject: 'CN=a',
       names: ['a'],
       notAfter: 0,
-      thumbprint: 't',
+      thumbprint: '7'.repeat(64),
       key: 'PRIVATE KEY',
       chain: 'chain',
     };

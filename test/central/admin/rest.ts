@@ -29,6 +29,7 @@ import type { DeadLetter, StoredEvent } from '../../../central/store/message-sto
 import type { Role } from '../../../central/store/token-store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { CodedError } from '../../../shared/errors.ts';
+import { expectDescribed } from '../../described-answers.ts';
 import { makeChanges, memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
 import { memoryReleases } from '../memory-releases.ts';
 
@@ -421,12 +422,15 @@ export async function startRest(
         ...headers,
       };
       const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
-      return await fetch(`${url}${path.startsWith('/api/') || path === '/metrics' ? path : `/api/v1${path}`}`, {
+      const whole = path.startsWith('/api/') || path === '/metrics' ? path : `/api/v1${path}`;
+      const response = await fetch(`${url}${whole}`, {
         method,
         headers: all,
         ...(text === undefined ? {} : { body: text }),
         ...(signal === undefined ? {} : { signal }),
       });
+      await expectDescribed(method, whole, response);
+      return response;
     },
   };
 }

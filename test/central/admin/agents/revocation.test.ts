@@ -6,7 +6,7 @@ import { startRest } from '../rest.ts';
 test('an administrator revokes, no one else; the answer is the agent with its certificate and the reason', async () => {
   const rest = await startRest();
   const certificate = {
-    thumbprint: 'c',
+    thumbprint: 'c'.repeat(64),
     serial: '1',
     issuer: 'r',
     keyThumbprint: 'k',
@@ -30,7 +30,7 @@ test('an administrator revokes, no one else; the answer is the agent with its ce
       renewal: null,
       revocation: { revokedAt: expect.stringMatching(/Z$/), reason: 'keyCompromise' },
       certificate: {
-        thumbprint: 'c',
+        thumbprint: 'c'.repeat(64),
         serialNumber: '1',
         issuerThumbprint: 'r',
         notBefore: '1970-01-01T00:00:00.000Z',

@@ -26,7 +26,7 @@ async function setUp() {
   const verify: AdminServices['auditVerification']['verify'] = async (head) => ({
     valid: head === undefined,
     entryCount: 5,
-    head: 'f',
+    head: 'f'.repeat(64),
     faults: head === undefined ? [] : [problemFault('audit_head_missing', { hash: head, entries: 5 })],
   });
   const rest = await startRest(async () => ({ audit: store.audit, auditVerification: { verify } }));
@@ -84,7 +84,7 @@ describe('GET /audit', () => {
 it('POST /audit/verify answers with what is wrong', async () => {
   const { rest } = await setUp();
   const verify = async (body: unknown) => await (await rest.request('POST', '/audit/verify', { body })).json();
-  expect(await verify({})).toEqual({ valid: true, entryCount: 5, head: 'f', faults: [] });
+  expect(await verify({})).toEqual({ valid: true, entryCount: 5, head: 'f'.repeat(64), faults: [] });
   expect(await verify({ head: 'a'.repeat(64) })).toMatchObject({
     valid: false,
     faults: [{ code: 'audit_head_missing', detail: expect.stringContaining('aaaa'), hint: expect.any(String) }],

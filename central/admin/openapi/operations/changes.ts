@@ -1,0 +1,116 @@
+// The operations on parameters and on changes that wait for their confirmation.
+import {
+  anything,
+  array,
+  count,
+  json,
+  listOf,
+  named,
+  object,
+  orNull,
+  reported,
+  share,
+  text,
+  textOrNull,
+  time,
+  timeOrNull,
+  words,
+  yes,
+  type Operations,
+} from '../schema.ts';
+
+const PARAMETER = named(
+  'Parameter',
+  object({
+    name: text,
+    group: text,
+    description: text,
+    type: text,
+    bounds: {
+      type: 'object',
+      description: 'minimum, maximum, unit, the words of an enum, as PARAMETERS.md lists them',
+    },
+    allowed: text,
+    default: anything,
+    defaultReason: text,
+    applying: text,
+    value: anything,
+    isDefault: yes,
+    effective: anything,
+    overriddenBy: textOrNull,
+    changedBy: textOrNull,
+    changedAt: timeOrNull,
+  }),
+);
+const CHANGE = named(
+  'Change',
+  object({
+    id: text,
+    subject: words(['parameters', 'server-certificate', 'ca-rotation']),
+    state: words(['pending', 'confirmed', 'rolled-back']),
+    changedBy: text,
+    expiresAt: time,
+    requiredShare: share,
+    agentCount: count,
+    returnedCount: count,
+    confirmOver: orNull(text),
+  }),
+);
+const PARAMETERS_CHANGED = reported(object({ listens: array(text, 'where Central listens then') }));
+const OF_PARAMETERS = ['change_pending', 'parameters_invalid', 'version_conflict', 'would_cut_off_agents'] as const;
+const OF_LISTENERS = ['port_refused', 'port_taken'] as const;
+
+export const CHANGE_OPERATIONS: Operations = {
+  'GET /parameters': {
+    id: 'listParameters',
+    summary: 'Lists the parameters with their values.',
+    answers: { 200: json('A page.', listOf(PARAMETER)), 304: { description: 'Unchanged.' } },
+    example: { query: { limit: '1000' } },
+  },
+  'GET /parameters/{parameter}': {
+    id: 'getParameter',
+    summary: 'One parameter.',
+    answers: { 200: json('The parameter.', PARAMETER), 304: { description: 'Unchanged.' } },
+    errors: ['parameter_unknown'],
+  },
+  'PATCH /parameters': {
+    id: 'changeParameters',
+    summary: 'Changes parameters, all or none; null restores a default.',
+    answers: PARAMETERS_CHANGED,
+    errors: [...OF_PARAMETERS, ...OF_LISTENERS],
+    example: {
+      query: { comment: 'Two more branches', ticket: 'CHG-1042' },
+      body: { 'agents.eventsPerDay': 200_000, 'events.retentionDays': null },
+    },
+  },
+  'DELETE /parameters/{parameter}': {
+    id: 'resetParameter',
+    summary: 'Restores the default of a parameter.',
+    answers: PARAMETERS_CHANGED,
+    errors: [...OF_PARAMETERS, ...OF_LISTENERS, 'parameter_unknown'],
+  },
+  'GET /changes': {
+    id: 'listChanges',
+    summary: 'Changes that are rolled back unless they are confirmed, and the last ones of them.',
+    answers: { 200: json('A page.', listOf(CHANGE)) },
+    example: { query: { state: 'pending' } },
+  },
+  'GET /changes/{change}': {
+    id: 'getChange',
+    summary: 'One change.',
+    answers: { 200: json('The change.', CHANGE) },
+    errors: ['change_unknown'],
+  },
+  'POST /changes/{change}/confirm': {
+    id: 'confirmChange',
+    summary: 'Confirms a change: it stays.',
+    answers: { 200: json('The change.', CHANGE) },
+    errors: ['change_ended', 'change_unknown', 'confirm_over_new_connection', 'share_not_met'],
+  },
+  'POST /changes/{change}/rollback': {
+    id: 'rollBackChange',
+    summary: 'Rolls a change back at once.',
+    answers: { 200: json('The change.', CHANGE) },
+    errors: ['change_ended', 'change_unknown'],
+  },
+};
