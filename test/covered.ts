@@ -34,7 +34,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/profiles/diff.ts',
       'central/profiles/errors.ts',
       'central/profiles/releases.ts',
-      'central/profiles/contents/blobs.ts',
       'central/profiles/contents/conf.ts',
       'central/profiles/contents/truststore.ts',
     ],

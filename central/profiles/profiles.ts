@@ -7,7 +7,7 @@ import { auditEntry, type Actor, type AuditAction } from '../audit.ts';
 import type { AuditEntry } from '../store/audit-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { DraftChange, DraftFile, ProfileRecord, ReleaseStore } from '../store/releases/release-store.ts';
-import { readBlob, readSmallBlob, storeBlob, storeBytes } from './contents/blobs.ts';
+import { BlobIntake, readBlob, readSmallBlob, withIntake } from './contents/blobs.ts';
 import { CONF_PATH, isKnownSetting, LOCAL_CONF_PATH, readConf } from './contents/conf.ts';
 import { readTar } from './contents/tar.ts';
 import { addToTruststore, deleteFromTruststore } from './contents/truststore.ts';
@@ -98,19 +98,19 @@ export class Profiles {
     if (!NAME.test(name)) throw profileFault('profile_name_invalid', { found: JSON.stringify(name.slice(0, 80)) });
     const present = await this.#needs.store.getProfile(name);
     if (present !== undefined && !replace) throw storeFault('profile_exists', { name: present.name });
-    const [files, leftOut] = await this.#storeArchive(archive);
-    if (!files.some(({ path }) => path === CONF_PATH)) throw profileFault('profile_conf_missing', { name });
-    const before = present === undefined ? undefined : await this.report(name);
-    const change = {
-      name: present?.name ?? name,
-      expectedVersion: present?.version ?? null,
-      remove: 'all' as const,
-      put: files,
-    };
-    return {
-      ...(await this.#change('profiles.import', change, { before, after: files, terms }, { fileCount: files.length })),
-      leftOut,
-    };
+    return await this.#storing(async (intake) => {
+      const [files, leftOut] = await storeArchive(archive, intake);
+      if (!files.some(({ path }) => path === CONF_PATH)) throw profileFault('profile_conf_missing', { name });
+      const before = present === undefined ? undefined : await this.report(name);
+      const change = {
+        name: present?.name ?? name,
+        expectedVersion: present?.version ?? null,
+        remove: 'all' as const,
+        put: files,
+      };
+      const detail = { fileCount: files.length };
+      return { ...(await this.#change('profiles.import', change, { before, after: files, terms }, detail)), leftOut };
+    });
   }
 
   /** Errors: profile_unknown, version_conflict, profile_setting_unknown, profile_setting_invalid. */
@@ -147,13 +147,10 @@ export class Profiles {
     const fault = path === LOCAL_CONF_PATH ? 'it belongs to the machine of the agent' : pathFault(path);
     if (fault !== undefined) throw releaseFault('release_path_invalid', { path: path.slice(0, 300), found: fault });
     const before = await this.report(name);
-    const stored = await storeBlob(this.#needs.store, content, this.#needs.now());
-    return await this.#replace(
-      name,
-      'profiles.files.put',
-      { file: { path, ...stored, executable }, before, terms },
-      { path },
-    );
+    return await this.#storing(async (intake) => {
+      const file = { path, ...(await intake.store(content)), executable };
+      return await this.#replace(name, 'profiles.files.put', { file, before, terms }, { path });
+    });
   }
 
   /** Errors: profile_unknown, profile_file_unknown, version_conflict. */
@@ -209,32 +206,10 @@ export class Profiles {
     await this.#needs.store.removeProfile(name, this.#entry(actor, 'profiles.delete', { name }));
   }
 
-  async #storeArchive(archive: AsyncIterable<Buffer>): Promise<[DraftFile[], string[]]> {
-    const [files, leftOut]: [DraftFile[], string[]] = [[], []];
-    let bytes = 0;
-    for await (const { path, size, executable, content } of readTar(archive)) {
-      const fault = pathFault(path);
-      if (fault !== undefined) throw releaseFault('release_path_invalid', { path: path.slice(0, 300), found: fault });
-      if (path === LOCAL_CONF_PATH) {
-        leftOut.push(path);
-        continue;
-      }
-      if (files.length >= MAX_FILES)
-        throw releaseFault('release_too_large', {
-          found: `more than ${MAX_FILES} files`,
-          allowed: `${MAX_FILES} files`,
-        });
-      // By what the archive says, before any of it is stored.
-      bytes += size;
-      if (bytes > MAX_RELEASE_BYTES)
-        throw releaseFault('release_too_large', {
-          found: `more than ${MAX_RELEASE_BYTES} bytes`,
-          allowed: `${MAX_RELEASE_BYTES} bytes`,
-        });
-      files.push({ path, executable, ...(await storeBlob(this.#needs.store, content, this.#needs.now())) });
-    }
-    assertFiles(files);
-    return [files, leftOut];
+  /** What an act has stored goes at once when it is refused, or was only tried. */
+  #storing<T extends DraftOutcome>(act: (intake: BlobIntake) => Promise<T>): Promise<T> {
+    const { store, now } = this.#needs;
+    return withIntake(new BlobIntake(store, now), act, ({ dryRun }) => dryRun);
   }
 
   async #put(
@@ -252,8 +227,10 @@ export class Profiles {
     detail: Readonly<Record<string, unknown>>,
   ): Promise<DraftOutcome> {
     const { path, bytes, executable } = file;
-    const stored = await storeBytes(this.#needs.store, bytes, this.#needs.now());
-    return await this.#replace(name, action, { file: { path, executable, ...stored }, before, terms }, detail);
+    return await this.#storing(async (intake) => {
+      const stored = await intake.storeBytes(bytes);
+      return await this.#replace(name, action, { file: { path, executable, ...stored }, before, terms }, detail);
+    });
   }
 
   async #replace(
@@ -319,4 +296,33 @@ export class Profiles {
   #entry(actor: Actor, action: AuditAction, detail: Readonly<Record<string, unknown>>): AuditEntry {
     return auditEntry(actor, action, detail, this.#needs.now());
   }
+}
+
+/** The files of an archive, and the paths of those that are left out. Errors: archive_invalid, release_path_invalid, release_too_large. */
+async function storeArchive(archive: AsyncIterable<Buffer>, intake: BlobIntake): Promise<[DraftFile[], string[]]> {
+  const [files, leftOut]: [DraftFile[], string[]] = [[], []];
+  let [count, bytes] = [0, 0];
+  for await (const { path, size, executable, content } of readTar(archive)) {
+    const fault = pathFault(path);
+    if (fault !== undefined) throw releaseFault('release_path_invalid', { path: path.slice(0, 300), found: fault });
+    if (path === LOCAL_CONF_PATH) {
+      leftOut.push(path);
+      continue;
+    }
+    if (count >= MAX_FILES)
+      throw releaseFault('release_too_large', { found: `more than ${MAX_FILES} files`, allowed: `${MAX_FILES} files` });
+    // By what the archive says, before any of it is stored.
+    bytes += size;
+    if (bytes > MAX_RELEASE_BYTES)
+      throw releaseFault('release_too_large', {
+        found: `more than ${MAX_RELEASE_BYTES} bytes`,
+        allowed: `${MAX_RELEASE_BYTES} bytes`,
+      });
+    const index = count;
+    count += 1;
+    await intake.add(size, content, (stored) => (files[index] = { path, executable, ...stored }));
+  }
+  await intake.finish();
+  assertFiles(files);
+  return [files, leftOut];
 }

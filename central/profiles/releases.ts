@@ -6,7 +6,7 @@ import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ServerCredentials } from '../pki/server/slots.ts';
 import { storeFault } from '../store/errors.ts';
 import type { DraftFile, ProfileRecord, ReleaseRecord, ReleaseStore } from '../store/releases/release-store.ts';
-import { readBlob, storeBytes } from './contents/blobs.ts';
+import { BlobIntake, readBlob } from './contents/blobs.ts';
 import type { Conf } from './contents/conf.ts';
 import { differences, type Difference, type ProfileContent } from './diff.ts';
 import { profileFault, settingsRefused } from './errors.ts';
@@ -120,7 +120,7 @@ export class ProfileReleases {
     );
     const outcome = { digest, differences: changes, overridden };
     if (known !== undefined || dryRun) return { ...outcome, release: known, isNew: false };
-    await storeBytes(store, text, now());
+    await new BlobIntake(store, now).storeBytes(text);
     const release = {
       digest,
       kind: 'profile' as const,

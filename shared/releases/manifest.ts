@@ -8,9 +8,13 @@ import { releaseFault } from './errors.ts';
 
 export const MANIFEST_TYPE = 'application/vnd.queuegate.manifest.v1+json';
 export const MAX_FILES = 10_000;
+/** Of all paths. */
+const MAX_FOLDERS = 20_000;
 export const MAX_RELEASE_BYTES = 1024 ** 3;
 /** In UTF-16 units, as Windows counts. */
 export const MAX_PATH_LENGTH = 240;
+/** Folders above a file, and the file: what nests packages in packages has some twenty. */
+const MAX_PATH_PARTS = 40;
 /** 10,000 files with paths of 240 characters, three bytes each, fit. */
 export const MAX_MANIFEST_BYTES = 10 * 1024 ** 2;
 
@@ -50,16 +54,18 @@ export type ReleaseKind = Manifest['kind'];
  * Errors: release_path_invalid, release_too_large, manifest_invalid.
  */
 export function manifestText({ kind, name, files }: Omit<Manifest, 'format'>): string {
-  const manifest = {
-    format: 1,
-    kind,
-    name,
-    files: files
-      .map(({ path, size, sha256, executable }) => ({ path, size, sha256, executable }))
-      .toSorted((one, other) => Buffer.compare(Buffer.from(one.path), Buffer.from(other.path))),
-  };
-  assertManifest(manifest);
-  return JSON.stringify(manifest);
+  return canonicalText(assertManifest({ format: 1, kind, name, files: files.map(plainFile) }));
+}
+
+function canonicalText({ kind, name, files }: Manifest): string {
+  const sorted = files
+    .map((file) => ({ file, key: Buffer.from(file.path) }))
+    .toSorted((one, other) => Buffer.compare(one.key, other.key));
+  return JSON.stringify({ format: 1, kind, name, files: sorted.map(({ file }) => plainFile(file)) });
+}
+
+function plainFile({ path, size, sha256, executable }: ReleaseFile): ReleaseFile {
+  return { path, size, sha256, executable };
 }
 
 /** SHA-256 of the canonical text, lower-case hex: the name of the release. */
@@ -76,7 +82,7 @@ export function parseManifest(text: string): Manifest {
     throw releaseFault('manifest_invalid', { found: `it is not JSON: ${textOf(error)}` }, error);
   }
   const manifest = assertManifest(value);
-  if (manifestText(manifest) !== text)
+  if (canonicalText(manifest) !== text)
     throw releaseFault('manifest_invalid', { found: 'its text is not in the canonical form' });
   return manifest;
 }
@@ -102,23 +108,36 @@ export function assertFiles(files: readonly Pick<ReleaseFile, 'path' | 'size'>[]
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   if (bytes > MAX_RELEASE_BYTES)
     throw releaseFault('release_too_large', { found: `${bytes} bytes`, allowed: `${MAX_RELEASE_BYTES} bytes` });
-  /** What each folded path is: a file, or a folder above one. */
-  const taken = new Map<string, { readonly path: string; readonly isFile: boolean }>();
+  // What is in each folder, by its number and the folded name: a path costs its length, however many folders it has.
+  const taken = new Map<
+    string,
+    { readonly part: string; readonly path: string; readonly folder: number | undefined }
+  >();
+  let folders = 0;
   for (const { path } of files) {
     const fault = pathFault(path);
     if (fault !== undefined) throw releaseFault('release_path_invalid', { path, found: fault });
     const parts = path.split('/');
-    for (const length of parts.keys()) {
-      const part = parts.slice(0, length + 1).join('/');
-      const isFile = length === parts.length - 1;
-      const folded = folding(part);
-      const before = taken.get(folded);
-      if (before !== undefined && (before.isFile || isFile || before.path !== part))
+    let above = 0;
+    let end = -1;
+    for (const [index, part] of parts.entries()) {
+      end += part.length + 1;
+      const isFile = index === parts.length - 1;
+      const key = `${above}/${folding(part)}`;
+      const before = taken.get(key);
+      if (before !== undefined && (before.folder === undefined || isFile || before.part !== part))
         throw releaseFault('release_path_invalid', {
           path,
           found: `"${before.path}" has the same name where case and Unicode forms do not count`,
         });
-      taken.set(folded, { path: part, isFile });
+      const folder = isFile ? undefined : (before?.folder ?? (folders += 1));
+      if (before === undefined) taken.set(key, { part, path: path.slice(0, end), folder });
+      above = folder ?? above;
+      if (folders > MAX_FOLDERS)
+        throw releaseFault('release_too_large', {
+          found: `more than ${MAX_FOLDERS} folders`,
+          allowed: `${MAX_FOLDERS} folders`,
+        });
     }
   }
 }
@@ -136,7 +155,9 @@ export function pathFault(path: string): string | undefined {
   if (path.length > MAX_PATH_LENGTH) return `it has ${path.length} characters, and ${MAX_PATH_LENGTH} are allowed`;
   if (!path.isWellFormed()) return 'it is not valid Unicode';
   if (path.startsWith('/')) return 'it is not relative';
-  for (const part of path.split('/')) {
+  const parts = path.split('/');
+  if (parts.length > MAX_PATH_PARTS) return `it is ${parts.length} levels deep, and ${MAX_PATH_PARTS} are allowed`;
+  for (const part of parts) {
     if (part === '') return 'it has an empty part';
     if (part === '.' || part === '..') return `it has the part "${part}"`;
     // Microsoft, "Naming Files, Paths, and Namespaces": reserved characters, device names, and endings that Windows drops.

@@ -18,6 +18,8 @@ interface MemoryReleases {
   readonly profileReleases: ProfileReleases;
   readonly software: SoftwareReleases;
   readonly audit: AuditEntry[];
+  /** The content that was begun, by its number, and what of it was discarded. */
+  readonly blobs: { readonly begun: () => number; readonly discarded: readonly number[] };
   /** May be changed by the test. */
   readonly settings: {
     wss: boolean;
@@ -33,6 +35,7 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
   const drafts = new Map<string, { profile: ProfileRecord; files: Map<string, DraftFile> }>();
   const releases: ReleaseRecord[] = [];
   const audit: AuditEntry[] = [];
+  const discarded: number[] = [];
   const sizeOf = (sha256: string): number => (blobs.get(sha256) ?? []).reduce((sum, { length }) => sum + length, 0);
   const store: ReleaseStore = {
     async beginBlob() {
@@ -41,6 +44,7 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
     },
     appendChunk: async (blob, _index, data) => void writing.get(blob)?.push(Buffer.from(data)),
     finishBlob: async (blob, { sha256 }) => void blobs.set(sha256, writing.get(blob) ?? []),
+    discardBlobs: async (begun) => void discarded.push(...begun.map(({ blob }) => blob)),
     blobSize: async (sha256) => (blobs.has(sha256) ? sizeOf(sha256) : undefined),
     async readChunk(sha256, index) {
       const chunk = blobs.get(sha256)?.[index];
@@ -83,6 +87,13 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
       releases.unshift({ ...release, number: releases.length + 1 });
       audit.push(entry);
     },
+    async signRelease(digest, signature, entry) {
+      const at = releases.findIndex((release) => release.digest === digest && release.signature === null);
+      const [found] = at === -1 ? [] : releases.splice(at, 1);
+      if (found === undefined) throw storeFault('release_unknown', { release: digest.slice(0, 8) });
+      releases.splice(at, 0, { ...found, signature });
+      audit.push(entry);
+    },
     async removeRelease(digest, entry) {
       const at = releases.findIndex((release) => release.digest === digest);
       if (at === -1) throw storeFault('release_unknown', { release: digest.slice(0, 8) });
@@ -114,6 +125,7 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
     }),
     software: new SoftwareReleases({ store, now }),
     audit,
+    blobs: { begun: () => writing.size, discarded },
     settings,
   };
 }

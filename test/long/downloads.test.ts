@@ -6,7 +6,7 @@ import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openKeyMaterial } from '../../central/pki/keys/key-material.ts';
-import { storeBlob } from '../../central/profiles/contents/blobs.ts';
+import { BlobIntake } from '../../central/profiles/contents/blobs.ts';
 import { openTickets, type Tickets } from '../../central/profiles/tickets.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { bundleCentral } from '../../deploy/bundle.ts';
@@ -54,8 +54,9 @@ beforeAll(async () => {
   };
   tickets = await openTickets({ keyMaterial: await openKeyMaterial(needs), now: Date.now });
   for (let n = 0; n < AGENTS; n += 1) await registered(store, `a${n}`);
-  small = (await storeBlob(store.releases, random(20 * MIB), NOW)).sha256;
-  large = (await storeBlob(store.releases, random(200 * MIB), NOW)).sha256;
+  const intake = new BlobIntake(store.releases, () => NOW);
+  small = (await intake.store(random(20 * MIB))).sha256;
+  large = (await intake.store(random(200 * MIB))).sha256;
   // The manifest does not matter here: its blob is any.
   const blob = await store.releases.beginBlob(NOW);
   await store.releases.finishBlob(blob, { sha256: digest, size: 0 }, NOW);

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { releaseFault } from '../../../shared/releases/errors.ts';
 import { MAX_RELEASE_BYTES } from '../../../shared/releases/manifest.ts';
-import { CHUNK_BYTES, type DraftFile, type ReleaseStore } from '../../store/releases/release-store.ts';
+import { CHUNK_BYTES, type BegunBlob, type DraftFile, type ReleaseStore } from '../../store/releases/release-store.ts';
 import { profileFault } from '../errors.ts';
 
 /** Chunks that are on their way to the disk at once: some commits take several. */
@@ -12,62 +12,136 @@ const MAX_READ_BYTES = 2 * 1024 * 1024;
 
 type Blobs = Pick<ReleaseStore, 'appendChunk' | 'beginBlob' | 'blobSize' | 'finishBlob' | 'readChunk'>;
 
-/** Errors: release_too_large, store_reserve. */
-export async function storeBlob(
-  store: Blobs,
-  content: AsyncIterable<Buffer>,
-  now: number,
-): Promise<Pick<DraftFile, 'sha256' | 'size'>> {
-  const blob = await store.beginBlob(now);
+type Stored = Pick<DraftFile, 'sha256' | 'size'>;
+
+/** Small files that are on their way to the disk at once. */
+const FILES_IN_FLIGHT = 64;
+
+/**
+ * Stores the content of one act, before anything names it. Small files are stored beside each other: each takes three commits, which
+ * it shares with the others.
+ */
+export class BlobIntake {
+  readonly #store: Blobs & Pick<ReleaseStore, 'discardBlobs'>;
+  readonly #now: () => number;
+  readonly #begun: BegunBlob[] = [];
+  readonly #writing = new Set<Promise<unknown>>();
+
+  constructor(store: Blobs & Pick<ReleaseStore, 'discardBlobs'>, now: () => number) {
+    this.#store = store;
+    this.#now = now;
+  }
+
+  /** Reads a file of this size to its end; `keep` gets what was stored, at the latest before `finish` resolves. Errors: store_reserve. */
+  async add(size: number, content: AsyncIterable<Buffer>, keep: (stored: Stored) => void): Promise<void> {
+    if (size > CHUNK_BYTES) return keep(await this.store(content));
+    const parts: Buffer[] = [];
+    for await (const part of content) parts.push(Buffer.from(part));
+    while (this.#writing.size >= FILES_IN_FLIGHT) await Promise.race(this.#writing);
+    const writing = this.storeBytes(Buffer.concat(parts)).then(keep);
+    this.#writing.add(writing);
+    // A failure stays in the set, for `finish` or the next file.
+    void writing.then(
+      () => this.#writing.delete(writing),
+      () => undefined,
+    );
+  }
+
+  /** All of it is on the disk. Errors: store_reserve. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#writing);
+  }
+
+  /** Errors: release_too_large, store_reserve. */
+  async store(content: AsyncIterable<Buffer>): Promise<Stored> {
+    return await storeBlob(this.#store, content, await this.#begin());
+  }
+
+  /** Content that is in memory already. Errors: store_reserve. */
+  async storeBytes(bytes: Buffer): Promise<Stored> {
+    return await this.store(piecesOf(bytes));
+  }
+
+  /** What nothing names goes at once, and not only after a day. To be called when the act was refused or only tried. */
+  async discard(): Promise<void> {
+    // All that was begun, and nothing is added behind it.
+    await Promise.allSettled(this.#writing);
+    await this.#store.discardBlobs(this.#begun);
+  }
+
+  async #begin(): Promise<BegunBlob> {
+    const usedAt = this.#now();
+    const begun = { blob: await this.#store.beginBlob(usedAt), usedAt };
+    this.#begun.push(begun);
+    return begun;
+  }
+}
+
+/** Runs an act that stores content before it is named; what it has stored is discarded when it fails or `isTried` of its outcome. */
+export async function withIntake<T>(
+  intake: BlobIntake,
+  act: (intake: BlobIntake) => Promise<T>,
+  isTried: (outcome: T) => boolean,
+): Promise<T> {
+  let keeps = false;
+  try {
+    const outcome = await act(intake);
+    keeps = !isTried(outcome);
+    return outcome;
+  } finally {
+    // Best effort: what is left goes after a day.
+    if (!keeps) await intake.discard().catch(() => undefined);
+  }
+}
+
+async function storeBlob(store: Blobs, content: AsyncIterable<Buffer>, { blob, usedAt }: BegunBlob): Promise<Stored> {
   const hash = createHash('sha256');
   const writing = new Set<Promise<void>>();
-  let [chunk, filled, index, size] = [new Uint8Array(CHUNK_BYTES), 0, 0, 0];
-  const flush = async (): Promise<void> => {
-    const write = store.appendChunk(blob, index, filled === CHUNK_BYTES ? chunk : chunk.slice(0, filled));
+  let [filled, index, size] = [0, 0, 0];
+  let chunk: Uint8Array<ArrayBuffer> | undefined;
+  const flush = async (full: Uint8Array<ArrayBuffer>): Promise<void> => {
+    const write = store.appendChunk(blob, index, filled === CHUNK_BYTES ? full : full.slice(0, filled));
     writing.add(write);
     void write.then(
       () => writing.delete(write),
       () => undefined,
     );
-    [chunk, filled, index] = [new Uint8Array(CHUNK_BYTES), 0, index + 1];
+    [chunk, filled, index] = [undefined, 0, index + 1];
     if (writing.size >= IN_FLIGHT) await Promise.race(writing);
   };
-  for await (const piece of content) {
-    hash.update(piece);
-    size += piece.length;
-    if (size > MAX_RELEASE_BYTES)
-      throw releaseFault('release_too_large', {
-        found: `a file of more than ${MAX_RELEASE_BYTES} bytes`,
-        allowed: `${MAX_RELEASE_BYTES} bytes`,
-      });
-    for (let at = 0; at < piece.length;) {
-      const part = piece.subarray(at, at + CHUNK_BYTES - filled);
-      chunk.set(part, filled);
-      filled += part.length;
-      at += part.length;
-      if (filled === CHUNK_BYTES) await flush();
+  try {
+    for await (const piece of content) {
+      hash.update(piece);
+      size += piece.length;
+      if (size > MAX_RELEASE_BYTES)
+        throw releaseFault('release_too_large', {
+          found: `a file of more than ${MAX_RELEASE_BYTES} bytes`,
+          allowed: `${MAX_RELEASE_BYTES} bytes`,
+        });
+      for (let at = 0; at < piece.length;) {
+        // Small content needs no more than it has.
+        chunk ??= new Uint8Array(CHUNK_BYTES);
+        const part = piece.subarray(at, at + CHUNK_BYTES - filled);
+        chunk.set(part, filled);
+        filled += part.length;
+        at += part.length;
+        if (filled === CHUNK_BYTES) await flush(chunk);
+      }
     }
+    if (chunk !== undefined && filled > 0) await flush(chunk);
+    await Promise.all(writing);
+  } catch (error) {
+    // None of them comes behind what discards the blob.
+    await Promise.allSettled(writing);
+    throw error;
   }
-  if (filled > 0) await flush();
-  await Promise.all(writing);
   const stored = { sha256: hash.digest('hex'), size };
-  await store.finishBlob(blob, stored, now);
+  await store.finishBlob(blob, stored, usedAt);
   return stored;
 }
 
-/** Content that is in memory already. */
-export async function storeBytes(
-  store: Blobs,
-  bytes: Buffer,
-  now: number,
-): Promise<Pick<DraftFile, 'sha256' | 'size'>> {
-  return await storeBlob(
-    store,
-    (async function* () {
-      yield bytes;
-    })(),
-    now,
-  );
+async function* piecesOf(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
 }
 
 /** Errors: profile_file_too_large. */

@@ -7,6 +7,10 @@ const BLOCK = 512;
 const MAX_EXTENSION_BYTES = 64 * 1024;
 /** Files, folders and headers; a release has at most 10,000 files. */
 const MAX_ENTRIES = 50_000;
+/** Of all such headers: 10,000 files with a long name, times and attributes have some 15 MB. */
+const MAX_EXTENSIONS_BYTES = 32 * 1024 * 1024;
+/** Behind the end: tar pads to its block, usually of 10 KiB. */
+const MAX_PADDING_BYTES = 1024 * 1024;
 
 interface TarEntry {
   /** Relative, with "/"; without "./" in front. */
@@ -16,6 +20,8 @@ interface TarEntry {
   /** To be read to its end before the next entry; what is not read is skipped. */
   readonly content: AsyncIterable<Buffer>;
 }
+
+const END = Buffer.alloc(BLOCK);
 
 const KINDS: Readonly<Record<string, string>> = {
   '1': 'a hard link',
@@ -31,14 +37,18 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Ta
   const input = new Input(source);
   let longPath: string | undefined;
   let longSize: number | undefined;
+  let extensions = 0;
   for (let count = 0; ; count += 1) {
     if (count > MAX_ENTRIES) throw invalid(`it has more than ${MAX_ENTRIES} entries`);
     const header = await input.block();
     // Two blocks of zeros end an archive; one does, or its end.
-    if (header === undefined || header.every((byte) => byte === 0)) break;
+    if (header === undefined || header.equals(END)) break;
     const { kind, size: headerSize, path: headerPath, mode } = parseHeader(header);
     if (kind === 'x' || kind === 'g' || kind === 'L' || kind === 'K') {
       if (headerSize > MAX_EXTENSION_BYTES) throw invalid(`a header in it has ${headerSize} bytes`);
+      extensions += headerSize;
+      if (extensions > MAX_EXTENSIONS_BYTES)
+        throw invalid(`the headers in it have more than ${MAX_EXTENSIONS_BYTES} bytes`);
       const text = await input.text(headerSize);
       if (kind === 'x') {
         const records = parsePax(text);
@@ -64,8 +74,9 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Ta
 
 function parseHeader(header: Buffer) {
   const sum = Number.parseInt(textAt(header, 148, 8), 8);
-  let found = 0;
-  for (const [at, byte] of header.entries()) found += at >= 148 && at < 156 ? 32 : byte;
+  // Its own eight bytes count as blanks.
+  let found = 8 * 32;
+  for (let at = 0; at < BLOCK; at += 1) if (at < 148 || at >= 156) found += header[at] ?? 0;
   if (sum !== found) throw invalid('a header in it has a wrong checksum, or it is not a tar file');
   const prefix = textAt(header, 257, 5) === 'ustar' && header[262] === 0 ? textAt(header, 345, 155) : '';
   const name = textAt(header, 0, 100);
@@ -146,8 +157,12 @@ class Input {
 
   /** What follows the end (padding up to the size of a tape block) is read, so that the request ends in order. */
   async drain(): Promise<void> {
-    do this.#piece = Buffer.alloc(0);
-    while (await this.#more());
+    let bytes = 0;
+    do {
+      bytes += this.#piece.length;
+      if (bytes > MAX_PADDING_BYTES) throw invalid(`more than ${MAX_PADDING_BYTES} bytes follow its end`);
+      this.#piece = Buffer.alloc(0);
+    } while (await this.#more());
   }
 
   async #read(size: number): Promise<Buffer> {

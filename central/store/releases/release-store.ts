@@ -60,6 +60,13 @@ export interface NewRelease {
   readonly signature: string | null;
 }
 
+export interface BegunBlob {
+  /** What beginBlob gave. */
+  readonly blob: number;
+  /** The time that beginBlob and finishBlob got. */
+  readonly usedAt: number;
+}
+
 export interface ReleaseRecord extends NewRelease {
   /** Grows with each release. */
   readonly number: number;
@@ -72,6 +79,8 @@ export interface ReleaseStore {
   appendChunk(blob: number, index: number, data: Uint8Array<ArrayBuffer>): Promise<void>;
   /** From here on it is found by its SHA-256. The same content is kept once. */
   finishBlob(blob: number, content: Pick<DraftFile, 'sha256' | 'size'>, now: number): Promise<void>;
+  /** Deletes those that nothing names and that were not stored again since: those of an act that was refused. */
+  discardBlobs(blobs: readonly BegunBlob[]): Promise<void>;
   /** Of what is stored whole. */
   blobSize(sha256: string): Promise<number | undefined>;
   readChunk(sha256: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined>;
@@ -90,6 +99,8 @@ export interface ReleaseStore {
   /** The manifest, the signature and `blobs` (SHA-256 of the files) are stored before. Errors: release_exists, blob_unknown. */
   addRelease(release: NewRelease, blobs: readonly string[], audit: AuditEntry): Promise<void>;
   release(digest: string): Promise<ReleaseRecord | undefined>;
+  /** Gives a release the signature (SHA-256 of its blob) that it lacks. Errors: release_unknown, release_exists (it has one), blob_unknown. */
+  signRelease(digest: string, signature: string, audit: AuditEntry): Promise<void>;
   /** Errors: release_unknown, release_in_use (a rollout uses it, or an agent shall have it). */
   removeRelease(digest: string, audit: AuditEntry): Promise<void>;
   /** Releases whose digest begins with `prefix`, the newest first. */

@@ -48,6 +48,13 @@ const ROUTES = [
   ['GET', '/status', 'viewer'],
   ['GET', '/store', 'viewer'],
   ['GET', '/metrics', 'viewer'],
+  ['GET', '/profiles', 'viewer'],
+  ['POST', '/profiles', 'administrator'],
+  ['GET', '/profiles/x/truststore', 'viewer'],
+  ['GET', '/software-releases', 'viewer'],
+  ['GET', '/software-releases/x', 'viewer'],
+  ['POST', '/software-releases', 'administrator'],
+  ['DELETE', '/software-releases/x', 'administrator'],
 ] as const;
 const ROLES = ['viewer', 'operator', 'administrator'] as const;
 

@@ -43,6 +43,39 @@ describe('an import', () => {
   });
 });
 
+test('what an import, a file or a setting has stored is discarded when it is refused or only tried', async () => {
+  const opened = await imported();
+  const { profiles, blobs } = opened;
+  expect(blobs.discarded).toEqual([]);
+  const before = blobs.begun();
+  const archive = async () => packDirectory(FIELD, await measureFolder(FIELD));
+  await profiles.import('other', await archive(), { actor, replace: false, dryRun: true });
+  async function* cut() {
+    let left = 5_000;
+    for await (const piece of await archive()) {
+      yield piece.subarray(0, left);
+      if ((left -= piece.length) <= 0) return;
+    }
+  }
+  await expect(profiles.import('other', cut(), { actor, replace: false })).rejects.toMatchObject({
+    code: 'archive_invalid',
+  });
+  const old = { actor, ifMatch: 99 };
+  async function* content() {
+    yield Buffer.from('x');
+  }
+  await expect(
+    profiles.putFile('branch', 'conf/x', { ...old, content: content(), executable: false }),
+  ).rejects.toMatchObject({ code: 'version_conflict' });
+  await expect(profiles.set('branch', new Map([['central.host', 'c']]), old)).rejects.toMatchObject({
+    code: 'version_conflict',
+  });
+  expect(blobs.begun()).toBeGreaterThan(before);
+  expect(blobs.discarded.toSorted((one, other) => one - other)).toEqual(
+    Array.from({ length: blobs.begun() - before }, (_, i) => before + 1 + i),
+  );
+});
+
 test('an archive of more than a release may have is refused before it is stored', async () => {
   // The header of a file of two GiB, and nothing of it.
   const header = Buffer.alloc(512);

@@ -131,6 +131,60 @@ export function releaseContract(open: OpenEngine): void {
     ]);
   });
 
+  it('discards what was stored for an act that was refused, and neither what is named nor what another act stored again', async () => {
+    const { releases } = store;
+    const begun = async (content: Buffer | string, now: number) => {
+      const blob = await releases.beginBlob(now);
+      const bytes = Buffer.from(content);
+      for (let index = 0; index * CHUNK_BYTES < bytes.length; index += 1)
+        await releases.appendChunk(
+          blob,
+          index,
+          new Uint8Array(bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES)),
+        );
+      await releases.finishBlob(blob, { sha256: sha256Of(bytes), size: bytes.length }, now);
+      return { blob, usedAt: now };
+    };
+    const [small, large, named] = [
+      await begun('small', NOW),
+      await begun(Buffer.alloc(300 * CHUNK_BYTES), NOW),
+      await begun('named', NOW),
+    ];
+    const again = await begun('again', NOW);
+    await begun('again', NOW + 1);
+    const unfinished = { blob: await releases.beginBlob(NOW), usedAt: NOW };
+    await releases.appendChunk(unfinished.blob, 0, new Uint8Array(5));
+    await releases.changeDraft(change({ put: [{ path: 'a', sha256: sha256Of('named'), executable: false }] }), AUDIT);
+    await releases.discardBlobs([small, unfinished, large, named, again]);
+    const sizes = await Promise.all(
+      ['small', Buffer.alloc(300 * CHUNK_BYTES), 'named', 'again'].map((one) => releases.blobSize(sha256Of(one))),
+    );
+    expect(sizes).toEqual([undefined, undefined, 5, 5]);
+    // Its number is of no blob now.
+    await releases.finishBlob(unfinished.blob, { sha256: sha256Of('late'), size: 5 }, NOW);
+    expect(await releases.blobSize(sha256Of('late'))).toBeUndefined();
+  });
+
+  it('gives a release the signature that it lacks, once, and keeps its content', async () => {
+    const [manifest, signature, other] = [
+      await blobOf(store, 'manifest'),
+      await blobOf(store, 'signature'),
+      await blobOf(store, 'other'),
+    ];
+    const sign = (digest: string, by: string): Promise<void> =>
+      store.releases.signRelease(digest, by, auditEntry('software.import'));
+    await expect(sign(manifest, signature)).rejects.toMatchObject({ code: 'release_unknown' });
+    await store.releases.addRelease(release(manifest), [], AUDIT);
+    await expect(sign(manifest, sha256Of('nothing'))).rejects.toMatchObject({ code: 'blob_unknown' });
+    expect((await store.releases.release(manifest))?.signature).toBeNull();
+    await sign(manifest, signature);
+    await expect(sign(manifest, other)).rejects.toMatchObject({ code: 'release_exists' });
+    await prune(NOW + 2 * DAY);
+    expect((await store.releases.release(manifest))?.signature).toBe(signature);
+    expect(await store.releases.blobSize(signature)).toBe(9);
+    expect((await store.audit.list({ limit: 9 })).map(({ action }) => action)).toContain('software.import');
+  });
+
   it('changes a draft from the version that was read, with its audit entry', async () => {
     const [one, other] = [await blobOf(store, 'one'), await blobOf(store, 'other')];
     const put = [

@@ -125,3 +125,23 @@ it('a release has at most ten thousand files and one GiB', () => {
   expect(codeOf(() => assertFiles([...many, file('one-more')]))).toBe('release_too_large');
   expect(codeOf(() => assertFiles([file('a', { size: 1024 ** 3 }), file('b')]))).toBe('release_too_large');
 });
+
+describe('a path costs its length', () => {
+  it('at 41 levels it is refused, and 10,000 files may have 20,000 folders', () => {
+    expect(pathFault(`${'a/'.repeat(39)}b`)).toBeUndefined();
+    expect(pathFault(`${'a/'.repeat(40)}b`)).toMatch(/41 levels deep/);
+    // Two folders each, of which no two are the same.
+    const files = Array.from({ length: MAX_FILES }, (_, i) => ({ path: `${i}/${i}/f`, size: 1 }));
+    expect(codeOf(() => assertFiles(files))).toBe('none');
+    expect(codeOf(() => assertFiles([...files.slice(1), { path: 'x/y/z/f', size: 1 }]))).toBe('release_too_large');
+  });
+
+  it('a file and a folder of the same name clash on every level, whichever comes first, and so do two spellings', () => {
+    const clash = (...paths: string[]): unknown => codeOf(() => assertFiles(paths.map((path) => ({ path, size: 1 }))));
+    expect(clash('a/b/c', 'a/B')).toBe('release_path_invalid');
+    expect(clash('a/b', 'a/b/c')).toBe('release_path_invalid');
+    expect(clash('a/b/c', 'A/b/d')).toBe('release_path_invalid');
+    expect(clash('a/\u00e9/c', 'a/e\u0301/d')).toBe('release_path_invalid');
+    expect(clash('a/b/c', 'a/b/d', 'b/c', 'c')).toBe('none');
+  });
+});

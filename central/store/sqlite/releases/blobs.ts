@@ -3,7 +3,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { blob as bytes, integer, integerOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
-import { CHUNK_BYTES } from '../../releases/release-store.ts';
+import { CHUNK_BYTES, type BegunBlob } from '../../releases/release-store.ts';
 
 /** Chunks of one blob: 1 GiB. `key` of a chunk is the key of its blob times this, plus its index. */
 const MAX_CHUNKS = 16_384;
@@ -54,26 +54,64 @@ export function blobKeys(database: DatabaseSync): (sha256: string) => number {
   };
 }
 
+/** Rows that one step of pruning looks at. */
+const SCAN_STEP = 1_000;
+
 function blobPruning(database: DatabaseSync) {
+  const unnamed = `NOT EXISTS (SELECT 1 FROM profile_file WHERE profile_file.blob = blob.key)
+    AND NOT EXISTS (SELECT 1 FROM release_blob WHERE release_blob.blob = blob.key)`;
+  const stepEnd = database.prepare(
+    `SELECT max(key) AS last FROM (SELECT key FROM blob WHERE key > ? ORDER BY key LIMIT ${SCAN_STEP})`,
+  );
   const unused = database.prepare(`
-    SELECT key, sha256 FROM blob WHERE used_at < ?
-      AND (sha256 IS NULL OR NOT EXISTS (SELECT 1 FROM profile_file WHERE profile_file.blob = blob.key)
-        AND NOT EXISTS (SELECT 1 FROM release_blob WHERE release_blob.blob = blob.key))
-    LIMIT 1`);
+    SELECT key FROM blob WHERE key > ? AND key <= ? AND used_at < ? AND (sha256 IS NULL OR ${unnamed}) ORDER BY key LIMIT 1`);
+  // What was hidden has 0.
+  const discardable = database.prepare(`
+    SELECT key FROM blob WHERE key = ?1 AND (used_at = ?2 AND ${unnamed} OR used_at = 0 AND sha256 IS NULL)`);
   const hide = database.prepare('UPDATE blob SET sha256 = NULL, used_at = 0 WHERE key = ?');
   const removeChunks = database.prepare(`
     DELETE FROM blob_chunk WHERE key IN (SELECT key FROM blob_chunk WHERE key BETWEEN ? AND ? LIMIT ${PRUNE_STEP})`);
   const remove = database.prepare('DELETE FROM blob WHERE key = ?');
+  /** Where the next step of pruning begins. */
+  let after = 0;
+
+  /** How many chunks went; with fewer than PRUNE_STEP, the blob went too. */
+  const removeStep = (key: number): number => {
+    hide.run(key);
+    const { changes } = removeChunks.run(key * MAX_CHUNKS, key * MAX_CHUNKS + MAX_CHUNKS - 1);
+    if (Number(changes) < PRUNE_STEP) remove.run(key);
+    return Number(changes);
+  };
   return {
     /** One step; true while more may be left. What was written or named last before `before`, and nothing names. */
     pruneBlobs(before: number): boolean {
-      const row = unused.get(before);
-      if (row === undefined) return false;
-      const key = integer(row, 'key');
-      hide.run(key);
-      const { changes } = removeChunks.run(key * MAX_CHUNKS, key * MAX_CHUNKS + MAX_CHUNKS - 1);
-      if (Number(changes) < PRUNE_STEP) remove.run(key);
+      const last = integerOrNull(stepEnd.get(after), 'last');
+      if (last === null) {
+        after = 0;
+        return false;
+      }
+      const row = unused.get(after, last, before);
+      if (row === undefined) after = last;
+      else {
+        const key = integer(row, 'key');
+        // The same one again while it has chunks.
+        after = key - 1;
+        removeStep(key);
+      }
       return true;
+    },
+
+    /** One step: of how many, from the first one on, nothing is left. */
+    discardBlobs(blobs: readonly BegunBlob[]): number {
+      let [chunks, done] = [0, 0];
+      for (const { blob, usedAt } of blobs) {
+        const removed = discardable.get(blob, usedAt) === undefined ? 0 : removeStep(blob);
+        chunks += removed;
+        if (removed >= PRUNE_STEP) break;
+        done += 1;
+        if (chunks >= PRUNE_STEP) break;
+      }
+      return done;
     },
   };
 }

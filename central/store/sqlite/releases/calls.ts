@@ -4,12 +4,20 @@ import type { ReleaseStore } from '../../releases/release-store.ts';
 import type { Reads } from '../threads/reads.ts';
 import type { Writes } from '../threads/writes.ts';
 
+/** Blobs in one call: a quick one, while few of them are large. */
+const DISCARD_STEP = 500;
+const LAZY = { lazy: true } as const;
+
 export function releaseCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): ReleaseStore {
   return {
     beginBlob: (now) => writer.call('beginBlob', [now]),
     appendChunk: (blob, index, data) =>
       writer.call('appendChunk', [blob, index, data], { bytes: data.length, transfer: [data.buffer] }),
     finishBlob: (blob, content, now) => writer.call('finishBlob', [blob, content, now]),
+    async discardBlobs(blobs) {
+      for (let at = 0; at < blobs.length;)
+        at += await writer.call('discardBlobs', [blobs.slice(at, at + DISCARD_STEP)], LAZY);
+    },
     blobSize: (sha256) => reader.call('blobSize', [sha256]),
     readChunk: (sha256, index) => reader.call('readChunk', [sha256, index]),
     listProfiles: (page) => reader.call('listProfiles', [page.after ?? '', page.limit]),
@@ -18,6 +26,7 @@ export function releaseCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Read
     changeDraft: (change, audit) => writer.call('changeDraft', [audit, change]),
     removeProfile: (name, audit) => writer.call('removeProfile', [audit, name]),
     addRelease: (release, blobs, audit) => writer.call('addRelease', [audit, release, blobs]),
+    signRelease: (digest, signature, audit) => writer.call('signRelease', [audit, digest, signature]),
     removeRelease: (digest, audit) => writer.call('removeRelease', [audit, digest]),
     release: (digest) => reader.call('getRelease', [digest]),
     listReleases: ({ kind = null, name = null, prefix = '', before = Number.MAX_SAFE_INTEGER, limit }) =>

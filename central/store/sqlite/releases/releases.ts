@@ -12,6 +12,9 @@ export function releaseWrites(database: DatabaseSync) {
   const add = database.prepare(`
     INSERT INTO release (digest, kind, name, bytes, file_count, prepared_at, prepared_by, comment, ticket, signature)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number`);
+  const sign = database.prepare(
+    'UPDATE release SET signature = ? WHERE digest = ? AND signature IS NULL RETURNING number',
+  );
   const addBlob = database.prepare('INSERT OR IGNORE INTO release_blob (release, blob) VALUES (?, ?)');
   const dropOldest = database.prepare(`
     DELETE FROM release WHERE number IN (SELECT number FROM release WHERE kind = ? AND name = ? COLLATE NOCASE
@@ -36,6 +39,15 @@ export function releaseWrites(database: DatabaseSync) {
       for (const sha256 of [digest, ...blobs, ...(signature === null ? [] : [signature])])
         addBlob.run(number, keyOf(sha256));
       dropOldest.run(kind, name);
+    },
+
+    /** Errors: release_unknown, release_exists, blob_unknown. */
+    signRelease(digest: string, signature: string): void {
+      const release = digest.slice(0, 8);
+      if (find.get(digest) === undefined) throw storeFault('release_unknown', { release });
+      const row = sign.get(signature, digest);
+      if (row === undefined) throw storeFault('release_exists', { release });
+      addBlob.run(integer(row, 'number'), keyOf(signature));
     },
 
     /** Errors: release_unknown, release_in_use. */

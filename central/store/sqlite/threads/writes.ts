@@ -214,6 +214,7 @@ function releaseParts(database: DatabaseSync, audit: ReturnType<typeof auditWrit
     changeDraft: audited(audit, profiles, 'changeDraft'),
     removeProfile: audited(audit, profiles, 'removeProfile'),
     addRelease: audited(audit, releases, 'addRelease'),
+    signRelease: audited(audit, releases, 'signRelease'),
     removeRelease: audited(audit, releases, 'removeRelease'),
   };
 }

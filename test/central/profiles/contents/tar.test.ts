@@ -104,3 +104,43 @@ test('refuses what is cut off, what is not a tar file, and numbers that cannot b
   });
   await expect(unpack(huge)).rejects.toMatchObject(invalid('a header in it has'));
 });
+
+/** An entry of any kind. */
+function entryOf(path: string, content: string, kind = '0'): Buffer {
+  const header = Buffer.alloc(512);
+  header.write(path, 0);
+  header.write('0000644', 100);
+  header.write(Buffer.byteLength(content).toString(8).padStart(11, '0'), 124);
+  header.write(`        ${kind}`, 148);
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  const body = Buffer.alloc(Math.ceil(Buffer.byteLength(content) / 512) * 512);
+  body.write(content);
+  return Buffer.concat([header, body]);
+}
+
+test('reads the padding of a tape block behind the end, and refuses an archive that goes on for more than a MiB', async () => {
+  const archive = entryOf('a', '1');
+  expect(await unpack(Buffer.concat([archive, Buffer.alloc(1024 * 1024)]), 65_536)).toEqual({ a: '1' });
+  async function* endless(): AsyncGenerator<Buffer> {
+    yield archive;
+    for (;;) yield Buffer.alloc(65_536);
+  }
+  await expect(
+    (async () => {
+      for await (const { content } of readTar(endless())) for await (const _part of content);
+    })(),
+  ).rejects.toMatchObject(invalid('bytes follow its end'));
+});
+
+test('refuses floods of headers: 32 MiB of them in all, and 50,000 entries', async () => {
+  const flood = async function* (entry: Buffer): AsyncGenerator<Buffer> {
+    for (;;) yield entry;
+  };
+  const read = async (entry: Buffer): Promise<void> => {
+    for await (const { content } of readTar(flood(entry))) for await (const _part of content);
+  };
+  await expect(read(entryOf('x', '6 a=1\n'.repeat(10_000), 'x'))).rejects.toMatchObject(invalid('the headers in it'));
+  await expect(read(entryOf('L', 'l'.repeat(60_000), 'L'))).rejects.toMatchObject(invalid('the headers in it'));
+  await expect(read(entryOf('folder/', '', '5'))).rejects.toMatchObject(invalid('more than 50000 entries'));
+});

@@ -75,6 +75,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   changeDraft: (writes, entry) =>
     writes.changeDraft(entry, { name: 'hub', expectedVersion: null, remove: [], put: [], by: 'admin', now: NOW }),
   removeProfile: (writes, entry) => writes.removeProfile(entry, 'branch'),
+  signRelease: (writes, entry) => writes.signRelease(entry, OTHER, OTHER),
   removeRelease: (writes, entry) => writes.removeRelease(entry, OTHER),
   acceptClock: (writes, entry) => writes.acceptClock(NOW, entry),
   acceptEnrollment: (writes, entry) => writes.acceptEnrollment(entry, 'request of p1', agent('p1'), 'admin'),
