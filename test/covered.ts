@@ -106,7 +106,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'agent/releases/kind-state.ts',
       'agent/releases/offer.ts',
       'agent/releases/open-releases.ts',
-      'agent/releases/profile/drift.ts',
+      'agent/releases/drift.ts',
       'agent/releases/profile/target.ts',
       'agent/releases/state-report.ts',
     ],

@@ -44,6 +44,7 @@ import {
 import { helloTranscript, readPublicKey, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
 import { readRecoveryCode, recoveryKey, recoveryProof } from '../shared/wire/recovery.ts';
 import { REFUSALS } from '../shared/wire/refusals.ts';
+import { commandsOf, SECURE_TURN } from './long/secure-turn.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
@@ -404,6 +405,17 @@ describe('PROTOCOL.md', () => {
     expect(() =>
       createPublicKey({ key: Buffer.from((example('hello') as Hello).key, 'base64'), format: 'der', type: 'spki' }),
     ).not.toThrow();
+  });
+});
+
+describe('RELEASES.md', () => {
+  it('shows what the commands of the turn to wss printed, each of them, and says how many they are', () => {
+    const [, page = ''] = /^(## From ws to wss\n.*?)^## /ms.exec(read('docs/RELEASES.md')) ?? [];
+    const commands = commandsOf(page);
+    expect(commands).toEqual(Object.values(SECURE_TURN));
+    expect(page).toContain(`These ${commands.length} commands`);
+    // Each printed something.
+    expect(page).not.toMatch(/^\$ queuegate .*\n(?:\$|```)/m);
   });
 });
 

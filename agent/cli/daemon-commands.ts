@@ -141,7 +141,7 @@ function releaseLines(releases: LocalStatus['releases']): string[] {
       : [
           `  profile   ${named(profile.release, 'placed by hand')}`,
           ...instructionLines(profile.instruction),
-          ...(profile.changedFiles.length === 0 ? [] : [`  changed   ${profile.changedFiles.join(', ')}`]),
+          ...changedLines(profile.changedFiles),
         ]),
     ...(software === null
       ? []
@@ -149,8 +149,13 @@ function releaseLines(releases: LocalStatus['releases']): string[] {
           `  program   ${named(software.program, 'of the package')}`,
           `  runtime   ${named(software.runtime, 'of the package')}`,
           ...instructionLines(software.instruction),
+          ...changedLines(software.changedFiles),
         ]),
   ];
+}
+
+function changedLines(files: readonly string[]): string[] {
+  return files.length === 0 ? [] : [`  changed   ${files.join(', ')}`];
 }
 
 function instructionLines(instruction: NonNullable<NonNullable<LocalStatus['releases']>['profile']>['instruction']) {

@@ -91,12 +91,16 @@ export class KindState<K extends ReleaseKind = ReleaseKind> {
     this.#send('state', { generation, release, state, receivedBytes, totalBytes, code, detail, hint });
   }
 
-  /** Of the release that runs, beside the state of the instruction; null: nothing is wrong with it. */
+  /** Of a release that runs, beside the state of the instruction; undefined: nothing is wrong with it. */
   reportRunning(release: string, fault: Problem | undefined): void {
-    const { instruction, totalBytes } = this.record;
+    const { found } = this;
+    if (found === null) return;
+    const { instruction, totalBytes } = found;
+    // It is being repaired: what is reported of its generation is how far that is.
+    if (!this.isFinal && instruction.release === release) return;
     const state = { state: 'succeeded', receivedBytes: totalBytes, totalBytes } as const;
     const problem = fault === undefined ? NO_PROBLEM : shown(fault);
-    this.#send('running', { generation: instruction.generation, release, ...state, ...problem });
+    this.#send(`running ${release}`, { generation: instruction.generation, release, ...state, ...problem });
   }
 
   reportRefused(generation: number, release: string, { code, message: detail, hint }: Problem): void {

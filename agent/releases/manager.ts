@@ -17,7 +17,7 @@ import { claimedInstruction, faultOf } from './offer.ts';
 import { ProfileTarget, type ProfileNeeds } from './profile/target.ts';
 import { SoftwareTarget, type SoftwareNeeds } from './software/target.ts';
 import { StateReport } from './state-report.ts';
-import type { FlowNeeds } from './target.ts';
+import type { FlowNeeds, Target } from './target.ts';
 
 export interface ReleaseNeeds extends ProfileNeeds, Pick<FlowNeeds, 'isBusy' | 'log' | 'after' | 'clock' | 'wait'> {
   readonly software: SoftwareNeeds;
@@ -72,21 +72,22 @@ export class ReleaseManager {
         await this.#flows.profile.start();
       })
       .catch((error: unknown) => this.#needs.log.error({ error: textOf(error) }, 'releases'));
-    this.#profile.drift.start();
+    for (const { drift } of this.#targets) drift.start();
   }
 
   async stop(): Promise<void> {
     this.#report.stop();
-    this.#profile.drift.stop();
+    for (const { drift } of this.#targets) drift.stop();
     this.#software.stop();
     await Promise.all([this.#flows.software.stop(), this.#flows.profile.stop()]);
   }
 
   onOnline(send: SendControl, { time }: Pick<ControlLine, 'time'>): void {
     this.#time = { at: time, since: this.#needs.clock() };
-    this.#software.state.report();
-    this.#profile.state.report();
-    if (this.#profile.drift.fault !== undefined) this.#profile.reportDrift();
+    for (const { state, drift } of this.#targets) {
+      state.report();
+      for (const [release, fault] of drift.faults) state.reportRunning(release, fault);
+    }
     this.#report.onOnline(send);
     const plan = this.#needs.livePlan();
     if (plan !== undefined) for (const resolve of this.#waiting) resolve(plan);
@@ -112,9 +113,17 @@ export class ReleaseManager {
     return record === null ? null : { record, changedFiles: this.#profile.drift.files };
   }
 
-  get software(): { readonly record: KindRecord<'software'>; readonly isOnTrial: boolean } | null {
-    const record = this.#software.state.found;
-    return record === null ? null : { record, isOnTrial: this.#software.isOnTrial };
+  get software(): {
+    readonly record: KindRecord<'software'>;
+    readonly isOnTrial: boolean;
+    readonly changedFiles: readonly string[];
+  } | null {
+    const { state, isOnTrial, drift } = this.#software;
+    return state.found === null ? null : { record: state.found, isOnTrial, changedFiles: drift.files };
+  }
+
+  get #targets(): readonly Target[] {
+    return [this.#software, this.#profile];
   }
 
   async #offer({ instruction: envelope, ticket }: ReleaseOffer): Promise<void> {

@@ -31,6 +31,8 @@ interface ReleasesStatus {
         readonly isOnTrial: boolean;
         readonly previous: SoftwarePair | null;
         readonly instruction: InstructionStatus;
+        /** Files of the running releases that have changed on the disk. */
+        readonly changedFiles: readonly string[];
       })
     | null;
 }
@@ -119,6 +121,7 @@ function statusOf({ profile, software }: ReleaseManager, { slot }: ReleaseNeeds[
             isOnTrial: software.isOnTrial,
             previous: software.record.previous,
             instruction: instructionOf(software.record),
+            changedFiles: software.changedFiles.slice(0, MAX_CHANGED_FILES),
           },
   };
 }

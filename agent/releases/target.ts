@@ -5,6 +5,7 @@ import type { Instruction } from '../../shared/releases/instruction.ts';
 import type { Manifest } from '../../shared/releases/manifest.ts';
 import type { DialPlan } from '../connection/connection.ts';
 import type { ReleaseFolders } from '../release-record.ts';
+import type { Drift } from './drift.ts';
 import type { KindState, Problem } from './kind-state.ts';
 import type { ManifestPolicy } from './synchronize.ts';
 
@@ -18,6 +19,7 @@ export interface Target {
   readonly state: KindState;
   readonly folders: ReleaseFolders;
   readonly manifests: ManifestPolicy;
+  readonly drift: Drift;
   /** Errors: why this agent takes no release of this kind. */
   checkReady(): Promise<void>;
   /** Folders whose files need not come again. */

@@ -4,7 +4,7 @@ import { expectDescribed } from '../described-answers.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { auditEntry, CENTRAL } from '../../central/audit.ts';
@@ -171,6 +171,15 @@ export async function freePorts(count: number): Promise<number[]> {
     if (free) found.push(port);
   }
   return found;
+}
+
+/** An address of this host that is not loopback: to Central, a connection over it comes from elsewhere. */
+export function ownAddress(): string {
+  const found = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find((entry) => !entry.internal && entry.family === 'IPv4');
+  if (found === undefined) throw new Error('this host has no address but loopback: the test needs one');
+  return found.address;
 }
 
 /** Creates the store of a Central whose parameters name free ports, as its first administrator would have set them. */

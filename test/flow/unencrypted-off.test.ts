@@ -1,19 +1,9 @@
 // websocket.enabled=false under load: what stays, what goes, and that no event is lost or doubled by it.
-import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
-import { AgentProcess, CentralProcess, Cleanup, run, until } from './processes.ts';
+import { AgentProcess, CentralProcess, Cleanup, ownAddress, run, until } from './processes.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
-
-/** An address of this host that is not loopback: to Central, a connection over it comes from elsewhere. */
-function ownAddress(): string {
-  const found = Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .find((entry) => !entry.internal && entry.family === 'IPv4');
-  if (found === undefined) throw new Error('this host has no address but loopback: the test needs one');
-  return found.address;
-}
 
 /** Who listens on a port, as an administrator sees it. */
 async function listening(port: number): Promise<string[]> {

@@ -159,6 +159,13 @@ const RELEASE_INSTRUCTION = {
   description: 'The newest instruction of Central.',
 } as const;
 
+const CHANGED_FILES = {
+  type: 'array',
+  maxItems: 100,
+  items: text,
+  description: 'Files of what runs that have changed on the disk; none where it is not from a release.',
+} as const;
+
 const RELEASES = {
   type: 'object',
   required: ['profile', 'software'],
@@ -173,12 +180,7 @@ const RELEASES = {
             release: { ...digestOrNull, description: 'What the agent runs; null: the profile of its command line.' },
             previousRelease: digestOrNull,
             instruction: RELEASE_INSTRUCTION,
-            changedFiles: {
-              type: 'array',
-              maxItems: 100,
-              items: text,
-              description: 'Files of the running release that have changed on the disk.',
-            },
+            changedFiles: CHANGED_FILES,
           },
         },
       ],
@@ -189,7 +191,7 @@ const RELEASES = {
         { type: 'null' },
         {
           type: 'object',
-          required: ['program', 'runtime', 'isOnTrial', 'previous', 'instruction'],
+          required: ['program', 'runtime', 'isOnTrial', 'previous', 'instruction', 'changedFiles'],
           properties: {
             program: { ...digestOrNull, description: 'What the agent runs; null: that of its package.' },
             runtime: { ...digestOrNull, description: 'What the agent runs; null: that of its package.' },
@@ -206,6 +208,7 @@ const RELEASES = {
               description: 'What ran before the last commit, and stays on the disk for 7 days; null: it is gone.',
             },
             instruction: RELEASE_INSTRUCTION,
+            changedFiles: CHANGED_FILES,
           },
         },
       ],

@@ -6,10 +6,10 @@ import type { DialPlan } from '../../connection/connection.ts';
 import type { Attempt } from '../../connection/takeover.ts';
 import { agentFault } from '../../errors.ts';
 import { profileFolders, type ReleaseFolders } from '../../release-record.ts';
+import { Drift } from '../drift.ts';
 import { NO_PROBLEM, problemOf, type KindState } from '../kind-state.ts';
 import type { ManifestPolicy } from '../synchronize.ts';
 import type { FlowNeeds, Outcome, Target } from '../target.ts';
-import { Drift } from './drift.ts';
 import { tryRelease } from './trial.ts';
 
 export interface ProfileNeeds {
@@ -42,20 +42,16 @@ export class ProfileTarget implements Target {
     this.folders = profileFolders(needs.dataFolder);
     this.#needs = needs;
     this.drift = new Drift({
-      dataFolder: needs.dataFolder,
-      current: () => state.found?.current ?? null,
-      onChanged: () => this.reportDrift(),
+      folders: this.folders,
+      running: () => {
+        const { current = null } = state.found ?? {};
+        return current === null ? [] : [current];
+      },
+      faultOf: (release, files) => agentFault('profile_drift', { release, files }),
+      onChanged: (release, fault) => state.reportRunning(release, fault),
       log: needs.log,
       after: needs.after,
     });
-  }
-
-  reportDrift(): void {
-    const { found } = this.state;
-    if (found === null || found.current === null) return;
-    // It is being repaired: what is reported of its generation is how far that is.
-    if (!this.state.isFinal && found.instruction.release === found.current) return;
-    this.state.reportRunning(found.current, this.drift.fault);
   }
 
   async checkReady(): Promise<void> {
@@ -72,7 +68,7 @@ export class ProfileTarget implements Target {
   }
 
   onSynchronized(release: string): void {
-    if (this.state.record.current === release) this.drift.repaired();
+    this.drift.repaired(release);
   }
 
   running(release: string): object | undefined {
@@ -133,7 +129,7 @@ export class ProfileTarget implements Target {
       return { kind: 'failed', reason: problemOf(error) };
     }
     this.#needs.log.info({ kind: 'profile', release, previous: current }, 'release committed');
-    this.drift.repaired();
+    this.drift.repaired(release);
     await this.#needs.onCommitted();
     return { kind: 'committed' };
   }

@@ -43,6 +43,10 @@ export const SOFTWARE_UPDATE_ERRORS = {
     text: 'The software {release} was not started, because the launcher could not write to the disk.',
     hint: 'Free some space in the folder of the software. The agent repeats the trial.',
   },
+  software_drift: {
+    text: 'Files of the software {release} that runs have changed on the disk of the agent: {files}.',
+    hint: 'Upgrade the agent to the same release again, which repairs them, and check who can write there.',
+  },
   trial_unknown: {
     text: 'The agent was started with the software {release}, for which it has no instruction.',
     hint: 'No action needed: the agent runs what it ran before. Retry the rollout.',

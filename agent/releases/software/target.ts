@@ -9,6 +9,7 @@ import { runtimeTarget, softwarePart } from '../../../shared/releases/software.t
 import { agentFault } from '../../errors.ts';
 import type { ReleaseFolders } from '../../release-record.ts';
 import type { SoftwarePair, SoftwareSlot } from '../../software-slot.ts';
+import { Drift } from '../drift.ts';
 import { intactBytes, loadManifest, prune } from '../folders.ts';
 import { NO_PROBLEM, problemOf, shown, type KindState, type Problem } from '../kind-state.ts';
 import type { ManifestPolicy } from '../synchronize.ts';
@@ -40,6 +41,7 @@ const INCONCLUSIVE = 'trial_inconclusive';
 export class SoftwareTarget implements Target {
   readonly state: KindState<'software'>;
   readonly folders: ReleaseFolders;
+  readonly drift: Drift;
   readonly manifests: ManifestPolicy = {
     isSigned: true,
     check: (manifest, signature, release) => this.#check(manifest, signature, release),
@@ -59,6 +61,15 @@ export class SoftwareTarget implements Target {
     this.folders = { root, releases: join(root, 'slots'), isPublic: true };
     this.#launcher = new LauncherState(root, needs.onStep);
     this.#isOnTrial = needs.slot?.isCandidate === true;
+    this.drift = new Drift({
+      folders: this.folders,
+      // Those of the package are below /usr, which belongs to root.
+      running: () => [this.#pair.program, this.#pair.runtime].filter((digest) => digest !== null),
+      faultOf: (release, files) => softwareFault('software_drift', { release, files }),
+      onChanged: (release, fault) => state.reportRunning(release, fault),
+      log: needs.log,
+      after: needs.after,
+    });
   }
 
   get isOnTrial(): boolean {
@@ -100,8 +111,8 @@ export class SoftwareTarget implements Target {
     return { before: null, previous, committedAt };
   }
 
-  onSynchronized(): void {
-    // It is used from the trial on.
+  onSynchronized(release: string): void {
+    this.drift.repaired(release);
   }
 
   running(release: string): object | undefined {

@@ -76,6 +76,10 @@ export class FalseCentral {
   /** Called with each download: true: it has been answered. */
   onDownload: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
   port = 0;
+  /** So many connections, or attempts at one, are answered with HTTP 429. */
+  throttledUpgrades = 0;
+  /** So many sessions with a release are drained as soon as they are welcomed. */
+  drains = 0;
   heartbeatSeconds = 60;
   /** Its clock. */
   time = TIME;
@@ -84,7 +88,15 @@ export class FalseCentral {
 
   async listen(): Promise<this> {
     const server = createServer((request, response) => this.#serve(request, response));
-    const webSockets = new WebSocketServer({ server, handleProtocols: () => SUBPROTOCOL });
+    const webSockets = new WebSocketServer({
+      server,
+      handleProtocols: () => SUBPROTOCOL,
+      verifyClient: (_, answer) => {
+        if (this.throttledUpgrades === 0) return answer(true);
+        this.throttledUpgrades -= 1;
+        answer(false, 429, 'Too Many Requests', { 'retry-after': '1' });
+      },
+    });
     webSockets.on('connection', (socket) => this.#greet(socket));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -195,6 +207,11 @@ export class FalseCentral {
     };
     const transcript = Buffer.from(welcomeTranscript(hello, 'bank', unsigned));
     socket.send(JSON.stringify({ ...unsigned, signature: sign('sha256', transcript, signingKey).toString('base64') }));
+    if (this.drains > 0) {
+      this.drains -= 1;
+      this.send({ type: 'drain', retryAfterSeconds: 0, spreadSeconds: 0 });
+      socket.close(4500, 'going_away');
+    }
     socket.on('message', (data: Buffer) => {
       const frame = JSON.parse(withoutChecksum(data)) as { readonly type: string };
       if (frame.type !== 'release-state') return;

@@ -151,6 +151,23 @@ it('does not fail a release that a busy Central throttles, and tries it again', 
   expect(throttled).toBeGreaterThan(3);
 });
 
+it('does not fail a release for HTTP 429, nor for a drain of the session in which it proves itself', async () => {
+  const { central } = await online();
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port) }));
+  central.throttledUpgrades = 5;
+  central.offer({ release: digest, generation: 1, trialSeconds: 300 });
+  expect(await central.state('succeeded')).toMatchObject({ code: '' });
+  expect(central.throttledUpgrades).toBe(0);
+  const next = central.add(release({ 'conf/agent.conf': conf(central.port, 'log.level=warn\n') }));
+  central.drains = 1;
+  central.offer({ release: next, generation: 2, trialSeconds: 300 });
+  expect(await central.stateOf(2, 'succeeded')).toMatchObject({ code: '' });
+  // The drained session, the one of the previous release, and the one that proved it.
+  const hellos = central.hellos.map(({ releases }) => releases.profile);
+  expect(hellos.slice(-3)).toEqual([next, digest, next]);
+  expect(central.states.filter(({ state }) => state === 'failed' || state === 'rolled-back')).toEqual([]);
+});
+
 it('stops what Central cancels, and stays on its release', async () => {
   const { central, agent } = await online();
   const digest = central.add(release({ 'conf/agent.conf': conf(central.port) }));

@@ -246,6 +246,44 @@ it('reports what the launcher found: a program that ends at its start, and a slo
   await last.agent.stop();
 });
 
+it('names files of its slots that changed on the disk, of program and runtime, and repairs them with the next instruction', async () => {
+  const { central, folders } = await installed();
+  const [made, node] = [program('0.2.0'), runtime('26.11.0')];
+  for (const [index, release] of [central.add(made), central.add(node)].entries()) {
+    central.hellos.length = 0;
+    const served = serve(folders, central.stateOf(index + 1, 'succeeded'));
+    await central.hello(() => true);
+    central.offer({ ...offered, release, generation: index + 1 });
+    await (await served).agent.stop();
+  }
+  const changed = { [made.digest]: 'agent/main.js', [node.digest]: 'README' };
+  for (const [digest, name] of Object.entries(changed))
+    writeFileSync(join(slotFolder(folders, digest), name), '// another one\n');
+  central.hellos.length = 0;
+  central.states.length = 0;
+  const { agent } = await start(folders);
+  for (const [digest, name] of Object.entries(changed)) {
+    let state = await central.state('succeeded');
+    while (state.release !== digest || state.code === '') state = await central.state('succeeded');
+    expect(state).toMatchObject({ kind: 'software', code: 'software_drift', generation: 2 });
+    expect(state.detail).toContain(name);
+  }
+  expect(agent.releases.status()?.software?.changedFiles).toEqual(Object.values(changed));
+  central.requests.length = 0;
+  central.offer({ ...offered, release: made.digest, generation: 3 });
+  await central.stateOf(3, 'succeeded');
+  expect(agent.releases.status()?.software?.changedFiles).toEqual(['README']);
+  expect(readFileSync(join(slotFolder(folders, made.digest), 'agent/main.js'), 'utf8')).toBe('// main of 0.2.0\n');
+  // Only what had changed came again, and nothing was started again.
+  expect(central.requests.filter(({ path }) => path.startsWith('/blobs/'))).toHaveLength(1);
+  central.offer({ ...offered, stage: 'synchronize', release: node.digest, generation: 4 });
+  await central.stateOf(4, 'synchronized');
+  expect(agent.releases.status()?.software?.changedFiles).toEqual([]);
+  expect(readdirSync(slotFolder(folders, node.digest))).toEqual(['node']);
+  expect(central.hellos).toHaveLength(1);
+  await agent.stop();
+});
+
 it('ends the trial that Central cancels, and the agent runs what it ran before', async () => {
   const { central, folders } = await installed();
   const digest = central.add(program('0.2.0'));
