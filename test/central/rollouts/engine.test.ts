@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import type { RolloutRecord } from '../../../central/store/rollouts/rollout-store.ts';
 import { ENTRY, Fleet } from './fleet.ts';
 import { PREVIOUS, RELEASE } from './samples.ts';
 
 const IDS = ['a1', 'a2', 'a3'];
 const WAVES = { waves: [{ count: 1 }, { share: 1 }], waveTargets: [1, 3] } as const;
 
-async function connected(ids: readonly string[] = IDS): Promise<Fleet> {
-  const fleet = new Fleet(ids);
+async function connected(ids: readonly string[] = IDS, part?: Fleet['part']): Promise<Fleet> {
+  const fleet = new Fleet(ids, part);
   await fleet.engine.start();
   for (const id of ids) fleet.connect(id);
   await fleet.engine.settled();
@@ -176,9 +177,12 @@ describe('the engine of rollouts', () => {
 });
 
 describe('a Central that is killed', () => {
-  /** The same story, with a kill before the step of this number; the number of steps that were possible. */
-  async function story(killAt: number): Promise<number> {
-    const fleet = await connected();
+  /**
+   * The same story, with a kill before the step of this number; the number of steps that were possible. Agents synchronize, then upgrade,
+   * and return.
+   */
+  async function story(killAt: number, part: Fleet['part']): Promise<number> {
+    const fleet = await connected(IDS, part);
     fleet.steps.length = 0;
     fleet.killAt = killAt;
     let revivals = 0;
@@ -188,24 +192,36 @@ describe('a Central that is killed', () => {
       fleet.killAt = Number.POSITIVE_INFINITY;
       await fleet.restart();
     };
-    const isThere = async (): Promise<boolean> => (await fleet.store.get(1)) !== undefined;
-    await fleet.begin(WAVES).catch(() => undefined);
-    await revived();
-    if (!(await isThere())) await fleet.begin(WAVES);
-    for (let rounds = 0; rounds < 40 && !(await ended(fleet)()); rounds += 1) {
-      await fleet.round();
+    const rollout = async (): Promise<RolloutRecord | undefined> => await fleet.store.get(1);
+    /** An administrator repeats what was not answered, unless it has been done. */
+    const order = async (act: () => Promise<unknown>, isDone: () => Promise<boolean>): Promise<void> => {
+      await act().catch(() => undefined);
       await revived();
-    }
-    expect(await fleet.store.get(1)).toMatchObject({ state: 'completed' });
+      if (!(await isDone())) await act();
+      for (let rounds = 0; rounds < 40 && !(await ended(fleet)()); rounds += 1) {
+        await fleet.round();
+        await revived();
+      }
+    };
+    await order(
+      () => fleet.begin({ stage: 'synchronize' }),
+      async () => (await rollout()) !== undefined,
+    );
+    expect(await rollout()).toMatchObject({ state: 'completed' });
+    expect(await fleet.states()).toEqual(['synchronized', 'synchronized', 'synchronized']);
+    const { successShare, errorShare, soakSeconds, trialSeconds, bytesPerSecond } = (await rollout())!;
+    const plan = { waves: WAVES.waves, successShare, errorShare, soakSeconds, trialSeconds, bytesPerSecond };
+    await order(
+      () => fleet.engine.act(1, { verb: 'upgrade', plan }, ENTRY),
+      async () => (await rollout())?.stage === 'upgrade',
+    );
+    expect(await rollout()).toMatchObject({ state: 'completed' });
     expect(await fleet.states()).toEqual(['succeeded', 'succeeded', 'succeeded']);
-    await fleet.engine.act(1, 'rollback', ENTRY).catch(() => undefined);
-    await revived();
-    if ((await fleet.store.get(1))?.state === 'completed') await fleet.engine.act(1, 'rollback', ENTRY);
-    for (let rounds = 0; rounds < 40 && !(await ended(fleet)()); rounds += 1) {
-      await fleet.round();
-      await revived();
-    }
-    expect(await fleet.store.get(1)).toMatchObject({ state: 'rolled-back' });
+    await order(
+      () => fleet.engine.act(1, 'rollback', ENTRY),
+      async () => (await rollout())?.state !== 'completed',
+    );
+    expect(await rollout()).toMatchObject({ state: 'rolled-back' });
     for (const agent of fleet.agents.values()) {
       expect(agent).toMatchObject({ running: PREVIOUS, state: 'succeeded', refused: [] });
     }
@@ -214,9 +230,12 @@ describe('a Central that is killed', () => {
     return fleet.steps.length;
   }
 
-  it('before any write and any frame of an upgrade and its rollback goes on from its store', async () => {
-    const all = await story(Number.POSITIVE_INFINITY);
-    expect(all).toBeGreaterThan(20);
-    for (let killAt = 0; killAt < all; killAt += 1) await story(killAt);
-  });
+  it.each(['profile', 'program'] as const)(
+    'before any write and any frame of the synchronization, upgrade and rollback of a %s goes on from its store',
+    async (part) => {
+      const all = await story(Number.POSITIVE_INFINITY, part);
+      expect(all).toBeGreaterThan(30);
+      for (let killAt = 0; killAt < all; killAt += 1) await story(killAt, part);
+    },
+  );
 });

@@ -153,7 +153,11 @@ export class Fleet {
   engine = this.#create();
   #sessionNumber = 0;
 
-  constructor(ids: readonly string[]) {
+  /** What its releases are of. */
+  readonly part: 'profile' | 'program';
+
+  constructor(ids: readonly string[], part: 'profile' | 'program' = 'profile') {
+    this.part = part;
     for (const id of ids) {
       this.store.addAgent(id);
       this.agents.set(id, new FakeAgent(id));
@@ -205,11 +209,7 @@ export class Fleet {
         sessionId: `s${this.#sessionNumber}`,
         version: '0.1.0',
         capabilities: agent.capabilities,
-        releases: {
-          profile: agent.running,
-          runtime: null,
-          program: null,
-        },
+        releases: { profile: null, runtime: null, program: null, [this.part]: agent.running },
       },
       sendControl: (frame) => {
         this.#step(frame.type);
@@ -245,7 +245,8 @@ export class Fleet {
   async begin(changes: Partial<NewRollout> = {}): Promise<number> {
     const ids = [...this.agents.keys()];
     const agents = ids.map((agentId) => ({ agentId, isEligible: true }));
-    const { number: _, ...rollout } = rolloutOf({ waveTargets: [ids.length], ...changes });
+    const of = this.part === 'profile' ? {} : ({ kind: 'software', name: 'queue-agent-program-0.2.0' } as const);
+    const { number: _, ...rollout } = rolloutOf({ waveTargets: [ids.length], ...of, ...changes });
     const { number } = await this.engine.begin(rollout, agents, ENTRY);
     return number;
   }
