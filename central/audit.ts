@@ -13,6 +13,10 @@ interface AuditedAction {
  * others are marked with who does them: Central on its own, or an agent.
  */
 export const AUDIT_ACTIONS = {
+  'addresses.refuse': {
+    by: 'refusal',
+    text: 'a request or an agent from an address that the parameters access.* exclude',
+  },
   'agents.create': { text: 'enrolled an agent from a certificate request that came as a file' },
   'agents.delete': { text: 'deleted an agent; Central deletes its own agent when it enrolls it again' },
   'agents.disable': { text: 'disabled an agent' },

@@ -28,6 +28,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     ],
   },
   {
+    by: 'test/central/change/changes.test.ts',
+    why: 'Each code is thrown by a change of the test.',
+    files: ['central/change/errors.ts'],
+  },
+  {
     by: 'test/central/profiles/profiles.test.ts',
     why: 'Profiles and their releases over a store in memory.',
     files: [

@@ -118,6 +118,7 @@ describe('documents that are made', () => {
   it('ERRORS.md gives every code a heading of its own: no code is in two tables, except facts that close a session and that REST answers', () => {
     const codes = ERROR_SUBJECTS.flatMap(({ errors }) => Object.keys(errors));
     expect(codes.filter((code, i) => codes.indexOf(code) !== i)).toEqual([
+      'address_denied',
       'agent_unknown',
       'agent_name_taken',
       'agent_revoked',

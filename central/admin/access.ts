@@ -7,8 +7,8 @@ import type { Socket } from 'node:net';
 import { DetailedError, isCoded } from '../../shared/errors.ts';
 import { preferredType } from '../../shared/http/accept.ts';
 import type { Actor } from '../audit.ts';
-import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
+import { normalAddress, type AccessSubject } from '../parameters/address-access.ts';
 import { assertRole, type Caller } from '../auth/api-tokens.ts';
 import type { Role } from '../store/token-store.ts';
 import { bodyOf, type Reader } from './checked.ts';
@@ -75,11 +75,11 @@ export interface Access {
   termsOf(request: FastifyRequest): Terms;
 }
 
+type AccessServices = Pick<AdminServices, 'addressAccess' | 'apiTokens' | 'refusals' | 'now' | 'isLocal'>;
+
 /** `app` is the listener's own: its connections are timed here, for confirmations that must come over a new one. */
-export function createAccess(
-  app: FastifyInstance,
-  { apiTokens, refusals, now, isLocal }: Pick<AdminServices, 'apiTokens' | 'refusals' | 'now' | 'isLocal'>,
-): Access {
+export function createAccess(app: FastifyInstance, services: AccessServices): Access {
+  const { now, isLocal } = services;
   const connectedAt = new WeakMap<Socket, number>();
   const callerOf = new WeakMap<FastifyRequest, Caller>();
   const termsOf = new WeakMap<FastifyRequest, Terms>();
@@ -92,26 +92,7 @@ export function createAccess(
     else termsOf.set(request, termsFrom(terms(request.query)));
   }
 
-  function placeOf({ raw: { socket } }: FastifyRequest): string {
-    return isLocal?.(socket) === true ? 'local socket' : normalAddress(socket.remoteAddress);
-  }
-
-  async function callerWith(role: Role, request: FastifyRequest): Promise<Caller> {
-    try {
-      const caller = await apiTokens.authenticate(
-        request.headers.authorization,
-        normalAddress(request.raw.socket.remoteAddress),
-      );
-      assertRole(caller, role);
-      return caller;
-    } catch (error) {
-      if (isCoded(error)) {
-        const route = `${request.method} ${request.routeOptions.url ?? ''}`;
-        refusals.record(error, { address: placeOf(request), route });
-      }
-      throw error;
-    }
-  }
+  const { placeOf, callerWith } = createCallers(services);
 
   return {
     guard(scope) {
@@ -122,8 +103,8 @@ export function createAccess(
         // Absent where no route fits: who asks for nothing learns nothing but that.
         const { role } = request.routeOptions.config;
         if (role === undefined) return;
-        if (role === 'anyone') return validateQuery(request);
         const caller = await callerWith(role, request);
+        if (caller === undefined) return validateQuery(request);
         bounds.enter(caller.tokenId, reply);
         bounds.expectBody(caller.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
         callerOf.set(request, caller);
@@ -153,6 +134,41 @@ export function createAccess(
     },
     termsOf: (request) => termsOf.get(request) ?? {},
   };
+}
+
+/** Where requests come from, and whose they are. */
+function createCallers({ addressAccess, apiTokens, refusals, isLocal }: AccessServices) {
+  function placeOf({ raw: { socket } }: FastifyRequest): string {
+    return isLocal?.(socket) === true ? 'local socket' : normalAddress(socket.remoteAddress);
+  }
+
+  /** Errors: address_denied. The socket on this host is the way to correct a rule, and always allowed. */
+  function assertAddress(subject: AccessSubject, { raw: { socket } }: FastifyRequest): void {
+    const address = normalAddress(socket.remoteAddress);
+    if (isLocal?.(socket) === true || addressAccess.admits(subject, address)) return;
+    throw authFault('address_denied', { address, rule: `access.${subject}` });
+  }
+
+  /** Undefined: the route is public. Errors: address_denied, unauthenticated, too_many_attempts, forbidden; they are recorded. */
+  async function callerWith(role: Role | 'anyone', request: FastifyRequest): Promise<Caller | undefined> {
+    const { socket } = request.raw;
+    try {
+      if ('encrypted' in socket) assertAddress('https', request);
+      if (role === 'anyone') return undefined;
+      const caller = await apiTokens.authenticate(request.headers.authorization, normalAddress(socket.remoteAddress));
+      assertAddress(caller.role, request);
+      assertRole(caller, role);
+      return caller;
+    } catch (error) {
+      if (isCoded(error)) {
+        const route = `${request.method} ${request.routeOptions.url ?? ''}`;
+        refusals.record(error, { address: placeOf(request), route });
+      }
+      throw error;
+    }
+  }
+
+  return { placeOf, callerWith };
 }
 
 /** Errors: unauthenticated (a public route). */

@@ -21,6 +21,7 @@ import type { Commands } from '../messaging/commands.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Problem } from '../problems.ts';
+import type { AddressAccess } from '../parameters/address-access.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { AuthorityService } from '../pki/authority/service.ts';
 import type { SigningKey } from '../pki/authority/signing-key.ts';
@@ -101,6 +102,7 @@ export interface AdminServices {
   readonly handshakeFailures: Pick<HandshakeFailures, 'dropped' | 'list'>;
   readonly metrics: Metrics;
   /** True for a connection over the socket in Central's data folder. Absent where there is none. */
+  readonly addressAccess: AddressAccess;
   readonly isLocal?: (socket: Socket) => boolean;
   readonly now: () => number;
   readonly onUnexpected: OnUnexpected;

@@ -1,16 +1,9 @@
 // Classifies addresses: loopback, a trusted proxy, the block that shares one bound. An address is never guessed.
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import type { IncomingHttpHeaders } from 'node:http';
 import { refusal } from '../../shared/wire/refusals.ts';
+import { normalAddress, type AddressAccess, type AddressSet } from '../parameters/address-access.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
-
-const MAPPED_V4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
-
-/** An address as people write it: IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2) as IPv4, no zone. */
-export function normalAddress(address: string | undefined): string {
-  const bare = (address ?? '').split('%', 1)[0] ?? '';
-  return MAPPED_V4.exec(bare)?.[1] ?? bare;
-}
 
 /** True for 127.0.0.0/8, ::1 and their mapped forms. No exemption from authentication follows from it. */
 export function isLoopback(address: string): boolean {
@@ -35,26 +28,6 @@ export function addressBlock(address: string): string {
     .slice(0, 4)
     .map((group) => group.replace(/^0+(?=.)/, ''))
     .join(':')}::/64`;
-}
-
-/** A set of addresses made of CIDR blocks (RFC 4632) and single addresses. */
-export class AddressSet {
-  readonly #list = new BlockList();
-
-  /** `blocks` have been checked already (the parameter's type). */
-  constructor(blocks: readonly string[]) {
-    for (const block of blocks) {
-      const [address = '', prefix] = block.split('/', 2);
-      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-      this.#list.addSubnet(address, prefix === undefined ? (family === 'ipv6' ? 128 : 32) : Number(prefix), family);
-    }
-  }
-
-  has(address: string): boolean {
-    const normal = normalAddress(address);
-    const family = isIP(normal);
-    return family !== 0 && this.#list.check(normal, family === 6 ? 'ipv6' : 'ipv4');
-  }
 }
 
 /** Where a connection really comes from, and over what it left there. */
@@ -137,6 +110,25 @@ export function transportRefusal(
   const hereIsEncrypted = listener === 'wss' || isLoopback(origin.peer);
   const thereIsEncrypted = origin.scheme === 'wss' || isLoopback(origin.address);
   return hereIsEncrypted && thereIsEncrypted ? undefined : refusal('ws_disabled', {});
+}
+
+/**
+ * The same, and what the address rules say (access.ws.*, access.wss.*). They are about the network: this host may always
+ * connect.
+ */
+export function listenerRefusal(
+  values: Parameters<typeof transportRefusal>[0],
+  access: AddressAccess,
+  listener: 'ws' | 'wss',
+  origin: Parameters<typeof transportRefusal>[2],
+): Error | undefined {
+  const blocked = transportRefusal(values, listener, origin);
+  if (blocked !== undefined || isOfThisHost(origin) || access.admits(listener, origin.address)) return blocked;
+  return refusal('address_denied', { address: origin.address, listener });
+}
+
+export function isOfThisHost({ address, peer }: Pick<Origin, 'address' | 'peer'>): boolean {
+  return isLoopback(address) && isLoopback(peer);
 }
 
 function lastOf(header: string | string[] | undefined): string | undefined {

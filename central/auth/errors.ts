@@ -17,6 +17,11 @@ export const AUTH_ERRORS = {
     text: 'This requires the role {needed}; the token "{name}" has the role {role}.',
     hint: 'Ask an administrator for a token with that role ("queuegate api-tokens create --role {needed}").',
   },
+  address_denied: {
+    status: 403,
+    text: 'Requests from the address {address} are not accepted: {rule} does not allow it.',
+    hint: 'Send it from an address that is allowed. On the host of Central, "queuegate parameters set" changes the parameters {rule}.allow and {rule}.deny.',
+  },
 } as const satisfies ErrorTable;
 
 export const authFault = defineErrors(AUTH_ERRORS);

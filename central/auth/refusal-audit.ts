@@ -17,6 +17,7 @@ const MAX_WAITING = 100;
 const MAX_TEXT = 255;
 
 type RefusalAction =
+  | 'addresses.refuse'
   | 'agents.recovery-code.refuse'
   | 'agents.refuse'
   | 'api-tokens.forbid'
@@ -25,6 +26,7 @@ type RefusalAction =
 
 /** The errors that are recorded, by code. Others are daily business, or nothing that an intruder would try. */
 const ACTIONS: Readonly<Record<string, RefusalAction>> = {
+  address_denied: 'addresses.refuse',
   unauthenticated: 'api-tokens.refuse',
   forbidden: 'api-tokens.forbid',
   enrollment_refused: 'enrollment-tokens.refuse',

@@ -4,6 +4,7 @@
 export interface OnlineAgent {
   readonly agentId: string;
   readonly name: string;
+  readonly listener: 'ws' | 'wss';
   readonly transport: 'ws' | 'wss';
   readonly address: string;
   readonly loopback: boolean;

@@ -33,6 +33,8 @@ export interface ChangePlan<R> {
   readonly report: R;
   /** Agents that would lose Central; not empty: the change needs force. */
   readonly cutOff: readonly CutOffAgent[];
+  /** The rule that would refuse the administrator who makes the change; absent: none. The change needs force. */
+  readonly cutsOffCaller?: { readonly address: string; readonly rule: string } | undefined;
   /** The listener of the administration that the change touches. */
   readonly listener: AdminListener | null;
   /**
@@ -163,6 +165,8 @@ export class Changes {
       this.assertNonePending(target.blockedBy);
       const plan = await prepare();
       if (dryRun) return { ...plan.report, dryRun, change: null };
+      if (plan.cutsOffCaller !== undefined && !force)
+        throw changeFault('would_cut_off_administrator', plan.cutsOffCaller);
       assertNoneCutOff(plan.cutOff, force);
       if (plan.carryOut === undefined) return { ...plan.report, dryRun, change: null };
       if (confirm === undefined) {

@@ -7,6 +7,11 @@ export const CHANGE_ERRORS = {
     text: 'The change would cut off {count}: {names}.',
     hint: 'Move them first, wait for them, or force the change (force=true, --force) if they may be lost. A dry run lists each with its reason.',
   },
+  would_cut_off_administrator: {
+    status: 409,
+    text: 'The change would refuse requests from {address}, from where it is made, by {rule}.',
+    hint: 'Add the address to that rule, make the change on the host of Central, or force it (force=true, --force), best with a confirmation (--confirm-within).',
+  },
   change_pending: {
     status: 409,
     text: 'A change of the {subject} by {who} waits for its confirmation until {until}.',

@@ -15,6 +15,10 @@ export const NOTICES = {
     text: 'The certificate will no longer contain {names}: agents that dial Central by that name refuse it at their next connection.',
     hint: 'Keep the name, or let these agents dial another one first (central.host in agent.conf).',
   },
+  administrator_cut_off: {
+    text: 'Requests from {address}, from where this change is made, would be refused by {rule}.',
+    hint: 'Add the address to that rule, or make the change on the host of Central.',
+  },
   agents_above_maximum: {
     text: '{count} are online, more than agents.max would be; no session ends, but they reconnect more slowly.',
     hint: 'Choose a larger agents.max.',
@@ -59,6 +63,7 @@ type CutOffReason =
   | 'unencrypted'
   | 'encrypted'
   | 'certificate-missing'
+  | 'address-denied'
   | 'root-not-trusted'
   | 'offline'
   | 'refused'

@@ -12,6 +12,7 @@ import { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { after } from '../maintenance.ts';
 import { EventHub } from '../messaging/event-hub.ts';
 import { createMetrics } from '../metrics.ts';
+import { AddressAccess } from '../parameters/address-access.ts';
 import { ParameterState } from '../parameters/state.ts';
 import { storeBounds } from '../parameters/store-bounds.ts';
 import { removeLeftovers } from '../store/backup/backup.ts';
@@ -48,6 +49,7 @@ export async function openCore(
     descriptors: openDescriptors(log, parameters.values()['agents.max']),
     changes,
     parameters,
+    addressAccess: new AddressAccess(() => parameters.values()),
     incidents,
     hub: new EventHub(store.inbox),
     ...openAuth({ ...base, incidents }),

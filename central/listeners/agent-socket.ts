@@ -10,7 +10,9 @@ import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { AGENT_PATH, ENROLL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import { peerCertificate } from '../../shared/x509/certificates.ts';
 import type { Handshake } from '../sessions/handshake.ts';
-import { isUnknown, originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
+import { isOfThisHost, isUnknown, originOf, type Origin } from '../auth/address-rules.ts';
+import { authFault } from '../auth/errors.ts';
+import type { AddressAccess, AddressSet } from '../parameters/address-access.ts';
 import type { Connections } from './accept/connections.ts';
 import { httpFault } from './errors.ts';
 import { handshakeFault } from './accept/handshake-faults.ts';
@@ -38,6 +40,7 @@ export interface AgentSocketOptions {
   /** Why a client certificate is rejected; such a connection is not upgraded. */
   readonly checkClientCertificate: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
+  readonly addressAccess: AddressAccess;
   readonly maxFrameBytes: number;
   readonly server: Server;
   readonly gate?: RequestGate;
@@ -95,8 +98,9 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
   greetingRoute(app, options);
   // An ordinary HTTP request has arrived: from here Node's own request and keep-alive timeouts bound the connection.
   app.addHook('onRequest', (request, _reply, done) => {
-    if (!request.ws) connections.settle(request.raw.socket);
-    done();
+    if (request.ws) return done();
+    connections.settle(request.raw.socket);
+    done(addressFault(options, originOfRequest(request)));
   });
   await app.ready();
   return {
@@ -105,6 +109,18 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       app.websocketServer.options.maxPayload = bytes;
     },
   };
+}
+
+/** Of a WebSocket, the handshake refuses: a frame says why. */
+function addressFault(
+  { listener, addressAccess, onFailure }: AgentSocketOptions,
+  origin: Origin,
+): CodedError | undefined {
+  const { address } = origin;
+  if (isOfThisHost(origin) || addressAccess.admits(listener, address)) return undefined;
+  const fault = authFault('address_denied', { address, rule: `access.${listener}` });
+  onFailure(fault, address);
+  return fault;
 }
 
 type OriginOfRequest = (request: FastifyRequest) => Origin;

@@ -8,8 +8,9 @@ import type { FastifyInstance } from 'fastify';
 import type { CodedError } from '../../shared/errors.ts';
 import { PLAIN_AT_ONCE, ReadTurns } from '../../shared/http/read-turns.ts';
 import type { Handshake } from '../sessions/handshake.ts';
-import { originOf, type AddressSet } from '../auth/address-rules.ts';
+import { originOf } from '../auth/address-rules.ts';
 import { Places } from '../auth/places.ts';
+import type { AddressAccess, AddressSet } from '../parameters/address-access.ts';
 import { createAgentSocketApp, type EnrollmentPort } from './agent-socket.ts';
 import { Connections } from './accept/connections.ts';
 import type { DownloadsPort } from './downloads/routes.ts';
@@ -54,6 +55,7 @@ interface ListenerAppsOptions {
   /** How many sessions are open. */
   readonly sessions: () => number;
   readonly descriptors: Pick<Descriptors, 'handshakes' | 'administration'>;
+  readonly addressAccess: AddressAccess;
   /** A connection or an enrollment failed. */
   readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
   readonly onUnexpected: OnUnexpected;

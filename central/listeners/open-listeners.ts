@@ -2,10 +2,11 @@
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
-import { AddressSet, transportRefusal } from '../auth/address-rules.ts';
+import { listenerRefusal } from '../auth/address-rules.ts';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { CentralConfig } from '../config.ts';
+import { AddressAccess, AddressSet } from '../parameters/address-access.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import { differs } from '../parameters/values.ts';
@@ -20,6 +21,8 @@ import { createListenerApps, type ListenerApps } from './listener-apps.ts';
 import { LocalAdministration } from './local-socket.ts';
 import type { Descriptors } from './limits/descriptors.ts';
 import { Listeners } from './reconcile.ts';
+
+const RULES_OF_AGENTS = ['access.ws.allow', 'access.ws.deny', 'access.wss.allow', 'access.wss.deny'] as const;
 
 interface ListenersNeeds {
   readonly config: Pick<
@@ -36,6 +39,7 @@ interface ListenersNeeds {
   readonly downloads: DownloadsPort;
   readonly refusals: Pick<RefusalAudit, 'record'>;
   readonly descriptors: Descriptors;
+  readonly addressAccess: AddressAccess;
   readonly log: Logger;
 }
 
@@ -65,6 +69,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     downloads,
     refusals,
     descriptors,
+    addressAccess,
     log,
   } = needs;
   const values = (): ParameterValues => parameters.values();
@@ -89,6 +94,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     maxHandshakes: () => maxHandshakes(values()['agents.max']),
     sessions: () => sessions.size,
     descriptors,
+    addressAccess,
     onFailure: (listener, fault, address) => {
       handshakeFailures.record(listener, fault, address);
       refusals.record(fault, { listener, address });
@@ -114,6 +120,11 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     isLocal: (socket) => localSocket.has(socket),
     onUnexpected,
     onParametersChanged(next, before) {
+      // Of the listeners' own change, what connected while it was being stored.
+      if (differs(next, before, ...RULES_OF_AGENTS))
+        sessions.endWhere(({ listener, address, peer, transport }) =>
+          listenerRefusal(next, addressAccess, listener, { address, peer, scheme: transport }),
+        );
       if (differs(next, before, 'websocket.secure.clientAuth'))
         apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none');
       if (differs(next, before, 'websocket.trustedProxies')) proxies = new AddressSet(next['websocket.trustedProxies']);
@@ -135,8 +146,9 @@ function createListeners(
     accept: apps.accept,
     certificate: pki.live,
     onApplied: (applied) => {
+      const access = new AddressAccess(() => applied);
       sessions.endWhere(({ listener, address, peer, transport }) =>
-        transportRefusal(applied, listener, { address, peer, scheme: transport }),
+        listenerRefusal(applied, access, listener, { address, peer, scheme: transport }),
       );
     },
     log,

@@ -1,6 +1,7 @@
 // The one table of parameters: settings of the whole installation, kept in the store, changed through REST, applied live.
 // REST, command line and docs/PARAMETERS.md are generated from it. Checking values is in values.ts, changing them in service.ts.
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
+import { ACCESS_DEFINITIONS, ACCESS_GROUP } from './address-access.ts';
 import type { ParameterDefinition } from './parameter-definition.ts';
 
 /** The names that administrators know from their installations. */
@@ -11,6 +12,7 @@ export const GROUPS = {
   agents: 'Queue Agent settings',
   messages: 'Message settings',
   store: 'Store settings',
+  access: ACCESS_GROUP,
 } as const;
 
 const MIB = 1024 * 1024;
@@ -438,6 +440,8 @@ export const DEFINITIONS = {
       'The log of SQLite can grow to 128 MiB and is then copied into the database, which needs half of the reserve. The other half is for administrators, certificates and pruning.',
     applying: 'Within two seconds.',
   },
+
+  ...ACCESS_DEFINITIONS,
 } as const satisfies Readonly<Record<string, ParameterDefinition>>;
 
 export type ParameterName = keyof typeof DEFINITIONS;

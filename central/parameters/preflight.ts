@@ -1,6 +1,8 @@
 // Determines what a change of parameters would do, and to which agents, before anything moves.
+import type { Actor } from '../audit.ts';
 import { agentsText, namesOf, type OnlineAgent } from '../change/agents.ts';
 import { notice, type CutOffAgent, type Notice } from '../change/report.ts';
+import { AddressAccess, normalAddress } from './address-access.ts';
 import type { ParameterName, ParameterValues } from './definitions.ts';
 import { sameValue } from './values.ts';
 
@@ -16,6 +18,7 @@ export function preflight(next: ParameterValues, now: ParameterValues, online: r
   const plainOff = now['websocket.enabled'] && !next['websocket.enabled'];
   const secureOff = now['websocket.secure.enabled'] && !next['websocket.secure.enabled'];
   const keyOff = now['agents.authentication'] !== 'certificate' && next['agents.authentication'] === 'certificate';
+  const access = new AddressAccess(() => next);
   const cutOff: CutOffAgent[] = [];
   for (const agent of online) {
     if (plainOff && agent.transport === 'ws' && !agent.loopback) {
@@ -33,6 +36,13 @@ export function preflight(next: ParameterValues, now: ParameterValues, online: r
           'Central knows no certificate of it; it reconnects only after it has renewed its own (which it was asked to), or is enrolled again.',
       });
     }
+    if (!agent.loopback && !access.admits(agent.listener, agent.address)) {
+      cutOff.push({
+        ...named(agent),
+        reason: 'address-denied',
+        detail: `It connects from ${agent.address}, which access.${agent.listener} would not allow; it reconnects only from another address, or when the rule allows it.`,
+      });
+    }
     if (secureOff && agent.transport === 'wss') {
       cutOff.push({
         ...named(agent),
@@ -42,6 +52,18 @@ export function preflight(next: ParameterValues, now: ParameterValues, online: r
     }
   }
   return { cutOff, notices: noticesOf(next, now, online) };
+}
+
+/** The rule by which the administrator who makes the change could not make another one; undefined: none. */
+export function callerCutOff(
+  next: ParameterValues,
+  { from, via }: Actor,
+): { readonly address: string; readonly rule: string } | undefined {
+  if (via === undefined || via.listener === 'local') return undefined;
+  const access = new AddressAccess(() => next);
+  const subjects = via.listener === 'https' ? (['https', 'administrator'] as const) : (['administrator'] as const);
+  const refusing = subjects.find((subject) => !access.admits(subject, from));
+  return refusing === undefined ? undefined : { address: normalAddress(from), rule: `access.${refusing}` };
 }
 
 function named({ agentId: id, name }: OnlineAgent): { readonly id: string; readonly name: string } {

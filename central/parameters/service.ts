@@ -13,7 +13,7 @@ import { problemFault, problemOf, type Problem } from '../problems.ts';
 import { storeFault } from '../store/errors.ts';
 import type { ParameterRow } from '../store/parameter-store.ts';
 import { PARAMETER_NAMES, type ParameterName, type ParameterValues } from './definitions.ts';
-import { preflight } from './preflight.ts';
+import { callerCutOff, preflight } from './preflight.ts';
 import type { ParameterState } from './state.ts';
 import type { ChangedParameter, ChangeReport, ChangeRequest, ParameterApplier, ParameterDescription } from './types.ts';
 import { validateChange } from './validate.ts';
@@ -35,11 +35,15 @@ interface ParameterServiceOptions {
 /** How soon listeners that could not be moved back are tried again. */
 const REPAIR_MS = 5_000;
 
-/** Parameters that change what the HTTPS listener of the administration is: its port, and the certificate it shows. */
+/** Parameters that change what the HTTPS listener of the administration is: its port, the certificate it shows, and who may use it. */
 const TOUCHES_HTTPS: ReadonlySet<ParameterName> = new Set([
   'https.port',
   'certificate.distinguishedName',
   'certificate.subjectAlternativeNames',
+  'access.https.allow',
+  'access.https.deny',
+  'access.administrator.allow',
+  'access.administrator.deny',
 ]);
 
 type Report = Omit<ChangeReport, 'change' | 'dryRun' | 'version'>;
@@ -126,14 +130,20 @@ export class ParameterService {
       overriddenBy: state.overrideOf(name),
     }));
     const found = preflight(next, before, await agents.online());
+    const cutsOffCaller = callerCutOff(next, actor);
     const moved = PARAMETER_NAMES.filter((name) => !sameValue(next[name], before[name]));
     const report = {
       cutOff: found.cutOff,
-      notices: [...noEffect(changed), ...found.notices],
+      notices: [
+        ...noEffect(changed),
+        ...(cutsOffCaller === undefined ? [] : [notice('administrator_cut_off', cutsOffCaller)]),
+        ...found.notices,
+      ],
+      needsForce: found.cutOff.length > 0 || cutsOffCaller !== undefined,
       changed,
       listens: applier.describe(next, before),
     };
-    const plan = { report, cutOff: found.cutOff, listener: touchedListener(moved) };
+    const plan = { report, cutOff: found.cutOff, cutsOffCaller, listener: touchedListener(moved) };
     if (rows.length === 0) return plan;
     return {
       ...plan,

@@ -43,6 +43,8 @@ export interface ChangeReport extends Preflight {
   readonly version: number;
   readonly dryRun: boolean;
   readonly changed: readonly ChangedParameter[];
+  /** Agents, or the administrator who makes it, would be cut off. */
+  readonly needsForce: boolean;
   /** What listens where afterwards. */
   readonly listens: readonly string[];
   /** The change that waits for its confirmation. */

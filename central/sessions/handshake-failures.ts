@@ -1,6 +1,6 @@
 // Records failed handshakes since the start of this process: one entry for each listener, cause and address, with its
 // count. In memory and bounded, because strangers cause them; metrics count the same.
-import { normalAddress } from '../auth/address-rules.ts';
+import { normalAddress } from '../parameters/address-access.ts';
 import type { CodedError } from '../../shared/errors.ts';
 import { setNewest } from '../../shared/recent-entries.ts';
 import type { Metrics } from '../metrics.ts';

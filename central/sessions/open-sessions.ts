@@ -3,7 +3,7 @@ import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import type { Incidents } from '../agents/incidents.ts';
 import type { AgingClock } from '../aging-clock.ts';
-import { isLoopback, transportRefusal } from '../auth/address-rules.ts';
+import { isLoopback, listenerRefusal } from '../auth/address-rules.ts';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { OnlineAgent, OnlineAgents } from '../change/agents.ts';
 import type { CentralConfig } from '../config.ts';
@@ -13,6 +13,7 @@ import { Commands } from '../messaging/commands.ts';
 import type { Descriptors } from '../listeners/limits/descriptors.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
 import type { Metrics } from '../metrics.ts';
+import type { AddressAccess } from '../parameters/address-access.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import type { Store } from '../store/store.ts';
@@ -38,6 +39,7 @@ interface SessionsNeeds {
   readonly now: () => number;
   readonly aging: AgingClock;
   readonly maintenanceMode: Pick<MaintenanceMode, 'refusal'>;
+  readonly addressAccess: AddressAccess;
 }
 
 export interface OpenedSessions {
@@ -117,6 +119,7 @@ function createHandshake(
     now,
     aging,
     maintenanceMode,
+    addressAccess,
   }: SessionsNeeds,
   sessions: Sessions,
   failures: HandshakeFailures,
@@ -134,7 +137,8 @@ function createHandshake(
     }),
     logins: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, now),
     incidents,
-    mayStay: (listener, origin) => transportRefusal(values(), listener, origin) ?? maintenanceMode.refusal(),
+    mayStay: (listener, origin) =>
+      listenerRefusal(values(), addressAccess, listener, origin) ?? maintenanceMode.refusal(),
     clientAuth: () => values()['websocket.secure.clientAuth'],
     authorities: () => pki.authority.generations().map(({ chain }) => chain[0]),
     authentication: () => ({
@@ -170,6 +174,7 @@ function onlineAgent({
   return {
     agentId,
     name: agentName,
+    listener,
     transport: plainHop ? 'ws' : transport,
     address,
     loopback: loopback && !plainHop,

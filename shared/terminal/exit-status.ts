@@ -102,6 +102,7 @@ const CODES: readonly (readonly [status: number, codes: readonly string[]])[] = 
       'json_bad',
       // Acts that can cut agents off are refused, not in conflict with a state.
       'would_cut_off_agents',
+      'would_cut_off_administrator',
       'settings_refused',
       'consumer_setting_bad',
       'file_not_regular',

@@ -99,6 +99,11 @@ export const REFUSALS = {
     text: 'The wss listener of Central is disabled (parameter websocket.secure.enabled is false).',
     hint: 'Set websocket.secure.enabled to true.',
   },
+  address_denied: {
+    close: 4522,
+    text: 'Central accepts no agents from the address {address} on its {listener} listener.',
+    hint: 'Connect from another network, or change the parameters access.{listener}.allow and access.{listener}.deny.',
+  },
   slow_peer: {
     close: 4508,
     text: 'The peer did not read its data for {seconds} seconds.',

@@ -367,6 +367,30 @@ describe('a change that has to be confirmed', () => {
   });
 });
 
+describe('an address rule of HTTPS', () => {
+  it('refuses requests from elsewhere with 403, health too; HTTP on this host and the socket go on, and correct it', async () => {
+    const root = join(await cleanup.folder(), 'root.pem');
+    expect(await central.cli('ca', 'trust-bundle', '--out', root)).toMatchObject({ code: 0 });
+    const statusOf = async (path: string): Promise<string> => {
+      const url = `https://localhost:${central.ports.https}/api/v1${path}`;
+      const { stdout } = await run('curl', [
+        '--silent',
+        '--cacert',
+        root,
+        '--header',
+        `Authorization: Bearer ${central.token}`,
+        url,
+      ]);
+      return (JSON.parse(stdout) as { code?: string }).code ?? 'ok';
+    };
+    expect(await statusOf('/status')).toBe('ok');
+    expect(await central.change({ 'access.https.allow': ['192.0.2.0/24'] })).toMatchObject({ status: 200 });
+    for (const path of ['/status', '/health/ready']) expect(await statusOf(path)).toBe('address_denied');
+    expect(await central.cli('parameters', 'reset', 'access.https.allow')).toMatchObject({ code: 0 });
+    expect(await statusOf('/status')).toBe('ok');
+  });
+});
+
 describe('parameters outlive', () => {
   it('a restart; what waits for its confirmation is undone by it, also after kill -9', async () => {
     const folder = await cleanup.folder();

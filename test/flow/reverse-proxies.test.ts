@@ -241,4 +241,23 @@ describe.skipIf(lacksPeer('nginx', 'apache2', 'haproxy'))('reverse proxies', () 
     await delay((2 * TIMEOUT_SECONDS + 1) * 1000);
     expect(await sessions()).toEqual(before);
   });
+
+  it('address rules apply to the addresses of the agents, and not to those of the proxies', async () => {
+    const addressesOfProxies = ['127.0.0.1', '127.0.0.2'];
+    const rules = { 'access.ws.deny': addressesOfProxies, 'access.wss.deny': addressesOfProxies };
+    for (const at of [central, sheltered]) expect(await at.change(rules)).toMatchObject({ status: 200 });
+    for (const file of PROXY_FILES) await centralOf(file).online(nameOf(file));
+    const rulesOfAgents = { 'access.ws.deny': [outer], 'access.wss.deny': [outer] };
+    for (const at of [central, sheltered]) {
+      const dry = await at.change(rulesOfAgents, { dryRun: true });
+      const behind = PROXY_FILES.filter((file) => centralOf(file) === at);
+      expect(dry.body).toMatchObject({ needsForce: true, cutOff: { count: behind.length } });
+      expect(await at.change(rulesOfAgents, { force: true })).toMatchObject({ status: 200 });
+    }
+    for (const file of PROXY_FILES) await siteOf(file).agent.process.printed(/address_denied/);
+    await sheltered.online(CENTRAL_AGENT);
+    const reset = { 'access.ws.deny': null, 'access.wss.deny': null };
+    for (const at of [central, sheltered]) expect(await at.change(reset)).toMatchObject({ status: 200 });
+    for (const file of PROXY_FILES) await centralOf(file).online(nameOf(file));
+  });
 });

@@ -18,7 +18,8 @@ import { decodeFromAgent } from '../../shared/wire/codec.ts';
 import { scanValue } from '../../shared/wire/json-text.ts';
 import { alternativeNamesIn } from '../../shared/wire/names.ts';
 import { readItem } from '../../shared/delivery/message.ts';
-import { originOf, AddressSet } from '../../central/auth/address-rules.ts';
+import { originOf } from '../../central/auth/address-rules.ts';
+import { AddressSet } from '../../central/parameters/address-access.ts';
 import { der, sequence, TAG } from '../../shared/asn1/writer.ts';
 import { BAITS, cpuMs, leastCpuMs, nestedDer, whateverComesOfIt } from '../bait.ts';
 

@@ -121,6 +121,39 @@ describe('access', () => {
   });
 });
 
+describe('the address rules of roles', () => {
+  test('refuse a token whose role does not count at its address, with 403; other roles go on, and each refusal is recorded', async () => {
+    const rest = await startRest();
+    const changed = await rest.request('PATCH', '/parameters', { body: { 'access.viewer.deny': ['127.0.0.0/8'] } });
+    expect(changed.status).toBe(200);
+    const refused = await rest.request('GET', '/status', { as: 'viewer' });
+    expect(refused.status).toBe(403);
+    expect(await refused.json()).toMatchObject({
+      code: 'address_denied',
+      detail: expect.stringMatching(/127\.0\.0\.1.*access\.viewer/),
+    });
+    for (const as of ['operator', 'administrator'] as const)
+      expect((await rest.request('GET', '/status', { as })).status).toBe(200);
+    expect((await rest.request('GET', '/health/live', { as: null })).status).toBe(200);
+    expect(rest.refused).toEqual([{ code: 'address_denied', address: '127.0.0.1', route: 'GET /api/v1/status' }]);
+  });
+
+  test('that would refuse the one who sets them need force', async () => {
+    const rest = await startRest();
+    const body = { 'access.administrator.allow': ['10.0.0.0/8'] };
+    const refused = await rest.request('PATCH', '/parameters', { body });
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([
+      409,
+      'would_cut_off_administrator',
+    ]);
+    const dry = await rest.request('PATCH', '/parameters?dryRun=true', { body });
+    expect(await dry.json()).toMatchObject({ needsForce: true, notices: [{ code: 'administrator_cut_off' }] });
+    expect((await rest.request('PATCH', '/parameters?force=true', { body })).status).toBe(200);
+    expect((await rest.request('GET', '/status')).status).toBe(403);
+    expect((await rest.request('GET', '/status', { as: 'viewer' })).status).toBe(200);
+  });
+});
+
 describe('an API token', () => {
   test('has so many requests in progress and no more; other tokens go on, and what ended makes room again', async () => {
     const rest = await startRest();

@@ -97,6 +97,7 @@ describe('parameters', () => {
     rest.online.push({
       agentId: 'a',
       name: 'branch-7',
+      listener: 'wss',
       transport: 'wss',
       address: '10.0.0.7',
       loopback: false,

@@ -18,6 +18,7 @@ import { createHttpApp, createHttpServer } from '../../../central/listeners/http
 import type { Problem } from '../../../central/problems.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import type { OnlineAgent } from '../../../central/change/agents.ts';
+import { AddressAccess } from '../../../central/parameters/address-access.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
 import { ParameterState } from '../../../central/parameters/state.ts';
 import type { Session } from '../../../central/sessions/session.ts';
@@ -265,6 +266,7 @@ export async function startRest(
     profileReleases: memoryReleases().profileReleases,
     software: memoryReleases().software,
     apiTokens,
+    addressAccess: new AddressAccess(() => parameters.values()),
     refusals: { record: (fault, place) => void refused.push({ code: fault.code, ...place }) },
     enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, now }),
     parameters,

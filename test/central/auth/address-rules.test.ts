@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import {
   addressBlock,
-  AddressSet,
   isLoopback,
   isUnknown,
+  listenerRefusal,
   originOf,
   transportRefusal,
 } from '../../../central/auth/address-rules.ts';
+import { AddressAccess, AddressSet } from '../../../central/parameters/address-access.ts';
+import { defaultValues } from '../../../central/parameters/definitions.ts';
 
 describe('isLoopback', () => {
   it('knows 127.0.0.0/8, ::1 and their mapped forms, and nothing else', () => {
@@ -176,5 +178,37 @@ describe('transportRefusal', () => {
     expect(code({ ...off, 'websocket.secure.enabled': false }, 'wss', { ...direct('192.0.2.1'), scheme: 'wss' })).toBe(
       'wss_disabled',
     );
+  });
+});
+
+describe('listenerRefusal', () => {
+  const on = { 'websocket.enabled': true, 'websocket.secure.enabled': true };
+  const rules = new AddressAccess(() => ({
+    ...defaultValues(),
+    'access.wss.allow': ['192.0.2.0/24'],
+    'access.ws.deny': ['198.51.100.0/24'],
+  }));
+  const code = (listener: 'ws' | 'wss', address: string, peer = address): unknown =>
+    (listenerRefusal(on, rules, listener, { address, peer, scheme: listener }) as { code?: string } | undefined)?.code;
+
+  it('applies the rules of the listener to the origin of the agent, not to the proxy', () => {
+    expect(code('wss', '192.0.2.7')).toBeUndefined();
+    expect(code('wss', '203.0.113.7')).toBe('address_denied');
+    expect(code('ws', '203.0.113.7')).toBeUndefined();
+    expect(code('ws', '198.51.100.7', '127.0.0.1')).toBe('address_denied');
+    expect(code('wss', '192.0.2.7', '203.0.113.1')).toBeUndefined();
+    expect(code('wss', 'unknown (behind 192.0.2.7)', '192.0.2.7')).toBe('address_denied');
+  });
+
+  it('always admits this host, and no proxy on another host that claims to be it', () => {
+    expect(code('wss', '127.0.0.1')).toBeUndefined();
+    expect(code('wss', '::1', '127.0.0.1')).toBeUndefined();
+    expect(code('wss', '127.0.0.1', '203.0.113.1')).toBe('address_denied');
+  });
+
+  it('says first that the transport is off', () => {
+    const off = { ...on, 'websocket.secure.enabled': false };
+    const origin = { address: '203.0.113.7', peer: '203.0.113.7', scheme: 'wss' } as const;
+    expect(listenerRefusal(off, rules, 'wss', origin)).toMatchObject({ code: 'wss_disabled' });
   });
 });

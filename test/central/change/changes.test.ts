@@ -75,7 +75,7 @@ function plan(
 }
 
 function agent(name: string, since = 0, loopback = false): OnlineAgent {
-  return { agentId: name, name, transport: 'wss', address: '10.0.0.9', loopback, since };
+  return { agentId: name, name, listener: 'wss', transport: 'wss', address: '10.0.0.9', loopback, since };
 }
 
 async function pass(ms: number): Promise<void> {
@@ -88,6 +88,17 @@ const losing = (name: string) =>
   ({ id: `id-${name}`, name, reason: 'offline', detail: `${name} is offline.` }) as const;
 
 describe('a change', () => {
+  it('that would refuse the administrator who makes it needs force', async () => {
+    const cutsOffCaller = { address: '10.0.0.5', rule: 'access.https' };
+    await expect(changes.make('parameters', {}, ANN, plan('parameters', { cutsOffCaller }))).rejects.toMatchObject({
+      code: 'would_cut_off_administrator',
+      status: 409,
+    });
+    expect(steps).toEqual([]);
+    await changes.make('parameters', { force: true }, ANN, plan('parameters', { cutsOffCaller }));
+    expect(steps).toEqual(['carry out']);
+  });
+
   it('is carried out, and in a dry run only reported', async () => {
     const dry = await changes.make('parameters', { dryRun: true, confirm: CONFIRM }, ANN, plan());
     expect(dry).toEqual({ what: 'a report', dryRun: true, change: null });

@@ -7,6 +7,7 @@ const agents = (count: number): OnlineAgent[] =>
   Array.from({ length: count }, (_, i) => ({
     agentId: `a-${i}`,
     name: `branch-${i}`,
+    listener: 'wss',
     transport: 'wss',
     address: `192.0.2.${i}`,
     loopback: false,

@@ -115,6 +115,7 @@ describe('parameters', () => {
     rest.online.push({
       agentId: 'a',
       name: 'branch-7',
+      listener: 'wss',
       transport: 'wss',
       address: '10.0.0.7',
       loopback: false,
@@ -705,7 +706,15 @@ describe('the exit status', () => {
     const { rest, queuegate } = await start();
     const off = ['parameters', 'set', 'websocket.secure.enabled=false', '--dry-run'];
     expect(await queuegate(...off)).toMatchObject({ status: 0, error: '' });
-    rest.online.push({ agentId: 'a', name: 'b', transport: 'wss', address: '10.0.0.7', loopback: false, since: 0 });
+    rest.online.push({
+      agentId: 'a',
+      name: 'b',
+      listener: 'wss',
+      transport: 'wss',
+      address: '10.0.0.7',
+      loopback: false,
+      since: 0,
+    });
     expect(await queuegate(...off)).toMatchObject({ status: 6, error: '', out: expect.stringContaining('cut off') });
   });
 

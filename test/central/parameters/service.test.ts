@@ -111,7 +111,16 @@ async function pass(ms: number, service: ParameterService): Promise<void> {
 }
 
 function agent(name: string, more: Partial<OnlineAgent> = {}): OnlineAgent {
-  return { agentId: name, name, transport: 'wss', address: '10.0.0.7', loopback: false, since: 0, ...more };
+  return {
+    agentId: name,
+    name,
+    listener: 'wss',
+    transport: 'wss',
+    address: '10.0.0.7',
+    loopback: false,
+    since: 0,
+    ...more,
+  };
 }
 
 async function faultsOf(act: Promise<unknown>): Promise<ParameterFault[]> {
@@ -409,6 +418,54 @@ describe('preflight', () => {
     await expect(service.change({ values: { 'websocket.secure.enabled': false } }, ANNA)).rejects.toMatchObject({
       code: 'would_cut_off_agents',
     });
+  });
+
+  test('an address rule that agents do not fit is refused and names them; those of this host and of the other listener stay', async () => {
+    const service = await load();
+    online = [
+      agent('branch-1', { address: '10.0.0.7' }),
+      agent('branch-2', { address: '192.0.2.7' }),
+      agent('branch-3', { address: '192.0.2.8', listener: 'ws' }),
+      agent('central', { address: '127.0.0.1', loopback: true }),
+    ];
+    const values = { 'access.wss.allow': ['10.0.0.0/8'] };
+    expect(await service.change({ values, dryRun: true }, ANNA)).toMatchObject({
+      needsForce: true,
+      cutOff: [{ name: 'branch-2', reason: 'address-denied', detail: expect.stringContaining('access.wss') }],
+    });
+    await expect(service.change({ values }, ANNA)).rejects.toMatchObject({ code: 'would_cut_off_agents' });
+    expect(await service.change({ values: { 'access.wss.deny': ['203.0.113.0/24'] } }, ANNA)).toMatchObject({
+      needsForce: false,
+      cutOff: [],
+    });
+  });
+
+  test('an address rule that the administrator who sets it does not fit is refused, unless it is forced or made on this host', async () => {
+    const service = await load();
+    const over = (listener: 'http' | 'https' | 'local') => ({ ...ANNA, via: { listener, connectedAt: 0 } });
+    const rule = (name: string) => ({ values: { [name]: ['192.0.2.0/24'] } });
+    for (const [name, subject] of [
+      ['access.https.allow', 'access.https'],
+      ['access.administrator.allow', 'access.administrator'],
+    ] as const) {
+      expect(await service.change({ ...rule(name), dryRun: true }, over('https'))).toMatchObject({
+        needsForce: true,
+        notices: [{ code: 'administrator_cut_off', detail: expect.stringContaining(`10.0.0.5`) }],
+      });
+      await expect(service.change(rule(name), over('https'))).rejects.toMatchObject({
+        code: 'would_cut_off_administrator',
+        status: 409,
+        message: expect.stringContaining(subject),
+      });
+    }
+    // HTTP is for this host, and has no rule of its own; a role has.
+    await service.change(rule('access.https.allow'), over('http'));
+    await expect(service.change(rule('access.administrator.allow'), over('http'))).rejects.toMatchObject({
+      code: 'would_cut_off_administrator',
+    });
+    await service.change(rule('access.administrator.allow'), over('local'));
+    await service.change({ ...rule('access.viewer.allow'), force: true }, over('https'));
+    expect(service.values()['access.viewer.allow']).toEqual(['192.0.2.0/24']);
   });
 
   test('a moved port cuts no one off, but says who has to find the new one', async () => {

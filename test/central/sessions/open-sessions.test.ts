@@ -3,6 +3,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import type { AgingClock } from '../../../central/aging-clock.ts';
 import { Events, type CentralEvents } from '../../../central/events.ts';
 import { createMetrics } from '../../../central/metrics.ts';
+import { AddressAccess } from '../../../central/parameters/address-access.ts';
 import { defaultValues, type ParameterValues } from '../../../central/parameters/definitions.ts';
 import { openSessions } from '../../../central/sessions/open-sessions.ts';
 import { withChecksum } from '../../../shared/wire/checksum.ts';
@@ -71,6 +72,7 @@ function setUp({ values = {}, promoted = false, maxSessions = 1_000 }: Setting =
     now: () => NOW,
     aging: { now: () => NOW, steady: () => NOW, offsetMs: () => 0 } as AgingClock,
     maintenanceMode: { refusal: () => undefined },
+    addressAccess: new AddressAccess(() => ({ ...defaultValues(), ...values })),
   });
   onTestFinished(async () => await opened.sessions.stop(0, 0));
   /** An agent that connects to ws from `address`; `terms`: what its listener and a proxy before it make of that. */
@@ -106,11 +108,15 @@ it('an agent that is welcomed is online for the events, the metrics and the chan
   expect(socket.sent[1]).toMatchObject({ type: 'welcome', signature: 'signature' });
   expect([seen.happened, seen.nodes, seen.signed.length]).toEqual([['online a1'], ['node-1'], 1]);
   expect(seen.signed[0]).toContain('"bank"');
-  expect(await counted('queuegate_sessions')).toEqual([['ws', 1]]);
+  expect(await counted('queuegate_sessions')).toEqual([
+    ['ws', 1],
+    ['wss', 0],
+  ]);
   expect(await onlineAgents.online()).toEqual([
     {
       agentId: 'a1',
       name: 'branch',
+      listener: 'ws',
       transport: 'ws',
       address: '192.0.2.7',
       loopback: false,
@@ -121,7 +127,10 @@ it('an agent that is welcomed is online for the events, the metrics and the chan
   socket.emit('close', 1006, Buffer.alloc(0));
   expect([seen.happened, sessions.size]).toEqual([['online a1', 'offline a1'], 0]);
   expect([await counted('queuegate_sessions'), await counted('queuegate_refusals_total')]).toEqual([
-    [['ws', 0]],
+    [
+      ['ws', 0],
+      ['wss', 0],
+    ],
     [['closed', 1]],
   ]);
 });

@@ -8,7 +8,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Handshake, UpgradedConnection } from '../../../../central/sessions/handshake.ts';
-import { AddressSet } from '../../../../central/auth/address-rules.ts';
+import { AddressAccess, AddressSet } from '../../../../central/parameters/address-access.ts';
+import { defaultValues, type ParameterValues } from '../../../../central/parameters/definitions.ts';
 import { createAgentSocketApp } from '../../../../central/listeners/agent-socket.ts';
 import { openBinding } from '../../../../central/listeners/bind.ts';
 import { Connections } from '../../../../central/listeners/accept/connections.ts';
@@ -40,7 +41,11 @@ interface Listening {
   readonly turns: string[];
 }
 
-async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): Promise<Listening> {
+async function listen(
+  listener: 'ws' | 'wss',
+  trusted: readonly string[] = [],
+  rules: Partial<ParameterValues> = {},
+): Promise<Listening> {
   const [wrong, upgraded, turns]: [string[], UpgradedConnection[], string[]] = [[], [], []];
   const server = createHttpServer(DEADLINE_MS);
   const readTurns = new ReadTurns();
@@ -86,6 +91,7 @@ async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): 
     revocationLists: { der: async () => Buffer.alloc(0), pem: async () => '' },
     checkClientCertificate: async () => undefined,
     trustedProxies: () => proxies,
+    addressAccess: new AddressAccess(() => ({ ...defaultValues(), ...rules })),
     maxFrameBytes: 65_536,
     server,
     connections,
@@ -434,5 +440,30 @@ describe('a PROXY protocol header', () => {
     const socket = dial((await listen('ws', ['127.0.0.1'])).port);
     socket.write(FROM_192_0_2_9.subarray(0, 20));
     expect(await cutAtDeadline(socket)).toBe('');
+  });
+});
+
+describe('an address that the rules of the listener exclude', () => {
+  test.each(['/enroll', '/', '/crl.pem'])(
+    'gets 403 for %s, and the failure is recorded with its origin',
+    async (path) => {
+      const { port, wrong } = await listen('ws', ['127.0.0.1'], { 'access.ws.deny': ['192.0.2.0/24'] });
+      const ask = async (from: string): Promise<number> => {
+        const headers = { 'x-forwarded-for': from, 'content-type': 'application/json' };
+        const how = path === '/enroll' ? { method: 'POST', body: '{}' } : {};
+        return (await fetch(`http://127.0.0.1:${port}${path}`, { ...how, headers })).status;
+      };
+      expect(await ask('192.0.2.7')).toBe(403);
+      expect(wrong).toEqual(['address_denied from 192.0.2.7']);
+      expect(await ask('198.51.100.7')).toBe(200);
+    },
+  );
+
+  test('reaches the handshake with a WebSocket, which refuses it with a frame', async () => {
+    const { port, upgraded, wrong } = await listen('ws', ['127.0.0.1'], { 'access.ws.allow': ['198.51.100.0/24'] });
+    dial(port).write(`${UPGRADE_HEADERS}X-Forwarded-For: 192.0.2.7\r\n\r\n`);
+    await expect.poll(() => upgraded.length).toBe(1);
+    expect(upgraded[0]?.origin.address).toBe('192.0.2.7');
+    expect(wrong).toEqual([]);
   });
 });

@@ -103,6 +103,7 @@ async function setUp(wish: Partial<ServerCertificateSpec> = {}) {
 const agent = (name: string, since: number): OnlineAgent => ({
   agentId: name,
   name,
+  listener: 'wss',
   transport: 'wss',
   address: '10.0.0.9',
   loopback: false,
