@@ -67,7 +67,14 @@ const ERRORS: ErrorTable = {
   ...STORE_ERRORS,
 };
 
-const EVERYWHERE = ['request_failed', 'request_invalid', 'responses_unread', 'store_failed', 'store_stopped'] as const;
+const EVERYWHERE = [
+  'address_denied',
+  'request_failed',
+  'request_invalid',
+  'responses_unread',
+  'store_failed',
+  'store_stopped',
+] as const;
 const WITH_TOKEN = ['forbidden', 'too_many_attempts', 'too_many_in_progress', 'unauthenticated'] as const;
 const WITH_BODY = ['body_too_large', 'content_type_unsupported', 'json_unparseable', 'too_much_in_progress'] as const;
 const WITH_ACT = ['disk_full', 'store_low', 'store_reserve'] as const;

@@ -57,7 +57,13 @@ const CHANGE = named(
   }),
 );
 const PARAMETERS_CHANGED = reported(object({ listens: array(text, 'where Central listens then') }));
-const OF_PARAMETERS = ['change_pending', 'parameters_invalid', 'version_conflict', 'would_cut_off_agents'] as const;
+const OF_PARAMETERS = [
+  'change_pending',
+  'parameters_invalid',
+  'version_conflict',
+  'would_cut_off_administrator',
+  'would_cut_off_agents',
+] as const;
 const OF_LISTENERS = ['port_refused', 'port_taken'] as const;
 
 export const CHANGE_OPERATIONS: Operations = {
