@@ -54,7 +54,7 @@ export const HTTP_ERRORS = {
   },
   request_timeout: {
     status: 408,
-    text: 'The request timed out before it was complete.',
+    text: 'The request timed out before it was complete: its headers, or 256 KiB of its body in a minute, did not arrive.',
     hint: 'Send it faster, or check the network.',
   },
   too_many_requests: {

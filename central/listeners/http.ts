@@ -9,6 +9,7 @@ import { AGENT_PATH } from '../../shared/wire/messages.ts';
 import { httpFault } from './errors.ts';
 import { refuseUnreadable, sendError } from './problem.ts';
 import type { RequestGate } from './limits/request-gate.ts';
+import { boundUploads } from './limits/upload-pace.ts';
 import { createServer } from '../../shared/http/node-http.ts';
 
 /** Logs an error that no part of Central foresaw, with the request that met it. */
@@ -23,8 +24,6 @@ interface HttpAppOptions {
   readonly onUnexpected: OnUnexpected;
 }
 
-/** A request with a body has to be complete within this time. */
-const REQUEST_TIMEOUT_MS = 60_000;
 /** Idle HTTP connections are closed after this time. */
 const KEEP_ALIVE_MS = 30_000;
 /** Enough for a bearer token and a proxy's headers. */
@@ -34,7 +33,8 @@ const MAX_HEADER_BYTES = 16 * 1024;
 export function createHttpServer(headersTimeoutMs: number): Server {
   const server: Server = createServer({
     headersTimeout: headersTimeoutMs,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    // A large body may take longer than any such bound (boundUploads).
+    requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     // Node looks for late headers every 30 s by default (tried).
     connectionsCheckingInterval: 1000,
@@ -48,6 +48,7 @@ export function createHttpServer(headersTimeoutMs: number): Server {
       headers.upgrade?.toLowerCase() === 'websocket',
   });
   server.on('request', gatherBody);
+  boundUploads(server);
   return server;
 }
 
