@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { adminFault } from './errors.ts';
+import { adminFault, requestInvalid } from './errors.ts';
 
 /** At most a thousand entries in one answer; a hundred unless the query says otherwise. */
 export const limit = Type.Integer({ minimum: 1, maximum: 1000, default: 100 });
@@ -18,6 +18,17 @@ interface PageQuery {
 export function timeOf<T extends number | null>(at: T): T extends null ? null : string;
 export function timeOf(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString();
+}
+
+/** The time in a query parameter: RFC 3339, with any offset. Errors: request_invalid. */
+export function timeIn(parameter: string, text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const at = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN;
+  if (!Number.isNaN(at)) return at;
+  const detail = `${parameter} is not a time; allowed: RFC 3339, such as 2026-11-27T08:00:00Z.`;
+  throw requestInvalid([{ parameter, detail, allowed: null, found: text.slice(0, 64) }]);
 }
 
 /** The id of a row in a list with the newest first. */

@@ -129,12 +129,27 @@ export interface SelectedAgent extends Pick<AgentRecord, 'id' | 'name' | 'labels
   readonly offlineSince: number | null;
 }
 
+/** The beginning of a digest; `name`: of a release with this name only. */
+export interface ReleaseReference {
+  readonly prefix: string;
+  readonly name: string | null;
+}
+
 interface AgentListPage {
   /** The last name of the page before. */
   readonly after?: string;
   readonly limit: number;
   readonly sort?: AgentSort;
-  readonly state?: AgentState;
+  /** One of them. */
+  readonly states?: readonly AgentState[];
+  /** Of its open session, or else of its last one: one of them. */
+  readonly transports?: readonly SessionRecord['transport'][];
+  /** Of its software, as of its last session: one of them. */
+  readonly versions?: readonly string[];
+  /** Its last session ended before this time. An agent that is connected is seen now, one that never was is not seen. */
+  readonly lastSeenBefore?: number;
+  /** Of these releases it reports one. */
+  readonly releases?: readonly ReleaseReference[];
   /** Of these patterns one fits; `*` means any characters. */
   readonly names?: readonly string[];
   /** Of these groups one holds: all of its terms. */

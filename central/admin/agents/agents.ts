@@ -10,6 +10,7 @@ import {
   type ConsumerReport,
   type Incident,
   type Keyed,
+  type ReleaseReference,
   type SessionRecord,
 } from '../../store/agent-store.ts';
 import { AGENT_SORTS, lastSeenAt, placeOf, type AgentPlace, type AgentSort } from '../../store/agents/sort.ts';
@@ -22,7 +23,7 @@ import { sendReport, type Report } from '../changes/report.ts';
 import { DRY_RUN } from '../changes/terms.ts';
 import { oneOf, queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
-import { pageJson, pageMembers, pageOf, pageOfRow, isRow, positionOf, rowId, timeOf } from '../page.ts';
+import { pageJson, pageMembers, pageOf, pageOfRow, isRow, positionOf, rowId, timeIn, timeOf } from '../page.ts';
 
 /** A filter that may be repeated: one of its values holds. */
 const several = (value: TSchema) => Type.Optional(Type.Array(Type.Unsafe<string>(value), { maxItems: 20 }));
@@ -30,7 +31,12 @@ const readList = queryOf(
   Type.Object(
     {
       ...pageMembers,
-      state: Type.Optional(oneOf(AGENT_STATES)),
+      state: several(oneOf(AGENT_STATES)),
+      transport: several(oneOf(['ws', 'wss'])),
+      version: several(Type.String({ minLength: 1, maxLength: 64 })),
+      /** A digest or the beginning of one, or NAME@PREFIX. */
+      release: several(Type.String({ pattern: '^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,127}@)?[0-9a-f]{8,64}$' })),
+      lastSeenBefore: Type.Optional(Type.String({ maxLength: 64 })),
       sort: oneOf(AGENT_SORTS, { default: 'name' }),
       name: several(Type.String({ pattern: '^[A-Za-z0-9.*-]{1,253}$' })),
       label: several(Type.String({ minLength: 1, maxLength: MAX_SELECTOR_LENGTH })),
@@ -58,7 +64,7 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     const found = await agents.list({
       limit: query.limit,
       ...placeOfPage(query.sort, after),
-      ...(query.state === undefined ? {} : { state: query.state }),
+      ...columnFilter(query),
       ...(query.name === undefined ? {} : { names: query.name }),
       ...(query.label === undefined ? {} : { labels: parseLabelFilters(query.label, () => ({ parameter: 'label' })) }),
     });
@@ -114,6 +120,24 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     const next = found.length === query.limit ? String(found.at(-1)?.key) : null;
     return pageJson(request, reply, found.map(incidentJson), next);
   });
+}
+
+/** What the query says of columns of the agent. Errors: request_invalid. */
+function columnFilter({ state, transport, version, release, lastSeenBefore }: ReturnType<typeof readList>) {
+  const before = timeIn('lastSeenBefore', lastSeenBefore);
+  return {
+    ...(state === undefined ? {} : { states: state as AgentState[] }),
+    ...(transport === undefined ? {} : { transports: transport as ('ws' | 'wss')[] }),
+    ...(version === undefined ? {} : { versions: version }),
+    ...(before === null ? {} : { lastSeenBefore: before }),
+    ...(release === undefined ? {} : { releases: release.map(releaseReference) }),
+  };
+}
+
+/** `NAME@PREFIX`, or a digest or the beginning of one. */
+function releaseReference(text: string): ReleaseReference {
+  const at = text.lastIndexOf('@');
+  return { prefix: text.slice(at + 1), name: at === -1 ? null : text.slice(0, at) };
 }
 
 type AgentListPage = Parameters<AdminServices['agents']['list']>[0];

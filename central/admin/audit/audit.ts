@@ -4,8 +4,7 @@ import { Type } from 'typebox';
 import type { StoredAuditEntry } from '../../store/audit-store.ts';
 import { ADMINISTRATOR, answerType, reads, VIEWER } from '../access.ts';
 import { bodyOf, queryOf } from '../checked.ts';
-import { requestInvalid } from '../errors.ts';
-import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
+import { pageJson, pageMembers, positionOf, timeIn, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 /** JSON lines, without the envelope: for archives and log collectors. */
@@ -78,17 +77,6 @@ async function sendLines(reply: FastifyReply, items: readonly unknown[]): Promis
 function listOf(value: string | readonly string[] | undefined): readonly string[] | null {
   if (value === undefined) return null;
   return typeof value === 'string' ? [value] : value;
-}
-
-/** RFC 3339, with any offset. */
-function timeIn(parameter: string, text: string | undefined): number | null {
-  if (text === undefined) return null;
-  const at = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN;
-  if (!Number.isNaN(at)) return at;
-  const detail = `${parameter} is not a time; allowed: RFC 3339, such as 2026-11-27T08:00:00Z.`;
-  throw requestInvalid([{ parameter, detail, allowed: null, found: text.slice(0, 64) }]);
 }
 
 function entryJson(entry: StoredAuditEntry) {

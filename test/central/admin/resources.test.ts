@@ -209,6 +209,24 @@ describe('agents and incidents', () => {
       items: [{ name: 'c' }],
       next: null,
     });
+    for (const filter of [
+      'state=enrolled&state=online',
+      'transport=ws',
+      'version=0.1.0&version=0.2.0',
+      'lastSeenBefore=2026-11-27T08:00:00%2B01:00',
+      'release=branch@0123abcd&release=0123456789abcdef',
+    ])
+      expect([filter, (await rest.request('GET', `/agents?${filter}`)).status]).toEqual([filter, 200]);
+    for (const [parameter, value] of [
+      ['state', 'offline'],
+      ['transport', 'tls'],
+      ['lastSeenBefore', 'yesterday'],
+      ['release', 'branch@01'],
+    ])
+      expect(await json(rest.request('GET', `/agents?${parameter}=${value}`))).toMatchObject({
+        code: 'request_invalid',
+        errors: [{ parameter, found: value }],
+      });
     const path = `/agents/${encodeURIComponent('id with/slash')}`;
     expect(await json(rest.request('GET', path))).toMatchObject({
       id: 'id with/slash',

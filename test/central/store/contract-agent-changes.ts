@@ -204,7 +204,7 @@ export function agentChangeContract(open: OpenEngine): void {
       'branch-20',
       'depot-1',
     ]);
-    expect(await list({ limit: 9, names: ['*'], state: 'online' })).toEqual([]);
+    expect(await list({ limit: 9, names: ['*'], states: ['online'] })).toEqual([]);
     expect(await list({ limit: 9, labels: [[north]], sort: { by: '-name' } })).toEqual(['branch-20', 'Branch-10']);
   });
 
@@ -233,5 +233,45 @@ export function agentChangeContract(open: OpenEngine): void {
     expect(await pages('-lastSeenAt')).toBe('a1 a2 a3 a4');
     expect(await pages('queuedCount')).toBe('a1 a2 a3 a4');
     expect(await pages('-queuedCount')).toBe('a4 a1 a2 a3');
+  });
+
+  it('lists agents by transport, version, last session and release, each filter with one of its values, in every order', async () => {
+    await registered(store, 'never');
+    await online(store, 'here');
+    for (const [id, changes, endedAt] of [
+      ['away', { transport: 'ws', version: '0.9.0' }, NOW + 5],
+      ['long', { transport: 'ws', version: '1.0.0' }, NOW + 2],
+    ] as const) {
+      await registered(store, id);
+      const { epoch } = await store.agents.claimSession(claimOf(id, changes));
+      await store.agents.endSession({ agentId: id, epoch, now: endedAt, reason: 'lost' });
+    }
+    const [digest, other] = ['a'.repeat(64), `${'a'.repeat(8)}${'b'.repeat(56)}`];
+    const none = { profile: null, runtime: null, program: null };
+    const cause = { code: '', detail: '', hint: '' };
+    const causes = { profile: cause, runtime: cause, program: cause };
+    await store.rollouts.recordReported('here', { ...none, profile: digest }, causes, NOW);
+    await store.rollouts.recordReported('away', { ...none, program: other }, causes, NOW);
+    type Filter = Omit<Parameters<Store['agents']['list']>[0], 'limit'>;
+    const list = async (filter: Filter): Promise<string> => {
+      const orders = [{}, { names: ['*'] }, { sort: { by: 'lastSeenAt' } }] as const;
+      const found = await Promise.all(
+        orders.map(async (order) =>
+          (await store.agents.list({ limit: 9, ...filter, ...order })).map(({ id }) => id).toSorted(),
+        ),
+      );
+      expect(new Set(found.map(String)).size).toBe(1);
+      return String(found[0]);
+    };
+    expect(await list({ transports: ['ws'] })).toBe('away,long');
+    expect(await list({ transports: ['ws', 'wss'] })).toBe('away,here,long');
+    expect(await list({ versions: ['1.0.0', '7'] })).toBe('here,long');
+    expect(await list({ lastSeenBefore: NOW + 5 })).toBe('long');
+    expect(await list({ lastSeenBefore: NOW + 6, states: ['disconnected'], versions: ['0.9.0'] })).toBe('away');
+    expect(await list({ releases: [{ prefix: 'aaaaaaaa', name: null }] })).toBe('away,here');
+    expect(await list({ releases: [{ prefix: digest, name: null }] })).toBe('here');
+    // A release that the store does not have has no name.
+    expect(await list({ releases: [{ prefix: digest, name: 'branch' }] })).toBe('');
+    expect(await list({ states: ['enrolled', 'online'] })).toBe('here,never');
   });
 }

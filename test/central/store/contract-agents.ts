@@ -361,8 +361,8 @@ export function agentContract(open: OpenEngine): void {
       (await store.agents.list(page)).map((agent) => agent.name);
     expect(await names({ limit: 3 })).toEqual(['Alpha', 'Bravo', 'charlie']);
     expect(await names({ limit: 3, after: 'charlie' })).toEqual(['delta']);
-    expect(await names({ limit: 9, state: 'online' })).toEqual(['charlie']);
-    expect(await names({ limit: 9, state: 'enrolled', after: 'alpha' })).toEqual(['Bravo', 'delta']);
+    expect(await names({ limit: 9, states: ['online'] })).toEqual(['charlie']);
+    expect(await names({ limit: 9, states: ['enrolled'], after: 'alpha' })).toEqual(['Bravo', 'delta']);
   });
 
   it('shows the depth of both logs', async () => {

@@ -231,7 +231,7 @@ export function renewalContract(open: OpenEngine): void {
       await store.certificates.soonest({ limit: 9 }),
       await store.certificates.countUntil(NOW + 99 * DAY),
     ]).toEqual([[], 0]);
-    expect((await store.agents.list({ limit: 9, state: 'revoked' })).map(({ id }) => id)).toEqual(['a1']);
+    expect((await store.agents.list({ limit: 9, states: ['revoked'] })).map(({ id }) => id)).toEqual(['a1']);
     await expect(store.agents.revoke('a9', { reason: 'unspecified', now: NOW, text: '' }, ACT)).rejects.toMatchObject({
       code: 'agent_unknown',
     });

@@ -9,13 +9,30 @@ import { WATCH } from '../../watching/watch.ts';
 export const agentCommands: readonly Command[] = [
   {
     name: 'agents list',
-    usage: '[--state STATE] [--label TERMS] [--name PATTERN] [--sort KEY]',
+    usage: '[--state STATE] [--label TERMS] [--name PATTERN] [--last-seen-before TIME] [--sort KEY]',
     summary: 'agents with state, transport and what waits for them',
-    help: 'TERMS are region=north,tier!=test: all of them hold. An option that is repeated means one of its values. --wide shows labels.',
+    help: 'TERMS are region=north,tier!=test: all of them hold. An option that is repeated means one of its values. --wide shows the version, the reason of the state and the labels.',
     options: {
       label: { type: 'string', short: 'l', value: 'TERMS', isList: true, doc: 'only with these labels' },
       name: { type: 'string', value: 'PATTERN', isList: true, doc: 'only with such a name; * means any characters' },
-      state: { type: 'string', doc: 'enrolled, online, disconnected, quarantined, disabled or revoked' },
+      state: {
+        type: 'string',
+        isList: true,
+        doc: 'only in this state: enrolled, online, disconnected, quarantined, disabled or revoked',
+      },
+      transport: { type: 'string', isList: true, doc: 'only those whose last session was over ws, or wss' },
+      'agent-version': { type: 'string', value: 'VERSION', isList: true, doc: 'only with this version of queue-agent' },
+      release: {
+        type: 'string',
+        value: 'NAME@PREFIX',
+        isList: true,
+        doc: 'only those that report this release of a profile or of software',
+      },
+      'last-seen-before': {
+        type: 'string',
+        value: 'TIME',
+        doc: 'only those that are not connected since then, such as 2026-11-27T08:00:00Z',
+      },
       sort: {
         type: 'string',
         value: 'KEY',
@@ -26,16 +43,20 @@ export const agentCommands: readonly Command[] = [
     words: { least: 0, most: 0 },
     async run(call) {
       const answer = await readList(call, '/agents', {
-        state: call.text('state'),
+        state: call.list('state'),
+        transport: call.list('transport'),
+        version: call.list('agent-version'),
+        release: call.list('release'),
+        lastSeenBefore: call.text('last-seen-before'),
         label: call.list('label'),
         name: call.list('name'),
         sort: call.text('sort'),
       });
-      const more = call.format === 'wide' ? [labelsText] : [];
+      const isWide = call.format === 'wide';
       call.answer(answer, () =>
         call.table(
-          ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id', ...more.map(() => 'labels')],
-          rowsOf(answer, 'items').map((agent) => [...agentRow(agent), ...more.map((text) => text(agent))]),
+          [...COLUMNS, ...(isWide ? WIDE_COLUMNS : [])],
+          rowsOf(answer, 'items').map((agent) => [...agentRow(agent), ...(isWide ? wideCells(agent) : [])]),
           'No agents. "queuegate enrollment-tokens create" prints the command line that enrolls one.',
         ),
       );
@@ -184,6 +205,14 @@ export function labelsText(agent: Readonly<Record<string, unknown>>): string {
   return Object.entries(recordOf(agent['labels']))
     .map(([key, value]) => `${key}=${typeof value === 'string' ? value : ''}`)
     .join(', ');
+}
+
+const COLUMNS = ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'];
+const WIDE_COLUMNS = ['version', 'last seen', 'reason', 'labels'];
+
+function wideCells(agent: Readonly<Record<string, unknown>>): unknown[] {
+  const [version, reason] = [recordOf(agent['session'])['version'], recordOf(agent['stateReason'])['detail']];
+  return [version, agent['lastSeenAt'], reason, labelsText(agent)];
 }
 
 function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {

@@ -60,7 +60,7 @@ export function agentReads(database: DatabaseSync) {
     `${SELECT_AGENT} WHERE ${ID_BEGINS_WITH} ORDER BY agent.id COLLATE NOCASE LIMIT ?3`,
   );
   const page = database.prepare(
-    `${SELECT_AGENT} WHERE agent.name > ? AND (?2 IS NULL OR agent.state = ?2) ORDER BY agent.name LIMIT ?3`,
+    `${SELECT_AGENT} WHERE ${FITS_FILTER} AND agent.name > ?6 ORDER BY agent.name LIMIT ?7`,
   );
   const selected = selectedAgents(database);
   const sorted = sortedAgents(database);
@@ -78,12 +78,12 @@ export function agentReads(database: DatabaseSync) {
         ? []
         : byPrefix.all(reference, `${reference}${BEHIND_ANY}`, limit).map(agentRecord);
     },
-    listAgents({ after = '', limit, sort, state, names, labels }: AgentListPage): AgentRecord[] {
+    listAgents({ after = '', limit, sort, names, labels, ...columns }: AgentListPage): AgentRecord[] {
+      const filter = filterValues(columns);
       if (sort === undefined && names === undefined && labels === undefined)
-        return page.all(after, state ?? null, limit).map((row) => agentRecord(row));
+        return page.all(...filter, after, limit).map((row) => agentRecord(row));
       const groups = [patternMatches(names), labelMatches(labels)];
-      const fitting =
-        sort === undefined ? selected.behind(after, state ?? null, groups) : sorted(sort, state ?? null, groups);
+      const fitting = sort === undefined ? selected.behind(after, filter, groups) : sorted(sort, filter, groups);
       const found: AgentRecord[] = [];
       for (const { name } of fitting) {
         const row = byName.get(name);
@@ -92,11 +92,36 @@ export function agentReads(database: DatabaseSync) {
       }
       return found;
     },
-    selectAgents: (matches: readonly AgentMatch[]) => [...selected.behind('', null, [matches])],
+    selectAgents: (matches: readonly AgentMatch[]) => [...selected.behind('', filterValues({}), [matches])],
   };
 }
 
 type AgentListPage = Parameters<AgentStore['list']>[0];
+
+/** What a list leaves out by columns of the agent; each of the five values is null where all fit. */
+const FITS_FILTER = `
+  (?1 IS NULL OR agent.state IN (SELECT value FROM json_each(?1)))
+  AND (?2 IS NULL OR agent.session_transport IN (SELECT value FROM json_each(?2)))
+  AND (?3 IS NULL OR agent.session_version IN (SELECT value FROM json_each(?3)))
+  AND (?4 IS NULL OR agent.session_ended_at < ?4)
+  AND (?5 IS NULL OR EXISTS (
+    SELECT 1 FROM json_each(?5) AS wanted JOIN agent_release ON agent_release.agent = agent.key
+    WHERE agent_release.reported GLOB (wanted.value ->> 'prefix') || '*'
+      AND (wanted.value ->> 'name' IS NULL
+        OR wanted.value ->> 'name' = (SELECT release.name FROM release WHERE release.digest = agent_release.reported))))`;
+
+type FilterValues = readonly [string | null, string | null, string | null, number | null, string | null];
+
+function filterValues({
+  states,
+  transports,
+  versions,
+  lastSeenBefore,
+  releases,
+}: Pick<AgentListPage, 'lastSeenBefore' | 'releases' | 'states' | 'transports' | 'versions'>): FilterValues {
+  const listed = (values: readonly unknown[] | undefined) => (values === undefined ? null : JSON.stringify(values));
+  return [listed(states), listed(transports), listed(versions), lastSeenBefore ?? null, listed(releases)];
+}
 
 const patternMatches = (names: AgentListPage['names']): AgentMatch[] =>
   names === undefined ? [{ kind: 'all' }] : names.map((pattern) => ({ kind: 'name', pattern }));
@@ -114,16 +139,12 @@ function fitsAll(agent: SelectedAgent, groups: readonly (readonly AgentMatch[])[
  */
 function selectedAgents(database: DatabaseSync) {
   const all = database.prepare(
-    'SELECT id, name, state, labels, session_ended_at FROM agent WHERE name > ? AND (?2 IS NULL OR state = ?2) ORDER BY name',
+    `SELECT id, name, state, labels, session_ended_at FROM agent WHERE ${FITS_FILTER} AND name > ?6 ORDER BY name`,
   );
   return {
     /** Those behind this name for which one match of each group fits. */
-    *behind(
-      after: string,
-      state: AgentState | null,
-      groups: readonly (readonly AgentMatch[])[],
-    ): Generator<SelectedAgent> {
-      for (const row of all.iterate(after, state)) {
+    *behind(after: string, filter: FilterValues, groups: readonly (readonly AgentMatch[])[]): Generator<SelectedAgent> {
+      for (const row of all.iterate(...filter, after)) {
         const agent = selectedAgent(row);
         if (fitsAll(agent, groups)) yield agent;
       }
@@ -146,17 +167,17 @@ function sortedAgents(database: DatabaseSync) {
       const [value, behind] = [SORT_VALUE[key], descending ? '<' : '>'];
       const statement = database.prepare(`SELECT agent.id, agent.name, agent.state, agent.labels, agent.session_ended_at
         FROM agent JOIN outbox_log ON outbox_log.peer = agent.key
-        WHERE (?1 IS NULL OR agent.state = ?1) AND (?3 IS NULL OR ${value} ${behind} ?2 OR (${value} = ?2 AND agent.id > ?3))
+        WHERE ${FITS_FILTER} AND (?7 IS NULL OR ${value} ${behind} ?6 OR (${value} = ?6 AND agent.id > ?7))
         ORDER BY ${value} ${descending ? 'DESC' : 'ASC'}, agent.id`);
       return [by, statement] as const;
     }),
   );
   return function* (
     { by, after }: AgentSort,
-    state: AgentState | null,
+    filter: FilterValues,
     groups: readonly (readonly AgentMatch[])[],
   ): Generator<SelectedAgent> {
-    for (const row of statements.get(by)?.iterate(state, after?.value ?? null, after?.id ?? null) ?? []) {
+    for (const row of statements.get(by)?.iterate(...filter, after?.value ?? null, after?.id ?? null) ?? []) {
       const agent = selectedAgent(row);
       if (fitsAll(agent, groups)) yield agent;
     }

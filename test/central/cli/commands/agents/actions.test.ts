@@ -129,7 +129,12 @@ test('the list is filtered by labels and names, and shows labels when it is wide
   const list = async (line: string) => (await central.queuegate(`agents list ${line}`)).out.split('\n');
   expect(await list('-l region=north --output name')).toEqual(['branch-1', 'branch-2']);
   expect(await list('-l region=north -l region=south --name *-1 --name *-3 -o name')).toEqual(['branch-1', 'branch-3']);
+  const filters = '--state enrolled --state online --transport wss --agent-version 0.1.0 --release branch@0123abcd';
+  expect(await central.queuegate(`agents list ${filters} --last-seen-before 2026-11-27T08:00:00Z`)).toMatchObject({
+    status: 0,
+  });
+  expect(await central.queuegate('agents list --transport tls')).toMatchObject({ status: 6 });
   const [header, first] = await list('--wide');
-  expect(header).toMatch(/LABELS$/);
-  expect(first).toMatch(/region=north$/);
+  expect(header).toMatch(/VERSION +LAST SEEN +REASON +LABELS$/);
+  expect(first).toMatch(/ +region=north$/);
 });
