@@ -35,7 +35,10 @@ export const AUDIT_ACTIONS = {
   'agents.set': { text: 'set the name, labels or notes of an agent' },
   'api-tokens.create': { text: 'created an API token; Central creates the first one' },
   'api-tokens.delete': { text: 'deleted an API token' },
-  'api-tokens.forbid': { by: 'refusal', text: 'a request beyond the role of its API token (403)' },
+  'api-tokens.forbid': {
+    by: 'refusal',
+    text: 'a request beyond the role of its API token, or from an address where that role does not count (403)',
+  },
   'api-tokens.refuse': {
     by: 'refusal',
     text: 'a request without an API token, or with one that was wrong, deleted or expired (401)',

@@ -152,17 +152,19 @@ function createCallers({ addressAccess, apiTokens, refusals, isLocal }: AccessSe
   /** Undefined: the route is public. Errors: address_denied, unauthenticated, too_many_attempts, forbidden; they are recorded. */
   async function callerWith(role: Role | 'anyone', request: FastifyRequest): Promise<Caller | undefined> {
     const { socket } = request.raw;
+    let caller: Caller | undefined;
     try {
       if ('encrypted' in socket) assertAddress('https', request);
       if (role === 'anyone') return undefined;
-      const caller = await apiTokens.authenticate(request.headers.authorization, normalAddress(socket.remoteAddress));
+      caller = await apiTokens.authenticate(request.headers.authorization, normalAddress(socket.remoteAddress));
       assertAddress(caller.role, request);
       assertRole(caller, role);
       return caller;
     } catch (error) {
       if (isCoded(error)) {
         const route = `${request.method} ${request.routeOptions.url ?? ''}`;
-        refusals.record(error, { address: placeOf(request), route });
+        const of = caller === undefined ? {} : { caller: caller.name };
+        refusals.record(error, { address: placeOf(request), route, ...of });
       }
       throw error;
     }

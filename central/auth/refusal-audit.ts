@@ -73,6 +73,8 @@ interface Place {
   readonly listener?: string;
   /** The pattern of the route, and never its path. */
   readonly route?: string;
+  /** The name of the API token, where it was a valid one. */
+  readonly caller?: string;
 }
 
 interface Refusal {
@@ -105,17 +107,18 @@ export class RefusalAudit {
   }
 
   /** Counts a refusal that an entry is about; ignores all other errors. Never throws, and costs no I/O. */
-  record(fault: CodedError, { address, listener, route }: Place): void {
+  record(fault: CodedError, { address, listener, route, caller }: Place): void {
     const words = fault.parameters['secret'];
     const code = fault.code === 'too_many_attempts' ? CODE_OF_SECRET[String(words)] : fault.code;
-    const action = code === undefined ? undefined : ACTIONS[code];
+    const known = code === undefined ? undefined : ACTIONS[code];
+    // Of a valid token, whatever strangers do.
+    const action = known !== undefined && caller !== undefined ? 'api-tokens.forbid' : known;
     if (code === undefined || action === undefined) return;
-    const isCaller = action === 'api-tokens.forbid';
     this.#of(action).count({
       code,
       source: {
-        who: isCaller ? String(fault.parameters['name']) : 'unauthenticated',
-        from: isCaller ? address : addressBlock(address),
+        who: caller ?? 'unauthenticated',
+        from: caller === undefined ? addressBlock(address) : address,
       },
       detail: { code, listener, route, ...shownOf(fault) },
     });

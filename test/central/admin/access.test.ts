@@ -116,7 +116,7 @@ describe('access', () => {
     expect(rest.refused).toEqual([
       { code: 'unauthenticated', address: '127.0.0.1', route: 'GET /api/v1/status' },
       { code: 'unauthenticated', address: '127.0.0.1', route: 'DELETE /api/v1/agents/:agent' },
-      { code: 'forbidden', address: '127.0.0.1', route: 'POST /api/v1/api-tokens' },
+      { code: 'forbidden', address: '127.0.0.1', route: 'POST /api/v1/api-tokens', caller: 'viewer' },
     ]);
   });
 });
@@ -135,7 +135,8 @@ describe('the address rules of roles', () => {
     for (const as of ['operator', 'administrator'] as const)
       expect((await rest.request('GET', '/status', { as })).status).toBe(200);
     expect((await rest.request('GET', '/health/live', { as: null })).status).toBe(200);
-    expect(rest.refused).toEqual([{ code: 'address_denied', address: '127.0.0.1', route: 'GET /api/v1/status' }]);
+    const route = 'GET /api/v1/status';
+    expect(rest.refused).toEqual([{ code: 'address_denied', address: '127.0.0.1', route, caller: 'viewer' }]);
   });
 
   test('that would refuse the one who sets them need force', async () => {

@@ -77,8 +77,15 @@ test('each kind of refusal has its action; the actor is the token where there is
     pkiFault('recovery_code_unknown', { name: 'branch-7' }),
     refusal('agent_key_mismatch', { id: 'a1' }),
     refusal('bad_signature', {}),
+    refusal('address_denied', { address, listener: 'wss' }),
   ])
-    refusals.record(fault, { address, listener: 'wss' });
+    refusals.record(fault, {
+      address,
+      listener: 'wss',
+      ...(fault.code === 'forbidden' ? { caller: 'monitoring' } : {}),
+    });
+  // A valid token from an address where its role does not count.
+  refusals.record(authFault('address_denied', { address, rule: 'access.viewer' }), { address, caller: 'reports' });
   // Daily business.
   for (const fault of [refusal('going_away', {}), refusal('hello_timeout', { seconds: 1 })])
     refusals.record(fault, { address, listener: 'wss' });
@@ -87,11 +94,22 @@ test('each kind of refusal has its action; the actor is the token where there is
     ['api-tokens.refuse', 'unauthenticated', '2001:db8:0:1::/64', 1],
     ['agents.recovery-code.refuse', 'unauthenticated', '2001:db8:0:1::/64', 2],
     ['api-tokens.forbid', 'monitoring', address, 1],
+    ['api-tokens.forbid', 'reports', address, 1],
     ['enrollment-tokens.refuse', 'unauthenticated', '2001:db8:0:1::/64', 1],
     ['agents.refuse', 'unauthenticated', '2001:db8:0:1::/64', 1],
     ['agents.refuse', 'unauthenticated', '2001:db8:0:1::/64', 1],
+    ['addresses.refuse', 'unauthenticated', '2001:db8:0:1::/64', 1],
   ]);
-  expect(entries.map((entry) => detailOf(entry)['id'] ?? null)).toEqual([null, null, null, null, 'a1', null]);
+  expect(entries.map((entry) => detailOf(entry)['id'] ?? null)).toEqual([
+    null,
+    null,
+    null,
+    null,
+    null,
+    'a1',
+    null,
+    null,
+  ]);
 });
 
 test('however many addresses are refused, the entries are bounded and every refusal is counted', async () => {
@@ -102,7 +120,7 @@ test('however many addresses are refused, the entries are bounded and every refu
     if (i % 50 === 0) await pass(10_000);
   }
   // What token holders cause has entries of its own, whatever strangers do.
-  refusals.record(forbidden('monitoring'), { address: '192.0.2.7' });
+  refusals.record(forbidden('monitoring'), { address: '192.0.2.7', caller: 'monitoring' });
   await pass(FIRST_RECORD_MS);
   expect(entries.filter(({ action }) => action === 'api-tokens.forbid')).toHaveLength(1);
   await pass(3 * REFUSAL_INTERVAL_MS);
