@@ -10,6 +10,7 @@ import { DRY_RUN } from '../changes/terms.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { readWait, sendOnceChanged } from '../changes/waiting.ts';
 import { SELECTORS } from './actions.ts';
 
 /** As in the frame `drain`. */
@@ -43,7 +44,9 @@ export function drainRoutes(app: FastifyInstance, { agents, drains, parameters }
     return await reply.code(202).header('location', `/api/v1/drains/${drain.id}`).send(drainJson(drain));
   });
 
-  app.get<OfDrain>('/drains/:drain', VIEWER, (request) => drainJson(drains.get(request.params.drain)));
+  app.get<OfDrain>('/drains/:drain', reads(VIEWER, { query: readWait }), async (request, reply) =>
+    sendOnceChanged(request, reply, () => drainJson(drains.get(request.params.drain))),
+  );
 
   app.post<OfDrain>('/drains/:drain/cancel', OPERATOR, async (request) =>
     drainJson(await drains.cancel(request.params.drain, access.actorOf(request))),

@@ -6,6 +6,7 @@ import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { oneOf, queryOf } from '../checked.ts';
 import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { readWait, sendOnceChanged } from './waiting.ts';
 import { FORCE } from './terms.ts';
 
 interface OfChange {
@@ -24,8 +25,8 @@ export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServic
     return pageOf(request, reply, page, found, { position: ({ id }) => id, json: changeJson });
   });
 
-  app.get<OfChange>('/changes/:change', VIEWER, async (request) =>
-    changeJson(await changes.get(request.params.change)),
+  app.get<OfChange>('/changes/:change', reads(VIEWER, { query: readWait }), async (request, reply) =>
+    sendOnceChanged(request, reply, async () => changeJson(await changes.get(request.params.change))),
   );
 
   app.post<OfChange>('/changes/:change/confirm', reads(ADMINISTRATOR, { terms: FORCE }), async (request) =>

@@ -11,9 +11,8 @@ import { queryOf } from '../checked.ts';
 import { adminFault } from '../errors.ts';
 import { limit, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { waitSeconds } from '../changes/waiting.ts';
 
-/** Under the 60 seconds after which most proxies give up an answer that does not come. */
-const MAX_WAIT_SECONDS = 55;
 /** Each costs a socket and a timer; ordinary installations have a handful of consumers. */
 const MAX_WAITING = 1000;
 const BATCH_TYPE = 'application/cloudevents-batch+json';
@@ -25,7 +24,7 @@ const readQuery = queryOf(
       // A cursor, `oldest`, or `newest` for new events only.
       after: Type.String({ pattern: String.raw`^(\d{1,15}|oldest|newest)$`, default: 'oldest' }),
       limit,
-      waitSeconds: Type.Integer({ minimum: 0, maximum: MAX_WAIT_SECONDS, default: 0 }),
+      waitSeconds,
       agent: Type.Optional(Type.String({ maxLength: 255 })),
       type: Type.Optional(Type.String({ maxLength: 255 })),
       source: Type.Optional(Type.String({ maxLength: 1024 })),

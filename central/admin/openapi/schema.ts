@@ -168,8 +168,10 @@ export const BULK = named(
   }),
 );
 
-export const done = (description: string): Answer => ({ description });
+const done = (description: string): Answer => ({ description });
 export const json = (description: string, schema: Schema): Answer => ({ description, schema });
+/** To If-None-Match. */
+export const UNCHANGED: Answer = done('Unchanged.');
 /** Deleted, withdrawn or discarded. */
 export const NO_CONTENT = { 204: done('Done.') } as const;
 /** A report; 202 while the change waits for its confirmation. */

@@ -22,6 +22,7 @@ import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { readWait, sendOnceChanged } from '../changes/waiting.ts';
 
 const strict = { additionalProperties: false } as const;
 const MAX_WAVES = 16;
@@ -112,8 +113,8 @@ export function rolloutRoutes(app: FastifyInstance, { rollouts }: AdminServices,
       .send(rolloutJson(begun));
   });
 
-  app.get<OfRollout>('/rollouts/:rollout', VIEWER, async (request) =>
-    rolloutJson(await rollouts.find(request.params.rollout)),
+  app.get<OfRollout>('/rollouts/:rollout', reads(VIEWER, { query: readWait }), async (request, reply) =>
+    sendOnceChanged(request, reply, async () => rolloutJson(await rollouts.find(request.params.rollout))),
   );
 
   app.get<OfRollout>('/rollouts/:rollout/agents', reads(VIEWER, { query: readAgents }), async (request, reply) => {

@@ -21,6 +21,7 @@ import {
   textOrNull,
   time,
   timeOrNull,
+  UNCHANGED,
   words,
   yes,
   type Operations,
@@ -239,8 +240,8 @@ export const AGENT_OPERATIONS: Operations = {
   },
   'GET /drains/{drain}': {
     id: 'getDrain',
-    summary: 'One drain.',
-    answers: { 200: json('The drain.', DRAIN) },
+    summary: 'One drain; with If-None-Match and waitSeconds once it is another one.',
+    answers: { 200: json('The drain.', DRAIN), 304: UNCHANGED },
     errors: ['drain_unknown'],
   },
   'POST /drains/{drain}/cancel': {

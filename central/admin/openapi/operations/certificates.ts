@@ -5,7 +5,6 @@ import {
   array,
   CHANGE_REFERENCE,
   count,
-  done,
   json,
   listOf,
   named,
@@ -20,6 +19,7 @@ import {
   textOrNull,
   time,
   timeOrNull,
+  UNCHANGED,
   words,
   type Operations,
   type Schema,
@@ -276,14 +276,14 @@ export const CERTIFICATE_OPERATIONS: Operations = {
     summary: 'The revocation list of the authority that signs now (RFC 5280).',
     answers: {
       200: { description: 'DER.', types: { 'application/pkix-crl': { type: 'string', format: 'binary' } } },
-      304: done('Unchanged.'),
+      304: UNCHANGED,
     },
     errors: ['crl_unavailable'],
   },
   'GET /crl.pem': {
     id: 'getRevocationLists',
     summary: 'The revocation lists of all authorities that are trusted.',
-    answers: { 200: { description: 'PEM.', types: { 'application/x-pem-file': text } }, 304: done('Unchanged.') },
+    answers: { 200: { description: 'PEM.', types: { 'application/x-pem-file': text } }, 304: UNCHANGED },
     errors: ['crl_unavailable'],
   },
 };

@@ -14,6 +14,7 @@ import {
   textOrNull,
   time,
   timeOrNull,
+  UNCHANGED,
   words,
   yes,
   type Operations,
@@ -70,13 +71,13 @@ export const CHANGE_OPERATIONS: Operations = {
   'GET /parameters': {
     id: 'listParameters',
     summary: 'Lists the parameters with their values.',
-    answers: { 200: json('A page.', listOf(PARAMETER)), 304: { description: 'Unchanged.' } },
+    answers: { 200: json('A page.', listOf(PARAMETER)), 304: UNCHANGED },
     example: { query: { limit: '1000' } },
   },
   'GET /parameters/{parameter}': {
     id: 'getParameter',
     summary: 'One parameter.',
-    answers: { 200: json('The parameter.', PARAMETER), 304: { description: 'Unchanged.' } },
+    answers: { 200: json('The parameter.', PARAMETER), 304: UNCHANGED },
     errors: ['parameter_unknown'],
   },
   'PATCH /parameters': {
@@ -103,8 +104,8 @@ export const CHANGE_OPERATIONS: Operations = {
   },
   'GET /changes/{change}': {
     id: 'getChange',
-    summary: 'One change.',
-    answers: { 200: json('The change.', CHANGE) },
+    summary: 'One change; with If-None-Match and waitSeconds once it is another one.',
+    answers: { 200: json('The change.', CHANGE), 304: UNCHANGED },
     errors: ['change_unknown'],
   },
   'POST /changes/{change}/confirm': {

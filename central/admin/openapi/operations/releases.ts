@@ -20,6 +20,7 @@ import {
   textOrNull,
   time,
   timeOrNull,
+  UNCHANGED,
   words,
   yes,
   type Operations,
@@ -366,8 +367,8 @@ export const ROLLOUT_OPERATIONS: Operations = {
   },
   'GET /rollouts/{rollout}': {
     id: 'getRollout',
-    summary: 'One rollout.',
-    answers: { 200: rollout },
+    summary: 'One rollout; with If-None-Match and waitSeconds once it is another one.',
+    answers: { 200: rollout, 304: UNCHANGED },
     errors: ['rollout_unknown'],
   },
   'GET /rollouts/{rollout}/agents': {
