@@ -68,7 +68,7 @@ export class Profiles {
   /** Errors: profile_unknown. */
   async files(name: string): Promise<DraftFile[]> {
     await this.get(name);
-    return await this.#needs.store.draftOf(name);
+    return await this.#needs.reader.inTurn(() => this.#needs.store.draftOf(name));
   }
 
   /** The content of a file as a stream. Errors: profile_unknown, profile_file_unknown. */
@@ -83,7 +83,9 @@ export class Profiles {
 
   /** The draft with what Central reads of it. Errors: profile_unknown. */
   async report(name: string): Promise<ProfileReport> {
-    return await this.#needs.reader.report(await this.files(name));
+    await this.get(name);
+    const { reader, store } = this.#needs;
+    return await reader.inTurn(async () => await reader.report(await store.draftOf(name)));
   }
 
   /**

@@ -1,12 +1,12 @@
 // Releases of profiles: preparing one from the draft, with what is refused, and comparing them in words.
 import { createHash } from 'node:crypto';
-import { manifestText, parseManifest } from '../../shared/releases/manifest.ts';
+import { manifestText } from '../../shared/releases/manifest.ts';
 import { auditEntry } from '../audit.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ServerCredentials } from '../pki/server/slots.ts';
 import { storeFault } from '../store/errors.ts';
 import type { DraftFile, ProfileRecord, ReleaseRecord, ReleaseStore } from '../store/releases/release-store.ts';
-import { BlobIntake, readBlob } from './contents/blobs.ts';
+import { BlobIntake } from './contents/blobs.ts';
 import type { Conf } from './contents/conf.ts';
 import { differences, type Difference, type ProfileContent } from './diff.ts';
 import { profileFault, settingsRefused } from './errors.ts';
@@ -61,12 +61,9 @@ export class ProfileReleases {
   }
 
   /** The files of a release, out of its manifest. */
-  async filesOf({ digest }: Pick<ReleaseRecord, 'digest'>): Promise<DraftFile[]> {
-    const { store } = this.#needs;
-    const parts: Uint8Array[] = [];
-    const size = (await store.blobSize(digest)) ?? 0;
-    for await (const chunk of readBlob(store, { sha256: digest, size })) parts.push(chunk);
-    return parseManifest(Buffer.concat(parts).toString('utf8')).files;
+  async filesOf({ digest }: Pick<ReleaseRecord, 'digest'>): Promise<readonly DraftFile[]> {
+    const { reader } = this.#needs;
+    return await reader.inTurn(() => reader.filesOf(digest));
   }
 
   /** In words. `from` and `to`: a release, or `draft`; without `from` the newest release. Errors: profile_unknown, profile_release_unknown. */
@@ -80,6 +77,7 @@ export class ProfileReleases {
     readonly differences: readonly Difference[];
   }> {
     await this.#profile(name);
+    const { reader } = this.#needs;
     const place = async (text: string): Promise<ReleaseRecord | 'draft'> =>
       text === 'draft' ? text : await this.find(name, text);
     const [one, other] = [
@@ -87,12 +85,11 @@ export class ProfileReleases {
       await place(to),
     ];
     const content = async (at: ReleaseRecord | 'draft'): Promise<ProfileContent> =>
-      at === 'draft' ? await this.#draft(name) : await this.#needs.reader.report(await this.filesOf(at));
-    return {
-      from: one,
-      to: other,
-      differences: differences(one === undefined ? undefined : await content(one), await content(other)),
-    };
+      at === 'draft' ? await this.#draft(name) : await reader.report(await reader.filesOf(at.digest));
+    const found = await reader.inTurn(async () =>
+      differences(one === undefined ? undefined : await content(one), await content(other)),
+    );
+    return { from: one, to: other, differences: found };
   }
 
   /**

@@ -2,9 +2,10 @@
 import { isCoded } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { setNewest } from '../../shared/recent-entries.ts';
+import { parseManifest } from '../../shared/releases/manifest.ts';
 import { parseProperties } from '../../shared/settings/properties.ts';
 import type { DraftFile } from '../store/releases/release-store.ts';
-import { readSmallBlob } from './contents/blobs.ts';
+import { readBlob, readSmallBlob } from './contents/blobs.ts';
 import { CONF_PATH, isSecretSetting, readConf } from './contents/conf.ts';
 import { readTruststore, type TruststoreContent } from './contents/truststore.ts';
 import type { ProfileContent } from './diff.ts';
@@ -24,15 +25,37 @@ export interface ProfileReport extends ProfileContent {
 
 /** So many truststores are kept as they were read: a profile has one, and content never changes under its hash. */
 const KEPT_TRUSTSTORES = 4;
+/** Manifests with their files: a comparison needs two. */
+const KEPT_MANIFESTS = 4;
 
 /** Reads profiles of one store. A truststore is expensive: one at a time, and once for all who need it. */
 export class ProfileReader {
   readonly #contents: Contents;
   readonly #truststores = new Map<string, Promise<TruststoreContent>>();
+  readonly #manifests = new Map<string, readonly DraftFile[]>();
   readonly #reading = new Mutex();
+  readonly #profiles = new Mutex();
 
   constructor(contents: Contents) {
     this.#contents = contents;
+  }
+
+  /** 10,000 files are some 50 ms of work and 5 MB: requests for profiles are answered one after the other. Not to be nested. */
+  async inTurn<T>(read: () => Promise<T>): Promise<T> {
+    return await this.#profiles.runExclusive(read);
+  }
+
+  /** The files of a release, out of its manifest. */
+  async filesOf(digest: string): Promise<readonly DraftFile[]> {
+    let files = this.#manifests.get(digest);
+    if (files === undefined) {
+      const parts: Uint8Array[] = [];
+      const size = (await this.#contents.blobSize(digest)) ?? 0;
+      for await (const chunk of readBlob(this.#contents, { sha256: digest, size })) parts.push(chunk);
+      ({ files } = parseManifest(Buffer.concat(parts).toString('utf8')));
+    }
+    setNewest(this.#manifests, digest, files, KEPT_MANIFESTS);
+    return files;
   }
 
   /** What Central reads of these files; what it cannot read is among the problems. */

@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { differences } from '../../../central/profiles/diff.ts';
 import { ProfileReader } from '../../../central/profiles/report.ts';
+import { manifestText } from '../../../shared/releases/manifest.ts';
 import { CHUNK_BYTES, type DraftFile } from '../../../central/store/releases/release-store.ts';
 
 const ROOT = readFileSync('test/fixtures/keystores/root-ec.crt');
@@ -42,7 +43,7 @@ class Contents {
       beginBlob: unused,
       appendChunk: unused,
       finishBlob: unused,
-      blobSize: unused,
+      blobSize: async (sha256) => this.#contents.get(sha256)?.length,
       readChunk: async (sha256, index) => {
         this.read.push(sha256);
         if (this.slow.has(sha256)) await this.ready;
@@ -113,6 +114,29 @@ describe('the truststore of a profile', () => {
     const large = await reader.report(contents.profile(Buffer.alloc(2 * 1024 * 1024 + 1, ROOT)));
     expect(large.problems.map(({ code }) => code)).toEqual(['profile_file_too_large']);
   });
+});
+
+test('a manifest is read once, and profiles are read one after the other', async () => {
+  const contents = new Contents();
+  const reader = contents.reader();
+  const text = manifestText({ kind: 'profile', name: 'p', files: contents.profile(ROOT) });
+  const { sha256 } = contents.file('manifest', text);
+  for (let i = 0; i < 3; i += 1) expect(await reader.filesOf(sha256)).toHaveLength(2);
+  expect(contents.read).toEqual([sha256]);
+
+  const ready = Promise.withResolvers<undefined>();
+  const begun: number[] = [];
+  const reads = [0, 1, 2].map((i) =>
+    reader.inTurn(async () => {
+      begun.push(i);
+      if (i === 0) await ready.promise;
+    }),
+  );
+  await nextTurn();
+  expect(begun).toEqual([0]);
+  ready.resolve(undefined);
+  await Promise.all(reads);
+  expect(begun).toEqual([0, 1, 2]);
 });
 
 test('certificates of two truststores are compared by their thumbprints', () => {
