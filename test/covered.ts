@@ -374,6 +374,8 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/store/sqlite/retention.ts',
       'central/store/sqlite/rollouts/rollouts.ts',
       'central/store/sqlite/rollouts/schema.ts',
+      'central/store/sqlite/subscriptions/schema.ts',
+      'central/store/sqlite/subscriptions/subscriptions.ts',
       'central/store/sqlite/rows/agents/agent-changes.ts',
       'central/store/sqlite/rows/agents/agent-names.ts',
       'central/store/sqlite/rows/agents/agent-reads.ts',

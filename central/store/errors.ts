@@ -142,6 +142,21 @@ export const STORE_ERRORS = {
     text: 'The command {id} cannot be withdrawn: its state is {state}, and the agent {agent} may have it.',
     hint: 'Only a command that was sent to an agent without a session, and still waits, can be withdrawn. Send another one that undoes it.',
   },
+  subscription_unknown: {
+    status: 404,
+    text: 'The subscription {id} is unknown.',
+    hint: 'Use its id or its name. It may have been deleted.',
+  },
+  subscription_name_taken: {
+    status: 409,
+    text: 'The name {name} belongs to the subscription {id}.',
+    hint: 'Choose another name; names are compared case-insensitively.',
+  },
+  subscriptions_full: {
+    status: 409,
+    text: '{most} subscriptions exist, which is the limit.',
+    hint: 'Delete subscriptions that are not needed any more.',
+  },
   last_administrator: {
     status: 409,
     text: 'The token {id} is the last one with the role administrator.',

@@ -15,6 +15,7 @@ import type { ParameterStore } from './parameter-store.ts';
 import type { RolloutStore } from './rollouts/rollout-store.ts';
 import type { ReleaseStore } from './releases/release-store.ts';
 import type { StoreBounds, StoreSpace } from './space/bounds.ts';
+import type { SubscriptionStore } from './subscriptions/subscription-store.ts';
 import type { TokenStore } from './token-store.ts';
 
 export interface Store {
@@ -28,6 +29,7 @@ export interface Store {
   readonly enrollments: EnrollmentStore;
   readonly rollouts: RolloutStore;
   readonly releases: ReleaseStore;
+  readonly subscriptions: SubscriptionStore;
   readonly audit: AuditStore;
   readonly clock: ClockStore;
   readonly maintenance: MaintenanceStore;
@@ -98,6 +100,8 @@ interface StoreStats {
 export interface RetentionLimits {
   readonly now: number;
   readonly eventsOlderThan: number;
+  /** Of events that are not delivered to each subscription; absent: as of the others. */
+  readonly undeliveredOlderThan?: number;
   readonly deadLettersOlderThan: number;
   readonly deduplicationOlderThan: number;
   readonly incidentsOlderThan: number;

@@ -18,6 +18,7 @@ import type { TokenStore } from '../token-store.ts';
 import { EventReads } from './event-reads.ts';
 import { rolloutCalls } from './rollouts/calls.ts';
 import { releaseCalls } from './releases/calls.ts';
+import { subscriptionCalls } from './subscriptions/calls.ts';
 import { SeenIndexing } from './seen-indexing.ts';
 import type { Aging } from './retention.ts';
 import { packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
@@ -48,6 +49,7 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
     enrollments: enrollmentCalls(writer, reader),
     rollouts: rolloutCalls(writer, reader),
     releases: releaseCalls(writer, reader),
+    subscriptions: subscriptionCalls(writer, reader),
     audit: auditCalls(writer, reader),
     clock: {
       recorded: () => reader.call('recordedClock', []),
@@ -243,15 +245,17 @@ async function expire(writer: Writer, now: number): Promise<number> {
 
 /** Each step is a lazy call, which waits for the next commit: senders of messages do not notice. */
 async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
+  const undeliveredOlderThan = Math.min(limits.eventsOlderThan, limits.undeliveredOlderThan ?? limits.eventsOlderThan);
   const aging: [Aging, number][] = [
-    ['event', limits.eventsOlderThan],
+    // Events of an older version, while they are converted: the longer retention for all.
+    ['event', undeliveredOlderThan],
     ['dead_letter', limits.deadLettersOlderThan],
     ['incident', limits.incidentsOlderThan],
   ];
   for (const [table, olderThan] of aging) {
     while (await writer.call('pruneOldest', [table, olderThan], LAZY));
   }
-  while (await writer.call('pruneRuns', [limits.eventsOlderThan], LAZY));
+  while (await writer.call('pruneRuns', [limits.eventsOlderThan, undeliveredOlderThan], LAZY));
   while (await writer.call('pruneDeadLetters', [limits.now], LAZY));
   while (await writer.call('pruneIncidents', [], LAZY));
   await writer.call('pruneEnrollmentTokens', [limits.now], LAZY);

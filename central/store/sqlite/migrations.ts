@@ -5,6 +5,7 @@ import { compatibilitySchema } from '../../../shared/sqlite/compatibility.ts';
 import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
 import { ROLLOUTS } from './rollouts/schema.ts';
 import { RELEASES } from './releases/schema.ts';
+import { SUBSCRIPTIONS } from './subscriptions/schema.ts';
 
 /** "QGC1": a database of Central. */
 export const APPLICATION_ID = 0x51474331;
@@ -446,4 +447,5 @@ export const MIGRATIONS: readonly string[] = [
   AGENT_HISTORY,
   OFFERED_COMMANDS,
   RELEASE_SIGNATURES,
+  SUBSCRIPTIONS,
 ];

@@ -31,7 +31,8 @@ export function retentionWrites(database: DatabaseSync, seenEvents: SeenEvents) 
     /** True when there may be more to delete. */
     pruneOldest: (table: Aging, olderThan: number): boolean =>
       Number(aging[table].run(olderThan, STEP_ROWS).changes) > 0,
-    pruneRuns: (olderThan: number): boolean => runs.step(olderThan),
+    pruneRuns: (olderThan: number, undeliveredOlderThan: number = olderThan): boolean =>
+      runs.step(olderThan, undeliveredOlderThan),
     ageDeduplication: (now: number, olderThan: number): void => seenEvents.age(now, olderThan),
     pruneSeen: (log: 'outbox' | 'inbox', after: SeenPlace | null, olderThan: number): SeenPlace | null =>
       seen[log].step(after, olderThan),

@@ -12,6 +12,7 @@ import { renewalContract } from './contract-renewal.ts';
 import { messageContract } from './contract-messages.ts';
 import { rolloutContract } from './contract-rollouts.ts';
 import { releaseContract } from './contract-releases.ts';
+import { subscriptionContract } from './contract-subscriptions.ts';
 import type { OpenEngine } from './samples.ts';
 
 export function storeContract(name: string, open: OpenEngine): void {
@@ -50,5 +51,8 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: profiles and releases`, () => {
     releaseContract(open);
+  });
+  describe(`${name}: subscriptions`, () => {
+    subscriptionContract(open);
   });
 }

@@ -4,6 +4,7 @@ import type { Item, Message } from '../../../shared/delivery/message.ts';
 import type { AgentRecord, SessionClaim } from '../../../central/store/agent-store.ts';
 import type { AuditEntry } from '../../../central/store/audit-store.ts';
 import type { NewRollout } from '../../../central/store/rollouts/rollout-store.ts';
+import type { NewSubscription } from '../../../central/store/subscriptions/subscription-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import type { EnrollmentTokenRecord } from '../../../central/store/token-store.ts';
 
@@ -57,6 +58,26 @@ export function newRollout(changes: Partial<NewRollout> = {}): NewRollout {
     comment: null,
     ticket: 'CHG-1',
     endedAt: null,
+    ...changes,
+  };
+}
+
+/** A webhook; `digit` makes its id. */
+export function newSubscription(digit: string, changes: Partial<NewSubscription> = {}): NewSubscription {
+  return {
+    id: digit.repeat(16),
+    kind: 'webhook',
+    name: `Tickets ${digit}`,
+    target: 'https://tickets.example/hook',
+    ca: null,
+    filter: { type: null, source: null, agentId: null, label: null },
+    state: 'active',
+    stateChangedAt: NOW,
+    stateReason: null,
+    secret: { seed: 's1', previous: null },
+    createdAt: NOW,
+    createdBy: 'admin',
+    cursor: 0,
     ...changes,
   };
 }

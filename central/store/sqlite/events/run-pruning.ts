@@ -1,7 +1,8 @@
 // Deletes runs past their retention with their keys, the oldest first, in steps small enough to share a commit with
 // messages.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { blob, integer } from '../../../../shared/sqlite/row.ts';
+import { blob, integer, integerOrNull } from '../../../../shared/sqlite/row.ts';
+import { UNDELIVERED_AFTER } from '../subscriptions/schema.ts';
 import { unpackKeys } from './run-keys.ts';
 
 /** A step ends behind so many runs and so many bytes: the pages of a long body are read before they are freed. */
@@ -12,6 +13,7 @@ export class RunPruning {
   readonly #oldest: StatementSync;
   readonly #remove: StatementSync;
   readonly #removeKey: StatementSync;
+  readonly #undelivered: StatementSync;
 
   constructor(database: DatabaseSync) {
     // The newest run stays whatever its age: the next cursor is one more than its. Events of older schemas are older.
@@ -20,15 +22,18 @@ export class RunPruning {
       WHERE through < (SELECT max(through) FROM event_run) AND NOT EXISTS (SELECT 1 FROM event) ORDER BY through LIMIT ${STEP_RUNS}`);
     this.#remove = database.prepare('DELETE FROM event_run WHERE through = ?');
     this.#removeKey = database.prepare('DELETE FROM event_run_key WHERE what = ? AND through = ?');
+    this.#undelivered = database.prepare(UNDELIVERED_AFTER);
   }
 
-  /** True when there may be more to delete. */
-  step(olderThan: number): boolean {
+  /** True when there may be more to delete. `undeliveredOlderThan`: of what is not delivered to each subscription. */
+  step(olderThan: number, undeliveredOlderThan: number): boolean {
+    const undelivered = integerOrNull(this.#undelivered.get(), 'undelivered') ?? Number.MAX_SAFE_INTEGER;
     let bytes = 0;
     let removed = 0;
     for (const row of this.#oldest.all()) {
-      if (integer(row, 'received_at') >= olderThan || bytes > STEP_BYTES) break;
       const through = integer(row, 'through');
+      const oldest = through <= undelivered ? olderThan : undeliveredOlderThan;
+      if (integer(row, 'received_at') >= oldest || bytes > STEP_BYTES) break;
       this.#remove.run(through);
       for (const key of unpackKeys(blob(row, 'keys'))) this.#removeKey.run(key, through);
       bytes += integer(row, 'bytes');

@@ -18,6 +18,7 @@ import { rolloutReads } from '../rollouts/rollouts.ts';
 import { blobReads } from '../releases/blobs.ts';
 import { profileReads } from '../releases/profiles.ts';
 import { releaseReads } from '../releases/releases.ts';
+import { subscriptionReads } from '../subscriptions/subscriptions.ts';
 import { tokenReads } from '../rows/tokens.ts';
 
 export type Reads = ReturnType<typeof createReads>;
@@ -42,6 +43,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...blobReads(database),
     ...profileReads(database),
     ...releaseReads(database),
+    ...subscriptionReads(database),
     ...auditReads(database),
     ...clockReads(database),
     ...maintenanceReads(database),

@@ -28,6 +28,7 @@ import { rolloutWrites } from '../rollouts/rollouts.ts';
 import { blobWrites } from '../releases/blobs.ts';
 import { profileWrites } from '../releases/profiles.ts';
 import { releaseWrites } from '../releases/releases.ts';
+import { subscriptionWrites } from '../subscriptions/subscriptions.ts';
 import { tokenWrites } from '../rows/tokens.ts';
 
 interface WritesOptions {
@@ -49,6 +50,8 @@ const AGENT_COST = 32 * 1024;
 /** A rollout's document, and the row of an agent in it with its last error. */
 const ROLLOUT_COST = 16 * 1024;
 const ROLLOUT_AGENT_COST = 1024;
+/** A subscription with its attempts. */
+const SUBSCRIPTION_COST = 512 * 1024;
 /** An audit entry about refusals, with the page that it may need. */
 const REFUSALS_COST = 4 * 1024;
 
@@ -102,6 +105,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...maintenanceWrites(database, audit),
     ...boundedRollouts(space, audit, rolloutWrites(database, audit)),
     ...releaseParts(database, audit, space),
+    ...subscriptionParts(database, audit, space),
     holdLog: options.holdLog,
     claimSession: sessionClaims(agents, messages),
 
@@ -216,6 +220,24 @@ function releaseParts(database: DatabaseSync, audit: ReturnType<typeof auditWrit
     addRelease: audited(audit, releases, 'addRelease'),
     signRelease: audited(audit, releases, 'signRelease'),
     removeRelease: audited(audit, releases, 'removeRelease'),
+  };
+}
+
+/** A new subscription needs room for the attempts that are kept of it. */
+function subscriptionParts(
+  database: DatabaseSync,
+  audit: ReturnType<typeof auditWrites>,
+  space: Pick<DiskSpace, 'take'>,
+) {
+  const subscriptions = subscriptionWrites(database);
+  return {
+    recordProgress: (...call: Parameters<typeof subscriptions.recordProgress>) => subscriptions.recordProgress(...call),
+    changeSubscription: audited(audit, subscriptions, 'changeSubscription'),
+    removeSubscription: audited(audit, subscriptions, 'removeSubscription'),
+    createSubscription(entry: AuditEntry, ...call: Parameters<typeof subscriptions.createSubscription>) {
+      space.take(SUBSCRIPTION_COST);
+      return audited(audit, subscriptions, 'createSubscription')(entry, ...call);
+    },
   };
 }
 

@@ -12,7 +12,7 @@ import { transactionExecutor } from '../../../../shared/sqlite/transaction.ts';
 import { commandIdOf } from '../../../../central/store/agents/command-id.ts';
 import { packMessages } from '../../../../central/store/sqlite/threads/packed-items.ts';
 import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';
-import { auditEntry, DAY, enrollmentToken, message, newRollout, NOW, ROOM } from '../samples.ts';
+import { auditEntry, DAY, enrollmentToken, message, newRollout, newSubscription, NOW, ROOM } from '../samples.ts';
 import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const agent = (id: string) => ({
@@ -89,6 +89,9 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   createRollout: (writes, entry) => writes.createRollout(entry, newRollout(), [{ agentId: 'a1', isEligible: true }]),
   saveRollout: (writes, entry) =>
     writes.saveRollout({ rollout: undefined, number: 1, agents: [], generations: [], committed: [], audit: entry }),
+  createSubscription: (writes, entry) => writes.createSubscription(entry, newSubscription('2')),
+  changeSubscription: (writes, entry) => writes.changeSubscription(entry, '1'.repeat(16), { cursor: 5 }, null),
+  removeSubscription: (writes, entry) => writes.removeSubscription(entry, '1'.repeat(16)),
   disableAgent: (writes, entry) => writes.disableAgent(entry, 'a1', NOW, 'disabled'),
   enableAgent: (writes, entry) => writes.enableAgent(entry, 'a3', NOW, 'enabled'),
   putKeyMaterial: (writes, entry) =>
@@ -125,7 +128,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
 };
 
 /** What strangers can cause, agents that come new, and new rollouts must not use up the reserve. */
-const AT_REST_BELOW_RESERVE = ['appendRefusals', 'createRollout', 'registerAgent'];
+const AT_REST_BELOW_RESERVE = ['appendRefusals', 'createRollout', 'createSubscription', 'registerAgent'];
 
 function open() {
   const folder = temporaryFolder();
@@ -159,6 +162,7 @@ function open() {
   writes.disableAgent(entry, 'a3', NOW, 'disabled');
   for (const id of ['t1', 't2']) writes.addApiToken(entry, apiToken(id));
   writes.addEnrollmentToken(entry, enrollmentToken('machine'));
+  writes.createSubscription(entry, newSubscription('1'));
   writes.putRecoveryCode(entry, 'a2', recoveryCode);
   writes.finishBlob(writes.beginBlob(NOW), { sha256: DIGEST, size: 0 }, NOW);
   const draft = { expectedVersion: null, remove: [], by: 'admin', now: NOW };
