@@ -92,6 +92,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['agent/cli/command.ts', 'agent/cli/daemon-commands.ts', 'agent/cli/enrollment-commands.ts'],
   },
   {
+    by: 'test/central/sessions/sessions.test.ts',
+    why: 'Sessions with a store of the test.',
+    files: ['central/sessions/session-logs.ts'],
+  },
+  {
     by: 'test/agent/conf.test.ts',
     why: 'Configuration of the agent.',
     files: ['shared/settings/agent-settings.ts', 'shared/settings/profile-truststore.ts'],

@@ -165,7 +165,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   },
   'test/flow/refusal-flood.test.ts': {
     why: '8 s: a flood of hellos',
-    quick: 'test/central/sessions/refusal-lines.test.ts',
+    quick: 'test/central/sessions/limits/refusal-lines.test.ts',
   },
   'test/flow/restart.test.ts': {
     why: '16 s: Central starts twice in each test',

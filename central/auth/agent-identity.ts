@@ -2,7 +2,7 @@
 // was it made for this very connection? Each rule is one step below, in this order; the first that fails is the
 // refusal. Knows no sockets and writes nothing.
 import type { AgentCertificate } from '../store/certificate-store.ts';
-import type { AgentRecord } from '../store/agent-store.ts';
+import type { AgentRecord, ClaimTerms } from '../store/agent-store.ts';
 import type { Challenge, Hello } from '../../shared/wire/messages.ts';
 import { helloTranscript, readPublicKey, shownThumbprint, verifyTranscriptAside } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
@@ -67,6 +67,14 @@ export interface CertificateTerms {
 }
 
 const DAY_MS = 86_400_000;
+
+/**
+ * What validates the record of most agents in the look-up itself: who meets these terms (central/store/agents/claim-terms.ts) passes
+ * `validateRegistration`, `validateCertificate` and `validateEnabled`.
+ */
+export function claimTerms({ authentication, graceDays, now }: CertificateTerms): ClaimTerms {
+  return { keyAlone: authentication !== 'certificate', expiresAfter: now - graceDays * DAY_MS };
+}
 
 /** The time up to which a certificate that ends at `notAfter` may still be renewed. */
 function graceEnd(notAfter: number, graceDays: number): number {

@@ -37,6 +37,12 @@ export class CloneWatch {
     return true;
   }
 
+  /** True when this boot cannot be the other one of two that alternate: it is the first one, or the last one again. */
+  isSteady(agentId: string, bootId: string): boolean {
+    const history = this.#agents.get(agentId);
+    return history === undefined || history.current === bootId;
+  }
+
   /** Forgets a deleted agent. */
   forget(agentId: string): void {
     this.#agents.delete(agentId);

@@ -1,6 +1,6 @@
 // Takes an upgraded socket to a session: challenge, hello, proof, claim, welcome; each a step below, in that order.
 // Every failure becomes one refuse frame and its close code.
-import { randomBytes, type X509Certificate } from 'node:crypto';
+import { randomBytes, randomUUID, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
@@ -14,26 +14,29 @@ import { channelBinding, shownKey } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { peerCertificate } from '../../shared/x509/certificates.ts';
 import {
+  claimTerms,
   proveHello,
   validateCertificate,
   validateEnabled,
   validateRegistration,
   type Authentication,
+  type CertificateTerms,
 } from '../auth/agent-identity.ts';
 import type { Origin } from '../auth/address-rules.ts';
 import { validateClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
-import type { AgentRecord } from '../store/agent-store.ts';
+import type { AgentRecord, Login } from '../store/agent-store.ts';
+import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { Admission } from './admission.ts';
 import type { AgentRate } from './limits/agent-rate.ts';
 import type { Incidents } from '../agents/incidents.ts';
 import { Proofs } from './limits/proofs.ts';
-import { RefusalLines } from './refusal-lines.ts';
-import type { Sessions } from './sessions.ts';
+import { RefusalLines } from './limits/refusal-lines.ts';
+import type { ProvenHello, Sessions } from './sessions.ts';
 
 interface HandshakeOptions {
   readonly central: string;
   readonly agents: { get(id: string): Promise<AgentRecord | undefined> };
-  readonly sessions: Sessions;
+  readonly sessions: Pick<Sessions, 'isSteady' | 'logIn' | 'welcome' | 'welcomeClaimed'>;
   readonly admission: Admission;
   /** Proven hellos of each agent. */
   readonly logins: AgentRate;
@@ -93,6 +96,11 @@ export class Handshake {
   readonly #options: HandshakeOptions;
   readonly #lines: RefusalLines;
   readonly #proofs = new Proofs();
+  /**
+   * The look-ups under way that may claim a session, by agent. Another hello of the agent waits for it and is looked up
+   * alone, so that `logins` has counted the one before.
+   */
+  readonly #claiming = new Map<string, Promise<void>>();
 
   constructor(options: HandshakeOptions) {
     this.#options = options;
@@ -206,31 +214,79 @@ export class Handshake {
     const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
     const key = await this.#proofs.run(() => proveHello(hello, challenge, { listener, origin, binding }));
     if (webSocket.readyState !== webSocket.OPEN) return;
-    const agent = validateRegistration(hello, key, await this.#options.agents.get(hello.id));
-    const now = this.#options.certificateTime();
-    const certificate = validateCertificate(agent, key, { ...this.#options.authentication(), now });
-    if (listener === 'wss') {
-      const shown = connection instanceof TLSSocket ? peerCertificate(connection) : undefined;
-      validateClientCertificate(this.#options.clientAuth(), shown, {
-        publicKey: shownKey(hello.key),
-        own: certificate,
-        authorities: this.#options.authorities,
-        now,
-      });
-    }
-    if (!logins.take(agent.id)) throw this.#tooOften(agent.id);
-    validateEnabled(agent);
-    await this.#options.sessions.welcome({
+    const proven = {
       hello,
-      agent,
+      sessionId: randomUUID(),
       keyThumbprint: key.thumbprint,
-      certificate,
       webSocket,
       connection,
       listener,
       origin,
-    });
+    };
+    const certificateTerms = { ...this.#options.authentication(), now: this.#options.certificateTime() };
+    const login = await this.#lookUp(proven, certificateTerms);
+    if (login.kind === 'claimed') {
+      // It is allowed: nothing was counted since that was looked at.
+      logins.take(hello.id);
+      await this.#options.sessions.welcomeClaimed({ ...proven, certificate: login.certificate }, login.claimed);
+    } else {
+      const agent = validateRegistration(hello, key, login.agent);
+      const certificate = validateCertificate(agent, key, certificateTerms);
+      this.#validateClientCertificate(proven, certificate, certificateTerms.now);
+      if (!logins.take(agent.id)) throw this.#tooOften(agent.id);
+      validateEnabled(agent);
+      await this.#options.sessions.welcome({ ...proven, certificate }, agent);
+    }
     upgraded.onWelcome?.();
+  }
+
+  /** Looks the agent up, and claims its session in the same call where its record has nothing else to decide. */
+  async #lookUp(proven: ProvenHello, terms: CertificateTerms): Promise<Login> {
+    const { agents, sessions } = this.#options;
+    const { id } = proven.hello;
+    const claiming = this.#claiming.get(id);
+    const isPlain =
+      claiming === undefined && sessions.isSteady(proven.hello) && this.#hasOwnCertificate(proven, terms.now);
+    if (!isPlain) {
+      await claiming;
+      return { kind: 'found', agent: await agents.get(id) };
+    }
+    const login = sessions.logIn(proven, claimTerms(terms));
+    this.#claiming.set(
+      id,
+      login.then(
+        () => undefined,
+        () => undefined,
+      ),
+    );
+    try {
+      return await login;
+    } finally {
+      this.#claiming.delete(id);
+    }
+  }
+
+  /** True when the client certificate is good, whatever is on record. */
+  #hasOwnCertificate(proven: ProvenHello, now: number): boolean {
+    try {
+      this.#validateClientCertificate(proven, null, now);
+      return true;
+    } catch {
+      // The record may say otherwise; and other refusals come first.
+      return false;
+    }
+  }
+
+  #validateClientCertificate(
+    { hello, listener, connection }: ProvenHello,
+    own: AgentCertificate | null,
+    now: number,
+  ): void {
+    const mode = this.#options.clientAuth();
+    if (listener !== 'wss' || mode === 'none') return;
+    const shown = connection instanceof TLSSocket ? peerCertificate(connection) : undefined;
+    const publicKey = shownKey(hello.key);
+    validateClientCertificate(mode, shown, { publicKey, own, authorities: this.#options.authorities, now });
   }
 
   #tooOften(id: string): Error {

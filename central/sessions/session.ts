@@ -53,7 +53,7 @@ export interface SharedBudgets extends IntakeParts {
   readonly outflow: OutflowBudget;
 }
 
-export interface SessionOptions {
+interface SessionOptions {
   readonly budgets: SharedBudgets;
   readonly facts: SessionFacts;
   readonly socket: WebSocket;

@@ -1,10 +1,8 @@
 // Keeps the open sessions: the newest of each agent wins at once, clones are quarantined, and a change of settings ends
 // sessions that are no longer allowed. One session's socket never waits for another's.
-import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
-import type { ResumedLog } from '../../shared/delivery/log-interfaces.ts';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { encode } from '../../shared/wire/codec.ts';
 import type { AgentControl, Hello, SessionLimits, Welcome } from '../../shared/wire/messages.ts';
@@ -14,7 +12,7 @@ import type { AgingClock } from '../aging-clock.ts';
 import { isLoopback, type Origin } from '../auth/address-rules.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
-import type { AgentRecord, ClaimedSession } from '../store/agent-store.ts';
+import type { AgentRecord, ClaimedSession, ClaimTerms, Login, SessionClaim } from '../store/agent-store.ts';
 import type { Store } from '../store/store.ts';
 import { budgetBytes, ByteBudget } from './limits/byte-budget.ts';
 import { ByteGate } from './limits/byte-gate.ts';
@@ -22,7 +20,8 @@ import { CloneWatch, QUARANTINE_MS } from './clones.ts';
 import { FrameTurns } from './limits/frame-turns.ts';
 import type { Incidents } from '../agents/incidents.ts';
 import { OutflowBudget } from './limits/outflow-budget.ts';
-import { Session, type SessionFacts, type SessionOptions, type SharedBudgets } from './session.ts';
+import { Session, type SessionFacts, type SharedBudgets } from './session.ts';
+import { SessionInbox, SessionOutbox } from './session-logs.ts';
 
 interface SessionSettings {
   readonly heartbeatSeconds: number;
@@ -86,18 +85,23 @@ export interface ControlPort {
   onFrame(session: Session, frame: AgentControl): void;
 }
 
-/** A connection whose hello is proven and whose agent is known. */
-export interface ProvenConnection {
+/** A connection whose hello is signed by the key that it shows. */
+export interface ProvenHello {
   readonly hello: Hello;
-  readonly agent: AgentRecord;
-  /** Of the key that signed the hello, the agent's current one or its next. */
+  /** Of the session that it may become. */
+  readonly sessionId: string;
+  /** Of the key that signed the hello. */
   readonly keyThumbprint: string;
-  /** The validated certificate on record for that key; null: the agent may connect by its key alone. */
-  readonly certificate: AgentCertificate | null;
   readonly webSocket: WebSocket;
   readonly connection: Socket;
   readonly listener: 'ws' | 'wss';
   readonly origin: Origin;
+}
+
+/** One of a known agent: its current key or its next has signed. */
+export interface ProvenConnection extends ProvenHello {
+  /** The validated certificate on record for that key; null: the agent may connect by its key alone. */
+  readonly certificate: AgentCertificate | null;
 }
 
 export class Sessions {
@@ -145,26 +149,56 @@ export class Sessions {
     this.#byAgent.get(agentId)?.notify();
   }
 
+  /** True when this hello cannot be one of two running copies of a key; only then `logIn` may claim. */
+  isSteady({ id, bootId }: Hello): boolean {
+    return this.#clones.isSteady(id, bootId);
+  }
+
+  /** Looks the agent up and claims the epoch in one call, if it meets the terms. Throws a refusal for a name that is taken. */
+  async logIn(proven: ProvenHello, terms: ClaimTerms): Promise<Login> {
+    try {
+      return await this.#options.store.agents.logIn(this.#claimOf(proven), terms);
+    } catch (error) {
+      throw this.#refusalOf(error, proven);
+    }
+  }
+
   /**
    * Claims the epoch and welcomes the agent. Ends an older session of the same agent at once, with the reason.
    * Throws a refusal when the agent may not connect. The WebSocket is paused, and read as soon as there is room.
    */
-  async welcome(proven: ProvenConnection): Promise<void> {
+  async welcome(proven: ProvenConnection, { quarantinedUntil }: Pick<AgentRecord, 'quarantinedUntil'>): Promise<void> {
+    const now = this.#options.now();
+    if (quarantinedUntil !== null && quarantinedUntil > now)
+      throw refusal('quarantined', { seconds: Math.ceil((quarantinedUntil - now) / 1000) });
     await this.#refuseClones(proven);
-    const settings = this.#options.settings();
-    const session = randomUUID();
-    const claimed = await this.#claim(proven, session);
-    this.#endOlder(proven.agent.id, claimed);
+    await this.#begin(proven, await this.#claim(proven));
+  }
+
+  /** The same, with the epoch that `logIn` has claimed. */
+  async welcomeClaimed(proven: ProvenConnection, claimed: ClaimedSession): Promise<void> {
+    try {
+      await this.#refuseClones(proven);
+    } catch (error) {
+      await this.#endClaimed(proven, claimed);
+      throw error;
+    }
+    await this.#begin(proven, claimed);
+  }
+
+  async #begin(proven: ProvenConnection, claimed: ClaimedSession): Promise<void> {
+    this.#endOlder(proven.hello.id, claimed);
     if (this.#state !== 'open' || proven.webSocket.readyState !== proven.webSocket.OPEN)
       return await this.#abandon(proven, claimed);
+    const settings = this.#options.settings();
     const { aging, now } = this.#options;
-    const facts = sessionFacts(proven, session, claimed, now(), aging.offsetMs());
+    const facts = sessionFacts(proven, claimed, now(), aging.offsetMs());
     const { connection } = proven;
     // One write, and one packet: the welcome and the begin that follows it within this step.
     connection.cork();
     process.nextTick(() => connection.uncork());
     this.#sendWelcome(proven, facts, claimed.up, settings);
-    this.#open(proven, facts, claimed.down, settings);
+    this.#open(proven, facts, claimed, settings);
   }
 
   /** Ends the session that the claim replaced; throws a refusal when the claim itself is outdated already. */
@@ -180,15 +214,19 @@ export class Sessions {
   }
 
   /** Gives a claimed session up whose connection ended, or that came while Central stops. */
-  async #abandon({ agent, webSocket }: ProvenConnection, { epoch }: ClaimedSession): Promise<void> {
+  async #abandon(proven: ProvenHello, claimed: ClaimedSession): Promise<void> {
+    await this.#endClaimed(proven, claimed);
+    if (this.#state !== 'open') throw refusal('going_away', {});
+    proven.webSocket.resume();
+  }
+
+  async #endClaimed({ hello }: ProvenHello, { epoch }: ClaimedSession): Promise<void> {
     await this.#options.store.agents.endSession({
-      agentId: agent.id,
+      agentId: hello.id,
       epoch,
       now: this.#options.now(),
       reason: 'the connection ended before the welcome',
     });
-    if (this.#state !== 'open') throw refusal('going_away', {});
-    webSocket.resume();
   }
 
   #sendWelcome(
@@ -214,7 +252,7 @@ export class Sessions {
   #open(
     { hello, webSocket, connection }: ProvenConnection,
     facts: SessionFacts,
-    down: ResumedLog,
+    claimed: Pick<ClaimedSession, 'down' | 'begun'>,
     settings: SessionSettings,
   ): void {
     const { log, now, node, control, onEvents, onOpened } = this.#options;
@@ -225,7 +263,8 @@ export class Sessions {
       budgets: this.#budgets,
       socket: webSocket,
       connection,
-      ...sessionLogs(this.#options.store, facts, down, now, this.#options.aging),
+      outbox: new SessionOutbox(this.#options, facts, claimed),
+      inbox: new SessionInbox(this.#options, facts, claimed),
       limits: settings.limits,
       heartbeatMs: settings.heartbeatSeconds * 1000,
       slowPeerMs: settings.slowPeerSeconds * 1000,
@@ -332,62 +371,68 @@ export class Sessions {
     clearInterval(this.#ticks);
   }
 
-  async #claim(proven: ProvenConnection, session: string): Promise<ClaimedSession> {
-    const { hello, agent, origin } = proven;
+  async #claim(proven: ProvenConnection): Promise<ClaimedSession> {
     try {
-      return await this.#options.store.agents.claimSession({
-        agentId: agent.id,
-        keyThumbprint: proven.keyThumbprint,
-        name: hello.name,
-        session,
-        bootId: hello.bootId,
-        version: hello.version,
-        transport: origin.scheme,
-        address: origin.address,
-        node: this.#options.node,
-        down: hello.logs.down,
-        now: this.#options.now(),
-      });
+      return await this.#options.store.agents.claimSession(this.#claimOf(proven));
     } catch (error) {
-      if (isCoded(error, 'agent_name_taken', 'agent_name_reserved')) {
-        this.#record('agent_name_taken', proven, { name: hello.name });
-        throw refusal('agent_name_taken', { name: hello.name }, error);
-      }
-      // Revoked, disabled or deleted between the look-up and the claim.
-      if (isCoded(error, 'agent_revoked')) throw refusal('agent_revoked', { reason: 'just now' }, error);
-      if (isCoded(error, 'agent_disabled')) throw refusal('agent_disabled', {}, error);
-      if (isCoded(error, 'agent_unknown')) throw refusal('agent_unknown', { id: hello.id }, error);
-      throw error;
+      throw this.#refusalOf(error, proven);
     }
   }
 
-  /** Two running copies of one key: both are refused for a while, and an incident says why. */
-  async #refuseClones(proven: ProvenConnection): Promise<void> {
-    const { hello, agent } = proven;
-    const now = this.#options.now();
-    if (agent.quarantinedUntil !== null && agent.quarantinedUntil > now) {
-      throw refusal('quarantined', { seconds: Math.ceil((agent.quarantinedUntil - now) / 1000) });
+  #claimOf({ hello, sessionId, keyThumbprint, origin }: ProvenHello): SessionClaim {
+    return {
+      agentId: hello.id,
+      keyThumbprint,
+      name: hello.name,
+      session: sessionId,
+      bootId: hello.bootId,
+      version: hello.version,
+      transport: origin.scheme,
+      address: origin.address,
+      node: this.#options.node,
+      down: hello.logs.down,
+      now: this.#options.now(),
+    };
+  }
+
+  /** What an agent hears of a claim that failed. */
+  #refusalOf(error: unknown, proven: ProvenHello): unknown {
+    const { hello } = proven;
+    if (isCoded(error, 'agent_name_taken', 'agent_name_reserved')) {
+      this.#record('agent_name_taken', proven, { name: hello.name });
+      return refusal('agent_name_taken', { name: hello.name }, error);
     }
-    if (!this.#clones.sawBoot(agent.id, hello.bootId, now)) return;
+    // Revoked, disabled or deleted between the look-up and the claim.
+    if (isCoded(error, 'agent_revoked')) return refusal('agent_revoked', { reason: 'just now' }, error);
+    if (isCoded(error, 'agent_disabled')) return refusal('agent_disabled', {}, error);
+    if (isCoded(error, 'agent_unknown')) return refusal('agent_unknown', { id: hello.id }, error);
+    return error;
+  }
+
+  /** Two running copies of one key: both are refused for a while, and an incident says why. */
+  async #refuseClones(proven: ProvenHello): Promise<void> {
+    const { id: agentId, bootId } = proven.hello;
+    const now = this.#options.now();
+    if (!this.#clones.sawBoot(agentId, bootId, now)) return;
     const seconds = QUARANTINE_MS / 1000;
     await this.#options.store.agents.quarantine(
-      agent.id,
+      agentId,
       now + QUARANTINE_MS,
       now,
       'two running copies with one key take the session from each other',
     );
     this.#record('clone', proven, {
-      boots: [hello.bootId, this.#byAgent.get(agent.id)?.facts.bootId ?? null],
-      otherAddress: this.#byAgent.get(agent.id)?.facts.address ?? null,
+      boots: [bootId, this.#byAgent.get(agentId)?.facts.bootId ?? null],
+      otherAddress: this.#byAgent.get(agentId)?.facts.address ?? null,
     });
-    this.#byAgent.get(agent.id)?.end(refusal('quarantined', { seconds }), { retryAfterSeconds: seconds });
+    this.#byAgent.get(agentId)?.end(refusal('quarantined', { seconds }), { retryAfterSeconds: seconds });
     throw refusal('quarantined', { seconds });
   }
 
-  #record(kind: string, proven: ProvenConnection, detail: Readonly<Record<string, unknown>>): void {
+  #record(kind: string, proven: ProvenHello, detail: Readonly<Record<string, unknown>>): void {
     this.#options.incidents.record({
       kind,
-      agentId: proven.agent.id,
+      agentId: proven.hello.id,
       address: proven.origin.address,
       at: this.#options.now(),
       detail,
@@ -410,14 +455,13 @@ export class Sessions {
 }
 
 function sessionFacts(
-  { hello, agent, listener, origin, certificate }: ProvenConnection,
-  sessionId: string,
+  { hello, sessionId, listener, origin, certificate }: ProvenConnection,
   { epoch, name }: ClaimedSession,
   since: number,
   clockOffsetMs: number,
 ): SessionFacts {
   return {
-    agentId: agent.id,
+    agentId: hello.id,
     agentName: name,
     sessionId,
     epoch,
@@ -433,29 +477,6 @@ function sessionFacts(
     since,
     clockOffsetMs,
     certificate,
-  };
-}
-
-/** Both logs of one agent, as one epoch may write them. `down`: decided with the claim. */
-function sessionLogs(
-  { outbox, inbox }: SessionsOptions['store'],
-  { agentId, epoch, capabilities }: SessionFacts,
-  down: ResumedLog,
-  now: () => number,
-  aging: { now(): number },
-): Pick<SessionOptions, 'outbox' | 'inbox'> {
-  const deduplicates = capabilities.includes('deduplication');
-  return {
-    outbox: {
-      resume: async () => down,
-      read: (after, maxItems, maxBytes) => outbox.read(agentId, after, maxItems, maxBytes),
-      acknowledge: (through) => outbox.acknowledge(agentId, epoch, through),
-      expire: () => outbox.expire(aging.now()),
-    },
-    inbox: {
-      begin: (begin) => inbox.begin(agentId, epoch, { ...begin, deduplicates }, now()),
-      append: (next, frames) => inbox.append(agentId, epoch, next, frames, now()),
-    },
   };
 }
 

@@ -101,6 +101,34 @@ export interface SessionClaim {
   readonly now: number;
 }
 
+/**
+ * What an agent has to be for its look-up to claim the session at once (agents/claim-terms.ts). Of any other agent the
+ * caller decides by its record.
+ */
+export interface ClaimTerms {
+  /** An agent without a certificate on record may connect by its key. */
+  readonly keyAlone: boolean;
+  /** Its certificate expires after this time. */
+  readonly expiresAfter: number;
+}
+
+export type Login =
+  | {
+      readonly kind: 'claimed';
+      readonly claimed: ClaimedSession;
+      /** On record for the key that signed the hello. */
+      readonly certificate: AgentCertificate | null;
+    }
+  /** Nothing was claimed. Undefined: no agent has this id. */
+  | { readonly kind: 'found'; readonly agent: AgentRecord | undefined };
+
+/** The `begin` of an agent that goes on with its log: it changes nothing in the store. */
+export interface KnownBegin {
+  readonly incarnation: string;
+  readonly next: number;
+  readonly deduplicates: boolean;
+}
+
 /** Everything is decided in the transaction that raised the epoch. */
 export interface ClaimedSession {
   readonly epoch: number;
@@ -108,8 +136,12 @@ export interface ClaimedSession {
   readonly name: string;
   /** Where Central is in the agent's events. */
   readonly up: Position | null;
+  /** Null: each `begin` of the agent has to be noted. */
+  readonly begun: KnownBegin | null;
   /** How its commands go on (shared/delivery/ordered-log.ts). */
   readonly down: ResumedLog;
+  /** The number of the last command in its log, numbered as `down` says; below `down.next`: none waits. */
+  readonly newest: number;
   /** True when the next key became the current one. */
   readonly promoted: boolean;
 }
@@ -286,6 +318,11 @@ export interface AgentStore {
    * agent_name_reserved.
    */
   claimSession(claim: SessionClaim): Promise<ClaimedSession>;
+  /**
+   * Looks the agent up and claims its session in one call, when it meets the terms; otherwise answers with its record and
+   * changes nothing. Errors: agent_name_taken, agent_name_reserved.
+   */
+  logIn(claim: SessionClaim, terms: ClaimTerms): Promise<Login>;
   /** Ends the session unless a newer one holds the epoch (then it does nothing). */
   endSession(end: {
     readonly agentId: string;

@@ -31,13 +31,18 @@ export async function rememberCommitted(engine: EngineStore): Promise<Omit<Store
     tokens: tokensWith(engine.tokens, new KnownTokens()),
     agents: {
       ...agents,
-      async claimSession(claim) {
-        // Its commands may be numbered again.
-        commands.forget(claim.agentId);
-        const claimed = await agents.claimSession(claim);
-        commands.open(claim.agentId, claimed.epoch);
-        return claimed;
-      },
+      claimSession: (claim) =>
+        commands.claim(
+          claim.agentId,
+          () => agents.claimSession(claim),
+          (claimed) => claimed,
+        ),
+      logIn: (claim, terms) =>
+        commands.claim(
+          claim.agentId,
+          () => agents.logIn(claim, terms),
+          (login) => (login.kind === 'claimed' ? login.claimed : undefined),
+        ),
       async endSession(end) {
         // After it: what the session began before is answered by then.
         await agents.endSession(end).finally(() => commands.close(end.agentId, end.epoch));

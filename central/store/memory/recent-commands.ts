@@ -2,6 +2,7 @@
 // date needs no read of the store, neither for a new command nor to find that there is none.
 import { copyOfText, type Message } from '../../../shared/delivery/message.ts';
 import type { Appended, OutboxEntry } from '../../../shared/delivery/log-interfaces.ts';
+import type { ClaimedSession } from '../agent-store.ts';
 
 export const MAX_COMMANDS = 16;
 /** In bytes, of one agent and of all. */
@@ -24,18 +25,42 @@ interface Log {
   appends: number;
 }
 
+type ClaimedLog = Pick<ClaimedSession, 'epoch' | 'newest' | 'down'>;
+
 const NONE: readonly OutboxEntry[] = [];
 
 export class RecentCommands {
   readonly #logs = new Map<string, Log>();
+  /** Of agents with a claim under way: how many, and the appends that were answered meanwhile. */
+  readonly #claims = new Map<string, { running: number; appends: number }>();
   /** Those that hold entries, the longest unchanged first. */
   readonly #holding = new Set<Log>();
   #bytes = 0;
 
-  /** A session of this agent begins: its log may have been numbered again. */
-  open(agentId: string, epoch: number): void {
+  /**
+   * Runs the claim of a session. It may number the log again: what was known is forgotten. Where no command waits, the
+   * store need not be read to find that; an append that was answered meanwhile may be behind the claim.
+   */
+  async claim<T>(agentId: string, run: () => Promise<T>, claimedBy: (answer: T) => ClaimedLog | undefined): Promise<T> {
+    const claim = this.#claims.get(agentId) ?? { running: 0, appends: 0 };
+    this.#claims.set(agentId, claim);
+    claim.running += 1;
+    try {
+      const answer = await run();
+      const claimed = claimedBy(answer);
+      if (claimed !== undefined) this.#open(agentId, claimed, claim.appends === 0);
+      return answer;
+    } finally {
+      claim.running -= 1;
+      if (claim.running === 0) this.#claims.delete(agentId);
+    }
+  }
+
+  #open(agentId: string, { epoch, newest, down }: ClaimedLog, isNewest: boolean): void {
     this.forget(agentId);
-    this.#logs.set(agentId, { epoch, tail: undefined, appends: 0 });
+    const tail = isNewest && newest < down.next ? { start: newest, newest, entries: NONE, bytes: 0 } : undefined;
+    // Not the same object: a read that began before the claim says nothing of the log as it is now.
+    this.#logs.set(agentId, { epoch, tail, appends: 0 });
   }
 
   /** The session with this epoch has ended. */
@@ -77,7 +102,8 @@ export class RecentCommands {
 
   /** These are on disk. To be called in the order of the commits. */
   appended(agentId: string, messages: readonly Message[], appended: readonly Appended[]): void {
-    const log = this.#logs.get(agentId);
+    const [log, claim] = [this.#logs.get(agentId), this.#claims.get(agentId)];
+    if (claim !== undefined) claim.appends += 1;
     if (log === undefined) return;
     log.appends += 1;
     const { tail } = log;

@@ -89,6 +89,7 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     replace: (oldId, newId, act, audit) => writer.call('replaceAgent', [audit, oldId, newId, act]),
     remove: (id, audit) => writer.call('removeAgent', [audit, id]),
     claimSession: (claim) => writer.call('claimSession', [claim]),
+    logIn: (claim, terms) => writer.call('logIn', [claim, terms]),
     endSession: (end) => writer.call('endSession', [end.agentId, end.epoch, end.now, end.reason]),
     // One process holds the data folder: whatever name a session was recorded under, nothing serves it any more.
     endAbandonedSessions: (_node, now, reason) => writer.call('endAbandonedSessions', [now, reason]),

@@ -74,8 +74,11 @@ interface GivenUp {
   readonly json: string;
 }
 
-/** `restarted`: this very call found that one side went back in time (recovered: false); to be recorded. */
-type Resumption = ResumedLog & { readonly restarted: boolean };
+/**
+ * `restarted`: this very call found that one side went back in time (recovered: false); to be recorded. `newest`: the
+ * number of the last message in the log.
+ */
+type Resumption = ResumedLog & { readonly restarted: boolean; readonly newest: number };
 
 interface Log {
   readonly incarnation: string;
@@ -196,6 +199,7 @@ export class OutboxLog {
         next: Math.max(decision.through, log.acknowledged) + 1,
         missing: decision.missing,
         restarted,
+        newest: log.next - 1,
       };
     }
     const incarnation = newIncarnation();
@@ -210,7 +214,8 @@ export class OutboxLog {
       decision.missing.through,
       peer,
     );
-    return { incarnation, next: 1, missing: decision.missing, restarted: true };
+    const newest = log.next - 1 - log.acknowledged;
+    return { incarnation, next: 1, missing: decision.missing, restarted: true, newest };
   }
 
   /** Gives up at most `limit` messages whose time has passed and puts tombstones in their place. */

@@ -4,7 +4,9 @@ import type { ClientAuth } from '../../../central/auth/client-certificate.ts';
 import { Admission } from '../../../central/sessions/admission.ts';
 import { Handshake, type UpgradedConnection } from '../../../central/sessions/handshake.ts';
 import { AgentRate } from '../../../central/sessions/limits/agent-rate.ts';
-import type { AgentRecord } from '../../../central/store/agent-store.ts';
+import type { ProvenConnection, ProvenHello } from '../../../central/sessions/sessions.ts';
+import type { AgentRecord, ClaimedSession, ClaimTerms, Login } from '../../../central/store/agent-store.ts';
+import { meetsTerms } from '../../../central/store/agents/claim-terms.ts';
 import { MAX_HELLO_BYTES, type Challenge } from '../../../shared/wire/messages.ts';
 import { hasChecksum, withChecksum } from '../../../shared/wire/checksum.ts';
 import { refusal } from '../../../shared/wire/refusals.ts';
@@ -23,7 +25,19 @@ interface Setting {
   /** What the sessions, or the registry, answer. */
   readonly welcome?: () => Promise<void>;
   readonly lookUp?: () => Promise<never>;
+  /** The sessions know no other boot of the agent. */
+  readonly isSteady?: boolean;
 }
+
+const CLAIMED: ClaimedSession = {
+  epoch: 1,
+  name: 'branch',
+  up: null,
+  begun: null,
+  down: { incarnation: 'c', next: 1, missing: null },
+  newest: 0,
+  promoted: false,
+};
 
 function setUp(setting: Setting = {}) {
   const { maxAgents = 100, clientAuth = 'none', blocked, places = 100 } = setting;
@@ -34,6 +48,7 @@ function setUp(setting: Setting = {}) {
     incidents: [] as object[],
     log: [] as { level: string; text: string; [name: string]: unknown }[],
     blockedFor: [] as unknown[],
+    lookUps: [] as string[],
   };
   const line = (level: string) => (about: object, text: string) => void seen.log.push({ level, text, ...about });
   const admission = new Admission({
@@ -43,19 +58,36 @@ function setUp(setting: Setting = {}) {
     random: () => 0.5,
   });
   const logins = new AgentRate(BURST, 10, () => clock.now);
+  const lookUp =
+    setting.lookUp ??
+    (async (id: string) => (setting.agent === null || id !== 'a1' ? undefined : { ...AGENT, ...setting.agent }));
+  const welcome = async (proven: ProvenConnection): Promise<void> => {
+    seen.welcomed.push({ ...proven });
+    await setting.welcome?.();
+  };
   const handshake = new Handshake({
     central: 'bank',
     agents: {
-      get:
-        setting.lookUp ??
-        (async (id) => (setting.agent === null || id !== 'a1' ? undefined : { ...AGENT, ...setting.agent })),
+      get(id) {
+        seen.lookUps.push('alone');
+        return lookUp(id);
+      },
     },
     sessions: {
-      welcome: async (proven: Record<string, unknown>) => {
-        seen.welcomed.push(proven);
-        await setting.welcome?.();
+      isSteady: () => setting.isSteady ?? true,
+      async logIn({ hello: { id }, keyThumbprint }: ProvenHello, terms: ClaimTerms): Promise<Login> {
+        seen.lookUps.push('with the claim');
+        const agent = await lookUp(id);
+        return agent !== undefined && meetsTerms(agent, { keyThumbprint, now: clock.now }, terms)
+          ? { kind: 'claimed', claimed: CLAIMED, certificate: agent.certificate }
+          : { kind: 'found', agent };
       },
-    } as never,
+      welcome,
+      welcomeClaimed: async (proven, claimed) => {
+        expect(claimed).toBe(CLAIMED);
+        await welcome(proven);
+      },
+    },
     admission,
     logins,
     incidents: { record: (incident: object) => void seen.incidents.push(incident) } as never,
@@ -120,13 +152,13 @@ describe('a handshake', () => {
     }
   });
 
-  it('welcomes the agent of a proven hello, with its record and its connection, and reads nothing until then', async () => {
+  it('welcomes the agent of a proven hello, with what is on record and its connection, and reads nothing until then', async () => {
     const { greet, seen, admission } = setUp();
     const { socket, connection, upgraded } = await greet(good);
     expect(seen.welcomed).toEqual([
       {
         hello: expect.objectContaining({ id: 'a1', name: 'branch' }) as unknown,
-        agent: AGENT,
+        sessionId: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown,
         keyThumbprint: AGENT.keyThumbprint,
         certificate: null,
         webSocket: upgraded.webSocket,
@@ -141,6 +173,27 @@ describe('a handshake', () => {
       0, 0, 0,
     ]);
     expect([admission.pendingHandshakes, seen.refused, seen.blockedFor]).toEqual([0, [], [['ws', upgraded.origin]]]);
+  });
+
+  it('looks an agent up and claims its session in one call, unless its record may decide something else', async () => {
+    const plain = setUp();
+    for (let i = 0; i < 2; i += 1) await plain.greet(good);
+    expect(plain.seen.lookUps).toEqual(['with the claim', 'with the claim']);
+    // Another boot may be a clone; a client certificate that is missing or foreign has its place among the refusals.
+    const unsteady = setUp({ isSteady: false });
+    await unsteady.greet(good);
+    const shown = setUp({ clientAuth: 'required' });
+    await shown.greet((challenge) => hello(challenge, { transport: 'wss' }), false, 'wss');
+    expect([unsteady.seen.lookUps, shown.seen.lookUps]).toEqual([['alone'], ['alone']]);
+    expect([plain, unsteady, shown].map(({ seen }) => seen.welcomed.length)).toEqual([2, 1, 0]);
+  });
+
+  it('is looked up alone behind another one of its agent', async () => {
+    const { connect, seen } = setUp();
+    const both = [connect(), connect()];
+    for (const { socket } of both) socket.emit('message', good(socket.sent[0] as unknown as Challenge), false);
+    await Promise.all(both.map(({ done }) => done));
+    expect([seen.lookUps, seen.welcomed.length]).toEqual([['with the claim', 'alone'], 2]);
   });
 
   it('takes a hello with a right checksum, and refuses one with a wrong one in a way that lets the agent retry', async () => {

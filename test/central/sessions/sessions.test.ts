@@ -1,11 +1,11 @@
 // Which of two connections of one agent stays, and what it is welcomed with; over sockets of the test's own.
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ParameterValues } from '../../../central/parameters/definitions.ts';
 import { CLONE_TURNS, QUARANTINE_MS } from '../../../central/sessions/clones.ts';
 import { Sessions, sessionSettings, type ProvenConnection } from '../../../central/sessions/sessions.ts';
 import { storeFault } from '../../../central/store/errors.ts';
-import type { AgentRecord } from '../../../central/store/agent-store.ts';
+import type { AgentRecord, ClaimedSession } from '../../../central/store/agent-store.ts';
 import { LIMITS, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
 import { signTranscript, verifyTranscript, welcomeTranscript } from '../../../shared/wire/proof.ts';
 import { FakeSocket, fakeConnection } from './fake-agent.ts';
@@ -45,19 +45,23 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
     acknowledged: [] as unknown[],
     begun: [] as unknown[],
   };
+  const claim = async (of: object): Promise<ClaimedSession> => {
+    seen.claims.push(of);
+    if (claimFault !== undefined) throw claimFault;
+    return {
+      epoch: grants.shift() ?? 0,
+      name: 'branch as claimed',
+      up: null,
+      begun: { incarnation: 'log of a', next: 4, deduplicates: false },
+      down: { incarnation: 'c', next: 1, missing: null },
+      newest: 0,
+      promoted,
+    };
+  };
   const store = {
     agents: {
-      claimSession: async (claim: object) => {
-        seen.claims.push(claim);
-        if (claimFault !== undefined) throw claimFault;
-        return {
-          epoch: grants.shift() ?? 0,
-          name: 'branch as claimed',
-          up: null,
-          down: { incarnation: 'c', next: 1, missing: null },
-          promoted,
-        };
-      },
+      claimSession: claim,
+      logIn: async (of: object) => ({ kind: 'claimed', claimed: await claim(of), certificate: null }) as const,
       quarantine: async (...words: unknown[]) => void seen.quarantined.push(words),
       endSession: async (end: { epoch: number; reason: string }) => void ended.push(end),
     },
@@ -97,7 +101,7 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
     },
   });
   all.push(sessions);
-  const connect = (bootId: string) => {
+  const prepare = (bootId: string) => {
     const socket = new FakeSocket();
     const hello = {
       type: 'hello',
@@ -116,7 +120,7 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
     });
     const proven: ProvenConnection = {
       hello,
-      agent: { id: 'a', quarantinedUntil: null, ...agent } as AgentRecord,
+      sessionId: randomUUID(),
       keyThumbprint: 't',
       certificate: null,
       webSocket: socket.webSocket,
@@ -124,9 +128,22 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
       listener: 'wss',
       origin: { address: '192.0.2.1', peer: '192.0.2.1', proxied: false, scheme: 'wss' },
     };
-    return { socket, hello, welcomed: sessions.welcome(proven) };
+    return { socket, hello, proven };
   };
-  return { sessions, connect, ended, clock, seen };
+  const connect = (bootId: string) => {
+    const made = prepare(bootId);
+    return { ...made, welcomed: sessions.welcome(made.proven, { quarantinedUntil: null, ...agent }) };
+  };
+  /** One whose look-up has claimed the session. */
+  const logIn = (bootId: string) => {
+    const { socket, hello, proven } = prepare(bootId);
+    const login = sessions.logIn(proven, { keyAlone: true, expiresAfter: 0 });
+    const welcomed = login.then(async (claimed) => {
+      if (claimed.kind === 'claimed') await sessions.welcomeClaimed(proven, claimed.claimed);
+    });
+    return { socket, hello, sessionId: proven.sessionId, welcomed };
+  };
+  return { sessions, connect, logIn, ended, clock, seen };
 }
 
 const settled = async (): Promise<void> => {
@@ -170,6 +187,65 @@ describe('two connections of one agent', () => {
     sessions.revoke('a', 5, 'keyCompromise');
     await expect(connect('one').welcomed).rejects.toMatchObject({ code: 'agent_revoked' });
     expect(sessions.size).toBe(0);
+  });
+});
+
+describe('a session that was claimed with the look-up of its agent', () => {
+  it('is welcomed as any other, and ends the older one', async () => {
+    const { sessions, connect, logIn, seen } = setUp([1, 2]);
+    const first = connect('one');
+    await first.welcomed;
+    const second = logIn('one');
+    await second.welcomed;
+    expect(first.socket.sent.at(-1)).toMatchObject({ type: 'refuse', code: 'superseded' });
+    expect(second.socket.sent[0]).toMatchObject({ type: 'welcome', sessionId: second.sessionId, epoch: 2 });
+    expect([sessions.of('a')?.facts.epoch, seen.claims.length]).toEqual([2, 2]);
+  });
+
+  it('is for a hello that cannot be one of two running copies; such a one gives the claim up again', async () => {
+    const { sessions, connect, logIn, seen, ended } = setUp([1, 2, 3, 4, 5, 6, 7, 8]);
+    const steady = (bootId: string): boolean => sessions.isSteady({ id: 'a', bootId } as Hello);
+    expect(steady('one')).toBe(true);
+    await connect('one').welcomed;
+    expect([steady('one'), steady('two')]).toEqual([true, false]);
+    for (const bootId of ['two', 'one', 'two', 'one', 'two']) await connect(bootId).welcomed;
+    const last = connect('one');
+    await last.welcomed;
+    await expect(logIn('two').welcomed).rejects.toMatchObject({ code: 'quarantined' });
+    expect([seen.quarantined.length, last.socket.sent.at(-1)?.['code']]).toEqual([1, 'quarantined']);
+    expect(ended).toContainEqual(expect.objectContaining({ epoch: 8 }));
+  });
+
+  it('of a name that is taken is refused with an incident', async () => {
+    const taken = storeFault('agent_name_taken', { name: 'branch', owner: 'b' });
+    const { logIn, seen } = setUp([], { claimFault: taken });
+    await expect(logIn('one').welcomed).rejects.toMatchObject({ code: 'agent_name_taken', close: expect.any(Number) });
+    expect(seen.incidents).toMatchObject([{ kind: 'agent_name_taken', agentId: 'a' }]);
+  });
+});
+
+describe('the begin of an agent', () => {
+  const begin = (change: object = {}): Buffer =>
+    Buffer.from(JSON.stringify({ type: 'begin', incarnation: 'log of a', next: 4, missing: null, ...change }));
+
+  it('is not written where its log goes on as the claim found it', async () => {
+    const { connect, seen } = setUp([1]);
+    const { socket, welcomed } = connect('one');
+    await welcomed;
+    socket.emit('message', begin(), false);
+    await settled();
+    expect([seen.begun, socket.closed]).toEqual([[], undefined]);
+  });
+
+  it.each([[{ incarnation: 'another' }], [{ next: 5 }], [{ next: 1 }]])('is written with %j', async (change) => {
+    const { connect, seen } = setUp([1]);
+    const { socket, welcomed } = connect('one');
+    await welcomed;
+    socket.emit('message', begin(change), false);
+    await settled();
+    expect(seen.begun).toMatchObject([
+      ['a', 1, { incarnation: 'log of a', next: 4, ...change, deduplicates: false }, {}],
+    ]);
   });
 });
 

@@ -1,5 +1,6 @@
 // The part of the contract that concerns agents, their enrollment and their sessions.
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { ClaimedSession } from '../../../central/store/agent-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import {
   ACT,
@@ -386,7 +387,9 @@ export function agentContract(open: OpenEngine): void {
       epoch: first + 1,
       name: 'Renamed',
       up: { incarnation: 'log of a1', number: 2, id: positionId('e1', 'e2') },
+      begun: { incarnation: 'log of a1', next: 3, deduplicates: false },
       down: { incarnation: expect.any(String), next: 1, missing: null },
+      newest: 0,
       promoted: false,
     });
     expect(await store.agents.get('a1')).toMatchObject({
@@ -404,6 +407,41 @@ export function agentContract(open: OpenEngine): void {
         since: NOW + 9,
         endedAt: null,
       },
+    });
+  });
+
+  it('looks an agent up and claims its session in one call, when it meets the terms', async () => {
+    const terms = { keyAlone: true, expiresAfter: NOW };
+    expect(await store.agents.logIn(claimOf('a1'), terms)).toEqual({ kind: 'found', agent: undefined });
+    await registered(store, 'a1');
+    const agent = await store.agents.get('a1');
+    expect(await store.agents.logIn(claimOf('a1', { keyThumbprint: 'other' }), terms)).toEqual({
+      kind: 'found',
+      agent,
+    });
+    expect(await store.agents.get('a1')).toEqual(agent);
+    await store.outbox.append('a1', [message('c1')], ROOM, NOW);
+    expect(await store.agents.logIn(claimOf('a1'), terms)).toMatchObject({
+      kind: 'claimed',
+      claimed: { epoch: 1, begun: null, down: { next: 1 }, newest: 1 },
+      certificate: agent?.certificate,
+    });
+    expect(await store.agents.get('a1')).toMatchObject({ epoch: 1, state: 'online', session: { session: 's1' } });
+    await store.agents.quarantine('a1', NOW + 9, NOW, 'two running copies');
+    expect(await store.agents.logIn(claimOf('a1'), terms)).toMatchObject({ kind: 'found', agent: { epoch: 1 } });
+    const begin = { incarnation: 'log', next: 1, missing: null, deduplicates: true };
+    const { claimed } = (await store.agents.logIn(claimOf('a1', { now: NOW + 9 }), terms)) as {
+      claimed: ClaimedSession;
+    };
+    await store.inbox.begin('a1', claimed.epoch, begin, NOW);
+    await store.inbox.append('a1', claimed.epoch, 1, framesOf(1, items('e1')), NOW);
+    // A name of another, with nothing changed.
+    await registered(store, 'a2');
+    await expect(store.agents.logIn(claimOf('a1', { name: 'A2', now: NOW + 9 }), terms)).rejects.toMatchObject({
+      code: 'agent_name_taken',
+    });
+    expect(await store.agents.logIn(claimOf('a1', { now: NOW + 9 }), terms)).toMatchObject({
+      claimed: { epoch: 3, begun: { incarnation: 'log', next: 2, deduplicates: true } },
     });
   });
 

@@ -79,11 +79,17 @@ function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters 
     },
 
     /** Decides how the commands of an agent go on that says it is there, and records what is missing. */
-    resumeOutbox(agentId: string, epoch: number, position: Position | null, now: number): ResumedLog {
-      const { incarnation, next, missing, restarted } = outbox.resume(keys.ofSession(agentId, epoch), position);
+    resumeOutbox(
+      agentId: string,
+      epoch: number,
+      position: Position | null,
+      now: number,
+    ): { readonly down: ResumedLog; readonly newest: number } {
+      const { restarted, newest, ...down } = outbox.resume(keys.ofSession(agentId, epoch), position);
+      const { incarnation, missing } = down;
       if (restarted && missing !== null)
         incidents.recordIncident(logRestarted(agentId, 'down', incarnation, missing, now));
-      return { incarnation, next, missing };
+      return { down, newest };
     },
 
     acknowledgeCommands(agentId: string, epoch: number, through: number): void {

@@ -4,9 +4,12 @@ import type { OutboxBounds } from '../../../../shared/delivery/log-interfaces.ts
 import { readMessageFrames, releaseFrames, type MessageFrame } from '../../../../shared/delivery/message-frames.ts';
 import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
+import type { Row } from '../../../../shared/sqlite/row.ts';
+import { agentRecord, agentRows } from '../rows/agents/agent-reads.ts';
 import { agentWrites } from '../rows/agents/agents.ts';
 import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../../space/bounds.ts';
-import type { ClaimedSession, SessionClaim } from '../../agent-store.ts';
+import type { ClaimedSession, ClaimTerms, Login, SessionClaim } from '../../agent-store.ts';
+import { meetsTerms } from '../../agents/claim-terms.ts';
 import type { AuditEntry } from '../../audit-store.ts';
 import type { CommittedEvents } from '../../message-store.ts';
 import { audited, auditWrites } from '../rows/audit.ts';
@@ -107,7 +110,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...releaseParts(database, audit, space),
     ...subscriptionParts(database, audit, space),
     holdLog: options.holdLog,
-    claimSession: sessionClaims(agents, messages),
+    ...sessionClaims(database, agents, messages),
 
     // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is
     // there, free space, or are bounded.
@@ -203,10 +206,24 @@ function boundedEnrollments({ space, quotas, audit, agents, enrollments }: Bound
 }
 
 /** A session with both its logs. */
-function sessionClaims(agents: ReturnType<typeof agentWrites>, messages: ReturnType<typeof messageWrites>) {
-  return ({ down, ...claim }: SessionClaim): ClaimedSession => {
-    const claimed = agents.claimSession(claim);
-    return { ...claimed, down: messages.resumeOutbox(claim.agentId, claimed.epoch, down, claim.now) };
+function sessionClaims(
+  database: DatabaseSync,
+  agents: ReturnType<typeof agentWrites>,
+  messages: ReturnType<typeof messageWrites>,
+) {
+  const byId = agentRows(database);
+  const claim = ({ down, ...session }: SessionClaim, row?: Row): ClaimedSession => {
+    const claimed = agents.claimSession(session, row);
+    return { ...claimed, ...messages.resumeOutbox(session.agentId, claimed.epoch, down, session.now) };
+  };
+  return {
+    claimSession: (session: SessionClaim): ClaimedSession => claim(session),
+    logIn(session: SessionClaim, terms: ClaimTerms): Login {
+      const row = byId(session.agentId);
+      const agent = row === undefined ? undefined : agentRecord(row);
+      if (agent === undefined || !meetsTerms(agent, session, terms)) return { kind: 'found', agent };
+      return { kind: 'claimed', claimed: claim(session, row), certificate: agent.certificate };
+    },
   };
 }
 

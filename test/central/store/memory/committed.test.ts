@@ -260,6 +260,9 @@ const stored = (cursor: number): StoredEvent => ({
   json: '{}',
 });
 
+/** A session for which commands may wait. */
+const claimed = (epoch: number) => ({ epoch, newest: 1, down: { incarnation: 'i', next: 1, missing: null } });
+
 const textOf = (number: number): EventMessage => ({ number, type: 't', source: '/s', json: `{"n":${number}}` });
 
 describe('while calls are on their way', () => {
@@ -305,7 +308,7 @@ describe('while calls are on their way', () => {
     const { engine, answer, calls } = byHand();
     const { agents, outbox } = await rememberCommitted(engine);
     void agents.claimSession(claimOf('a'));
-    await answer('claimSession', { epoch: 1 });
+    await answer('claimSession', claimed(1));
     const reading = outbox.read('a', 0, 9, 999);
     const appending = outbox.append('a', [message('c1')], ROOM, NOW);
     await answer('commands.append', [{ outcome: 'stored', number: 1 }]);
@@ -320,12 +323,12 @@ describe('while calls are on their way', () => {
     const { engine, answer, calls } = byHand();
     const { agents, outbox } = await rememberCommitted(engine);
     void agents.claimSession(claimOf('a'));
-    await answer('claimSession', { epoch: 1 });
+    await answer('claimSession', claimed(1));
     const reading = outbox.read('a', 9, 9, 999);
     void agents.claimSession(claimOf('a'));
     await answer('commands.read', []);
     await reading;
-    await answer('claimSession', { epoch: 2 });
+    await answer('claimSession', claimed(2));
     void outbox.read('a', 9, 9, 999);
     expect(calls('commands.read')).toBe(1);
   });
@@ -334,7 +337,7 @@ describe('while calls are on their way', () => {
     const { engine, answer, calls } = byHand();
     const { agents, outbox } = await rememberCommitted(engine);
     void agents.claimSession(claimOf('a'));
-    await answer('claimSession', { epoch: 1 });
+    await answer('claimSession', claimed(1));
     void outbox.read('a', 0, 9, 999);
     await answer('commands.read', []);
     void outbox.append('a', [message('c1', { expiresAt: NOW + 5 })], ROOM, NOW);

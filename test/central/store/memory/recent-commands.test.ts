@@ -10,9 +10,13 @@ import type { Message } from '../../../../shared/delivery/message.ts';
 import { message } from '../samples.ts';
 
 /** The session of an agent that has nothing yet. */
-function opened(recent: RecentCommands, agentId: string): void {
-  recent.open(agentId, 1);
-  recent.reading(agentId, 0)([]);
+async function opened(recent: RecentCommands, agentId: string, during = (): void => undefined): Promise<void> {
+  const claimed = { epoch: 1, newest: 0, down: { incarnation: 'i', next: 1, missing: null } };
+  await recent.claim(
+    agentId,
+    async () => during(),
+    () => claimed,
+  );
 }
 
 function append(recent: RecentCommands, agentId: string, first: number, messages: readonly Message[]): void {
@@ -27,9 +31,9 @@ const read = (recent: RecentCommands, agentId: string, after: number): number[] 
   recent.read(agentId, after, 1_000, 100_000_000)?.map(({ number }) => number);
 
 describe('recent commands', () => {
-  it('are the last ones of each agent with a session', () => {
+  it('are the last ones of each agent with a session', async () => {
     const recent = new RecentCommands();
-    opened(recent, 'a');
+    await opened(recent, 'a');
     append(recent, 'a', 1, [message('c1')]);
     append(recent, 'b', 1, [message('c1')]);
     expect(read(recent, 'a', 0)).toEqual([1]);
@@ -48,9 +52,34 @@ describe('recent commands', () => {
     expect(read(recent, 'a', 6)).toBeUndefined();
   });
 
-  it('go when the agent has them, and when a number is missing', () => {
+  it('are known to be none from the claim on, unless an append was answered meanwhile, or some wait', async () => {
     const recent = new RecentCommands();
-    opened(recent, 'a');
+    await opened(recent, 'a');
+    expect(read(recent, 'a', 0)).toEqual([]);
+    await opened(recent, 'a', () => append(recent, 'a', 1, [message('c1')]));
+    expect(read(recent, 'a', 0)).toBeUndefined();
+    const waiting = { epoch: 2, newest: 1, down: { incarnation: 'i', next: 1, missing: null } };
+    await recent.claim(
+      'a',
+      async () => undefined,
+      () => waiting,
+    );
+    expect(read(recent, 'a', 0)).toBeUndefined();
+  });
+
+  it('stay those of the session as long as no claim succeeds', async () => {
+    const recent = new RecentCommands();
+    await opened(recent, 'a');
+    append(recent, 'a', 1, [message('c1')]);
+    const none = (): undefined => undefined;
+    await recent.claim('a', async () => none(), none);
+    await expect(recent.claim('a', async () => Promise.reject(new Error('disk full')), none)).rejects.toThrow('disk');
+    expect(read(recent, 'a', 0)).toEqual([1]);
+  });
+
+  it('go when the agent has them, and when a number is missing', async () => {
+    const recent = new RecentCommands();
+    await opened(recent, 'a');
     append(recent, 'a', 1, [message('c1'), message('c2')]);
     recent.acknowledged('a', 1);
     expect(read(recent, 'a', 0)).toBeUndefined();
@@ -59,12 +88,12 @@ describe('recent commands', () => {
     expect(read(recent, 'a', 1)).toBeUndefined();
   });
 
-  it('are as many as fit into the bytes, of one agent and of all', () => {
+  it('are as many as fit into the bytes, of one agent and of all', async () => {
     const recent = new RecentCommands();
     const json = 'x'.repeat(MAX_BYTES_OF_AGENT / 2);
     const full = MAX_BYTES / MAX_BYTES_OF_AGENT;
     for (let n = 0; n <= full; n += 1) {
-      opened(recent, `a${n}`);
+      await opened(recent, `a${n}`);
       append(
         recent,
         `a${n}`,

@@ -37,16 +37,22 @@ const certificateColumns = (table: 'current' | 'next'): string =>
 export const SELECT_AGENT = `
   SELECT agent.*, ${certificateColumns('current')}, ${certificateColumns('next')},
     outbox_log.incarnation AS outbox_incarnation, outbox_log.messages AS outbox_messages, outbox_log.bytes AS outbox_bytes,
-    outbox_log.oldest_at AS outbox_oldest_at, inbox_log.incarnation AS inbox_incarnation, inbox_log.number AS inbox_number, inbox_log.last_at AS inbox_last_at
+    outbox_log.oldest_at AS outbox_oldest_at, inbox_log.incarnation AS inbox_incarnation, inbox_log.number AS inbox_number, inbox_log.last_at AS inbox_last_at,
+    inbox_log.deduplicates AS inbox_deduplicates
   FROM agent JOIN outbox_log ON outbox_log.peer = agent.key JOIN inbox_log ON inbox_log.peer = agent.key
     LEFT JOIN agent_certificate AS current_one ON current_one.thumbprint = agent.certificate
     LEFT JOIN agent_certificate AS next_one ON next_one.thumbprint = agent.next_certificate`;
 
+export function agentRows(database: DatabaseSync): (id: string) => Row | undefined {
+  const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
+  return (id) => byId.get(id);
+}
+
 /** An agent's row, or agent_unknown. */
 export function findById(database: DatabaseSync): (id: string) => Row {
-  const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
+  const byId = agentRows(database);
   return (id) => {
-    const row = byId.get(id);
+    const row = byId(id);
     if (row === undefined) throw storeFault('agent_unknown', { id });
     return row;
   };

@@ -2,8 +2,15 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { InboxLog } from '../../../../../shared/sqlite/logs/inbox-log.ts';
 import type { OutboxLog } from '../../../../../shared/sqlite/logs/outbox-log.ts';
-import { integer, text, textOrNull } from '../../../../../shared/sqlite/row.ts';
-import type { AgentRecord, ClaimedSession, ConsumerReport, NewAgent, SessionClaim } from '../../../agent-store.ts';
+import { integer, text, textOrNull, type Row } from '../../../../../shared/sqlite/row.ts';
+import type {
+  AgentRecord,
+  ClaimedSession,
+  ConsumerReport,
+  KnownBegin,
+  NewAgent,
+  SessionClaim,
+} from '../../../agent-store.ts';
 import type { RevocationReason } from '../../../certificate-store.ts';
 import { storeFault } from '../../../errors.ts';
 import type { EnrollmentTokenRecord } from '../../../token-store.ts';
@@ -134,6 +141,9 @@ function keyWrites(
   };
 }
 
+/** A claimed session without its commands. */
+type AgentClaim = Omit<ClaimedSession, 'down' | 'newest'>;
+
 function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, namesOfCentral }: AgentWritesNeeds) {
   const names = agentNameRules(database, { tokens, namesOfCentral });
   const find = findById(database);
@@ -149,9 +159,9 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL WHERE key = ?`);
 
   return {
-    claimSession(session: Omit<SessionClaim, 'down'>): Omit<ClaimedSession, 'down'> {
+    /** `row`: the agent's, when it was read already. */
+    claimSession(session: Omit<SessionClaim, 'down'>, row = find(session.agentId)): AgentClaim {
       const { agentId, now, transport, address } = session;
-      const row = find(agentId);
       const promoted = textOrNull(row, 'next_key_thumbprint') === session.keyThumbprint;
       const before = text(row, 'key_thumbprint');
       if (!promoted && before !== session.keyThumbprint) throw storeFault('agent_unknown', { id: agentId });
@@ -171,7 +181,7 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       const { session: id, bootId, version, node } = session;
       const reason = `connected over ${transport} from ${address}`;
       claim.run(name, id, bootId, version, transport, address, node, now, now, reason, key);
-      return { epoch: integer(row, 'epoch') + 1, name, up: inbox.position(key), promoted };
+      return { epoch: integer(row, 'epoch') + 1, name, up: inbox.position(key), begun: knownBegin(row), promoted };
     },
 
     endSession(agentId: string, epoch: number, now: number, reason: string): void {
@@ -182,6 +192,13 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       endAll.run(now, reason);
     },
   };
+}
+
+/** The first `begin` of a log has to be noted, whatever is known. */
+function knownBegin(row: Row): KnownBegin | null {
+  const [incarnation, number] = [textOrNull(row, 'inbox_incarnation'), integer(row, 'inbox_number')];
+  if (incarnation === null || number === 0) return null;
+  return { incarnation, next: number + 1, deduplicates: integer(row, 'inbox_deduplicates') === 1 };
 }
 
 function restrictionWrites(database: DatabaseSync, { certificates }: AgentWritesNeeds) {

@@ -1,6 +1,6 @@
 // Lines of the log for refused hellos: how many a block of addresses gets, and all together.
 import { describe, expect, test } from 'vitest';
-import { RefusalLines } from '../../../central/sessions/refusal-lines.ts';
+import { RefusalLines } from '../../../../central/sessions/limits/refusal-lines.ts';
 
 describe('hellos that are refused', () => {
   test('of one address without end make a bounded number of lines, and keep no other address from the log', () => {

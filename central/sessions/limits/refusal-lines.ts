@@ -1,9 +1,9 @@
 // Bounds the lines that refused hellos make in the log, per block of addresses and in all: a stranger needs no more
 // than a key of its own for as many as Central can verify. Each refusal counts in the metrics and in the record of
 // failures, logged or not.
-import { setNewest } from '../../shared/recent-entries.ts';
-import { addressBlock } from '../auth/address-rules.ts';
-import { TokenBucket } from './limits/token-bucket.ts';
+import { setNewest } from '../../../shared/recent-entries.ts';
+import { addressBlock } from '../../auth/address-rules.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 /** The agents of a site that were set up wrongly each get a line or two. */
 const BURST_OF_BLOCK = 50;

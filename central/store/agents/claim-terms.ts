@@ -1,0 +1,16 @@
+// Decides whether the look-up of an agent claims its session at once: what most agents are. It is strict: the rules for
+// hellos (central/auth/agent-identity.ts) look again at each agent that it leaves out, and it lets in none that they refuse.
+import type { AgentRecord, ClaimTerms, SessionClaim } from '../agent-store.ts';
+
+/** The agent connects with its current key and a certificate that is good, and nothing is known against it. */
+export function meetsTerms(
+  { keyThumbprint, state, revocation, quarantinedUntil, certificate }: AgentRecord,
+  claim: Pick<SessionClaim, 'keyThumbprint' | 'now'>,
+  { keyAlone, expiresAfter }: ClaimTerms,
+): boolean {
+  if (keyThumbprint !== claim.keyThumbprint || revocation !== null) return false;
+  if (state === 'revoked' || state === 'disabled') return false;
+  if (quarantinedUntil !== null && quarantinedUntil > claim.now) return false;
+  if (certificate === null) return keyAlone;
+  return certificate.revoked === null && certificate.notAfter > expiresAfter;
+}

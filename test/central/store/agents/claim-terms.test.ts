@@ -1,0 +1,67 @@
+// An agent that claims its session with the look-up passes the rules for hellos, whatever is on record.
+import { describe, expect, it } from 'vitest';
+import {
+  claimTerms,
+  validateCertificate,
+  validateEnabled,
+  validateRegistration,
+  type CertificateTerms,
+} from '../../../../central/auth/agent-identity.ts';
+import { AGENT_STATES, type AgentRecord } from '../../../../central/store/agent-store.ts';
+import { meetsTerms } from '../../../../central/store/agents/claim-terms.ts';
+import type { AgentCertificate } from '../../../../central/store/certificate-store.ts';
+
+const DAY_MS = 86_400_000;
+const NOW = 1_790_000_000_000;
+const REVOKED = { reason: 'keyCompromise', at: NOW } as unknown as NonNullable<AgentCertificate['revoked']>;
+
+const certificates = [-31, -30, -29, 0, 1].flatMap((days) =>
+  [null, REVOKED].map((revoked) => ({ notAfter: NOW + days * DAY_MS, revoked }) as AgentCertificate),
+);
+const ALL = AGENT_STATES.flatMap((state) =>
+  ['key', 'other'].flatMap((keyThumbprint) =>
+    [null, ...certificates].flatMap((certificate) =>
+      [null, REVOKED].flatMap((revocation) =>
+        [null, NOW, NOW + 1].map(
+          (quarantinedUntil) =>
+            ({ id: 'a', state, keyThumbprint, certificate, revocation, quarantinedUntil, next: null }) as AgentRecord,
+        ),
+      ),
+    ),
+  ),
+);
+
+describe('the terms of a claim with the look-up', () => {
+  it.each(['certificate', 'certificate-or-key'] as const)('are as strict as the rules: %s', (authentication) => {
+    const terms: CertificateTerms = { authentication, graceDays: 30, now: NOW };
+    const claim = { keyThumbprint: 'key', now: NOW };
+    let met = 0;
+    for (const agent of ALL) {
+      const isMet = meetsTerms(agent, claim, claimTerms(terms));
+      if (isMet) met += 1;
+      expect(isMet, JSON.stringify(agent)).toBe(passes(agent, terms));
+    }
+    // Three states, not quarantined or no more; by certificate within the grace period, or by key.
+    expect(met).toBe(4 * 2 * (3 + (authentication === 'certificate' ? 0 : 1)));
+  });
+
+  it('leave an agent with its next key to the rules: it becomes the current one', () => {
+    const certificate = { notAfter: NOW + DAY_MS, revoked: null };
+    const agent = { keyThumbprint: 'old', next: { keyThumbprint: 'key', certificate }, certificate } as AgentRecord;
+    expect(meetsTerms(agent, { keyThumbprint: 'key', now: NOW }, { keyAlone: true, expiresAfter: NOW })).toBe(false);
+  });
+});
+
+/** By the rules for hellos. */
+function passes(agent: AgentRecord, terms: CertificateTerms): boolean {
+  try {
+    const key = { thumbprint: 'key' };
+    validateRegistration({ id: 'a' } as never, key, agent);
+    validateCertificate(agent, key, terms);
+    validateEnabled(agent);
+    // A revoked agent has a revocation (agent-store.ts); the records here are made at random.
+    return agent.state !== 'revoked' && (agent.quarantinedUntil === null || agent.quarantinedUntil <= terms.now);
+  } catch {
+    return false;
+  }
+}
