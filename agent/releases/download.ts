@@ -4,11 +4,14 @@ import { createHash, type Hash } from 'node:crypto';
 import type { ClientRequestArgs, IncomingMessage } from 'node:http';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream';
+import { constants, createZstdDecompress } from 'node:zlib';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { writing } from '../../shared/files/disk-faults.ts';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
 import { syncFolder } from '../../shared/platform/files.ts';
 import { MAX_SIGNATURE_BYTES } from '../../shared/releases/build-signature.ts';
+import { COMPRESSED_AS, COMPRESSED_TYPE, isCompressible, MAX_WINDOW_LOG } from '../../shared/releases/compressed.ts';
 import {
   manifestDigest,
   MAX_MANIFEST_BYTES,
@@ -128,7 +131,9 @@ export class Download {
   ): Promise<Hash> {
     const { pace, signal } = this.#ports;
     const ranged = have.size === 0 ? {} : { range: `bytes=${have.size}-`, 'if-range': `"${sha256}"` };
-    const response = await this.#get(`/blobs/${sha256}`, ranged);
+    // What a cut line left of a file is continued in the file itself.
+    const as = have.size === 0 && isCompressible(size) ? `?as=${COMPRESSED_AS}` : '';
+    const response = await this.#get(`/blobs/${sha256}${as}`, ranged);
     const goesOn = response.statusCode === 206 && startOf(response) === have.size;
     if (response.statusCode === 206 && !goesOn) {
       response.destroy();
@@ -138,18 +143,21 @@ export class Download {
     let at = goesOn ? have.size : 0;
     const handle = await writing(part, () => open(part, goesOn ? 'r+' : 'w', 0o600));
     try {
-      const pieces: AsyncIterable<Buffer> = response;
+      const [pieces, share] = contentOf(response, size);
       for await (const piece of pieces) {
         signal.throwIfAborted();
         if (at + piece.length > size) throw agentFault('release_blob_damaged', { blob: sha256, found: 'more bytes' });
         await writing(part, () => handle.write(piece, 0, piece.length, at));
         hash.update(piece);
         at += piece.length;
-        await pace(piece.length);
+        await pace(piece.length * share);
       }
       await writing(part, () => handle.sync());
     } catch (error) {
-      if (isCoded(error, 'release_blob_damaged')) await rm(part, { force: true });
+      const isDamaged = isCoded(error, 'release_blob_damaged') || systemCode(error)?.startsWith('ZSTD_') === true;
+      if (isDamaged) await rm(part, { force: true });
+      if (isDamaged && !isCoded(error))
+        throw agentFault('release_blob_damaged', { blob: sha256, found: 'no zstd' }, error);
       throw isCoded(error) || signal.aborted ? error : cut(error);
     } finally {
       response.destroy();
@@ -191,6 +199,15 @@ export class Download {
       Math.min(retryAfter, MAX_RETRY_AFTER_SECONDS) * 1000,
     );
   }
+}
+
+/** The bytes of the file, and how many bytes came over the line for each of them. */
+function contentOf(response: IncomingMessage, size: number): readonly [AsyncIterable<Buffer>, number] {
+  if (response.headers['content-type'] !== COMPRESSED_TYPE) return [response, 1];
+  const unpacked = createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } });
+  // Its error comes to who reads.
+  pipeline(response, unpacked, () => undefined);
+  return [unpacked, Math.min(1, Number(response.headers['content-length'] ?? size) / size)];
 }
 
 class LineAgent extends Agent {

@@ -1,9 +1,11 @@
-// Downloads of releases by many agents at the rates that are set unless changed: what Central holds of them, as it is installed, and
-// whether each of them has the right bytes.
+// Downloads of releases by many agents at the rates that are set unless changed, as Central and the agent are installed: the memory of both,
+// whether each has the right bytes, and what other agents notice of it.
+import { fork } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openKeyMaterial } from '../../central/pki/keys/key-material.ts';
 import { BlobIntake } from '../../central/profiles/contents/blobs.ts';
@@ -11,8 +13,12 @@ import { openTickets, type Tickets } from '../../central/profiles/tickets.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { bundleCentral } from '../../deploy/bundle.ts';
 import { ACT, DAY, NOW, registered } from '../central/store/samples.ts';
+import { cleanup as acts, FalseCentral, release } from '../agent/releases/central.ts';
 import { residentBytes } from '../flow/backlogs.ts';
 import { CentralProcess, Cleanup } from '../flow/processes.ts';
+import { enrollKey, newKey } from '../flow/raw-agent.ts';
+import type { FleetMember, FleetOrder, FleetReport } from './attacks/honest-fleet.ts';
+import { BranchMachine } from './software/branch-machine.ts';
 
 const MIB = 1024 * 1024;
 const AGENTS = 50;
@@ -76,7 +82,10 @@ beforeAll(async () => {
   const launcher = ['/bin/sh', '-c', `node=$0; shift; exec "$node" "${program}" "$@"`];
   central = await CentralProcess.start(cleanup, folder, [], {}, launcher);
 }, 120_000);
-afterAll(() => cleanup.run());
+afterAll(async () => {
+  await cleanup.run();
+  for (const act of acts.splice(0).toReversed()) await act();
+});
 
 /** Downloads it as this agent; the SHA-256 of what came. */
 async function download(agentId: string, sha256: string): Promise<string> {
@@ -93,19 +102,106 @@ async function download(agentId: string, sha256: string): Promise<string> {
   });
 }
 
+const OTHERS = 20;
+const QUIET_MS = 15_000;
+
+/** Agents that download nothing: each sends an event four times a second, in a process of their own. */
+async function others() {
+  const members: FleetMember[] = [];
+  for (let n = 1; n <= OTHERS; n += 1) {
+    const [key, name] = [newKey(), `other-${n}`];
+    const id = await enrollKey(central, key, name);
+    const privateKey = key.privateKey.export({ type: 'pkcs8', format: 'pem' });
+    members.push({ id, name, spki: key.spki, privateKey, address: `127.0.2.${n}` });
+  }
+  const ca = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
+  const url = `wss://localhost:${central.ports.wss}`;
+  const order: FleetOrder = { url, ca, members, eventEveryMs: 250, loginEveryMs: 3_600_000 };
+  const fleet = fork(join(import.meta.dirname, 'attacks/honest-fleet.ts'), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  cleanup.add(() => fleet.kill('SIGKILL'));
+  fleet.send({ kind: 'start', order });
+  return async (kind: 'report' | 'silence'): Promise<FleetReport> => {
+    fleet.send({ kind });
+    if (kind === 'silence') fleet.send({ kind: 'report' });
+    return await new Promise((resolve) => fleet.once('message', (report) => resolve(report as FleetReport)));
+  };
+}
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((one, other) => one - other);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
 /** What V8 has not collected yet is in it: the figure that counts is the one that is printed, on a quiet machine below 250. */
 const MOST_MIB = 300;
 
 test(
-  'hold a hundred agents with 20 MiB each, and three with 200 MiB each, in a fraction of what they send',
+  'hold a hundred agents with 20 MiB each, and three with 200 MiB each, in a fraction of what they send, and no other agent loses its session',
   { timeout: 600_000 },
   async () => {
+    const ask = await others();
+    await expect.poll(async () => (await ask('report')).logins, { timeout: 60_000 }).toBe(OTHERS);
+    await ask('report');
+    await delay(QUIET_MS);
+    const quiet = (await ask('report')).ackMs;
     const many = await Promise.all(Array.from({ length: 100 }, (_, n) => download(`a${n % AGENTS}`, small)));
     expect(new Set(many)).toEqual(new Set([small]));
     const few = await Promise.all(['a0', 'a1', 'a2'].map((agent) => download(agent, large)));
     expect(new Set(few)).toEqual(new Set([large]));
     const peak = Math.round((await residentBytes(central.process.child.pid)).most / MIB);
+    const { ackMs: busy, refusals, logins } = await ask('report');
+    const [before, beside] = [percentile(quiet, 0.99), percentile(busy, 0.99)];
     console.log(`peak memory of Central: ${peak} MiB`);
+    console.log(`acknowledgements, p99: ${before.toFixed(1)} ms, beside the downloads ${beside.toFixed(1)} ms`);
+    console.log(`median: ${percentile(quiet, 0.5).toFixed(1)} and ${percentile(busy, 0.5).toFixed(1)} ms`);
     expect(peak).toBeLessThan(MOST_MIB);
+    // A heartbeat that is missed ends a session; an agent that was ended logs in again.
+    expect([refusals, logins]).toEqual([[], OTHERS]);
+    await ask('silence');
+    await expect
+      .poll(async () => {
+        const { sent, acknowledged } = await ask('report');
+        return [sent, acknowledged].map((each) => Object.values(each).reduce((sum, count) => sum + count, 0));
+      })
+      .toSatisfy(([sent, acknowledged]: number[]) => sent === acknowledged);
+  },
+);
+
+/** As above: the figure that counts is printed, and below 120. */
+const MOST_AGENT_MIB = 160;
+
+test(
+  'take little memory of an agent, which continues 200 MiB at the byte at which the line was cut',
+  { timeout: 180_000 },
+  async () => {
+    const falseCentral = await new FalseCentral().listen();
+    const machine = await BranchMachine.make(cleanup, falseCentral, { isFast: false });
+    machine.serve();
+    await falseCentral.hello(() => true);
+    const conf = `central.host=127.0.0.1\ncentral.websocket.secure=false\ncentral.websocket.port=${falseCentral.port}\n`;
+    const big = randomBytes(200 * MIB);
+    const digest = falseCentral.add(release({ 'conf/agent.conf': conf, 'lib/big.bin': big }));
+    const cutAt = 100 * MIB;
+    let cuts = 0;
+    falseCentral.onDownload = ({ url = '', headers }, response) => {
+      if (!url.startsWith('/blobs/') || headers.range !== undefined || cuts > 0) return false;
+      if (url !== `/blobs/${createHash('sha256').update(big).digest('hex')}`) return false;
+      cuts += 1;
+      response.writeHead(200, { 'content-length': big.length });
+      response.write(big.subarray(0, cutAt), () => response.destroy());
+      return true;
+    };
+    falseCentral.offer({ release: digest, generation: 1, stage: 'synchronize' });
+    expect(await falseCentral.stateOf(1, 'synchronized')).toMatchObject({ code: '' });
+    const ranges = falseCentral.requests.flatMap(({ range }) => (range === undefined ? [] : [range]));
+    expect(ranges).toHaveLength(1);
+    const [from] = ranges.map((range) => Number(/^bytes=(\d+)-$/.exec(range)?.[1]));
+    expect(from).toBeGreaterThan(0);
+    expect(from).toBeLessThanOrEqual(cutAt);
+    const peak = Math.round((await residentBytes(machine.pid)).most / MIB);
+    console.log(`peak memory of the agent: ${peak} MiB; continued at byte ${from} of ${big.length}`);
+    expect(peak).toBeLessThan(MOST_AGENT_MIB);
   },
 );

@@ -1,17 +1,16 @@
-// The packages as a user installs them: in a minimal Debian without Node.js, from apt-get to purge, with an agent that enrolls at a Central
-// of this machine, messages both ways, and updates of its software. systemd does not run there; its units are verified, and
-// their ExecStart lines run under their accounts.
+// The packages as a user installs them: in a minimal Debian without Node.js, from apt-get to purge, with the installed Central, an agent
+// that enrolls at it, messages both ways, and rollouts of the agent's software and their rollback. systemd does not run there; its
+// units are verified, and their ExecStart lines run under their accounts.
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { signManifest } from '../../shared/releases/build-signature.ts';
-import { manifestDigest, parseManifest } from '../../shared/releases/manifest.ts';
+import { softwareRelease } from '../../deploy/packages.ts';
+import { parseManifest } from '../../shared/releases/manifest.ts';
 import { VERSION } from '../../shared/version.ts';
-import { CentralProcess, Cleanup, run, runNode, until, type Running } from '../flow/processes.ts';
-import { branch, cleanup as acts, FalseCentral, release, type Release } from '../agent/releases/central.ts';
+import { Cleanup, run, runNode, until, type Running } from '../flow/processes.ts';
 import { MinimalRoot, obstacle } from './minimal-root.ts';
 
 /** apt-get and debootstrap fetch from a mirror, and Node.js is compressed three times. */
@@ -19,14 +18,15 @@ const PREPARE_MS = 1_200_000;
 const STEP_MS = 300_000;
 const AGENT_DEB = `queue-agent_${VERSION}_amd64.deb`;
 const CENTRAL_DEB = `queuegate-central_${VERSION}_amd64.deb`;
+const NAME = 'branch-0042';
 const AGENT_DATA = ['/var/lib/queue-agent', '/var/lib/queue-agent-software', '/var/lib/queue-agent-runner'];
 
 const reason = await obstacle();
 const cleanup = new Cleanup();
 const { privateKey: buildKey } = generateKeyPairSync('ed25519');
-const sha256Of = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 let dist: string;
 let root: MinimalRoot;
+let central: Running;
 let agent: Running;
 
 async function made(...args: string[]): Promise<string> {
@@ -70,31 +70,36 @@ async function local(
   });
 }
 
+/** A command of the administrator on that machine. */
+const queuegate = async (line: string): Promise<string> => await root.print('queuegate', ...line.split(' '));
+const queuegateJson = async (line: string): Promise<Record<string, unknown>> =>
+  JSON.parse(await queuegate(`${line} --json`)) as Record<string, unknown>;
+/** The rollout as it is shown at its end; one that halted ends the command with 1. */
+const settled = async (rollout: string): Promise<string> =>
+  (await root.run('queuegate', 'rollouts', 'show', rollout, '--wait=4m')).stdout;
 const online = async (): Promise<true> =>
   await until(async () => ((await root.run('queue-agent', 'status')).code === 0 ? true : undefined));
 const slotOf = (running: Running): string =>
   /QUEUE_AGENT_SLOT=([^\0]*)/.exec(readFileSync(`/proc/${running.child.pid}/environ`, 'utf8'))?.[1] ?? '';
-const processesOf = (account: string): number =>
+/** Processes of an account of that machine; another one may have the same number. */
+const processesOf = (account: string): string[] =>
   readdirSync('/proc').filter((pid) => {
     try {
-      return /^\d+$/.test(pid) && /^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] === account;
+      if (!/^\d+$/.test(pid) || readlinkSync(`/proc/${pid}/root`) !== root.folder) return false;
+      return /^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] === account;
     } catch {
       return false; // It has just ended.
     }
-  }).length;
+  });
 const mode = (path: string): string => (statSync(root.path(path)).mode & 0o7777).toString(8);
 
 describe.skipIf(reason !== undefined)(`installed packages${reason === undefined ? '' : ` (${reason})`}`, () => {
   beforeAll(async () => {
-    dist = await made();
-    root = await MinimalRoot.make(cleanup);
+    [dist, root] = await Promise.all([made(), MinimalRoot.make(cleanup)]);
     for (const file of [AGENT_DEB, CENTRAL_DEB]) cpSync(join(dist, file), root.path(`/tmp/${file}`));
     await root.print('apt-get', 'update', '-qq');
   }, PREPARE_MS);
-  afterAll(async () => {
-    await cleanup.run();
-    for (const act of acts.splice(0).toReversed()) await act();
-  }, STEP_MS);
+  afterAll(() => cleanup.run(), STEP_MS);
 
   it('are the same bytes when they are built again, and as small as they should be', { timeout: STEP_MS }, async () => {
     const again = await made('--only', 'queue-agent');
@@ -198,41 +203,33 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
   });
 
   it(
-    'run an agent that enrolls with the printed line, and carries messages both ways',
+    'run Central with its agent, and an agent that enrolls at it with the printed line; messages go both ways',
     { timeout: STEP_MS },
     async () => {
-      const central = await CentralProcess.start(cleanup, await cleanup.folder());
+      const ports = ['WEBSOCKET', 'WEBSOCKET_SECURE', 'HTTPS', 'HTTP']
+        .map((name) => `QUEUEGATE_${name}_PORT=0\n`)
+        .join('');
+      writeFileSync(
+        root.path('/etc/default/queuegate-central'),
+        `${ports}QUEUEGATE_ADVERTISED_NAMES=localhost\nQUEUE_AGENT_LOCAL_API_PORT=0\n`,
+      );
+      central = root.startUnit(cleanup, 'queuegate-central.service');
+      await central.printed(/"msg":"agent online"/);
+      expect(central.stdout).toContain('queuegate enrollment-tokens create\n');
+      expect(await queuegate('agents list')).toMatch(/central-agent .*online/);
       writeFileSync(
         root.path('/etc/default/queue-agent'),
-        'QUEUE_AGENT_LOCAL_API_PORT=0\nQUEUE_AGENT_AGENT_NAME=branch-0042\n',
+        `QUEUE_AGENT_LOCAL_API_PORT=0\nQUEUE_AGENT_AGENT_NAME=${NAME}\n`,
       );
       agent = root.startUnit(cleanup, 'queue-agent.service');
       await agent.printed(/not_enrolled/);
-      const [, url = '', file = '', pin = ''] =
-        /enroll (\S+) --token-file (\S+) --pin (\S+)/.exec(central.process.stdout) ?? [];
-      // As root copies it to the machine: for root alone.
-      writeFileSync(root.path('/root/token'), readFileSync(file), { mode: 0o600 });
-      const enrolled = await root.run(
-        'queue-agent',
-        'enroll',
-        url,
-        '--token-file',
-        '/root/token',
-        '--pin',
-        pin,
-        '--agent-name',
-        'branch-0042',
-      );
+      const { commandLine } = await queuegateJson('enrollment-tokens create');
+      const enrolled = await root.run(...String(commandLine).split(' '), '--agent-name', NAME);
       expect([enrolled.code, enrolled.stderr]).toEqual([0, '']);
-      await central.online('branch-0042');
       await online();
       expect((await local('POST', '/events', { type: 'ticket.issued', data: { number: 'A001' } })).status).toBe(202);
-      await until(async () => ((await central.events()).length === 1 ? true : undefined));
-      const sent = await central.rest('POST', '/agents/branch-0042/commands', {
-        type: 'display.show',
-        data: { text: 'A001' },
-      });
-      expect(sent.status).toBe(202);
+      await until(async () => ((await queuegate('events list')).includes('ticket.issued') ? true : undefined));
+      await queuegate(`commands send ${NAME} --type display.show --data {"text":"A001"}`);
       const taken = await local('GET', '/commands?waitSeconds=30');
       expect(taken.body).toMatchObject({ items: [{ command: { type: 'display.show', data: { text: 'A001' } } }] });
       const status = readFileSync(`/proc/${agent.child.pid}/status`, 'utf8');
@@ -247,71 +244,73 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
   );
 
   it(
-    'update the software by instructions of Central, return to the one before, and leave what does not start',
+    'update the software by rollouts of that Central, leave what does not start, and roll back',
     { timeout: STEP_MS },
     async () => {
       await agent.stop();
-      const central = await new FalseCentral().listen();
-      const made = await branch({
-        'conf/agent.conf': `central.host=127.0.0.1\ncentral.websocket.secure=false\ncentral.websocket.port=${central.port}\n`,
-      });
-      // Beside the folders of the agent that is enrolled.
-      const own = '/var/lib/queue-agent/update';
-      for (const [name, folder] of Object.entries(made))
-        cpSync(folder, root.path(`${own}/${name}`), { recursive: true });
-      await root.print('chown', '-R', 'queue-agent:queue-agent', own);
-      const before = readFileSync(root.path('/etc/default/queue-agent'), 'utf8');
-      writeFileSync(
-        root.path('/etc/default/queue-agent'),
-        `${before}QUEUE_AGENT_PROFILE=${own}/profile\nQUEUE_AGENT_DATA_FOLDER=${own}/data\n`,
-      );
       const service = serve();
-      const entries = (cli?: string): Record<string, Buffer> => ({
-        ...built,
-        ...(cli === undefined ? {} : { 'agent/cli.js': Buffer.from(cli) }),
-      });
+      await online();
       const archive = await unpacked(`queue-agent-program-${VERSION}.qgs`);
-      const text = readFileSync(join(archive, 'manifest.json'), 'utf8');
-      const built = Object.fromEntries(
-        parseManifest(text).files.map(
-          ({ path, sha256 }) => [path, readFileSync(join(archive, 'blobs', sha256))] as const,
-        ),
-      );
-      const blobs = new Map(Object.values(built).map((content) => [sha256Of(content), content] as const));
-      // As it was built and signed.
-      const first = central.add({
-        digest: manifestDigest(text),
-        text,
-        blobs,
-        signature: readFileSync(join(archive, 'signature.json'), 'utf8'),
-      });
-      const second = central.add(programOf(entries(`${String(built['agent/cli.js'])}// The next version.\n`)));
-      const broken = central.add(programOf(entries('throw new Error("broken");\n')));
-      const upgrade = async (generation: number, digest: string, state: 'succeeded' | 'rolled-back') => {
-        await until(() => (central.isOnline ? true : undefined));
-        central.requests.length = 0;
-        central.offer({ kind: 'software', release: digest, generation });
-        return await central.stateOf(generation, state);
+      const { files } = parseManifest(readFileSync(join(archive, 'manifest.json'), 'utf8'));
+      const built = files.map(({ path, sha256, executable }) => ({
+        path,
+        content: readFileSync(join(archive, 'blobs', sha256)),
+        executable,
+      }));
+      /** The built program with another cli.js, signed by the key of the build. */
+      const changed = (change: (cli: string) => string): Buffer =>
+        softwareRelease(
+          `queue-agent-program-${VERSION}`,
+          built.map((entry) =>
+            entry.path === 'agent/cli.js'
+              ? { ...entry, content: Buffer.from(change(entry.content.toString())) }
+              : entry,
+          ),
+          { key: buildKey, keyId: 'build' },
+          0,
+        ).archive;
+      /** NAME@PREFIX. */
+      const imported = async (name: string, content: Buffer): Promise<string> => {
+        writeFileSync(root.path(`/root/${name}.qgs`), content);
+        return String((await queuegateJson(`software import /root/${name}.qgs`))['release']);
+      };
+      const upgrade = async (release: string): Promise<string> => {
+        const begun = await queuegateJson(`software upgrade ${release} --agents ${NAME} --trial 2m`);
+        return await settled(String(begun['id']));
       };
       const current = (): string => readFileSync(root.path('/var/lib/queue-agent-software/state/current'), 'utf8');
-      // The files are those of the package.
-      expect(await upgrade(1, first, 'succeeded')).toMatchObject({ code: '' });
-      expect(central.requests.filter(({ path }) => path.startsWith('/blobs/'))).toEqual([]);
-      expect(current()).toBe(`${first} factory\n`);
-      expect(await upgrade(2, second, 'succeeded')).toMatchObject({ code: '' });
-      expect(central.requests.filter(({ path }) => path.startsWith('/blobs/'))).toHaveLength(1);
-      expect(mode(`/var/lib/queue-agent-software/slots/${second}/agent/cli.js`)).toBe('644');
-      expect(slotOf(agent)).toBe(`candidate ${second} factory`);
+      const digestOf = (line: string): string => line.split(' ', 1)[0] ?? '';
+
+      // As it was built and signed: the files are those of the package.
+      const first = await imported('first', readFileSync(join(dist, `queue-agent-program-${VERSION}.qgs`)));
+      expect(await upgrade(first)).toMatch(/state +completed/);
+      expect(current()).toMatch(new RegExp(`^${first.slice(-8)}[0-9a-f]{56} factory\n$`));
+      const firstLine = current();
+      const second = await imported(
+        'second',
+        changed((cli) => `${cli}// The next version.\n`),
+      );
+      expect(await upgrade(second)).toMatch(/state +completed/);
+      const secondLine = current();
+      expect(secondLine).toMatch(new RegExp(`^${second.slice(-8)}`));
+      const slot = `/var/lib/queue-agent-software/slots/${digestOf(secondLine)}`;
+      expect(mode(`${slot}/agent/cli.js`)).toBe('644');
+      expect(slotOf(agent)).toBe(`candidate ${secondLine.trim()}`);
       // Other accounts run it too.
       expect(await root.print('queue-agent', 'version')).toBe(`${VERSION}\n`);
-      expect(await upgrade(3, broken, 'rolled-back')).toMatchObject({ code: 'tries_exhausted' });
-      expect(slotOf(agent)).toBe(`current ${second} factory`);
-      expect(await upgrade(4, first, 'succeeded')).toMatchObject({ code: '' });
-      expect(central.requests).toEqual([]);
-      expect(current()).toBe(`${first} factory\n`);
+      const broken = await imported(
+        'broken',
+        changed(() => 'throw new Error("broken");\n'),
+      );
+      expect(await upgrade(broken)).toMatch(/state +halted/);
+      expect(await queuegate('rollouts show r-3 --agents')).toMatch(/rolled-back .*started three times/);
+      await queuegate('rollouts cancel r-3 --yes');
+      expect(slotOf(agent)).toBe(`current ${secondLine.trim()}`);
+      await queuegate('rollouts rollback r-2 --yes');
+      expect(await settled('r-2')).toMatch(/state +rolled-back/);
+      expect(current()).toBe(firstLine);
+      expect(await queuegateJson(`agents show ${NAME}`)).toMatchObject({ state: 'online' });
       await service.stop();
-      writeFileSync(root.path('/etc/default/queue-agent'), before);
-      await root.print('rm', '-r', own);
     },
   );
 
@@ -330,7 +329,11 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       await agent.stop();
       // systemd ends the whole service; here the watch over the trial before ends by itself, within seconds. Until then userdel refuses.
       const account = (await root.print('id', '-u', 'queue-agent')).trim();
-      await until(() => (processesOf(account) === 0 ? true : undefined));
+      const shown = (): string =>
+        processesOf(account)
+          .map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '))
+          .join('\n');
+      await until(() => (processesOf(account).length === 0 ? true : undefined), undefined, shown);
       await root.print('apt-get', 'purge', '-y', '-qq', 'queue-agent');
       const left = [
         ...AGENT_DATA,
@@ -344,33 +347,21 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
     },
   );
 
-  it(
-    'run Central with its agent, back it up every night, and keep the backups when it is purged',
-    { timeout: STEP_MS },
-    async () => {
-      const ports = ['WEBSOCKET', 'WEBSOCKET_SECURE', 'HTTPS', 'HTTP']
-        .map((name) => `QUEUEGATE_${name}_PORT=0\n`)
-        .join('');
-      writeFileSync(root.path('/etc/default/queuegate-central'), `${ports}QUEUE_AGENT_LOCAL_API_PORT=0\n`);
-      const central = root.startUnit(cleanup, 'queuegate-central.service');
-      await central.printed(/"msg":"agent online"/);
-      expect(central.stdout).toContain('queuegate enrollment-tokens create\n');
-      expect(await root.print('queuegate', 'agents', 'list')).toMatch(/central-agent .*online/);
-      writeFileSync(root.path('/etc/queuegate/backup-password'), 'correct horse battery staple\n', { mode: 0o600 });
-      const backup = await root.startUnit(cleanup, 'queuegate-backup.service').ended();
-      expect([backup.code, backup.stderr]).toEqual([0, '']);
-      await central.stop();
-      await root.print('apt-get', 'remove', '-y', '-qq', 'queuegate-central');
-      expect(root.has('/var/lib/queuegate/central/central.db')).toBe(true);
-      await root.print('apt-get', 'purge', '-y', '-qq', 'queuegate-central');
-      expect(
-        ['/var/lib/queuegate', '/etc/queuegate', '/usr/lib/queuegate-central'].filter((path) => root.has(path)),
-      ).toEqual([]);
-      expect(readdirSync(root.path('/var/backups/queuegate'))).toEqual([
-        expect.stringMatching(/^central-\d{8}T\d{6}Z\.qgbackup$/),
-      ]);
-    },
-  );
+  it('back Central up, and keep the backups when it is purged', { timeout: STEP_MS }, async () => {
+    writeFileSync(root.path('/etc/queuegate/backup-password'), 'correct horse battery staple\n', { mode: 0o600 });
+    const backup = await root.startUnit(cleanup, 'queuegate-backup.service').ended();
+    expect([backup.code, backup.stderr]).toEqual([0, '']);
+    await central.stop();
+    await root.print('apt-get', 'remove', '-y', '-qq', 'queuegate-central');
+    expect(root.has('/var/lib/queuegate/central/central.db')).toBe(true);
+    await root.print('apt-get', 'purge', '-y', '-qq', 'queuegate-central');
+    expect(
+      ['/var/lib/queuegate', '/etc/queuegate', '/usr/lib/queuegate-central'].filter((path) => root.has(path)),
+    ).toEqual([]);
+    expect(readdirSync(root.path('/var/backups/queuegate'))).toEqual([
+      expect.stringMatching(/^central-\d{8}T\d{6}Z\.qgbackup$/),
+    ]);
+  });
 
   it('run from a tar archive in any folder', { timeout: STEP_MS }, async () => {
     for (const [name, command, words] of [
@@ -392,19 +383,13 @@ function serve(): { stop(): Promise<void> } {
       await agent.ended();
     }
   })();
-  return {
-    async stop() {
-      isStopped = true;
-      await agent.stop();
-      await served;
-    },
+  const stop = async (): Promise<void> => {
+    isStopped = true;
+    await agent.stop();
+    await served;
   };
-}
-
-/** A release of the program, signed by the key of the build. */
-function programOf(files: Readonly<Record<string, Buffer>>): Release {
-  const signed = release(files, { kind: 'software', name: `queue-agent-program-${VERSION}` });
-  return { ...signed, signature: JSON.stringify(signManifest(signed.text, buildKey, 'build')) };
+  cleanup.add(stop);
+  return { stop };
 }
 
 async function unpacked(name: string): Promise<string> {

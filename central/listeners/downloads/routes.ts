@@ -3,13 +3,14 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { whenClosed } from '../../../shared/http/closed.ts';
+import { COMPRESSED_AS, COMPRESSED_TYPE } from '../../../shared/releases/compressed.ts';
 import { MANIFEST_TYPE } from '../../../shared/releases/manifest.ts';
 import type { Downloads, Wanted } from '../../profiles/downloads/downloads.ts';
 import { downloadFault } from '../../profiles/downloads/errors.ts';
 import { isKnown } from '../etag.ts';
 import { requestedPart } from './range.ts';
 
-export type DownloadsPort = Pick<Downloads, 'begin' | 'find' | 'read'>;
+export type DownloadsPort = Pick<Downloads, 'begin' | 'compressed' | 'find' | 'read'>;
 
 /** For the agent that has the ticket only; a proxy must not compress it, since ranges are counted in these bytes. */
 const CACHE = 'private, max-age=31536000, immutable, no-transform';
@@ -23,8 +24,13 @@ export function downloadRoutes(app: FastifyInstance, downloads: DownloadsPort): 
   app.get<{ Params: { digest: string } }>('/releases/:digest/signature', bounded, async (request, reply) =>
     send(downloads, request, reply.type('application/json'), { signatureOf: request.params.digest }),
   );
-  app.get<{ Params: { sha256: string } }>('/blobs/:sha256', bounded, async (request, reply) =>
-    send(downloads, request, reply.type('application/octet-stream'), { blob: request.params.sha256 }),
+  app.get<{ Params: { sha256: string }; Querystring: { as?: unknown } }>(
+    '/blobs/:sha256',
+    bounded,
+    async (request, reply) => {
+      const wanted = { blob: request.params.sha256, isCompressed: request.query.as === COMPRESSED_AS };
+      return await send(downloads, request, reply.type('application/octet-stream'), wanted);
+    },
   );
 }
 
@@ -32,11 +38,26 @@ async function send(
   downloads: DownloadsPort,
   request: FastifyRequest,
   reply: FastifyReply,
-  wanted: Wanted,
+  { isCompressed = false, ...wanted }: Wanted & { readonly isCompressed?: boolean },
 ): Promise<FastifyReply> {
   const ticket = BEARER.exec(request.headers.authorization ?? '')?.[1];
   if (ticket === undefined) throw downloadFault('ticket_invalid', {});
-  const content = await downloads.find(ticket, wanted);
+  const found = await downloads.find(ticket, wanted);
+  const aborted = new AbortController();
+  const end = downloads.begin(found.agentId);
+  let close = (): void => undefined;
+  whenClosed(reply.raw, () => {
+    end();
+    close();
+    aborted.abort();
+  });
+  const packed = isCompressed ? await downloads.compressed(found, aborted.signal) : undefined;
+  if (packed !== undefined) {
+    void reply.type(COMPRESSED_TYPE);
+    if (aborted.signal.aborted) packed.close();
+    else ({ close } = packed);
+  }
+  const content = packed ?? found;
   const { sha256, size } = content;
   const tag = `"${sha256}"`;
   void reply.headers({ 'cache-control': CACHE, 'accept-ranges': 'bytes' });
@@ -51,12 +72,6 @@ async function send(
   if (part !== undefined) void reply.code(206).header('content-range', `bytes ${from}-${to - 1}/${size}`);
   void reply.header('content-length', String(to - from));
   if (request.method === 'HEAD') return await reply.send(Readable.from([]));
-  const aborted = new AbortController();
-  const end = downloads.begin(content.agentId);
-  whenClosed(reply.raw, () => {
-    end();
-    aborted.abort();
-  });
   const pieces = downloads.read(content, { from, to, signal: aborted.signal });
   return await reply.send(Readable.from(pieces, { objectMode: false, highWaterMark: 1 }));
 }

@@ -3,6 +3,7 @@
 import type { Store } from '../../store/store.ts';
 import { CHUNK_BYTES } from '../../store/releases/release-store.ts';
 import type { Tickets } from '../tickets.ts';
+import { CompressedFiles } from './compressed.ts';
 import { downloadFault } from './errors.ts';
 import { PIECE_BYTES, type DownloadPace } from './pace.ts';
 
@@ -30,6 +31,9 @@ interface Content {
 /** The manifest of the release with this digest, the signature of its build, or a file by its SHA-256. */
 export type Wanted = { readonly manifestOf: string } | { readonly signatureOf: string } | { readonly blob: string };
 
+/** A file as zstd. Call `close` when the download has ended. */
+type CompressedContent = Content & { readonly bytes: Buffer; readonly close: () => void };
+
 interface DownloadPart {
   /** The first byte, and the one behind the last. */
   readonly from: number;
@@ -41,10 +45,12 @@ interface DownloadPart {
 export class Downloads {
   readonly #needs: DownloadsNeeds;
   readonly #open = new Map<string, number>();
+  readonly #compressed: CompressedFiles;
   #inAll = 0;
 
   constructor(needs: DownloadsNeeds) {
     this.#needs = needs;
+    this.#compressed = new CompressedFiles((sha256, size) => this.#whole(sha256, size));
   }
 
   /** Downloads that are open now. */
@@ -78,6 +84,14 @@ export class Downloads {
     return 'manifestOf' in wanted ? digest : (release.signature ?? undefined);
   }
 
+  /** The content as zstd, with its own SHA-256 and size; undefined: it is to be sent as it is. */
+  async compressed({ agentId, sha256, size }: Content, signal: AbortSignal): Promise<CompressedContent | undefined> {
+    const opened = await this.#compressed.open(sha256, size, signal);
+    if (opened === undefined) return undefined;
+    const { packed, close } = opened;
+    return { agentId, sha256: packed.sha256, size: packed.bytes.length, bytes: packed.bytes, close };
+  }
+
   /** Counts a download; call what it returns when it has ended. Errors: too_many_downloads, downloads_full. */
   begin(agentId: string): () => void {
     const count = this.#open.get(agentId) ?? 0;
@@ -93,12 +107,17 @@ export class Downloads {
   }
 
   /** The bytes of this part, in pieces, as fast as the rates allow. Throws when the content was deleted meanwhile. */
-  async *read({ agentId, sha256 }: Content, { from, to, signal }: DownloadPart): AsyncGenerator<Uint8Array> {
+  async *read(
+    { agentId, sha256, bytes }: Content & { readonly bytes?: Buffer },
+    { from, to, signal }: DownloadPart,
+  ): AsyncGenerator<Uint8Array> {
     const { store, pace } = this.#needs;
     let at = from;
     while (at < to) {
       const index = Math.floor(at / CHUNK_BYTES);
-      const chunk = await store.releases.readChunk(sha256, index);
+      const chunk =
+        bytes?.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES) ??
+        (await store.releases.readChunk(sha256, index));
       const start = index * CHUNK_BYTES;
       const end = Math.min(to, start + (chunk?.length ?? 0));
       if (chunk === undefined || end <= at) throw new Error(`the content ${sha256} ends at ${at}`);
@@ -110,6 +129,17 @@ export class Downloads {
         yield piece;
       }
     }
+  }
+
+  /** Of a small file. */
+  async #whole(sha256: string, size: number): Promise<Buffer> {
+    const chunks: Uint8Array[] = [];
+    for (let index = 0; index * CHUNK_BYTES < size; index += 1) {
+      const chunk = await this.#needs.store.releases.readChunk(sha256, index);
+      if (chunk === undefined) throw new Error(`the content ${sha256} ends at ${index * CHUNK_BYTES}`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
   }
 
   #add(agentId: string, count: number): void {

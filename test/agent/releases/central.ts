@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { zstdCompressSync } from 'node:zlib';
 import { setImmediate as turn } from 'node:timers/promises';
 import { pino } from 'pino';
 import { WebSocketServer, type WebSocket } from 'ws';
@@ -76,6 +77,10 @@ export class FalseCentral {
   /** Called with each download: true: it has been answered. */
   onDownload: (request: IncomingMessage, response: ServerResponse) => boolean = () => false;
   port = 0;
+  /** False: as a Central that does not know the compressed form. */
+  isCompressing = true;
+  /** That were sent compressed. */
+  compressedBytes = 0;
   /** So many connections, or attempts at one, are answered with HTTP 429. */
   throttledUpgrades = 0;
   /** So many sessions with a release are drained as soon as they are welcomed. */
@@ -222,7 +227,8 @@ export class FalseCentral {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    const { url = '', headers } = request;
+    const { headers } = request;
+    const [url = '', query] = (request.url ?? '').split('?');
     this.requests.push({ path: url, range: headers.range });
     if (this.onDownload(request, response)) return;
     if (headers.authorization !== `Bearer ${'t'.repeat(32)}`) return void response.writeHead(401).end();
@@ -233,6 +239,12 @@ export class FalseCentral {
     const blob = [...this.#releases.values()].map(({ blobs }) => blobs.get(sha256)).find((one) => one !== undefined);
     const body = text ?? blob;
     if (body === undefined) return void response.writeHead(404).end();
+    if (query === 'as=zstd' && this.isCompressing) {
+      const packed = zstdCompressSync(body);
+      this.compressedBytes += packed.length;
+      response.writeHead(200, { 'content-type': 'application/zstd', 'content-length': packed.length });
+      return void response.end(packed);
+    }
     const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
     if (from === 0 || headers['if-range'] !== `"${sha256}"`) return void response.writeHead(200).end(body);
     const range = `bytes ${from}-${body.length - 1}/${body.length}`;

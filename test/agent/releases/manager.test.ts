@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { zstdCompressSync } from 'node:zlib';
 import { afterEach, expect, it } from 'vitest';
 import { profileReleaseFolder } from '../../../agent/release-record.ts';
 import { branch, cleanup, FalseCentral, foreignKey, release, run } from './central.ts';
@@ -99,7 +100,7 @@ it('continues a cut download at its byte, and takes no blob that is not the one 
   const part = join(folders.data, 'releases', 'blobs', `${sha256}.part`);
   let cuts = 0;
   central.onDownload = ({ url = '', headers }, response) => {
-    if (url !== `/blobs/${sha256}` || headers.range !== undefined || cuts > 1) return false;
+    if (!url.startsWith(`/blobs/${sha256}`) || headers.range !== undefined || cuts > 1) return false;
     if ((cuts += 1) === 1) response.writeHead(200).end(Buffer.alloc(200_000));
     else {
       response.writeHead(200).write(big.slice(0, 70_000));
@@ -112,6 +113,43 @@ it('continues a cut download at its byte, and takes no blob that is not the one 
   expect(await central.state('synchronized')).toMatchObject({ code: '' });
   const ranges = central.requests.map(({ range }) => range).filter((range) => range !== undefined);
   expect(ranges).toEqual(['bytes=70000-']);
+});
+
+it('downloads files compressed, and takes none that unpacks to more than it should be, to something else, or to nothing', async () => {
+  const { central } = await online();
+  const big = 'b'.repeat(2_000_000);
+  const files = { 'conf/agent.conf': conf(central.port), 'big.bin': big };
+  central.offer({ release: central.add(release(files)), generation: 1, stage: 'synchronize' });
+  expect(await central.state('synchronized')).toMatchObject({
+    receivedBytes: Buffer.byteLength(Object.values(files).join('')),
+  });
+  expect(central.compressedBytes).toBeGreaterThan(0);
+  expect(central.compressedBytes).toBeLessThan(5_000);
+  const other = 'c'.repeat(2_000_000);
+  const digest = central.add(release({ ...files, 'big.bin': other }));
+  const sha256 = createHash('sha256').update(other).digest('hex');
+  // A frame with a window of 128 MiB, which the agent does not set aside, and three bytes (RFC 8878 section 3.1.1).
+  const wide = Buffer.from('28b52ffd0088190000616263', 'hex');
+  const bombs = [
+    zstdCompressSync(Buffer.alloc(100_000_000)),
+    zstdCompressSync(Buffer.from(big)),
+    Buffer.from('no zstd'),
+    wide,
+  ];
+  for (const [index, bomb] of bombs.entries()) {
+    central.onDownload = ({ url = '' }, response) => {
+      if (!url.startsWith(`/blobs/${sha256}`)) return false;
+      response.writeHead(200, { 'content-type': 'application/zstd' }).end(bomb);
+      return true;
+    };
+    central.offer({ release: digest, generation: index + 2, stage: 'synchronize' });
+    expect(await central.stateOf(index + 2, 'failed'), String(index)).toMatchObject({ code: 'release_blob_damaged' });
+  }
+  central.onDownload = () => false;
+  // One that does not know the compressed form sends the file.
+  central.isCompressing = false;
+  central.offer({ release: digest, generation: 9, stage: 'synchronize' });
+  await central.stateOf(9, 'synchronized');
 });
 
 it('goes back by itself when its release is refused for good, and names the cause', async () => {

@@ -86,6 +86,7 @@ async function listen(
     downloads: {
       find: () => Promise.reject(new Error('no downloads here')),
       begin: () => () => undefined,
+      compressed: async () => undefined,
       read: async function* none() {},
     },
     revocationLists: { der: async () => Buffer.alloc(0), pem: async () => '' },

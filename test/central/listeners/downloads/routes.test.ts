@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
+import { zstdDecompressSync } from 'node:zlib';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { Places } from '../../../../central/auth/places.ts';
 import { Connections } from '../../../../central/listeners/accept/connections.ts';
@@ -20,6 +21,7 @@ import { agentRecord } from '../../fakes.ts';
 const sha256Of = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
 const [manifest, file, foreign] = [Buffer.from('{"format":1}'), randomBytes(3 * CHUNK_BYTES + 77), randomBytes(9)];
 const signature = Buffer.from('{"payloadType":"x"}');
+const program = Buffer.from('every line of a program is much like the one before\n'.repeat(10_000));
 const [digest, blob] = [sha256Of(manifest), sha256Of(file)];
 
 /** Central's ports with one release; what was read of its store. */
@@ -28,7 +30,9 @@ async function listen({
   agent = {},
   lookUp = async () => undefined,
 }: { readMs?: number; agent?: Partial<AgentRecord>; lookUp?: () => Promise<void> } = {}) {
-  const contents = new Map([manifest, file, foreign, signature].map((content) => [sha256Of(content), content]));
+  const contents = new Map(
+    [manifest, file, foreign, signature, program].map((content) => [sha256Of(content), content]),
+  );
   const read: number[] = [];
   const tickets = createTickets(Buffer.alloc(32), Date.now);
   const downloads = new Downloads({
@@ -39,7 +43,8 @@ async function listen({
           await lookUp();
           return contents.get(sha256)?.length;
         },
-        isOfRelease: async (release, sha256) => release === digest && (sha256 === blob || sha256 === digest),
+        isOfRelease: async (release, sha256) =>
+          release === digest && [blob, digest, sha256Of(program)].includes(sha256),
         async readChunk(sha256, index) {
           read.push(index);
           const chunk = contents.get(sha256)?.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
@@ -148,6 +153,39 @@ test('a download goes on at the byte where it was cut, and reads nothing before 
   const beyond = await get(`/blobs/${blob}`, { range: `bytes=${file.length}-` });
   expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, `bytes */${file.length}`]);
   expect(await beyond.json()).toMatchObject({ code: 'range_unsatisfiable' });
+});
+
+test('a file as zstd is a content of its own, with its length, its tag and its parts; what does not become smaller comes as it is', async () => {
+  const { get, downloads, read } = await listen();
+  const path = `/blobs/${sha256Of(program)}`;
+  const whole = await get(`${path}?as=zstd`);
+  const packed = await bytesOf(whole);
+  expect(Object.fromEntries(whole.headers)).toMatchObject({
+    'content-type': 'application/zstd',
+    'content-length': String(packed.length),
+    'cache-control': expect.stringMatching(/immutable, no-transform/),
+    etag: `"${sha256Of(packed)}"`,
+  });
+  expect(packed.length).toBeLessThan(program.length / 10);
+  expect(zstdDecompressSync(packed).equals(program)).toBe(true);
+  const reads = read.length;
+  const rest = await get(`${path}?as=zstd`, { range: 'bytes=100-', 'if-range': `"${sha256Of(packed)}"` });
+  expect([rest.status, rest.headers.get('content-range')]).toEqual([
+    206,
+    `bytes 100-${packed.length - 1}/${packed.length}`,
+  ]);
+  expect((await bytesOf(rest)).equals(packed.subarray(100))).toBe(true);
+  // It is kept.
+  expect(read).toHaveLength(reads);
+  // The tag of the file is not that of its compressed form.
+  expect((await get(`${path}?as=zstd`, { range: 'bytes=100-', 'if-range': `"${sha256Of(program)}"` })).status).toBe(
+    200,
+  );
+  const random = await get(`/blobs/${blob}?as=zstd`);
+  expect(random.headers.get('content-type')).toBe('application/octet-stream');
+  expect((await bytesOf(random)).equals(file)).toBe(true);
+  expect((await bytesOf(await get(`${path}?as=other`))).equals(program)).toBe(true);
+  await until(() => downloads.size === 0);
 });
 
 test('without a valid ticket there is nothing, and the answer says how to authenticate', async () => {
