@@ -176,8 +176,10 @@ function sendToken(reply: FastifyReply, token: ApiTokenView): FastifyReply {
   return reply.header('etag', `"${apiTokenVersion(token)}"`).send(tokenJson(token));
 }
 
-function tokenJson({ id, name, role, createdAt, createdBy, expiresAt }: ApiTokenView) {
-  return { id, name, role, createdAt: timeOf(createdAt), createdBy, expiresAt: timeOf(expiresAt) };
+function tokenJson({ createdAt, expiresAt, lastUsedAt, ...token }: ApiTokenView) {
+  const { id, name, role, createdBy } = token;
+  const [created, expires, lastUsed] = [timeOf(createdAt), timeOf(expiresAt), timeOf(lastUsedAt)];
+  return { id, name, role, createdAt: created, createdBy, expiresAt: expires, lastUsedAt: lastUsed };
 }
 
 function enrollmentTokenJson({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }: EnrollmentTokenView) {

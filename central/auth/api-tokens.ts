@@ -23,7 +23,7 @@ export interface Caller {
 interface ApiTokensOptions {
   readonly tokens: Pick<
     TokenStore,
-    'addApiToken' | 'changeApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'
+    'addApiToken' | 'changeApiToken' | 'getApiToken' | 'listApiTokens' | 'noteApiTokenUse' | 'removeApiToken'
   >;
   /** What comes of a wrong token before it is answered. */
   readonly attempts: Pick<WrongAttempts, 'slow'>;
@@ -65,6 +65,9 @@ export interface ApiTokens {
 
 const BEARER = /^Bearer +qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
 
+/** How far `lastUsedAt` may be behind: a store write for each request would cost more than it tells. */
+const NOTE_USE_MS = 60_000;
+
 const KEPT_BY_CALLER = async (): Promise<void> => undefined;
 
 export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): ApiTokens {
@@ -75,23 +78,10 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
   ): Promise<{ token: string; record: ApiTokenView }> {
     const { id, token, hash } = makeSecret('qg');
     await keep(token);
-    const record = {
-      id,
-      name: order.name,
-      role: order.role,
-      createdAt: now(),
-      createdBy: actor.who,
-      expiresAt: order.expiresAt,
-    };
-    await tokens.addApiToken(
-      { ...record, hash },
-      auditEntry(
-        actor,
-        'api-tokens.create',
-        { id, name: order.name, role: order.role, expiresAt: order.expiresAt },
-        now(),
-      ),
-    );
+    const { name, role, expiresAt } = order;
+    const record = { id, name, role, createdAt: now(), createdBy: actor.who, expiresAt, lastUsedAt: null };
+    const entry = auditEntry(actor, 'api-tokens.create', { id, name, role, expiresAt }, now());
+    await tokens.addApiToken({ ...record, hash }, entry);
     return { token, record };
   }
 
@@ -100,6 +90,8 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     const record = await tokens.getApiToken(id.toLowerCase());
     return isSecret(secret, record?.hash) ? record : undefined;
   }
+
+  const uses = lastUses(tokens, now);
 
   async function refuse(found: string, address: string): Promise<never> {
     await attempts.slow({ secret: 'api-token', address });
@@ -120,6 +112,7 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
         throw authFault('unauthenticated', {
           found: `this token expired at ${new Date(record.expiresAt).toISOString()}`,
         });
+      uses.note(record.id);
       const { id: tokenId, name, role, expiresAt } = record;
       return { tokenId, name, role, expiresAt };
     },
@@ -132,6 +125,7 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     },
     async remove(id, actor) {
       await tokens.removeApiToken(id, auditEntry(actor, 'api-tokens.delete', { id }, now()));
+      uses.forget(id);
     },
     async createAdministrator(name, actor, keep) {
       return (await create({ name, role: 'administrator', expiresAt: null }, actor, keep)).token;
@@ -145,8 +139,23 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
   };
 }
 
-function viewOf({ id, name, role, createdAt, createdBy, expiresAt }: ApiTokenRecord): ApiTokenView {
-  return { id, name, role, createdAt, createdBy, expiresAt };
+function lastUses(tokens: Pick<TokenStore, 'noteApiTokenUse'>, now: () => number) {
+  /** When the last use of each token was noted: of valid tokens only, so that it is bounded as they are. */
+  const notedAt = new Map<string, number>();
+  return {
+    note(id: string): void {
+      const at = now();
+      if (Math.abs(at - (notedAt.get(id) ?? Number.NEGATIVE_INFINITY)) < NOTE_USE_MS) return;
+      notedAt.set(id, at);
+      // A store that takes nothing now refuses no request for it: the next use is noted.
+      tokens.noteApiTokenUse(id, at).catch(() => undefined);
+    },
+    forget: (id: string): void => void notedAt.delete(id),
+  };
+}
+
+function viewOf({ id, name, role, createdAt, createdBy, expiresAt, lastUsedAt }: ApiTokenRecord): ApiTokenView {
+  return { id, name, role, createdAt, createdBy, expiresAt, lastUsedAt };
 }
 
 /** Errors: forbidden when the role of the caller is below `needed`. */

@@ -13,6 +13,8 @@ export interface ApiTokenRecord {
   readonly createdAt: number;
   readonly createdBy: string;
   readonly expiresAt: number | null;
+  /** The last use that was noted; null: none. */
+  readonly lastUsedAt: number | null;
 }
 
 /** What is absent stays. */
@@ -59,6 +61,8 @@ export interface TokenStore {
     version: number | null,
     audit: AuditEntry,
   ): Promise<ApiTokenRecord>;
+  /** Sets `lastUsedAt`. A token that was deleted meanwhile is left out. */
+  noteApiTokenUse(id: string, at: number): Promise<void>;
   /** Errors: token_unknown, last_administrator (the last administrator's token stays). */
   removeApiToken(id: string, audit: AuditEntry): Promise<void>;
   /** Errors: agent_name_reserved. */

@@ -105,6 +105,10 @@ export function memoryStore(): MemoryStore {
       entries.push(entry);
       return changed;
     },
+    async noteApiTokenUse(id, lastUsedAt) {
+      const token = apiTokens.get(id);
+      if (token !== undefined) apiTokens.set(id, { ...token, lastUsedAt });
+    },
     async removeApiToken(id, entry) {
       const token = apiTokens.get(id);
       if (token === undefined) throw fault('token_unknown', 404);

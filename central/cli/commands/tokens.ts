@@ -24,7 +24,7 @@ export const tokenCommands: readonly Command[] = [
       const answer = await readList(call, '/api-tokens');
       call.answer(answer, () =>
         call.table(
-          ['id', 'name', 'role', 'created', 'by', 'expires'],
+          ['id', 'name', 'role', 'created', 'by', 'expires', 'last used'],
           rowsOf(answer, 'items').map((row) => [
             row['id'],
             row['name'],
@@ -32,6 +32,7 @@ export const tokenCommands: readonly Command[] = [
             row['createdAt'],
             row['createdBy'],
             row['expiresAt'] ?? 'never',
+            row['lastUsedAt'] ?? 'never',
           ]),
           'No API tokens.',
         ),
@@ -54,6 +55,7 @@ export const tokenCommands: readonly Command[] = [
           ['role', row['role']],
           ['created', `${shown(row['createdAt'])} by ${shown(row['createdBy'])}`],
           ['expires', row['expiresAt'] ?? 'never'],
+          ['last used', row['lastUsedAt'] ?? 'never'],
         ]),
       );
     },

@@ -160,6 +160,7 @@ function tokenCalls(writer: Writer, reader: Reader): TokenStore {
     getApiToken: (id) => reader.call('getApiToken', [id]),
     listApiTokens: () => reader.call('listApiTokens', []),
     changeApiToken: (id, change, version, audit) => writer.call('changeApiToken', [audit, id, change, version]),
+    noteApiTokenUse: (id, at) => writer.call('noteApiTokenUse', [id, at]),
     removeApiToken: (id, audit) => writer.call('removeApiToken', [audit, id]),
     addEnrollmentToken: (token, audit) => writer.call('addEnrollmentToken', [audit, token]),
     getEnrollmentToken: (id) => reader.call('getEnrollmentToken', [id]),

@@ -426,6 +426,9 @@ const OFFERED_COMMANDS = `
 /** SHA-256 of the blob that has the signature of the build. */
 const RELEASE_SIGNATURES = 'ALTER TABLE release ADD COLUMN signature TEXT';
 
+/** Null: it was not used since this is recorded. */
+const API_TOKEN_USES = 'ALTER TABLE api_token ADD COLUMN last_used_at INTEGER';
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -448,4 +451,5 @@ export const MIGRATIONS: readonly string[] = [
   OFFERED_COMMANDS,
   RELEASE_SIGNATURES,
   SUBSCRIPTIONS,
+  API_TOKEN_USES,
 ];

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { assertRole, createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { isSecret, makeSecret } from '../../../central/auth/secrets.ts';
@@ -35,6 +35,27 @@ describe('API tokens', () => {
     const full = new Error('no room');
     await expect(apiTokens.createAdministrator('another', CENTRAL, () => Promise.reject(full))).rejects.toBe(full);
     expect(await store.tokens.listApiTokens()).toHaveLength(1);
+  });
+
+  test('have the time of their last use, which is written once a minute and token, and by nothing but a use', async () => {
+    const { store, clock, apiTokens } = setUp();
+    const { token, record } = await apiTokens.create({ name: 'monitor', role: 'viewer', expiresAt: null }, CENTRAL);
+    const other = await apiTokens.create({ name: 'wall', role: 'viewer', expiresAt: null }, CENTRAL);
+    const written = vi.spyOn(store.tokens, 'noteApiTokenUse');
+    await expect(apiTokens.authenticate(`Bearer ${token}x`, '10.0.0.7')).rejects.toThrow('no valid API token');
+    await apiTokens.isValid(token);
+    expect(written).not.toHaveBeenCalled();
+    for (const elapsed of [0, 59_999, 1]) {
+      clock.now += elapsed;
+      for (let i = 0; i < 3; i += 1) await apiTokens.authenticate(`Bearer ${token}`, '10.0.0.7');
+    }
+    expect(written.mock.calls).toEqual([
+      [record.id, 1_000_000],
+      [record.id, 1_060_000],
+    ]);
+    written.mockRejectedValueOnce(new Error('the store takes nothing now'));
+    await apiTokens.authenticate(`Bearer ${other.token}`, '10.0.0.7');
+    expect((await apiTokens.list()).map(({ lastUsedAt }) => lastUsedAt)).toEqual([1_060_000, null]);
   });
 
   test('are kept as a hash only, and never shown again', async () => {

@@ -78,7 +78,20 @@ export function administrationContract(open: OpenEngine): void {
     createdAt: NOW,
     createdBy: 'admin',
     expiresAt: null,
+    lastUsedAt: null,
     ...changes,
+  });
+
+  it('notes the last use of an API token over a restart, never an earlier one, and leaves its version as it is', async () => {
+    const token = apiToken('t1', { role: 'administrator' });
+    await store.tokens.addApiToken(token, ACT);
+    await store.tokens.noteApiTokenUse('t1', NOW + 5);
+    await store.tokens.noteApiTokenUse('t1', NOW + 3);
+    await store.tokens.noteApiTokenUse('gone', NOW);
+    store = await engine.restart();
+    const used = { ...token, lastUsedAt: NOW + 5 };
+    expect(await store.tokens.listApiTokens()).toEqual([used]);
+    expect(apiTokenVersion(used)).toBe(apiTokenVersion(token));
   });
 
   it('keeps so many API tokens and so many enrollment tokens, and forgets enrollment tokens that expired long ago', async () => {
@@ -257,6 +270,7 @@ export function administrationContract(open: OpenEngine): void {
       createdAt: NOW,
       createdBy: 'central',
       expiresAt: null,
+      lastUsedAt: null,
     };
     const agent = (id: string) => ({ id, name: id, publicKey: `key ${id}`, keyThumbprint: `thumb ${id}`, now: NOW });
     await store.tokens.addApiToken(apiToken, act('one'));

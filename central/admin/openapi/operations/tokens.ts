@@ -30,6 +30,7 @@ const TOKEN: Readonly<Record<string, Schema>> = {
   createdAt: time,
   createdBy: text,
   expiresAt: timeOrNull,
+  lastUsedAt: { ...timeOrNull, description: 'up to a minute ago; null: not used yet' },
 };
 const ENROLLMENT_TOKEN: Readonly<Record<string, Schema>> = {
   id: text,

@@ -23,6 +23,7 @@ function apiTokenWrites(database: DatabaseSync, now: () => number) {
   );
   const get = database.prepare('SELECT * FROM api_token WHERE id = ?');
   const change = database.prepare('UPDATE api_token SET name = ?, role = ?, expires_at = ? WHERE id = ?');
+  const noteUse = database.prepare('UPDATE api_token SET last_used_at = max(?, ifnull(last_used_at, 0)) WHERE id = ?');
   const remove = database.prepare('DELETE FROM api_token WHERE id = ?');
   const count = database.prepare('SELECT count(*) AS tokens FROM api_token');
   const administrators = database.prepare(
@@ -42,6 +43,10 @@ function apiTokenWrites(database: DatabaseSync, now: () => number) {
       if (integer(count.get(), 'tokens') >= MAX_API_TOKENS)
         throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
       add.run(token.id, token.name, token.role, token.hash, token.createdAt, token.createdBy, token.expiresAt);
+    },
+
+    noteApiTokenUse(id: string, at: number): void {
+      noteUse.run(at, id);
     },
 
     /** Errors: token_unknown, last_administrator. */
@@ -155,6 +160,7 @@ function apiToken(row: Row): ApiTokenRecord {
     createdAt: integer(row, 'created_at'),
     createdBy: text(row, 'created_by'),
     expiresAt: integerOrNull(row, 'expires_at'),
+    lastUsedAt: integerOrNull(row, 'last_used_at'),
   };
 }
 

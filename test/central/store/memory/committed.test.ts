@@ -189,6 +189,7 @@ describe('over the real engine, every answer is the one of the database', () => 
       createdAt: NOW,
       createdBy: 'test',
       expiresAt: null,
+      lastUsedAt: null,
     };
     await store.tokens.addApiToken(record, ACT);
     await store.tokens.addApiToken({ ...record, id: '2', role: 'viewer' }, ACT);

@@ -40,6 +40,7 @@ const apiToken = (id: string) => ({
   createdAt: NOW,
   createdBy: 'admin',
   expiresAt: null,
+  lastUsedAt: null,
 });
 const recoveryCode = { hash: 'hash', createdAt: NOW, createdBy: 'admin', expiresAt: NOW + DAY };
 const certificate = {

@@ -150,14 +150,18 @@ describe('the store in a backup', () => {
     [
       'more API tokens than Central keeps',
       `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1001)
-       INSERT INTO api_token SELECT 't' || i, 'n', 'viewer', 'h', 1, 'x', NULL FROM n`,
+       INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at) SELECT 't' || i, 'n', 'viewer', 'h', 1, 'x', NULL FROM n`,
       'api_token" has 1001 rows',
     ],
     ['no state of the parameters', 'DELETE FROM parameter_state', 'parameter_state" has 0 rows'],
     ['labels that are not texts', `UPDATE agent SET labels = '{"region":{}}'`, 'agent'],
     ['labels that are not JSON', "UPDATE agent SET labels = '{'", 'agent'],
     ['a state that does not exist', "UPDATE agent SET state = 'root'", 'agent'],
-    ['a role that does not exist', "INSERT INTO api_token VALUES ('t', 'n', 'root', 'h', 1, 'x', NULL)", 'api_token'],
+    [
+      'a role that does not exist',
+      "INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at) VALUES ('t', 'n', 'root', 'h', 1, 'x', NULL)",
+      'api_token',
+    ],
     ['a parameter that is not JSON', "INSERT INTO parameter VALUES ('p', '{', 'x', 1)", 'parameter'],
     ['an event that is not JSON', oneRun('{},{}'), 'event_run'],
     ['a run that counts more events than it has', 'UPDATE event_run SET count = 3', 'event_run'],
