@@ -45,6 +45,13 @@ interface Call {
   /** A body that is JSON text already: sent as it is. */
   readonly bodyText?: string;
   readonly ifMatch?: string | undefined;
+  readonly ifNoneMatch?: string | undefined;
+}
+
+/** What a GET gave, with its entity tag. */
+export interface Tagged {
+  readonly value: unknown;
+  readonly etag: string | undefined;
 }
 
 interface Upload {
@@ -59,6 +66,8 @@ interface Upload {
 export interface Client {
   /** A request below /api/v1. `path` has its parts encoded. Errors: those of the answer, and those of reaching Central. */
   request(method: string, path: string, call?: Call): Promise<unknown>;
+  /** GET of something that Central waits for: at once, or when it is no longer `known`, which it gives when the time is over. */
+  changed(path: string, known: Tagged | undefined, seconds: number): Promise<Tagged>;
   /** GET, for an answer that stays the text that it is. */
   text(path: string, call?: Call): Promise<string>;
   /** An answer of any length, as it comes. */
@@ -87,6 +96,8 @@ export class RestError extends CodedError {
 
 /** Longer than the longest long poll. */
 const TIMEOUT_MS = 90_000;
+/** The longest that Central waits. */
+const MAX_WAIT_SECONDS = 55;
 /** A store of many gigabytes is copied or validated before the first byte of the answer comes. */
 const LONG_TIMEOUT_MS = 3_600_000;
 /** A thousand of the largest messages are more than a terminal shows. */
@@ -105,6 +116,7 @@ interface Answer {
   readonly type: string;
   /** For the log of Central. */
   readonly requestId: string;
+  readonly etag: string | undefined;
   readonly text: string;
 }
 
@@ -137,6 +149,15 @@ export function createClient(options: ClientOptions): Client {
       const value = answer.text === '' && isSuccess(answer.status) ? undefined : jsonOf(answer, named);
       if (!isSuccess(answer.status)) throw problemOf(value, answer, named);
       return value;
+    },
+    async changed(path, known, seconds) {
+      const longest = (options.timeoutMs ?? TIMEOUT_MS) / 2000;
+      const waitSeconds = Math.max(0, Math.floor(Math.min(seconds, MAX_WAIT_SECONDS, longest)));
+      const { answer, named } = await send('GET', path, { query: { waitSeconds }, ifNoneMatch: known?.etag });
+      if (answer.status === 304 && known !== undefined) return known;
+      const value = jsonOf(answer, named);
+      if (!isSuccess(answer.status)) throw problemOf(value, answer, named);
+      return { value, etag: answer.etag };
     },
     async text(path, call = {}) {
       const { answer, named } = await send('GET', path, call);
@@ -191,7 +212,7 @@ async function prepare(
   { target: to, ca, token, signal, readOnlyContext }: Connected,
   method: string,
   path: string,
-  { query = {}, body, bodyText, ifMatch }: Call,
+  { query = {}, body, bodyText, ifMatch, ifNoneMatch }: Call,
   more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number },
 ): Promise<PreparedRequest> {
   if (readOnlyContext !== undefined && method !== 'GET')
@@ -211,6 +232,7 @@ async function prepare(
     authorization: `Bearer ${await token()}`,
     ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }),
     ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
+    ...(ifNoneMatch === undefined ? {} : { 'if-none-match': ifNoneMatch }),
     ...more.headers,
   };
   return { target, options: { method, headers, signal, timeout: more.timeout, ...way }, payload };
@@ -268,6 +290,7 @@ async function answerOf(response: IncomingMessage): Promise<Answer> {
     status: response.statusCode ?? 0,
     type: response.headers['content-type'] ?? '',
     requestId: requestIdOf(response),
+    etag: response.headers.etag,
     text: bytes.toString('utf8'),
   };
 }

@@ -80,7 +80,7 @@ export function answerText(
 /** What names an item to another command; a dash where it has no name. */
 function nameOf(item: unknown, namedBy: string | undefined): string {
   if (!isRecord(item)) return '-';
-  const { commandId, name, id, keyThumbprint, thumbprint, messageId, code, file, cause } = item;
+  const { agent, commandId, name, id, keyThumbprint, thumbprint, messageId, code, file, cause } = item;
   const found =
     (namedBy === undefined ? undefined : item[namedBy]) ??
     commandId ??
@@ -92,6 +92,8 @@ function nameOf(item: unknown, namedBy: string | undefined): string {
     code ??
     file ??
     cause ??
+    // What is said of an agent, such as its state in a rollout.
+    (isRecord(agent) ? agent['name'] : undefined) ??
     '-';
   return escapeLine(typeof found === 'string' ? found : JSON.stringify(found));
 }

@@ -35,6 +35,7 @@ export function askingClient(client: Client, hasAsked: () => boolean): Client {
       if (method !== 'GET' && call?.query?.['dryRun'] !== true) check(`${method} ${path}`);
       return await client.request(method, path, call);
     },
+    changed: (path, known, seconds) => client.changed(path, known, seconds),
     text: (path, call) => client.text(path, call),
     download: (path, call, method) => client.download(path, call, method),
     async upload(path, upload) {

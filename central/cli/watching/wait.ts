@@ -2,6 +2,7 @@
 // cannot be reached for a while does not end the waiting.
 import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT_UNREACHABLE, exitStatusOf } from '../../../shared/terminal/exit-status.ts';
+import type { Tagged } from '../client.ts';
 import type { CommandCall, CommandOption } from '../command.ts';
 import { cliFault } from '../errors.ts';
 import { recordOf, shown } from '../print.ts';
@@ -18,6 +19,8 @@ export const WAIT = {
 
 const DEFAULT_SECONDS = 600;
 const LOOK_MS = 1_000;
+/** Between answers that Central gives when something has changed. */
+const PAUSE_MS = 100;
 
 interface Awaited {
   /** Of REST. */
@@ -28,6 +31,11 @@ interface Awaited {
   readonly command: string;
   /** Its states that change by themselves or by somebody else. */
   readonly passing: readonly string[];
+  /**
+   * Central answers when it has changed (waitSeconds). Otherwise it is read each second: of a change, since its request could hold the
+   * listener that the change takes away.
+   */
+  readonly isAwaited?: boolean;
 }
 
 /** How long a line waits, in seconds; undefined: it does not. Errors: usage. */
@@ -41,20 +49,26 @@ export function waitSeconds(call: Pick<CommandCall, 'text' | 'seconds'>): number
 export async function waitForEnd(
   call: Pick<CommandCall, 'client' | 'signal'>,
   seconds: number,
-  { path, what, command, passing }: Awaited,
+  { path, what, command, passing, isAwaited = false }: Awaited,
 ): Promise<Readonly<Record<string, unknown>>> {
   const until = performance.now() + seconds * 1000;
+  let known: Tagged | undefined;
   for (let state: unknown = 'unknown'; ;) {
+    let pauseMs = LOOK_MS;
     try {
-      const found = recordOf(await call.client.request('GET', path));
+      const value: unknown = isAwaited
+        ? (known = await call.client.changed(path, known, (until - performance.now()) / 1000)).value
+        : await call.client.request('GET', path);
+      const found = recordOf(value);
       ({ state } = found);
       if (!passing.includes(shown(state))) return found;
+      if (isAwaited) pauseMs = PAUSE_MS;
     } catch (error) {
       if (call.signal.aborted || exitStatusOf(error) !== EXIT_UNREACHABLE) throw error;
     }
     const leftMs = until - performance.now();
     if (leftMs <= 0) throw cliFault('wait_timeout', { what, seconds, state: shown(state), command });
-    await delay(Math.min(LOOK_MS, leftMs), undefined, { signal: call.signal });
+    await delay(Math.min(pauseMs, leftMs), undefined, { signal: call.signal });
   }
 }
 
@@ -82,7 +96,12 @@ export async function changeAtEnd(
   id: string,
 ): Promise<Readonly<Record<string, unknown>>> {
   const path = `/changes/${encodeURIComponent(id)}`;
-  const awaited = { path, what: `The change ${id}`, command: `changes show ${id}`, passing: ['pending'] };
+  const awaited = {
+    path,
+    what: `The change ${id}`,
+    command: `changes show ${id}`,
+    passing: ['pending'],
+  };
   const change = await waitForEnd(call, seconds, awaited);
   if (change['state'] !== 'confirmed') call.fail();
   return change;

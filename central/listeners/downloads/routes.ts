@@ -1,5 +1,5 @@
-// The routes of releases on the agents' ports: a manifest and the signature of the build by the digest of the release, a file by its SHA-256. All are immutable, may
-// be read in parts, and need the ticket of an offer.
+// The routes of releases on the agents' ports: a manifest and the signature of the build by the digest of the release,
+// a file by its SHA-256. All are immutable, may be read in parts, and need the ticket of an offer.
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { whenClosed } from '../../../shared/http/closed.ts';

@@ -106,7 +106,13 @@ async function atEnd(
   if (seconds === undefined) return drain;
   const id = shown(drain['id']);
   const path = `/drains/${encodeURIComponent(id)}`;
-  const awaited = { path, what: `The drain ${id}`, command: `drains show ${id}`, passing: ['draining'] };
+  const awaited = {
+    path,
+    what: `The drain ${id}`,
+    command: `drains show ${id}`,
+    passing: ['draining'],
+    isAwaited: true,
+  };
   const ended = await waitForEnd(call, seconds, awaited);
   if (ended['state'] === 'canceled') call.fail();
   return ended;

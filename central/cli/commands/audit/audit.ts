@@ -27,6 +27,7 @@ function filtersOf(call: CommandCall) {
 export const auditCommands: readonly Command[] = [
   {
     name: 'audit list',
+    namedBy: 'number',
     usage: '[--actor NAME] [--action ACTION] [--target TARGET] [--created-after TIME] [--sort KEY]',
     summary: 'who did what, newest first',
     help: 'docs/AUDIT.md lists the actions.',
@@ -62,6 +63,7 @@ export const auditCommands: readonly Command[] = [
   },
   {
     name: 'audit show',
+    namedBy: 'number',
     usage: 'NUMBER',
     summary: 'one entry of the audit log with its details',
     options: {},

@@ -21,6 +21,7 @@ const IF_MATCH = {
 export const profileContentCommands: readonly Command[] = [
   {
     name: 'profiles files list',
+    namedBy: 'path',
     usage: 'PROFILE',
     summary: 'the files of a profile',
     options: LIST,
@@ -99,6 +100,7 @@ export const profileContentCommands: readonly Command[] = [
   },
   {
     name: 'profiles truststore list',
+    namedBy: 'alias',
     usage: 'PROFILE',
     summary: 'what agents with a profile trust',
     options: LIST,

@@ -175,6 +175,7 @@ export const profileCommands: readonly Command[] = [
   },
   {
     name: 'profiles releases',
+    namedBy: 'release',
     usage: 'PROFILE [RELEASE]',
     summary: 'the releases of a profile, the newest first; or the files of one',
     options: LIST,

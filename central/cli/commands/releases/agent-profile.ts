@@ -35,6 +35,7 @@ export const agentProfileCommands: readonly Command[] = [
   },
   {
     name: 'agents profile repair',
+    namedBy: 'id',
     usage: 'AGENT',
     summary: 'send an agent its release again: files that were changed there are restored',
     options: REASON,

@@ -62,6 +62,7 @@ export function releaseCommands(
   return [
     {
       name: `${noun} synchronize`,
+      namedBy: 'id',
       usage: 'NAME@PREFIX --agents SELECTOR... [--rate RATE]',
       summary: 'send the files of a release to agents, which do not switch to it yet',
       help: help.synchronize,
@@ -75,6 +76,7 @@ export function releaseCommands(
     },
     {
       name: `${noun} upgrade`,
+      namedBy: 'id',
       usage: 'NAME@PREFIX (--rollout ROLLOUT | --agents SELECTOR...) [options]',
       summary: 'switch agents to a release, in waves; where it does not work, the agent returns automatically',
       help: help.upgrade,
@@ -106,6 +108,7 @@ export const rolloutCommands: readonly Command[] = [
   }),
   {
     name: 'rollouts list',
+    namedBy: 'id',
     usage: '[--state STATE,...]',
     summary: 'rollouts, the newest first',
     options: {
@@ -138,6 +141,7 @@ export const rolloutCommands: readonly Command[] = [
   },
   {
     name: 'rollouts show',
+    namedBy: 'id',
     usage: 'ROLLOUT [--agents [--state STATE,...]] [--wait]',
     summary: 'a rollout, or each of its agents with the reason',
     options: {
@@ -173,6 +177,7 @@ function actCommand(verb: string, summary: string, done: string): Command {
   const asks = verb === 'cancel' || verb === 'rollback';
   return {
     name: `rollouts ${verb}`,
+    namedBy: 'id',
     usage: 'ROLLOUT',
     summary,
     options: { ...(asks ? YES : {}), ...REASON },
@@ -274,6 +279,7 @@ async function ended(call: CommandCall, id: string, seconds: number): Promise<Ro
     what: `The rollout ${id}`,
     command: `rollouts show ${id}`,
     passing: ['running', 'paused', 'rolling-back'],
+    isAwaited: true,
   });
   if (row['state'] !== 'completed' && row['state'] !== 'rolled-back') call.fail();
   return row;

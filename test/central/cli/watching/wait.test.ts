@@ -23,6 +23,24 @@ it('returns what is there once its state is final, also when Central was away me
   expect(await waiting([away, 'confirmed'], 60)).toEqual({ state: 'confirmed' });
 });
 
+it('lets Central wait where it can, from the answer before on', async () => {
+  const [running, done] = [
+    { value: { state: 'running' }, etag: '"1"' },
+    { value: { state: 'completed' }, etag: '"2"' },
+  ];
+  const answers = [running, running, away, done];
+  const changed = vi.fn<(path: string, known: unknown, seconds: number) => Promise<unknown>>(async () => {
+    const next = answers.shift();
+    if (next instanceof Error) throw next;
+    return next;
+  });
+  const call = { client: { changed }, signal: new AbortController().signal } as unknown as CommandCall;
+  const ended = await waitForEnd(call, 60, { ...AWAITED, passing: ['running'], isAwaited: true });
+  expect(ended).toEqual({ state: 'completed' });
+  expect(changed.mock.calls.map(([, known]) => known)).toEqual([undefined, running, running, running]);
+  expect(changed.mock.calls[0]?.[2]).toBeCloseTo(60, 0);
+});
+
 it('says what it found when the time is up, with exit status 8', async () => {
   const error: unknown = await waiting(['pending'], 0).catch((thrown: unknown) => thrown);
   expect(String(error)).toContain('The change c1 has not reached its final state within 0 s; its state is pending.');
