@@ -55,7 +55,7 @@ export interface AdminServices {
   readonly agentChanges: AgentChanges;
   readonly drains: Pick<Drains, 'cancel' | 'create' | 'get' | 'list'>;
   readonly revocations: Pick<Revocations, 'remove' | 'revoke'>;
-  readonly messages: Pick<Commands, 'append' | 'deadLetters' | 'find' | 'statesOf' | 'waiting' | 'withdraw'>;
+  readonly messages: Pick<Commands, 'append' | 'deadLetters' | 'find' | 'online' | 'statesOf' | 'waiting' | 'withdraw'>;
   readonly inbox: Pick<InboxStore, 'lastCursor' | 'prunedThrough' | 'read'>;
   readonly hub: Pick<EventHub, 'wait'>;
   readonly backups: Pick<Backups, 'make' | 'stage'>;

@@ -13,7 +13,7 @@ interface CommandsNeeds {
   };
   readonly parameters: Pick<ParameterState, 'values'>;
   /** Hints that commands for an agent were appended (central/sessions/sessions.ts). */
-  readonly sessions: { notify(agentId: string): void };
+  readonly sessions: { notify(agentId: string): void; keyOf(agentId: string): number | undefined };
   readonly now: () => number;
 }
 
@@ -22,6 +22,12 @@ export class Commands {
 
   constructor(needs: CommandsNeeds) {
     this.#needs = needs;
+  }
+
+  /** The agent with exactly this id, when it has a session: what most commands are for needs no read of the store. */
+  online(agentId: string): { readonly id: string; readonly key: number } | undefined {
+    const key = this.#needs.sessions.keyOf(agentId);
+    return key === undefined ? undefined : { id: agentId, key };
   }
 
   /** On disk when it resolves. Errors: agent_unknown, agent_revoked, outbox_full. */

@@ -36,7 +36,7 @@ import type { ProvenHello, Sessions } from './sessions.ts';
 interface HandshakeOptions {
   readonly central: string;
   readonly agents: { get(id: string): Promise<AgentRecord | undefined> };
-  readonly sessions: Pick<Sessions, 'isSteady' | 'logIn' | 'welcome' | 'welcomeClaimed'>;
+  readonly sessions: Pick<Sessions, 'giveUp' | 'isSteady' | 'logIn' | 'welcome' | 'welcomeClaimed'>;
   readonly admission: Admission;
   /** Proven hellos of each agent. */
   readonly logins: AgentRate;
@@ -226,8 +226,11 @@ export class Handshake {
     const certificateTerms = { ...this.#options.authentication(), now: this.#options.certificateTime() };
     const login = await this.#lookUp(proven, certificateTerms);
     if (login.kind === 'claimed') {
-      // It is allowed: nothing was counted since that was looked at.
-      logins.take(hello.id);
+      // It was allowed when the look-up began: only one that was looked up alone can have come in between.
+      if (!logins.take(hello.id)) {
+        await this.#options.sessions.giveUp(proven, login.claimed);
+        throw this.#tooOften(hello.id);
+      }
       await this.#options.sessions.welcomeClaimed({ ...proven, certificate: login.certificate }, login.claimed);
     } else {
       const agent = validateRegistration(hello, key, login.agent);
@@ -246,7 +249,10 @@ export class Handshake {
     const { id } = proven.hello;
     const claiming = this.#claiming.get(id);
     const isPlain =
-      claiming === undefined && sessions.isSteady(proven.hello) && this.#hasOwnCertificate(proven, terms.now);
+      sessions.isSteady(proven.hello) &&
+      claiming === undefined &&
+      this.#options.logins.secondsUntilAllowed(id) === 0 &&
+      this.#hasOwnCertificate(proven, terms.now);
     if (!isPlain) {
       await claiming;
       return { kind: 'found', agent: await agents.get(id) };

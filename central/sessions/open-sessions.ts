@@ -14,6 +14,7 @@ import type { Descriptors } from '../listeners/limits/descriptors.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
 import type { Metrics } from '../metrics.ts';
 import type { AddressAccess } from '../parameters/address-access.ts';
+import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import type { Store } from '../store/store.ts';
@@ -22,7 +23,7 @@ import { HandshakeFailures } from './handshake-failures.ts';
 import { Handshake } from './handshake.ts';
 import { AgentRate, LOGIN_BURST, SECONDS_PER_LOGIN } from './limits/agent-rate.ts';
 import type { SessionFacts } from './session.ts';
-import { Sessions, sessionSettings } from './sessions.ts';
+import { Sessions, type SessionSettings } from './sessions.ts';
 
 interface SessionsNeeds {
   readonly config: Pick<CentralConfig, 'centralName' | 'nodeName'>;
@@ -180,5 +181,20 @@ function onlineAgent({
     loopback: loopback && !plainHop,
     byKeyAlone: certificate === null,
     since,
+  };
+}
+
+/** The parameters that a session begins with. */
+export function sessionSettings(values: ParameterValues): SessionSettings {
+  return {
+    heartbeatSeconds: values['agents.heartbeatSeconds'],
+    slowPeerSeconds: values['agents.slowPeerSeconds'],
+    disabledRetrySeconds: values['agents.disabledRetrySeconds'],
+    limits: {
+      maxFrameBytes: values['agents.maxFrameBytes'],
+      maxMessageBytes: values['agents.maxMessageBytes'],
+      windowItems: values['agents.windowItems'],
+      windowBytes: values['agents.windowBytes'],
+    },
   };
 }

@@ -25,6 +25,8 @@ import { TokenBucket } from './limits/token-bucket.ts';
 
 export interface SessionFacts {
   readonly agentId: string;
+  /** `AgentRecord.key` */
+  readonly agentKey: number;
   readonly agentName: string;
   readonly sessionId: string;
   readonly epoch: number;
@@ -131,6 +133,11 @@ export class Session {
     });
     socket.on('ping', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
     socket.on('pong', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
+  }
+
+  /** False from its end on, when the connection still closes. */
+  get isOpen(): boolean {
+    return this.#peer.isOpen;
   }
 
   get facts(): SessionFacts {

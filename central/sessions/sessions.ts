@@ -10,7 +10,6 @@ import { welcomeTranscript } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { AgingClock } from '../aging-clock.ts';
 import { isLoopback, type Origin } from '../auth/address-rules.ts';
-import type { ParameterValues } from '../parameters/definitions.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord, ClaimedSession, ClaimTerms, Login, SessionClaim } from '../store/agent-store.ts';
 import type { Store } from '../store/store.ts';
@@ -23,7 +22,7 @@ import { OutflowBudget } from './limits/outflow-budget.ts';
 import { Session, type SessionFacts, type SharedBudgets } from './session.ts';
 import { SessionInbox, SessionOutbox } from './session-logs.ts';
 
-interface SessionSettings {
+export interface SessionSettings {
   readonly heartbeatSeconds: number;
   readonly slowPeerSeconds: number;
   readonly disabledRetrySeconds: number;
@@ -186,6 +185,12 @@ export class Sessions {
     await this.#begin(proven, claimed);
   }
 
+  /** Gives up what `logIn` has claimed. The older session is over all the same. */
+  async giveUp(proven: ProvenHello, claimed: ClaimedSession): Promise<void> {
+    this.#endOlder(proven.hello.id, claimed);
+    await this.#endClaimed(proven, claimed);
+  }
+
   async #begin(proven: ProvenConnection, claimed: ClaimedSession): Promise<void> {
     this.#endOlder(proven.hello.id, claimed);
     if (this.#state !== 'open' || proven.webSocket.readyState !== proven.webSocket.OPEN)
@@ -284,6 +289,12 @@ export class Sessions {
   /** Calls `act` for each open session of this process. */
   each(act: (session: Session) => void): void {
     for (const session of this.#byAgent.values()) act(session);
+  }
+
+  /** The number of an agent with an open session in this process, which needs no look-up. */
+  keyOf(agentId: string): number | undefined {
+    const session = this.#byAgent.get(agentId);
+    return session?.isOpen === true ? session.facts.agentKey : undefined;
   }
 
   /** The open session of this agent in this process. */
@@ -456,12 +467,13 @@ export class Sessions {
 
 function sessionFacts(
   { hello, sessionId, listener, origin, certificate }: ProvenConnection,
-  { epoch, name }: ClaimedSession,
+  { epoch, key, name }: ClaimedSession,
   since: number,
   clockOffsetMs: number,
 ): SessionFacts {
   return {
     agentId: hello.id,
+    agentKey: key,
     agentName: name,
     sessionId,
     epoch,
@@ -477,20 +489,5 @@ function sessionFacts(
     since,
     clockOffsetMs,
     certificate,
-  };
-}
-
-/** The parameters that a session begins with. */
-export function sessionSettings(values: ParameterValues): SessionSettings {
-  return {
-    heartbeatSeconds: values['agents.heartbeatSeconds'],
-    slowPeerSeconds: values['agents.slowPeerSeconds'],
-    disabledRetrySeconds: values['agents.disabledRetrySeconds'],
-    limits: {
-      maxFrameBytes: values['agents.maxFrameBytes'],
-      maxMessageBytes: values['agents.maxMessageBytes'],
-      windowItems: values['agents.windowItems'],
-      windowBytes: values['agents.windowBytes'],
-    },
   };
 }

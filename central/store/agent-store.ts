@@ -132,6 +132,8 @@ export interface KnownBegin {
 /** Everything is decided in the transaction that raised the epoch. */
 export interface ClaimedSession {
   readonly epoch: number;
+  /** `AgentRecord.key` */
+  readonly key: number;
   /** Of its hello, unless an administrator named it. */
   readonly name: string;
   /** Where Central is in the agent's events. */

@@ -72,7 +72,8 @@ export function messageRoutes(
       '/agents/:agent/commands',
       { ...reads(OPERATOR, { body: 'raw', terms: NO_TERMS }), bodyLimit: MAX_MESSAGES_BODY_BYTES },
       async (request, reply) => {
-        const { id, key } = await agents.find(request.params.agent);
+        const { agent } = request.params;
+        const { id, key } = messages.online(agent) ?? (await agents.find(agent));
         const maxBytes = parameters.values()['agents.maxMessageBytes'];
         const batch = readBatch(request.body, maxBytes, new Date(now()));
         const appended = await messages.append(id, batch.messages).catch((error: unknown) => {

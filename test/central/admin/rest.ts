@@ -329,6 +329,8 @@ export async function startRest(
       },
     },
     messages: {
+      // Agents of this registry have no sessions.
+      online: () => undefined,
       async append(agentId, messages) {
         if (fail.sending !== null) throw fail.sending;
         if (!agents.some(({ id }) => id === agentId)) throw storeFault('agent_unknown', { id: agentId });

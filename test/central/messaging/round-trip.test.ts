@@ -89,7 +89,7 @@ async function roundTrip(after: number, id: string): Promise<number> {
 }
 
 describe('a command and its answer', () => {
-  it('read the store once: what was just committed is still in memory', async () => {
+  it('read nothing of the store: what was just committed is still in memory', async () => {
     let after = (await events('newest', 0)).next;
     for (let warm = 1; warm <= 3; warm += 1) after = await roundTrip(after, `warm ${warm}`);
 
@@ -97,9 +97,7 @@ describe('a command and its answer', () => {
     const trips = 5;
     for (let trip = 1; trip <= trips; trip += 1) after = await roundTrip(after, `trip ${trip}`);
     const reads = ['getApiToken', 'lastCursor', 'prunedThrough', 'readEvents', 'readCommands', 'getAgent'];
-    expect(reads.filter((name) => called.has(name))).toEqual([]);
-    // The agent that the request names. This may become less, never more.
-    expect(called.get('findAgentsByReference')).toBe(trips);
+    expect([...reads, 'findAgentsByReference'].filter((name) => called.has(name))).toEqual([]);
     const writes = ['appendCommands', 'acknowledgeCommands', 'appendEvents'];
     expect(writes.map((name) => called.get(name))).toEqual([trips, trips, trips]);
   });

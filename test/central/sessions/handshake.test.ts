@@ -24,13 +24,15 @@ interface Setting {
   readonly places?: number;
   /** What the sessions, or the registry, answer. */
   readonly welcome?: () => Promise<void>;
-  readonly lookUp?: () => Promise<never>;
+  readonly lookUp?: () => Promise<AgentRecord | undefined>;
+  readonly onProven?: () => void;
   /** The sessions know no other boot of the agent. */
   readonly isSteady?: boolean;
 }
 
 const CLAIMED: ClaimedSession = {
   epoch: 1,
+  key: 1,
   name: 'branch',
   up: null,
   begun: null,
@@ -74,7 +76,10 @@ function setUp(setting: Setting = {}) {
       },
     },
     sessions: {
-      isSteady: () => setting.isSteady ?? true,
+      isSteady() {
+        setting.onProven?.();
+        return setting.isSteady ?? true;
+      },
       async logIn({ hello: { id }, keyThumbprint }: ProvenHello, terms: ClaimTerms): Promise<Login> {
         seen.lookUps.push('with the claim');
         const agent = await lookUp(id);
@@ -82,6 +87,7 @@ function setUp(setting: Setting = {}) {
           ? { kind: 'claimed', claimed: CLAIMED, certificate: agent.certificate }
           : { kind: 'found', agent };
       },
+      giveUp: async () => void seen.lookUps.push('given up'),
       welcome,
       welcomeClaimed: async (proven, claimed) => {
         expect(claimed).toBe(CLAIMED);
@@ -189,7 +195,14 @@ describe('a handshake', () => {
   });
 
   it('is looked up alone behind another one of its agent', async () => {
-    const { connect, seen } = setUp();
+    // The first look-up is answered when both hellos are proven.
+    const proven = Promise.withResolvers<void>();
+    let count = 0;
+    const onProven = (): void => {
+      count += 1;
+      if (count === 2) proven.resolve();
+    };
+    const { connect, seen } = setUp({ onProven, lookUp: () => proven.promise.then(() => AGENT) });
     const both = [connect(), connect()];
     for (const { socket } of both) socket.emit('message', good(socket.sent[0] as unknown as Challenge), false);
     await Promise.all(both.map(({ done }) => done));
@@ -425,6 +438,18 @@ describe('a refusal', () => {
     await Promise.all(all.map(({ done }) => done));
     expect(seen.welcomed).toHaveLength(BURST);
     expect(all.at(-1)?.socket.sent[1]).toMatchObject({ code: 'agent_login_rate', retryAfterSeconds: 10 });
+  });
+
+  it('of a claim that another login has overtaken gives the claim up', async () => {
+    const made: ReturnType<typeof setUp> = setUp({
+      async lookUp() {
+        for (let i = 0; i < BURST; i += 1) made.logins.take('a1');
+        return AGENT;
+      },
+    });
+    const { socket } = await made.greet(good);
+    expect([made.seen.lookUps, made.seen.welcomed]).toEqual([['with the claim', 'given up'], []]);
+    expect(socket.sent[1]).toMatchObject({ code: 'agent_login_rate', retryAfterSeconds: 10 });
   });
 
   it('of a disabled agent counts as a login', async () => {

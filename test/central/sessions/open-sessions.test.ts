@@ -6,6 +6,8 @@ import { createMetrics } from '../../../central/metrics.ts';
 import { AddressAccess } from '../../../central/parameters/address-access.ts';
 import { defaultValues, type ParameterValues } from '../../../central/parameters/definitions.ts';
 import { openSessions } from '../../../central/sessions/open-sessions.ts';
+import type { ClaimedSession, ClaimTerms, SessionClaim } from '../../../central/store/agent-store.ts';
+import { meetsTerms } from '../../../central/store/agents/claim-terms.ts';
 import { withChecksum } from '../../../shared/wire/checksum.ts';
 import { encodeMessages } from '../../../shared/wire/codec.ts';
 import type { Challenge, Hello } from '../../../shared/wire/messages.ts';
@@ -32,17 +34,22 @@ function setUp({ values = {}, promoted = false, maxSessions = 1_000 }: Setting =
   events.on('agentOnline', ({ facts }) => void seen.happened.push(`online ${facts.agentId}`));
   events.on('agentOffline', ({ agentId }) => void seen.happened.push(`offline ${agentId}`));
   events.on('agentControl', ({ facts }, { type }) => void seen.happened.push(`${type} of ${facts.agentId}`));
+  const claim = ({ node }: Pick<SessionClaim, 'node'>): Partial<ClaimedSession> => {
+    seen.nodes.push(node);
+    const down = { incarnation: 'c', next: 1, missing: null };
+    return { epoch: seen.nodes.length, key: 1, name: 'branch', up: null, begun: null, down, newest: 0, promoted };
+  };
   const metrics = createMetrics();
   const opened = openSessions({
     config: { centralName: 'bank', nodeName: 'node-1' },
     store: {
       agents: {
         get: async () => AGENT,
-        claimSession: async ({ node }: { node: string }) => {
-          seen.nodes.push(node);
-          const down = { incarnation: 'c', next: 1, missing: null };
-          return { epoch: seen.nodes.length, name: 'branch', up: null, down, promoted };
-        },
+        claimSession: claim,
+        logIn: async (session: SessionClaim, terms: ClaimTerms) =>
+          meetsTerms(AGENT, session, terms)
+            ? { kind: 'claimed', claimed: claim(session), certificate: AGENT.certificate }
+            : { kind: 'found', agent: AGENT },
         endSession: async () => undefined,
       },
       outbox: { read: async () => [] },

@@ -3,7 +3,8 @@ import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ParameterValues } from '../../../central/parameters/definitions.ts';
 import { CLONE_TURNS, QUARANTINE_MS } from '../../../central/sessions/clones.ts';
-import { Sessions, sessionSettings, type ProvenConnection } from '../../../central/sessions/sessions.ts';
+import { sessionSettings } from '../../../central/sessions/open-sessions.ts';
+import { Sessions, type ProvenConnection } from '../../../central/sessions/sessions.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord, ClaimedSession } from '../../../central/store/agent-store.ts';
 import { LIMITS, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
@@ -50,6 +51,7 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
     if (claimFault !== undefined) throw claimFault;
     return {
       epoch: grants.shift() ?? 0,
+      key: 7,
       name: 'branch as claimed',
       up: null,
       begun: { incarnation: 'log of a', next: 4, deduplicates: false },
@@ -143,7 +145,7 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
     });
     return { socket, hello, sessionId: proven.sessionId, welcomed };
   };
-  return { sessions, connect, logIn, ended, clock, seen };
+  return { sessions, prepare, connect, logIn, ended, clock, seen };
 }
 
 const settled = async (): Promise<void> => {
@@ -214,6 +216,16 @@ describe('a session that was claimed with the look-up of its agent', () => {
     await expect(logIn('two').welcomed).rejects.toMatchObject({ code: 'quarantined' });
     expect([seen.quarantined.length, last.socket.sent.at(-1)?.['code']]).toEqual([1, 'quarantined']);
     expect(ended).toContainEqual(expect.objectContaining({ epoch: 8 }));
+  });
+
+  it('can be given up: the older one is over all the same', async () => {
+    const { sessions, connect, prepare, ended } = setUp([1]);
+    const first = connect('one');
+    await first.welcomed;
+    const { proven } = prepare('one');
+    await sessions.giveUp(proven, { epoch: 2, promoted: false } as ClaimedSession);
+    expect(first.socket.sent.at(-1)).toMatchObject({ type: 'refuse', code: 'superseded' });
+    expect(ended).toMatchObject([{ epoch: 2 }]);
   });
 
   it('of a name that is taken is refused with an incident', async () => {
@@ -466,6 +478,15 @@ describe('what begins and ends a session', () => {
     sessions.notify('a');
     await settled();
     expect(seen.reads).toBe(before + 1);
+  });
+
+  it('the number of an agent is known while its session is open, and no longer', async () => {
+    const { sessions, connect } = setUp([1]);
+    expect(sessions.keyOf('a')).toBeUndefined();
+    await connect('one').welcomed;
+    expect([sessions.keyOf('a'), sessions.keyOf('A')]).toEqual([7, undefined]);
+    sessions.remove('a');
+    expect(sessions.keyOf('a')).toBeUndefined();
   });
 
   it('while Central stops none begins, and agents reconnect after it', async () => {

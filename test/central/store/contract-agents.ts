@@ -385,6 +385,7 @@ export function agentContract(open: OpenEngine): void {
     const grant = await store.agents.claimSession(claimOf('a1', { name: 'Renamed', session: 's2', now: NOW + 9 }));
     expect(grant).toEqual({
       epoch: first + 1,
+      key: expect.any(Number),
       name: 'Renamed',
       up: { incarnation: 'log of a1', number: 2, id: positionId('e1', 'e2') },
       begun: { incarnation: 'log of a1', next: 3, deduplicates: false },

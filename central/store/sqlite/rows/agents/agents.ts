@@ -181,7 +181,7 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       const { session: id, bootId, version, node } = session;
       const reason = `connected over ${transport} from ${address}`;
       claim.run(name, id, bootId, version, transport, address, node, now, now, reason, key);
-      return { epoch: integer(row, 'epoch') + 1, name, up: inbox.position(key), begun: knownBegin(row), promoted };
+      return { epoch: integer(row, 'epoch') + 1, key, name, up: inbox.position(key), begun: knownBegin(row), promoted };
     },
 
     endSession(agentId: string, epoch: number, now: number, reason: string): void {
