@@ -11,7 +11,7 @@ import { writing } from '../../shared/files/disk-faults.ts';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
 import { syncFolder } from '../../shared/platform/files.ts';
 import { MAX_SIGNATURE_BYTES } from '../../shared/releases/build-signature.ts';
-import { COMPRESSED_AS, COMPRESSED_TYPE, isCompressible, MAX_WINDOW_LOG } from '../../shared/releases/compressed.ts';
+import { COMPRESSED_TYPE, ENCODING, isCompressible, MAX_WINDOW_LOG } from '../../shared/releases/compressed.ts';
 import {
   manifestDigest,
   MAX_MANIFEST_BYTES,
@@ -132,8 +132,8 @@ export class Download {
     const { pace, signal } = this.#ports;
     const ranged = have.size === 0 ? {} : { range: `bytes=${have.size}-`, 'if-range': `"${sha256}"` };
     // What a cut line left of a file is continued in the file itself.
-    const as = have.size === 0 && isCompressible(size) ? `?as=${COMPRESSED_AS}` : '';
-    const response = await this.#get(`/blobs/${sha256}${as}`, ranged);
+    const query = have.size === 0 && isCompressible(size) ? `?encoding=${ENCODING}` : '';
+    const response = await this.#get(`/blobs/${sha256}${query}`, ranged);
     const goesOn = response.statusCode === 206 && startOf(response) === have.size;
     if (response.statusCode === 206 && !goesOn) {
       response.destroy();

@@ -1,7 +1,7 @@
-// How files of releases travel in fewer bytes: `GET /blobs/{sha256}?as=zstd` is another content, with its own length and its own tag, of
+// How files of releases travel in fewer bytes: `GET /blobs/{sha256}?encoding=zstd` is another content, with its own length and its own tag, of
 // which parts may be requested as well. Only of files that are small enough to be compressed in memory.
 
-export const COMPRESSED_AS = 'zstd';
+export const ENCODING = 'zstd';
 /** RFC 8878 section 7.1. */
 export const COMPRESSED_TYPE = 'application/zstd';
 /** A program of the agent has 2 MB; Node.js, of 110 MB, changes a few times a year. */

@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { whenClosed } from '../../../shared/http/closed.ts';
-import { COMPRESSED_AS, COMPRESSED_TYPE } from '../../../shared/releases/compressed.ts';
+import { COMPRESSED_TYPE, ENCODING } from '../../../shared/releases/compressed.ts';
 import { MANIFEST_TYPE } from '../../../shared/releases/manifest.ts';
 import type { Downloads, Wanted } from '../../profiles/downloads/downloads.ts';
 import { downloadFault } from '../../profiles/downloads/errors.ts';
@@ -24,11 +24,11 @@ export function downloadRoutes(app: FastifyInstance, downloads: DownloadsPort): 
   app.get<{ Params: { digest: string } }>('/releases/:digest/signature', bounded, async (request, reply) =>
     send(downloads, request, reply.type('application/json'), { signatureOf: request.params.digest }),
   );
-  app.get<{ Params: { sha256: string }; Querystring: { as?: unknown } }>(
+  app.get<{ Params: { sha256: string }; Querystring: { encoding?: unknown } }>(
     '/blobs/:sha256',
     bounded,
     async (request, reply) => {
-      const wanted = { blob: request.params.sha256, isCompressed: request.query.as === COMPRESSED_AS };
+      const wanted = { blob: request.params.sha256, isCompressed: request.query.encoding === ENCODING };
       return await send(downloads, request, reply.type('application/octet-stream'), wanted);
     },
   );

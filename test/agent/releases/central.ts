@@ -239,7 +239,7 @@ export class FalseCentral {
     const blob = [...this.#releases.values()].map(({ blobs }) => blobs.get(sha256)).find((one) => one !== undefined);
     const body = text ?? blob;
     if (body === undefined) return void response.writeHead(404).end();
-    if (query === 'as=zstd' && this.isCompressing) {
+    if (query === 'encoding=zstd' && this.isCompressing) {
       const packed = zstdCompressSync(body);
       this.compressedBytes += packed.length;
       response.writeHead(200, { 'content-type': 'application/zstd', 'content-length': packed.length });

@@ -158,7 +158,7 @@ test('a download goes on at the byte where it was cut, and reads nothing before 
 test('a file as zstd is a content of its own, with its length, its tag and its parts; what does not become smaller comes as it is', async () => {
   const { get, downloads, read } = await listen();
   const path = `/blobs/${sha256Of(program)}`;
-  const whole = await get(`${path}?as=zstd`);
+  const whole = await get(`${path}?encoding=zstd`);
   const packed = await bytesOf(whole);
   expect(Object.fromEntries(whole.headers)).toMatchObject({
     'content-type': 'application/zstd',
@@ -169,7 +169,7 @@ test('a file as zstd is a content of its own, with its length, its tag and its p
   expect(packed.length).toBeLessThan(program.length / 10);
   expect(zstdDecompressSync(packed).equals(program)).toBe(true);
   const reads = read.length;
-  const rest = await get(`${path}?as=zstd`, { range: 'bytes=100-', 'if-range': `"${sha256Of(packed)}"` });
+  const rest = await get(`${path}?encoding=zstd`, { range: 'bytes=100-', 'if-range': `"${sha256Of(packed)}"` });
   expect([rest.status, rest.headers.get('content-range')]).toEqual([
     206,
     `bytes 100-${packed.length - 1}/${packed.length}`,
@@ -178,13 +178,13 @@ test('a file as zstd is a content of its own, with its length, its tag and its p
   // It is kept.
   expect(read).toHaveLength(reads);
   // The tag of the file is not that of its compressed form.
-  expect((await get(`${path}?as=zstd`, { range: 'bytes=100-', 'if-range': `"${sha256Of(program)}"` })).status).toBe(
+  expect((await get(`${path}?encoding=zstd`, { range: 'bytes=100-', 'if-range': `"${sha256Of(program)}"` })).status).toBe(
     200,
   );
-  const random = await get(`/blobs/${blob}?as=zstd`);
+  const random = await get(`/blobs/${blob}?encoding=zstd`);
   expect(random.headers.get('content-type')).toBe('application/octet-stream');
   expect((await bytesOf(random)).equals(file)).toBe(true);
-  expect((await bytesOf(await get(`${path}?as=other`))).equals(program)).toBe(true);
+  expect((await bytesOf(await get(`${path}?encoding=other`))).equals(program)).toBe(true);
   await until(() => downloads.size === 0);
 });
 
