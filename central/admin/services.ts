@@ -50,7 +50,7 @@ export interface AdminServices {
   readonly changes: Pick<Changes, 'confirm' | 'get' | 'list' | 'pendingChange' | 'rollBack'>;
   readonly agents: Pick<
     AgentDirectory,
-    'consumersOf' | 'find' | 'findId' | 'history' | 'incidents' | 'list' | 'select'
+    'consumersOf' | 'find' | 'findId' | 'history' | 'idsWith' | 'incidents' | 'list' | 'select'
   >;
   readonly agentChanges: AgentChanges;
   readonly drains: Pick<Drains, 'cancel' | 'create' | 'get' | 'list'>;

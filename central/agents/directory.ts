@@ -9,6 +9,7 @@ import type {
   NewestFirstPage,
   SelectedAgent,
 } from '../store/agent-store.ts';
+import type { LabelTerm } from '../store/agents/labels.ts';
 import { findAgent, findAgentId } from './lookup.ts';
 import { parseSelectors, resolveSelectors } from './selectors.ts';
 
@@ -37,6 +38,12 @@ export class AgentDirectory {
   /** The agents that selectors mean now, in order of name. Errors: those of parseSelectors and resolveSelectors. */
   async select(selectors: readonly string[]): Promise<SelectedAgent[]> {
     return await resolveSelectors(this.#agents, parseSelectors(selectors));
+  }
+
+  /** The ids of the agents for which all terms of one of these filters hold now. */
+  async idsWith(labels: readonly (readonly LabelTerm[])[]): Promise<ReadonlySet<string>> {
+    const found = await this.#agents.select(labels.map((terms) => ({ kind: 'labels', terms })));
+    return new Set(found.map(({ id }) => id));
   }
 
   /** What the agent reported of its consumers, last; undefined: nothing yet. */

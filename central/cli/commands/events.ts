@@ -13,6 +13,13 @@ const FILTERS = {
   agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
   type: { type: 'string', doc: 'only of this type' },
   source: { type: 'string', doc: 'only from this source' },
+  label: {
+    type: 'string',
+    value: 'TERMS',
+    isList: true,
+    short: 'l',
+    doc: 'only of agents with these labels (region=north,tier!=test); repeated: one of them',
+  },
 } as const;
 /** Of one long poll. */
 const WAIT_SECONDS = 50;
@@ -93,8 +100,13 @@ function printed(call: CommandCall, events: readonly JsonNode[]): boolean {
   return true;
 }
 
-function filterOf(call: CommandCall): Record<string, string | undefined> {
-  return { agent: call.text('agent'), type: call.text('type'), source: call.text('source') };
+function filterOf(call: CommandCall): Record<string, string | readonly string[] | undefined> {
+  return {
+    agent: call.text('agent'),
+    type: call.text('type'),
+    source: call.text('source'),
+    label: call.list('label'),
+  };
 }
 
 /** A page of events, which stays text: numbers that JavaScript cannot hold are shown as they were sent. */

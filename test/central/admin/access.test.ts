@@ -438,7 +438,7 @@ describe('every path', () => {
       errors: [
         {
           header: 'Accept',
-          allowed: ['application/json', 'application/cloudevents-batch+json'],
+          allowed: ['application/json', 'application/cloudevents-batch+json', 'text/event-stream'],
           found: 'text/html',
         },
       ],

@@ -281,6 +281,8 @@ export async function startRest(
           .filter((agent) => labels.some((terms) => matchesAgent({ kind: 'labels', terms }, agent)))
           .slice(0, limit),
       consumersOf: async () => undefined,
+      idsWith: async (labels) =>
+        new Set((await registry.select(labels.map((terms) => ({ kind: 'labels', terms })))).map(({ id }) => id)),
       history: async () => [
         { at: 2_000, state: 'disconnected', reason: 'the line was cut' },
         { at: 1_000, state: 'enrolled', reason: 'enrolled, not yet connected' },
