@@ -22,6 +22,7 @@ interface MaintenanceOptions {
   readonly quotas: { measure(): Promise<void> };
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly trust: { measure(metrics: Metrics): Promise<void> };
+  readonly rollouts: { measure(metrics: Metrics): void };
   /** True when the store should be pruned early. */
   readonly space: { check(): Promise<boolean> };
   /** Stores that restores replaced. */
@@ -166,6 +167,7 @@ export class Maintenance {
       queuegate_commits_total: commits,
     } = metrics.instruments;
     metrics.instruments.queuegate_audit_refusals_waiting.set(this.#options.refusals.waiting);
+    this.#options.rollouts.measure(metrics);
     const stats = await store.stats();
     metrics.instruments.queuegate_store_bytes.set(stats.bytes);
     waiting.set(stats.waitingCalls);

@@ -164,6 +164,16 @@ export const METRICS = {
     labels: ['state'],
     help: 'Registered agents by state (enrolled, online, disconnected, quarantined, disabled, revoked).',
   },
+  queuegate_rollouts: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: 'Rollouts that have not ended, by state (running, paused, halted, rolling-back). A halted one waits for an administrator.',
+  },
+  queuegate_rollout_agents: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: 'Agents of the rollouts that have not ended, by their state in it (waiting, offered, synchronizing, synchronized, trying, succeeded, rolled-back, failed, skipped, canceled, timed-out).',
+  },
   queuegate_enrollment_requests: {
     kind: 'gauge',
     labels: ['state'],

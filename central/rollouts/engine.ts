@@ -175,6 +175,11 @@ export class RolloutEngine {
     }
   }
 
+  /** The rollouts that have not ended. */
+  underWay(): Iterable<Model> {
+    return this.#active.values();
+  }
+
   /** What is in memory of a rollout: newer figures than those in the store; undefined: it is not under way. */
   modelOf(number: number): Model | undefined {
     return this.#active.get(number);

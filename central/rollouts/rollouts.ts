@@ -3,6 +3,7 @@
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';
 import { auditEntry, type Actor, type AuditAction } from '../audit.ts';
 import type { AgentDirectory } from '../agents/directory.ts';
+import type { Metrics } from '../metrics.ts';
 import type { SelectedAgent } from '../store/agent-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { ReleaseRecord, ReleaseStore } from '../store/releases/release-store.ts';
@@ -16,6 +17,7 @@ import {
   type RolloutPlan,
   type RolloutRecord,
   type RolloutStage,
+  type RolloutState,
   type RolloutStore,
 } from '../store/rollouts/rollout-store.ts';
 import type { RolloutEngine } from './engine.ts';
@@ -41,7 +43,7 @@ const ACTIONS = {
 } as const satisfies Record<ReleaseKind, Record<RolloutStage, AuditAction>>;
 
 interface RolloutsNeeds {
-  readonly engine: Pick<RolloutEngine, 'act' | 'begin' | 'driftOf' | 'modelOf' | 'previewAct' | 'previewBegin'>;
+  readonly engine: Pick<RolloutEngine, 'act' | 'begin' | 'driftOf' | 'modelOf' | 'previewAct' | 'previewBegin' | 'underWay'>;
   readonly store: {
     readonly rollouts: RolloutStore;
     readonly releases: Pick<ReleaseStore, 'listReleases' | 'release'>;
@@ -82,6 +84,8 @@ export interface AgentProfile {
   readonly rollout: RolloutRecord | undefined;
   readonly drift: ReturnType<RolloutEngine['driftOf']>;
 }
+
+const UNENDED_STATES = ['running', 'paused', 'halted', 'rolling-back'] as const satisfies readonly RolloutState[];
 
 export class Rollouts {
   readonly #needs: RolloutsNeeds;
@@ -206,6 +210,19 @@ export class Rollouts {
       agentCount: agents.length,
     });
     return await this.#view(await this.#needs.engine.begin(rollout, agents, entry));
+  }
+
+  /** Counts the rollouts that have not ended, and their agents. */
+  measure(metrics: Metrics): void {
+    const { queuegate_rollouts: rollouts, queuegate_rollout_agents: agents } = metrics.instruments;
+    const views = Array.from(this.#needs.engine.underWay(), viewOf);
+    for (const state of UNENDED_STATES)
+      rollouts.set({ state }, views.filter(({ rollout }) => rollout.state === state).length);
+    for (const state of ROLLOUT_AGENT_STATES)
+      agents.set(
+        { state },
+        views.reduce((sum, { counts }) => sum + counts.byState[state], 0),
+      );
   }
 
   async #view(rollout: RolloutRecord): Promise<RolloutView> {

@@ -69,6 +69,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     quotas: { measure: () => note('quotas') },
     expiry: { measure: () => note('certificates'), warn: () => note('warn') },
     trust: { measure: () => note('trust') },
+    rollouts: { measure: () => undefined },
     space: { check: async () => (await note('space'), over.isLow === true) },
     backups: { pruneReplaced: () => note('replaced') },
     incidents: { flush: () => note('incidents') },

@@ -1,5 +1,6 @@
 // The routes of rollouts, on an engine with agents that carry out what it sends.
 import { expect, test } from 'vitest';
+import { createMetrics } from '../../../../central/metrics.ts';
 import { PREVIOUS, RELEASE } from '../../rollouts/samples.ts';
 import { NAME, startRollouts } from './scene.ts';
 
@@ -219,4 +220,26 @@ test('the profile of an agent shows what it shall run and what it runs, and is r
   for (let rounds = 0; rounds < 8; rounds += 1) await fleet.round();
   expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({ generation: 2, drift: null });
   expect(await ask('GET', '/agents/a9/profile')).toMatchObject({ status: 404, body: { code: 'agent_unknown' } });
+});
+
+test('the metrics count the rollouts that have not ended, and their agents by state', async () => {
+  const { rest, rollouts } = await startRollouts();
+  const metrics = createMetrics();
+  const lines = async (): Promise<string[]> => {
+    rollouts.measure(metrics);
+    const text = await metrics.registry.metrics();
+    return text.split('\n').filter((line) => /^queuegate_rollout(?:s|_agents)\{.* [1-9]/.test(line));
+  };
+  expect(await lines()).toEqual([]);
+  await rest.request('POST', '/rollouts', { body: { ...UPGRADE, waves: [{ count: 1 }, { share: 1 }] } });
+  expect(await lines()).toEqual([
+    'queuegate_rollouts{state="running"} 1',
+    'queuegate_rollout_agents{state="waiting"} 2',
+    'queuegate_rollout_agents{state="offered"} 1',
+    'queuegate_rollout_agents{state="skipped"} 1',
+  ]);
+  await rest.request('POST', '/rollouts/r-1/pause');
+  expect((await lines())[0]).toBe('queuegate_rollouts{state="paused"} 1');
+  await rest.request('POST', '/rollouts/r-1/cancel');
+  expect(await lines()).toEqual([]);
 });

@@ -29,7 +29,11 @@ function releaseRecord(digest: string, number: number): ReleaseRecord {
 }
 
 /** Three agents that are connected, and one that is disabled. */
-export async function startRollouts(): Promise<{ readonly fleet: Fleet; readonly rest: Rest }> {
+export async function startRollouts(): Promise<{
+  readonly fleet: Fleet;
+  readonly rest: Rest;
+  readonly rollouts: Rollouts;
+}> {
   const fleet = new Fleet(IDS);
   await fleet.engine.start();
   onTestFinished(() => fleet.engine.stop());
@@ -60,5 +64,5 @@ export async function startRollouts(): Promise<{ readonly fleet: Fleet; readonly
     now: () => fleet.now,
   });
   const rest = await startRest(async () => ({ rollouts }));
-  return { fleet, rest };
+  return { fleet, rest, rollouts };
 }
