@@ -5,7 +5,8 @@ import { leftOut, shareCompiledCode, useMemoryForFolders } from './test/slow.ts'
 shareCompiledCode();
 useMemoryForFolders();
 
-// Flow tests start real processes: forks keep their signals apart. Time limits only end what hangs, also on a busy machine.
+// Flow tests start real processes: forks keep their signals apart. Time limits only end what hangs, also on a busy
+// machine.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],

@@ -8,8 +8,8 @@ const slow = Object.keys(SLOW_FILES);
 const isReliability = (file: string): boolean => file.startsWith('test/reliability/');
 const common = { pool: 'forks', hookTimeout: 120_000, retry: RETRIES } as const;
 
-// What takes minutes: CI runs it behind the other tests (npm run test:long). Slow flow tests share the cores; what loads the machine
-// or stops processes in the middle of it runs one file at a time, so that each has the machine.
+// What takes minutes: CI runs it behind the other tests (npm run test:long). Slow flow tests share the cores; what
+// loads the machine or stops processes in the middle of it runs one file at a time, so that each has the machine.
 export default defineConfig({
   test: {
     reporters: ['default', new FlakyTestReporter()],

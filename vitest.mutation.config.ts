@@ -3,7 +3,8 @@ import { shareCompiledCode } from './test/slow.ts';
 
 shareCompiledCode();
 
-// What mutation testing runs (npm run test:mutation): the nearest tests of the code that it changes, in the process that it changes.
+// What mutation testing runs (npm run test:mutation): the nearest tests of the code that it changes, in the process
+// that it changes.
 export default defineConfig({
   test: {
     include: [

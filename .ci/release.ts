@@ -1,5 +1,6 @@
-// Makes a release: writes version and changelog, builds, runs every check and test, commits and tags (npm run release -- VERSION).
-// Refuses a dirty tree. Pushes and publishes nothing: what it made can be looked at, and taken back, before that.
+// Makes a release: writes version and changelog, builds, runs every check and test, commits and tags (npm run release
+// -- VERSION). Refuses a dirty tree. Pushes and publishes nothing: what it made can be looked at, and taken back,
+// before that.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -25,7 +26,10 @@ export function compareVersions(one: string, other: string): number {
   return 0;
 }
 
-/** The changelog with its section "Unreleased" as that of a version, under an empty one. Throws when there is nothing to release. */
+/**
+ * The changelog with its section "Unreleased" as that of a version, under an empty one. Throws when there is nothing to
+ * release.
+ */
 export function releasedChangelog(changelog: string, version: string, date: string): string {
   const heading = '## Unreleased\n';
   const start = changelog.indexOf(`\n${heading}`);

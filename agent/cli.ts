@@ -37,5 +37,6 @@ try {
     process.exitCode = exitStatusOf(error);
   }
 }
-// A daemon that could not start, or that has ended, must not stay because of what still listens: nothing would start it again.
+// A daemon that could not start, or that has ended, must not stay because of what still listens: nothing would start it
+// again.
 if (process.argv[2] === 'start') process.exit();

@@ -220,8 +220,8 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
 }
 
 /**
- * A relative path belongs to where it is named. What a release names and does not hold, such as the file of a password, is
- * of the base.
+ * A relative path belongs to where it is named. What a release names and does not hold, such as the file of a password,
+ * is of the base.
  */
 function preferred({ base, release }: ProfileSource, origin: string, pathIn: (folder: string) => string): string {
   if (release === undefined || (origin !== 'default' && !origin.startsWith(confFile(release.folder))))

@@ -1,5 +1,5 @@
-// Reads the consumers of the local API from the files of the configuration: consumer.NAME.types and consumer.NAME.group.
-// They are not in the schema of conf.ts, since their names are the administrator's.
+// Reads the consumers of the local API from the files of the configuration: consumer.NAME.types and
+// consumer.NAME.group. They are not in the schema of conf.ts, since their names are the administrator's.
 import type { Properties } from '../shared/settings/properties.ts';
 import { agentFault } from './errors.ts';
 import { DEFAULT_CONSUMER, type ConsumerTypes } from './store/routing.ts';

@@ -26,7 +26,10 @@ interface DaemonPorts {
   onName(name: string): void;
   /** Reads the configuration again: changes of the connection count at the next dial. */
   conf(): Promise<AgentConf>;
-  /** Who this agent is, with its key, read at each dial; enrolls by the one-time file when there is one. Undefined: not enrolled. */
+  /**
+   * Who this agent is, with its key, read at each dial; enrolls by the one-time file when there is one. Undefined: not
+   * enrolled.
+   */
   credentials(conf: AgentConf): Promise<Credentials | undefined>;
   trusted(conf: AgentConf): Promise<Trusted>;
   /** The files that the connection depends on. */
@@ -169,8 +172,8 @@ export class Daemon {
   }
 
   async #plans(): Promise<DialPlan[]> {
-    // Before anything is read: what is fixed while it is read or dialled counts as a change. The configuration may name other
-    // files than the last time.
+    // Before anything is read: what is fixed while it is read or dialled counts as a change. The configuration may name
+    // other files than the last time.
     const before = await snapshotFiles(this.#seen.files);
     const conf = await this.#ports.conf();
     const watched = this.#ports.watched(conf);
@@ -275,8 +278,8 @@ export class Daemon {
       ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}),
     };
     const line = `${shown.detail} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialed until identity, truststore or configuration change.'}`;
-    // A repeated failure is logged once: an hour without a connection must not fill the disk of a branch PC. What ends all
-    // dialing is always logged.
+    // A repeated failure is logged once: an hour without a connection must not fill the disk of a branch PC. What ends
+    // all dialing is always logged.
     const code = refusedWith ?? shown.code;
     if (code === this.#lastCode && state.state === 'waiting') this.#ports.log.debug(facts, line);
     else this.#ports.log.warn(facts, line);

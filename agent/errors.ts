@@ -1,4 +1,5 @@
-// The agent's errors: what an operator of the daemon may meet. One line that says what happened, one that says the hint.
+// The agent's errors: what an operator of the daemon may meet. One line that says what happened, one that says the
+// hint.
 import { CodedError, defineErrors } from '../shared/errors.ts';
 
 export const AGENT_ERRORS = {

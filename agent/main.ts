@@ -1,4 +1,5 @@
-// The composition root of the agent: opens every part once, and stops them in a written order. The command line is cli.ts.
+// The composition root of the agent: opens every part once, and stops them in a written order. The command line is
+// cli.ts.
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -142,7 +143,10 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
   }
 }
 
-/** Removes what a killed process left unfinished: keys, tokens, and the truststore, whose folder may hold files of others. */
+/**
+ * Removes what a killed process left unfinished: keys, tokens, and the truststore, whose folder may hold files of
+ * others.
+ */
 async function removeUnfinished({ dataFolder, localApi, truststore }: AgentConf): Promise<void> {
   for (const folder of [dataFolder, trustFolder(dataFolder), localApi.consumersFolder])
     await removeUnfinishedFiles(folder);
@@ -373,7 +377,10 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
   for (const warning of conf.warnings) log.warn(warning);
 }
 
-/** Applies log.level and consumers. Names the settings that count from the next connection on, and those that need a restart. */
+/**
+ * Applies log.level and consumers. Names the settings that count from the next connection on, and those that need a
+ * restart.
+ */
 async function reload({ request, conf, store, log }: Ground, tokens: ConsumerTokens): Promise<void> {
   try {
     const fresh = await loadAgentConf(request);

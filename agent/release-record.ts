@@ -1,5 +1,6 @@
-// Keeps how far this agent is with releases of each kind, in releases/state.json of its data folder, and finds the profile that it
-// runs with by it. Written whole and durably, so that a crash at any moment leaves the record before or the one after.
+// Keeps how far this agent is with releases of each kind, in releases/state.json of its data folder, and finds the
+// profile that it runs with by it. Written whole and durably, so that a crash at any moment leaves the record before or
+// the one after.
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../shared/files/disk-faults.ts';
@@ -179,8 +180,9 @@ export function findRelease(dataFolder: string, release: string): ReleaseFolder 
 }
 
 /**
- * The release that this agent runs with; undefined: the profile of its command line. What is wrong is in `warnings`, and the
- * agent runs with the previous release, or with that profile: without a profile it could not be repaired from Central.
+ * The release that this agent runs with; undefined: the profile of its command line. What is wrong is in `warnings`,
+ * and the agent runs with the previous release, or with that profile: without a profile it could not be repaired from
+ * Central.
  */
 export async function runningRelease(
   dataFolder: string,

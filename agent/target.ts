@@ -22,7 +22,10 @@ export function withProxy(target: Target, proxies: ProxySettings): Target {
   return { ...target, proxy: proxyFor(proxies, target) };
 }
 
-/** In the order in which they are tried: without a configured host the one it enrolled with, on its port if the transport is the same. */
+/**
+ * In the order in which they are tried: without a configured host the one it enrolled with, on its port if the
+ * transport is the same.
+ */
 export function dialTargets(
   { central }: Pick<AgentConf, 'central'>,
   identity: Pick<Identity, 'host' | 'port' | 'secure'>,

@@ -1,4 +1,5 @@
-// One authority and one server certificate for the peers that have none of their own; made like Central's (ECDSA P-256).
+// One authority and one server certificate for the peers that have none of their own; made like Central's (ECDSA
+// P-256).
 import { alternativeName, chainPem, makeCertificate, privateKeyPem } from '../central/pki/x509/certificate.ts';
 import { makeKeyPair } from '../central/pki/x509/key-algorithms.ts';
 

@@ -1,6 +1,6 @@
-// Ends what the bench started when the bench is gone, however it ended: an interrupted run, a failed cell or SIGKILL must leave
-// no server and no load process behind. The bench reports each process as it starts and ends (`watchProcess`); this process of its own
-// ends the rest when the line to the bench breaks.
+// Ends what the bench started when the bench is gone, however it ended: an interrupted run, a failed cell or SIGKILL
+// must leave no server and no load process behind. The bench reports each process as it starts and ends
+// (`watchProcess`); this process of its own ends the rest when the line to the bench breaks.
 import { fork, type ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,5 @@
-// Installs the product as a user has it: the output of `npm run build` in a folder of its own, since type stripping costs memory
-// and start time. Gives Central with a fresh copy of a data folder in which agents are enrolled.
+// Installs the product as a user has it: the output of `npm run build` in a folder of its own, since type stripping
+// costs memory and start time. Gives Central with a fresh copy of a data folder in which agents are enrolled.
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { generateKeyPairSync, createPublicKey } from 'node:crypto';
 import { Agent, request } from 'node:https';
@@ -81,7 +81,9 @@ export class Installation {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** Enrolls so many agents over REST and wss, once; every Central of this run begins with a copy of that data folder. */
+  /**
+   * Enrolls so many agents over REST and wss, once; every Central of this run begins with a copy of that data folder.
+   */
   async enroll(count: number): Promise<void> {
     const central = await this.#run(join(this.folder, 'template'), {});
     const { token } = (await central.rest('POST', '/enrollment-tokens', { maxUses: count, lifetimeSeconds: 3600 })) as {

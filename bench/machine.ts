@@ -1,4 +1,5 @@
-// What the figures depend on: processor, memory, system, versions, and how long this disk takes to have something on it.
+// What the figures depend on: processor, memory, system, versions, and how long this disk takes to have something on
+// it.
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { arch, cpus, platform, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';

@@ -44,7 +44,8 @@ const only = values.only?.split(',');
 const wanted = (cell: string): boolean => only === undefined || only.includes(cell);
 const profileFolder = values.profile === undefined ? undefined : resolve(values.profile);
 
-// All that a peer leaves is in one folder, which goes when the bench ends, however it ends. Its processes go with it (bench/guard.ts).
+// All that a peer leaves is in one folder, which goes when the bench ends, however it ends. Its processes go with it
+// (bench/guard.ts).
 const folder = mkdtempSync(join(tmpdir(), 'queuegate-bench-'));
 for (const name of ['TMPDIR', 'TEMP']) process.env[name] = folder;
 process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));

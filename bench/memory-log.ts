@@ -1,5 +1,5 @@
-// Keeps the logs of a bench agent: both ends as shared/delivery asks for them, in memory. A message is made from its number
-// when it is read, so that nothing is held and the load process measures the gateway and not itself.
+// Keeps the logs of a bench agent: both ends as shared/delivery asks for them, in memory. A message is made from its
+// number when it is read, so that nothing is held and the load process measures the gateway and not itself.
 import { randomBytes } from 'node:crypto';
 import { readMessageFrames, type MessageFrame } from '../shared/delivery/message-frames.ts';
 import type { InboxPort, OutboxEntry, OutboxPort, ResumedLog } from '../shared/delivery/log-interfaces.ts';

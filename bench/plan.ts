@@ -1,4 +1,5 @@
-// How much is measured: the quick plan is a smoke test of some two minutes, the full one gives the figures of docs/PERFORMANCE.md.
+// How much is measured: the quick plan is a smoke test of some two minutes, the full one gives the figures of
+// docs/PERFORMANCE.md.
 
 export interface Plan {
   readonly name: 'quick' | 'full';

@@ -83,7 +83,10 @@ export class Program {
   }
 }
 
-/** Memory of a process that is in RAM, in bytes: all of it, and the part that no other process shares (Linux; else undefined). */
+/**
+ * Memory of a process that is in RAM, in bytes: all of it, and the part that no other process shares (Linux; else
+ * undefined).
+ */
 export async function memoryOf(pid: number): Promise<{ readonly resident: number; readonly own: number } | undefined> {
   // No such file: not Linux, or the process is gone.
   const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => undefined);
@@ -100,7 +103,10 @@ export async function peakResidentOf(pid: number): Promise<number | undefined> {
   return found === null ? undefined : Number(found[1]) * 1024;
 }
 
-/** What a process has written to disk so far, in bytes: logs and databases, each page as often as it was written (Linux; else undefined). */
+/**
+ * What a process has written to disk so far, in bytes: logs and databases, each page as often as it was written (Linux;
+ * else undefined).
+ */
 export async function writtenBytesOf(pid: number): Promise<number | undefined> {
   // As above; also where the kernel counts nothing.
   const text = await readFile(`/proc/${pid}/io`, 'utf8').catch(() => undefined);

@@ -1,5 +1,5 @@
-// node bench/profile.ts FOLDER: where the time went, from the CPU profiles that `npm run bench -- --profile FOLDER` left there.
-// One table per profile (a thread of Central each): share of the busy time by function, its own time only.
+// node bench/profile.ts FOLDER: where the time went, from the CPU profiles that `npm run bench -- --profile FOLDER`
+// left there. One table per profile (a thread of Central each): share of the busy time by function, its own time only.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 

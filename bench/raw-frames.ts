@@ -1,4 +1,5 @@
-// The frames of the raw peer: the product's, distinguished and counted by their length, so that neither side parses JSON.
+// The frames of the raw peer: the product's, distinguished and counted by their length, so that neither side parses
+// JSON.
 import { MESSAGE_BYTES } from './sample.ts';
 
 const ITEMS = '"items":[';

@@ -63,8 +63,8 @@ export class AgingClock {
   }
 
   /**
-   * A time that does not jump, for agents: they expire commands by it. While the clock of the host is in doubt, the last
-   * time that was right, with what has passed since boot.
+   * A time that does not jump, for agents: they expire commands by it. While the clock of the host is in doubt, the
+   * last time that was right, with what has passed since boot.
    */
   steady(): number {
     return Math.floor(this.offsetMs() + this.#sinceBootMs());

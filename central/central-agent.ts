@@ -1,5 +1,5 @@
-// Runs the agent on Central's own host: writes its one-time enrollment (0600) and its local configuration, and keeps its process
-// running. It is an agent like any other: it enrolls, it signs, it has no rights of its own.
+// Runs the agent on Central's own host: writes its one-time enrollment (0600) and its local configuration, and keeps
+// its process running. It is an agent like any other: it enrolls, it signs, it has no rights of its own.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -67,7 +67,10 @@ export class CentralAgent {
     this.#spawn();
   }
 
-  /** Its configuration says where the ws listener is; the agent reads it again at each dial, so that it follows a port that moves. */
+  /**
+   * Its configuration says where the ws listener is; the agent reads it again at each dial, so that it follows a port
+   * that moves.
+   */
   async writeProfile(): Promise<void> {
     const { folder, profile, wsPort, localApiPort, name } = this.#options;
     const conf = join(folder, 'profile', 'conf');
@@ -103,8 +106,8 @@ export class CentralAgent {
     const extension = program.endsWith('.ts') ? 'ts' : 'js';
     const cli = join(dirname(program), '..', 'agent', `cli.${extension}`);
     const startedAt = performance.now();
-    // The channel carries nothing: its end shows the agent that Central is gone, also after kill -9. Otherwise the old agent would keep
-    // the data folder locked for the one that the next Central starts.
+    // The channel carries nothing: its end shows the agent that Central is gone, also after kill -9. Otherwise the old
+    // agent would keep the data folder locked for the one that the next Central starts.
     const child = spawn(
       process.execPath,
       [cli, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')],

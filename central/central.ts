@@ -1,4 +1,5 @@
-// Central's composition root: opens every part once, in the order in which they need each other. Nothing else constructs services.
+// Central's composition root: opens every part once, in the order in which they need each other. Nothing else
+// constructs services.
 import type { CodedError } from '../shared/errors.ts';
 import { freshFolder } from '../shared/sqlite/fresh-folder.ts';
 import type { Log } from '../shared/terminal/log.ts';
@@ -31,7 +32,9 @@ import { subscribe } from './composition/subscriptions.ts';
 
 type CentralLog = Pick<Log, 'log' | 'lostLines'>;
 
-/** Starts Central; `restored`: the restore that caused this start. Throws what the operator must fix; then nothing runs. */
+/**
+ * Starts Central; `restored`: the restore that caused this start. Throws what the operator must fix; then nothing runs.
+ */
 export async function startCentral(
   config: CentralConfig,
   log: CentralLog,

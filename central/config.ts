@@ -1,5 +1,5 @@
-// Reads the configuration of Central's process once: central.conf, environment and flags. Settings of the whole installation are
-// parameters (central/parameters) in the store; a node may override a port here.
+// Reads the configuration of Central's process once: central.conf, environment and flags. Settings of the whole
+// installation are parameters (central/parameters) in the store; a node may override a port here.
 import { hostname } from 'node:os';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
@@ -202,7 +202,10 @@ export interface CentralConfig {
   readonly centralAgent: boolean;
   /** Absolute; undefined: none. */
   readonly profilesFolder: string | undefined;
-  /** Where the key comes from that encrypts private keys (central/pki/keys/key-encryption-key.ts); file names are absolute. */
+  /**
+   * Where the key comes from that encrypts private keys (central/pki/keys/key-encryption-key.ts); file names are
+   * absolute.
+   */
   readonly keySources: {
     readonly file: string | undefined;
     readonly previousFile: string | undefined;
@@ -231,7 +234,10 @@ interface CentralConfigRequest {
   readonly hostName?: string;
 }
 
-/** Reads the configuration. Errors: flag_unknown, override_ports_equal, settings_refused, and those of files and properties. */
+/**
+ * Reads the configuration. Errors: flag_unknown, override_ports_equal, settings_refused, and those of files and
+ * properties.
+ */
 export async function loadCentralConfig(request: CentralConfigRequest): Promise<CentralConfig> {
   const { environment, workingFolder = process.cwd() } = request;
   const { file, flags } = readFlags(request.argv);

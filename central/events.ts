@@ -30,7 +30,9 @@ export class Events<T extends { [N in keyof T]: readonly unknown[] }> {
     this.#listeners[name] = [...(this.#listeners[name] ?? []), listener];
   }
 
-  /** Calls the listeners before it returns, in the order in which they subscribed. What one throws goes to the emitter. */
+  /**
+   * Calls the listeners before it returns, in the order in which they subscribed. What one throws goes to the emitter.
+   */
   emit<N extends keyof T>(name: N, ...payload: T[N]): void {
     for (const listener of this.#listeners[name] ?? []) listener(...payload);
   }

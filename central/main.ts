@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Starts Central and prints what an operator needs: what listens where and how encrypted, the first administrator's token (once), and
-// how to enroll an agent; secrets are shown on a terminal only. Stops Central on SIGTERM and SIGINT, and when the store can no longer
-// write; starts it again in the same process to restore a backup.
+// Starts Central and prints what an operator needs: what listens where and how encrypted, the first administrator's
+// token (once), and how to enroll an agent; secrets are shown on a terminal only. Stops Central on SIGTERM and SIGINT,
+// and when the store can no longer write; starts it again in the same process to restore a backup.
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
@@ -107,7 +107,9 @@ interface Restored {
   readonly replacement?: Replacement;
 }
 
-/** A restored store was validated before; if Central nevertheless does not start with it, the previous one is restored. */
+/**
+ * A restored store was validated before; if Central nevertheless does not start with it, the previous one is restored.
+ */
 async function startOrUndo(config: CentralConfig, log: Log, restored: Restored | undefined): Promise<RunningCentral> {
   try {
     return await startCentral(config, log, restored?.outcome ?? null);
@@ -170,8 +172,8 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
 }
 
 /**
- * What the first start of a data folder creates: the administrator's token, and a token that enrolls one agent. They are shown on a
- * terminal only. Any other output is a log that is kept and collected: it names the files.
+ * What the first start of a data folder creates: the administrator's token, and a token that enrolls one agent. They
+ * are shown on a terminal only. Any other output is a log that is kept and collected: it names the files.
  */
 async function firstSecrets(config: CentralConfig, first: FirstStart): Promise<string[]> {
   const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);

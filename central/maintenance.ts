@@ -1,5 +1,5 @@
-// Does what Central does at intervals: expires commands, prunes what outlived its retention, renews Central's certificate, and
-// measures the metrics that are not counted as they happen.
+// Does what Central does at intervals: expires commands, prunes what outlived its retention, renews Central's
+// certificate, and measures the metrics that are not counted as they happen.
 import type { Logger } from 'pino';
 import { textOf } from '../shared/errors.ts';
 import type { Metrics } from './metrics.ts';
@@ -50,7 +50,9 @@ const LARGEST_OUTBOXES = 10;
 /** Until the next run of steps; most stores have nothing to convert. */
 const CONVERT_MS = 1_000;
 const CERTIFICATES_MS = 60_000;
-/** The store refuses new data on its own; this is how soon sessions and the status follow, also after space was freed. */
+/**
+ * The store refuses new data on its own; this is how soon sessions and the status follow, also after space was freed.
+ */
 const SPACE_MS = 2_000;
 /** Somebody waits for the answer. */
 const TOKEN_REQUESTS_MS = 1_000;

@@ -1,5 +1,5 @@
-// Defines the metrics of Central in one table, and creates their instruments in a registry of prom-client. The parts that count
-// get the instruments from the composition root.
+// Defines the metrics of Central in one table, and creates their instruments in a registry of prom-client. The parts
+// that count get the instruments from the composition root.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 interface MetricDefinition {

@@ -1,4 +1,5 @@
-// Writes tar (POSIX.1-1988 ustar), ar and zip archives, byte for byte the same for the same entries: one time, one owner, sorted names.
+// Writes tar (POSIX.1-1988 ustar), ar and zip archives, byte for byte the same for the same entries: one time, one
+// owner, sorted names.
 import { crc32, deflateRawSync } from 'node:zlib';
 import type { Entry } from './entry.ts';
 

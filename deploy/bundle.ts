@@ -1,4 +1,5 @@
-// Bundles the programs of both packages with esbuild, without a map or a path of the machine that builds: same sources, same bytes.
+// Bundles the programs of both packages with esbuild, without a map or a path of the machine that builds: same sources,
+// same bytes.
 import { readdirSync, readFileSync, existsSync } from 'node:fs';
 import { dirname, extname, join, relative } from 'node:path';
 import { build, type Metafile } from 'esbuild';
@@ -15,8 +16,8 @@ export interface Program {
 }
 
 /**
- * The daemon and the command line of an agent. What only some starts need (enrollment, PKCS#12 with RC2, certificates) are files of
- * their own, loaded on demand: in one file they cost 1.4 MiB of memory that is never used.
+ * The daemon and the command line of an agent. What only some starts need (enrollment, PKCS#12 with RC2, certificates)
+ * are files of their own, loaded on demand: in one file they cost 1.4 MiB of memory that is never used.
  */
 export async function bundleAgent(): Promise<Program> {
   return await bundle({ 'agent/cli': 'agent/cli.ts' }, 'agent/[name]-[hash]', ['profiles/default']);
@@ -31,7 +32,9 @@ export async function bundleCentral(): Promise<Program> {
   ]);
 }
 
-/** The files of the threads that a program starts. In a bundle they are beside the file that starts them, in threads/. */
+/**
+ * The files of the threads that a program starts. In a bundle they are beside the file that starts them, in threads/.
+ */
 function threadsOf(program: string): Record<string, string> {
   const sources = readdirSync(join(ROOT, program), { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('.ts'),

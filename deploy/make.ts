@@ -1,5 +1,5 @@
-// Builds what is installed elsewhere (npm run dist): packages for Debian, archives with the runtime, releases of the agent's software,
-// their SHA-256 sums and a signature by the build key. The same sources give the same bytes.
+// Builds what is installed elsewhere (npm run dist): packages for Debian, archives with the runtime, releases of the
+// agent's software, their SHA-256 sums and a signature by the build key. The same sources give the same bytes.
 import { execFileSync } from 'node:child_process';
 import { createHash, createPrivateKey, createPublicKey, sign, type KeyObject } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// What the packages hold, and how they are named: the trees of .deb, tar.gz and zip, and the releases of the software that Central imports.
+// What the packages hold, and how they are named: the trees of .deb, tar.gz and zip, and the releases of the software
+// that Central imports.
 import { createHash, type KeyObject } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -51,8 +52,8 @@ export function programEntries(program: Program): Entry[] {
 }
 
 /**
- * The agent waits for lines and disks most of the time: a small young generation, one thread of V8 and no TurboFan (whose code is
- * 4 MiB of the binary) cost it no message, and save 7 MiB of 81.
+ * The agent waits for lines and disks most of the time: a small young generation, one thread of V8 and no TurboFan
+ * (whose code is 4 MiB of the binary) cost it no message, and save 7 MiB of 81.
  */
 function nodeOptions(): string {
   return '--max-semi-space-size=1 --v8-pool-size=1 --no-opt\n';
@@ -156,8 +157,9 @@ export interface BuildKey {
 }
 
 /**
- * A release of the software for Central (.qgs): a tar archive of manifest.json in canonical form, signature.json (a DSSE envelope of it by
- * the build key; absent where there is none), and each file once as blobs/SHA256, in this order: Central checks the first two before it stores a file.
+ * A release of the software for Central (.qgs): a tar archive of manifest.json in canonical form, signature.json (a
+ * DSSE envelope of it by the build key; absent where there is none), and each file once as blobs/SHA256, in this order:
+ * Central checks the first two before it stores a file.
  */
 export function softwareRelease(
   name: string,

@@ -1,5 +1,5 @@
-// The Node.js of a platform, from its npm package: installed here, or downloaded and compared with the lock file. Stripped of its
-// symbols, which are a fifth of it, where a tool for the platform is there.
+// The Node.js of a platform, from its npm package: installed here, or downloaded and compared with the lock file.
+// Stripped of its symbols, which are a fifth of it, where a tool for the platform is there.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

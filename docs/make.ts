@@ -1,6 +1,6 @@
-// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS, AUDIT, LOCAL-API, CLI
-// (npm run docs).
-// test/docs.test.ts holds each file to what is made here. The other documents are written by hand.
+// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS, AUDIT,
+// LOCAL-API, CLI (npm run docs). test/docs.test.ts holds each file to what is made here. The other documents are
+// written by hand.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { auditMarkdown } from '../central/audit.ts';
@@ -36,7 +36,8 @@ export function madeDocuments(): ReadonlyMap<string, string> {
   ]);
 }
 
-// --- ERRORS.md ----------------------------------------------------------------------------------------------------------
+// --- ERRORS.md
+// ----------------------------------------------------------------------------------------------------------
 
 export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECTS): string {
   const lines = [
@@ -155,7 +156,8 @@ export function anchorOf(heading: string): string {
     .replaceAll(/\s/g, '-');
 }
 
-// --- CONFIGURATION.md ---------------------------------------------------------------------------------------------------
+// --- CONFIGURATION.md
+// ---------------------------------------------------------------------------------------------------
 
 export function configurationMarkdown(): string {
   return `${[

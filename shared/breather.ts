@@ -1,5 +1,5 @@
-// Lets the event loop go on in the middle of long work, so that large or expensive files delay nothing else, however many of them
-// are worked on at the same time.
+// Lets the event loop go on in the middle of long work, so that large or expensive files delay nothing else, however
+// many of them are worked on at the same time.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** Less than a commit: an acknowledgement hardly notices. */

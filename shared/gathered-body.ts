@@ -1,7 +1,7 @@
 // Gathers what Node's HTTP parser hands over of a body into pieces of some size, and bounds what a body may cost beside
-// its bytes. In the chunked coding (RFC 9112 section 7.1) a peer decides how small the pieces are: a piece of one byte is
-// six bytes on the line, costs a call, and holds 400 bytes of memory for as long as the body is collected (measured), so
-// that bounds in bytes of the body would be worth nothing.
+// its bytes. In the chunked coding (RFC 9112 section 7.1) a peer decides how small the pieces are: a piece of one byte
+// is six bytes on the line, costs a call, and holds 400 bytes of memory for as long as the body is collected
+// (measured), so that bounds in bytes of the body would be worth nothing.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { skipBody } from './http/parser.ts';

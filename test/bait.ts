@@ -1,6 +1,6 @@
-// Bait for parsers that backtrack: texts of any length, values that carry them into every string member of a schema, and what
-// handling them costs in CPU time. The schemas are plain data (of the wire and of TypeBox alike), so that a new member is covered
-// from its first day on.
+// Bait for parsers that backtrack: texts of any length, values that carry them into every string member of a schema,
+// and what handling them costs in CPU time. The schemas are plain data (of the wire and of TypeBox alike), so that a
+// new member is covered from its first day on.
 
 /** Each makes a text of exactly `length` UTF-16 units. */
 export const BAITS: Readonly<Record<string, (length: number) => string>> = {

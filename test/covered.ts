@@ -1,6 +1,7 @@
-// Lists the source files that have no test of their own name, by the test that covers them. test/layout.test.ts holds the list to the code:
-// a file of 40 lines or more that exports a value has test/<its path>.test.ts or is listed here, and the test named here reaches it.
-// When a file moves, move its line; when it gets a test of its own, delete the line.
+// Lists the source files that have no test of their own name, by the test that covers them. test/layout.test.ts holds
+// the list to the code: a file of 40 lines or more that exports a value has test/<its path>.test.ts or is listed here,
+// and the test named here reaches it. When a file moves, move its line; when it gets a test of its own, delete the
+// line.
 
 export interface CoveredFiles {
   /** The test that covers the files. */

@@ -1,10 +1,10 @@
-// The rules of the names of both daemons, as functions that say what is wrong with one: keys of the configuration, frames of the
-// wire with their members, commands and flags. test/api-names.test.ts applies them to all that there is.
+// The rules of the names of both daemons, as functions that say what is wrong with one: keys of the configuration,
+// frames of the wire with their members, commands and flags. test/api-names.test.ts applies them to all that there is.
 import { isAmerican, CAMEL, enumFaults, KEBAB } from './api-rules.ts';
 
 /**
- * The groups of keys. A dot groups, and words of one name are camelCase: `outbox.maxBytes`, since there is nothing else in a
- * group `outbox.max`. A new group is a decision: it is added here.
+ * The groups of keys. A dot groups, and words of one name are camelCase: `outbox.maxBytes`, since there is nothing else
+ * in a group `outbox.max`. A new group is a decision: it is added here.
  */
 const AGENT_GROUPS = new Set([
   '',
@@ -61,7 +61,9 @@ export function settingFaults(name: string, format: string, groups: ReadonlySet<
   return faults;
 }
 
-/** The environment variable and the flag of a key follow from it: `a.maxBytes` is PREFIX_A_MAX_BYTES and --a-max-bytes. */
+/**
+ * The environment variable and the flag of a key follow from it: `a.maxBytes` is PREFIX_A_MAX_BYTES and --a-max-bytes.
+ */
 export function layerFaults(name: string, prefix: string, variable: string, flag: string): string[] {
   const words = name.split(/[.]|(?=[A-Z])/).map((word) => word.toLowerCase());
   return [

@@ -1,5 +1,5 @@
-// Holds every answer that the tests get from the administration to its description (central/admin/openapi): status, media type,
-// members, codes. Called by the clients of the tests.
+// Holds every answer that the tests get from the administration to its description (central/admin/openapi): status,
+// media type, members, codes. Called by the clients of the tests.
 import { fastify } from 'fastify';
 import Schema from 'typebox/schema';
 import { codesOf, operationOf, statusOf } from '../central/admin/openapi/document.ts';

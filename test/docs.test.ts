@@ -1,5 +1,5 @@
-// Holds the documents to the code: what is made from tables is what would be made now, what is written by hand names what is there,
-// and every link, file and script that a document names exists.
+// Holds the documents to the code: what is made from tables is what would be made now, what is written by hand names
+// what is there, and every link, file and script that a document names exists.
 import { createPublicKey } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';

@@ -1,5 +1,6 @@
-// Repeats a failed test once in CI and names each test that passed only then. A race of a test must not hide what the other thousands
-// say, and it must not hide itself either: a test that is named here is a fault to be fixed. Elsewhere a failed test fails at once.
+// Repeats a failed test once in CI and names each test that passed only then. A race of a test must not hide what the
+// other thousands say, and it must not hide itself either: a test that is named here is a fault to be fixed. Elsewhere
+// a failed test fails at once.
 import type { Reporter, TestCase } from 'vitest/node';
 
 export const RETRIES = process.env.CI === undefined ? 0 : 1;

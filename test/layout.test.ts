@@ -1,4 +1,5 @@
-// Holds the shape of the code: what may import what, one place for each fenced package, no circles, no file that outgrew its subject.
+// Holds the shape of the code: what may import what, one place for each fenced package, no circles, no file that
+// outgrew its subject.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,5 +1,6 @@
-// Holds the tables "Who can make Central spend how much" of docs/SECURITY.md to the code: every route and every frame is in what some peer
-// can call, every peer has a bound for every resource, and what sets a bound and what proves it exists.
+// Holds the tables "Who can make Central spend how much" of docs/SECURITY.md to the code: every route and every frame
+// is in what some peer can call, every peer has a bound for every resource, and what sets a bound and what proves it
+// exists.
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join, resolve } from 'node:path';

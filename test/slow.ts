@@ -1,5 +1,5 @@
-// Lists the test files that `npm test` leaves to `npm run test:long`, each with its reason and with the quicker file that covers the
-// same ground in `npm test`. A file that is named on the command line always runs.
+// Lists the test files that `npm test` leaves to `npm run test:long`, each with its reason and with the quicker file
+// that covers the same ground in `npm test`. A file that is named on the command line always runs.
 import { readFileSync, statfsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
@@ -261,8 +261,8 @@ const MEMORY_FOLDER = '/dev/shm';
 const LEAST_ROOM_BYTES = 4 * 1024 ** 3;
 
 /**
- * Temporary folders are in memory where that is large: each of thousands of commits waits for the disk otherwise. Linux only; what is
- * about disks (test/reliability) keeps to the disk.
+ * Temporary folders are in memory where that is large: each of thousands of commits waits for the disk otherwise. Linux
+ * only; what is about disks (test/reliability) keeps to the disk.
  */
 export function useMemoryForFolders(): void {
   if (process.platform !== 'linux' || process.env['TMPDIR'] !== undefined) return;

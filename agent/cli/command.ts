@@ -1,4 +1,5 @@
-// What a command of queue-agent is: its name, usage and options; parses its arguments and makes the help of all of them.
+// What a command of queue-agent is: its name, usage and options; parses its arguments and makes the help of all of
+// them.
 import { parseArgs } from 'node:util';
 import { textOf } from '../../shared/errors.ts';
 import { flagOptions } from '../../shared/settings/settings.ts';

@@ -17,8 +17,8 @@ const STOP_WITHIN_MS = 10_000;
 const HELD_MS = 2_000;
 
 /**
- * V8 lets the part of the heap for objects that live shortly grow to 48 MiB for a burst, and keeps much of it. With its first size an idle
- * daemon has 3 MiB less and a busy one 7, for about 4 % more CPU time per event (measured).
+ * V8 lets the part of the heap for objects that live shortly grow to 48 MiB for a burst, and keeps much of it. With its
+ * first size an idle daemon has 3 MiB less and a busy one 7, for about 4 % more CPU time per event (measured).
  */
 const SMALL_YOUNG_HEAP = '--semi-space-growth-factor=1';
 

@@ -1,4 +1,5 @@
-// The commands that give this machine its identity: enroll with a token or by approval, by files, or with a recovery code.
+// The commands that give this machine its identity: enroll with a token or by approval, by files, or with a recovery
+// code.
 import { secondsOf } from '../../shared/terminal/quantities.ts';
 import { canPrompt } from '../../shared/terminal/secret-input.ts';
 import { escapeLine } from '../../shared/terminal/escape.ts';

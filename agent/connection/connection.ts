@@ -40,7 +40,9 @@ import { agentFault } from '../errors.ts';
 import type { AgentKey, Identity } from '../identity/identity.ts';
 import type { SoftwarePair } from '../software-slot.ts';
 
-/** Everything one attempt needs; created for each attempt, so that a corrected truststore or identity counts at once. */
+/**
+ * Everything one attempt needs; created for each attempt, so that a corrected truststore or identity counts at once.
+ */
 export interface DialPlan {
   readonly target: Target;
   /** What Central is trusted by (PEM); empty only on plain. */
@@ -117,7 +119,10 @@ const MAX_ANSWER_BYTES = 2048;
 /** Another Central than ours answered: it may be a while until the right one does. */
 const UNPROVEN_RETRY_MS = 60_000;
 
-/** Dials once and lives until the connection ends. Never rejects; aborting `signal` ends it, for its reason if that is one of ours. */
+/**
+ * Dials once and lives until the connection ends. Never rejects; aborting `signal` ends it, for its reason if that is
+ * one of ours.
+ */
 export function connectOnce(plan: DialPlan, ports: ConnectionPorts, signal: AbortSignal): Promise<ConnectionEnd> {
   return new Promise((resolve) => {
     const connection = new Connection(plan, ports, resolve);
@@ -340,7 +345,10 @@ class Connection {
     });
   }
 
-  /** An attacker on a ws line could send it, and would be trusted on wss from then on: only what Central signed for this session counts. */
+  /**
+   * An attacker on a ws line could send it, and would be trusted on wss from then on: only what Central signed for this
+   * session counts.
+   */
   #onTrust(frame: Trust): void {
     const signingKey = readPublicKey(this.#plan.identity.signingKey);
     const proven =
@@ -389,7 +397,10 @@ class Connection {
     );
   }
 
-  /** Sends the upgrade request, and keeps the certificate that the peer shows: when it is refused, its socket forgets it. */
+  /**
+   * Sends the upgrade request, and keeps the certificate that the peer shows: when it is refused, its socket forgets
+   * it.
+   */
   #sendRequest(request: ClientRequest): void {
     request.once('socket', (socket) => {
       // `secure` comes before Node verifies; `secureConnect` would come only for a certificate that is trusted.

@@ -24,7 +24,10 @@ export interface ControlLine {
   readonly time: number;
   /** The certificates by which Central is known on it, its own first; none on a plain line. */
   shown(): readonly X509Certificate[];
-  /** The same as Central presents it now, on a connection that ends after the handshake: the session may be older. Errors: those of the connection. */
+  /**
+   * The same as Central presents it now, on a connection that ends after the handshake: the session may be older.
+   * Errors: those of the connection.
+   */
   shownNow(): Promise<readonly X509Certificate[]>;
 }
 

@@ -1,5 +1,5 @@
-// Turns whatever went wrong while dialing into one line that names the cause and one that names the hint. It takes no guess:
-// what TLS or the system say is put beside what the peer showed.
+// Turns whatever went wrong while dialing into one line that names the cause and one that names the hint. It takes no
+// guess: what TLS or the system say is put beside what the peer showed.
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
 import { firstInPem } from '../../shared/x509/certificates.ts';
@@ -72,7 +72,8 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
       { target: name, host: target.host, names: shown?.subjectAltName ?? 'no name at all' },
       error,
     );
-  // OpenSSL does not say which certificate of the chain it means; when it cannot be the one that was shown, it is one above it.
+  // OpenSSL does not say which certificate of the chain it means; when it cannot be the one that was shown, it is one
+  // above it.
   const dates = shown && validityOf(shown);
   if (shown !== undefined && dates !== undefined) {
     const issuer = issuerAmong(context.ca ?? [], shown);
@@ -117,7 +118,10 @@ function dateOf(date: Date | undefined): string {
   return date === undefined ? 'an unknown date' : timeLine(date);
 }
 
-/** A host that sent this certificate alone, whose issuer nothing here bears the name of. A root of that name would be another one. */
+/**
+ * A host that sent this certificate alone, whose issuer nothing here bears the name of. A root of that name would be
+ * another one.
+ */
 export function isIssuerMissing(shown: X509Certificate, trusted: readonly X509Certificate[]): boolean {
   return shown.issuer !== shown.subject && trusted.every(({ subject }) => subject !== shown.issuer);
 }
@@ -125,7 +129,10 @@ export function isIssuerMissing(shown: X509Certificate, trusted: readonly X509Ce
 /** What Central and nginx say of plain HTTP that was sent to their TLS port. */
 const SPEAKS_TLS = /speaks TLS|plain HTTP request was sent to HTTPS port/i;
 const GATEWAY_STATUS = new Set([502, 503, 504]);
-/** Central's words for a request without Upgrade, and for one without the other headers of a WebSocket: the agent sends them all. */
+/**
+ * Central's words for a request without Upgrade, and for one without the other headers of a WebSocket: the agent sends
+ * them all.
+ */
 const NO_UPGRADE = new Set(['upgrade_required', 'upgrade_removed']);
 
 /** Explains an HTTP answer where a WebSocket was expected: what of it is Central's, and what is a proxy's. */
@@ -176,7 +183,10 @@ const SSL_REASONS: Readonly<Record<number, string>> = {
   1070: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
 };
 
-/** When the handshake fails while something waits to be written, Node says EPROTO, and OpenSSL's packed number is in the text only. */
+/**
+ * When the handshake fails while something waits to be written, Node says EPROTO, and OpenSSL's packed number is in the
+ * text only.
+ */
 function tlsCode(error: unknown): string | undefined {
   if (systemCode(error) !== 'EPROTO') return undefined;
   // ERR_PACK (err.h): library in bits 23 to 30 (20 is SSL), reason in the low 23.

@@ -7,7 +7,10 @@ import { watchCuts } from './cuts.ts';
 import type { ConnectionEnd, DialPlan } from './connection.ts';
 
 interface ConnectionLoopPorts {
-  /** What to dial, in order: created for each round from the files on disk. May reject with an error that the operator has to fix. */
+  /**
+   * What to dial, in order: created for each round from the files on disk. May reject with an error that the operator
+   * has to fix.
+   */
   plans(): Promise<DialPlan[]>;
   connect(plan: DialPlan, signal: AbortSignal): Promise<ConnectionEnd>;
   /** Resolves when identity, truststore or configuration changed on disk. */
@@ -56,8 +59,8 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
   try {
     plans = await ports.plans();
   } catch (error) {
-    // A truststore that cannot be read, no identity yet: only a person can fix it, and its change is noticed. Enrollment by the
-    // one-time file may fail because Central is not there yet: that is tried again.
+    // A truststore that cannot be read, no identity yet: only a person can fix it, and its change is noticed.
+    // Enrollment by the one-time file may fail because Central is not there yet: that is tried again.
     if (!isCoded(error)) throw error;
     return { reason: error, terminal: !error.retryable, retryAfterMs: 0, onlineMs: 0 };
   }
@@ -65,8 +68,8 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
   for (const plan of plans) {
     const end = await ports.connect(plan, signal);
     if (signal.aborted || end.onlineMs > 0) return end;
-    // Of several hosts the longest wait counts, so that a busy Central is not dialled through another name; and only when all
-    // of them refuse for good is there nothing more to dial.
+    // Of several hosts the longest wait counts, so that a busy Central is not dialled through another name; and only
+    // when all of them refuse for good is there nothing more to dial.
     last = {
       ...end,
       retryAfterMs: Math.max(end.retryAfterMs, last?.retryAfterMs ?? 0),
@@ -91,8 +94,8 @@ async function waitOrChange(ports: ConnectionLoopPorts, ms: number, signal: Abor
 }
 
 /**
- * Connects with the next key of a renewal as soon as it has a certificate; with the current one when Central does not know the
- * next (it was restored from an older backup).
+ * Connects with the next key of a renewal as soon as it has a certificate; with the current one when Central does not
+ * know the next (it was restored from an older backup).
  */
 export async function connectWithKeys(
   plan: DialPlan,

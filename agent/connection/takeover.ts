@@ -1,5 +1,6 @@
-// Runs the connection to Central, and beside it one with another configuration that takes over with its welcome: until then
-// the session goes on, and with it the old one is over before the new one begins. loop.ts decides when to dial again.
+// Runs the connection to Central, and beside it one with another configuration that takes over with its welcome: until
+// then the session goes on, and with it the old one is over before the new one begins. loop.ts decides when to dial
+// again.
 import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces.ts';
 import type { Position } from '../../shared/wire/messages.ts';
 import { agentFault } from '../errors.ts';
@@ -90,7 +91,10 @@ export class Takeover {
     return attempt;
   }
 
-  /** `onWelcome`: for an attempt, which holds the commands of the session from its hello on: both logs have to agree with it. */
+  /**
+   * `onWelcome`: for an attempt, which holds the commands of the session from its hello on: both logs have to agree
+   * with it.
+   */
   async #connect(
     plan: DialPlan,
     line: AbortController,

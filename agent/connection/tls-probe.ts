@@ -26,8 +26,8 @@ const PARTING_MS = 1_000;
 const MAX_CHAIN = 10;
 
 /**
- * Shakes hands, looks, hangs up. Rejects with what TLS or the system say. What is said to an unverified peer is the TLS handshake
- * itself and its end; this connection cannot be made to send more.
+ * Shakes hands, looks, hangs up. Rejects with what TLS or the system say. What is said to an unverified peer is the TLS
+ * handshake itself and its end; this connection cannot be made to send more.
  */
 export async function probeTls(target: Target, { timeoutMs, oldest }: TlsProbeOptions): Promise<TlsProbe> {
   const line = await openLine(target, { timeoutMs });
@@ -41,7 +41,8 @@ export async function probeTls(target: Target, { timeoutMs, oldest }: TlsProbeOp
     const timer = setTimeout(() => socket.destroy(new Error('the TLS handshake has timed out')), timeoutMs);
     const done = (): void => {
       clearTimeout(timer);
-      // An orderly end: Central records peers that break off in the middle of a handshake, and a probe is not a failure.
+      // An orderly end: Central records peers that break off in the middle of a handshake, and a probe is not a
+      // failure.
       socket.end();
       const parting = setTimeout(() => socket.destroy(), PARTING_MS);
       socket.once('close', () => clearTimeout(parting));

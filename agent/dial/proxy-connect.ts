@@ -12,7 +12,10 @@ import { request as httpRequest } from '../../shared/http/node-http.ts';
 const MAX_PASSWORD_BYTES = 4096;
 const MAX_HEADER_BYTES = 16 * 1024;
 
-/** Throws proxy_unreachable, proxy_login_required, proxy_forbids, proxy_host_unknown, proxy_target_unreachable, proxy_answer_bad. */
+/**
+ * Throws proxy_unreachable, proxy_login_required, proxy_forbids, proxy_host_unknown, proxy_target_unreachable,
+ * proxy_answer_bad.
+ */
 export async function connectThrough(proxy: Proxy, place: Place, signal: AbortSignal): Promise<Socket> {
   const [name, authority] = [hostPort(proxy), hostPort(place)];
   const password = proxy.passwordFile === undefined ? proxy.password : await readPassword(proxy.passwordFile);

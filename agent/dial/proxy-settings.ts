@@ -119,7 +119,10 @@ function fromJvm(args: readonly string[], scheme: 'http' | 'https'): ProxyChoice
   };
 }
 
-/** NO_PROXY: names with what is below them (with or without a leading dot), addresses, networks, each with :port if need be. */
+/**
+ * NO_PROXY: names with what is below them (with or without a leading dot), addresses, networks, each with :port if need
+ * be.
+ */
 function exceptionsOf(text: string): Exception[] {
   const entries = text
     .toLowerCase()

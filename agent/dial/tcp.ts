@@ -1,6 +1,6 @@
-// Opens a TCP connection to a host that may have several addresses: one after the other, each with a head start, side by
-// side until one connects (RFC 8305). No attempt is given up before the dial as a whole: Node's own attempts end after
-// 500 ms, which a satellite line takes for one round trip.
+// Opens a TCP connection to a host that may have several addresses: one after the other, each with a head start, side
+// by side until one connects (RFC 8305). No attempt is given up before the dial as a whole: Node's own attempts end
+// after 500 ms, which a satellite line takes for one round trip.
 import { lookup } from 'node:dns/promises';
 import { connect, isIP, type Socket } from 'node:net';
 
@@ -14,7 +14,10 @@ interface TcpParts {
   connect(place: Place): Socket;
 }
 
-/** More than a slow line needs for an answer, so that a second connection is rarely opened in vain; short enough for a dead address. */
+/**
+ * More than a slow line needs for an answer, so that a second connection is rarely opened in vain; short enough for a
+ * dead address.
+ */
 const HEAD_START_MS = 1_000;
 /** A hostile name server must not make an agent dial a thousand hosts. */
 const MAX_ADDRESSES = 16;

@@ -113,9 +113,10 @@ export async function probeHost(target: Target, options: LineOptions): Promise<T
 }
 
 /**
- * The clock of a host whose certificate cannot be verified by its dates, by the Date header of an answer (RFC 9110 section 6.6.1).
- * Asked in plain, outside of TLS: web servers and Central answer that their port speaks TLS, and with it the time. Nothing is
- * said that not everybody may say, and the answer proves nothing: it serves as a hint. Undefined when no clock answers.
+ * The clock of a host whose certificate cannot be verified by its dates, by the Date header of an answer (RFC 9110
+ * section 6.6.1). Asked in plain, outside of TLS: web servers and Central answer that their port speaks TLS, and with
+ * it the time. Nothing is said that not everybody may say, and the answer proves nothing: it serves as a hint.
+ * Undefined when no clock answers.
  */
 export async function askForDate(target: Target, timeoutMs: number): Promise<Date | undefined> {
   const { host } = target;
@@ -140,8 +141,8 @@ export async function askForDate(target: Target, timeoutMs: number): Promise<Dat
 }
 
 /**
- * Opens the WebSocket as an agent does, verified in full, takes the challenge, and hangs up without a hello: Central counts no
- * agent and ends no session for it. Throws the fault that prevents it.
+ * Opens the WebSocket as an agent does, verified in full, takes the challenge, and hangs up without a hello: Central
+ * counts no agent and ends no session for it. Throws the fault that prevents it.
  */
 export async function readChallenge(target: Target, ca: readonly string[], options: LineOptions): Promise<Challenge> {
   try {

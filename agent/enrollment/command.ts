@@ -24,7 +24,10 @@ interface EnrollRequestOrder {
 
 export interface Enrollment {
   readonly identity: Identity;
-  /** The file in the data folder that holds Central's roots now; undefined when it did before, or the agent speaks plain. */
+  /**
+   * The file in the data folder that holds Central's roots now; undefined when it did before, or the agent speaks
+   * plain.
+   */
   readonly trusted: string | undefined;
 }
 
@@ -45,7 +48,10 @@ export async function enrollAgent(conf: AgentConf, order: EnrollRequestOrder): P
   return { identity: result.identity, trusted };
 }
 
-/** Enrolls by the one-time file that Central left on its own host; undefined when there is none. The file is removed once it is used. */
+/**
+ * Enrolls by the one-time file that Central left on its own host; undefined when there is none. The file is removed
+ * once it is used.
+ */
 export async function enrollByFile(conf: AgentConf, file: string): Promise<Identity | undefined> {
   const order = await readEnrollmentFile(file);
   if (order === undefined) return undefined;
@@ -59,7 +65,10 @@ export async function enrollByFile(conf: AgentConf, file: string): Promise<Ident
   return identity;
 }
 
-/** Trusts Central by these roots (PEM) from now on, beside the profile's truststore; the file, when that changed anything. */
+/**
+ * Trusts Central by these roots (PEM) from now on, beside the profile's truststore; the file, when that changed
+ * anything.
+ */
 export async function trustCentral(dataFolder: string, roots: string): Promise<string | undefined> {
   return (await saveManagedRoots(dataFolder, readRoots(roots))) ? trustFile(dataFolder) : undefined;
 }

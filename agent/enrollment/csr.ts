@@ -1,4 +1,5 @@
-// Makes the certificate signing request (PKCS#10, RFC 2986) that an agent enrolls with. Loads @peculiar/x509, and only then.
+// Makes the certificate signing request (PKCS#10, RFC 2986) that an agent enrolls with. Loads @peculiar/x509, and only
+// then.
 import { createPublicKey, webcrypto } from 'node:crypto';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { agentUri } from '../../shared/wire/names.ts';
@@ -6,7 +7,9 @@ import type { AgentKey } from '../identity/identity.ts';
 
 const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 
-/** The request contains name and id, and proves that the agent holds the key: no one else can use another name with it. */
+/**
+ * The request contains name and id, and proves that the agent holds the key: no one else can use another name with it.
+ */
 export async function makeRequest(
   key: AgentKey,
   name: string,

@@ -32,7 +32,10 @@ interface Attempt {
   readonly proxied: boolean;
 }
 
-/** Enrolls this agent again with a recovery code, and saves the result. Running it again with the same code repairs a lost answer. */
+/**
+ * Enrolls this agent again with a recovery code, and saves the result. Running it again with the same code repairs a
+ * lost answer.
+ */
 export async function recoverAgent(conf: AgentConf, text: string): Promise<Enrollment> {
   const code = readRecoveryCode(text);
   if (code === undefined) throw agentFault('recovery_code_bad', { found: text.length });
@@ -96,7 +99,8 @@ async function firstAnswer(
 
 async function askAt(target: Target, { code, key, name, id, proxied }: Attempt): Promise<Enrolled> {
   const csr = await makeRequest(key, name, id);
-  // An attacker on the line may present any certificate: its pin is part of the proof, and Central compares it with its own.
+  // An attacker on the line may present any certificate: its pin is part of the proof, and Central compares it with its
+  // own.
   const top = target.secure ? (await shownBy(target)).at(-1) : undefined;
   if (target.secure && top === undefined)
     throw agentFault('no_central', { target: targetName(target), found: 'with no certificate' });

@@ -22,12 +22,18 @@ import { request as httpRequest } from '../../shared/http/node-http.ts';
 
 const TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
-/** Another machine behind the same address floods the port (these say nothing of the request): the next one may get through. */
+/**
+ * Another machine behind the same address floods the port (these say nothing of the request): the next one may get
+ * through.
+ */
 const BUSY = ['urn:queuegate:error:too_many_requests', 'urn:queuegate:error:responses_unread'];
 const MOST_TRIES = 12;
 const MAX_WAIT_SECONDS = 20;
 
-/** The first connection: sends nothing, and sees the chain that is shown. Nothing is trusted by it. Errors: those of dialling. */
+/**
+ * The first connection: sends nothing, and sees the chain that is shown. Nothing is trusted by it. Errors: those of
+ * dialling.
+ */
 export async function shownBy(target: Target): Promise<readonly X509Certificate[]> {
   try {
     return (await probeTls(target, { timeoutMs: TIMEOUT_MS })).chain;

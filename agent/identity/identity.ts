@@ -35,7 +35,10 @@ const IDENTITY = {
     name: text,
     /** Central's name, as it called itself then. */
     central: text,
-    /** Central's signing key: SubjectPublicKeyInfo, DER, base64. A peer that cannot sign with it is not the Central of this agent. */
+    /**
+     * Central's signing key: SubjectPublicKeyInfo, DER, base64. A peer that cannot sign with it is not the Central of
+     * this agent.
+     */
     signingKey: { type: 'string', minLength: 64, maxLength: 1024 },
     /** The agent's certificate with its chain, PEM. */
     certificate: { type: 'string', minLength: 64, maxLength: 65_536 },
@@ -82,12 +85,18 @@ export async function loadOrCreateNextKey(folder: string): Promise<AgentKey> {
   return await readOrMakeKey(folder, NEXT_KEY_FILE);
 }
 
-/** The key for a recovery, beside the one in use; the same again until it is adopted, so that a repetition repairs a lost answer. */
+/**
+ * The key for a recovery, beside the one in use; the same again until it is adopted, so that a repetition repairs a
+ * lost answer.
+ */
 export async function loadOrCreateRecoveryKey(folder: string): Promise<AgentKey> {
   return await readOrMakeKey(folder, RECOVERY_KEY_FILE);
 }
 
-/** The identity on disk is that of the recovery key: it takes the place of the one before. May be called by two processes at once. */
+/**
+ * The identity on disk is that of the recovery key: it takes the place of the one before. May be called by two
+ * processes at once.
+ */
 export async function adoptRecoveryKey(folder: string): Promise<void> {
   const file = join(folder, KEY_FILE);
   await writing(file, () =>

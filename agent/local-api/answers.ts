@@ -51,7 +51,9 @@ export function sendFault(response: ServerResponse, error: unknown, requestId: s
   sendText(response, status, PROBLEM_TYPE, JSON.stringify(problemOf(fault, requestId)));
 }
 
-/** Answers what Node.js could not parse as a request, and ends the connection: the start of the next request is unknown. */
+/**
+ * Answers what Node.js could not parse as a request, and ends the connection: the start of the next request is unknown.
+ */
 export function refuseUnreadable(error: Error, socket: Socket, maxHeaderBytes: number): void {
   const code = systemCode(error);
   if (code === 'ECONNRESET' || !socket.writable) return void (socket.writableEnded || socket.destroy());

@@ -1,5 +1,6 @@
-// Asks the daemon of a data folder over its local API: for the commands of this machine. They send no token: over the socket of the owner none
-// is needed, and elsewhere the daemon proves itself before anything but a random number is sent.
+// Asks the daemon of a data folder over its local API: for the commands of this machine. They send no token: over the
+// socket of the owner none is needed, and elsewhere the daemon proves itself before anything but a random number is
+// sent.
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { IncomingMessage } from 'node:http';
@@ -42,8 +43,8 @@ const CHALLENGED = {
 } as const satisfies JsonSchema;
 
 /**
- * The schema of some members of an answer, from the one that documents it. All others are ignored on every level: the daemon
- * may be of another version than the command.
+ * The schema of some members of an answer, from the one that documents it. All others are ignored on every level: the
+ * daemon may be of another version than the command.
  */
 function partOf<P extends Readonly<Record<string, JsonSchema>>, const N extends readonly (keyof P & string)[]>(
   { properties }: { readonly properties: P },

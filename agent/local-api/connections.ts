@@ -1,5 +1,6 @@
-// Bounds what connections to the local API may hold: newcomers (who have not shown a valid token yet) by themselves, so that they take
-// nothing from programs with a token; and for those requests in a row, waiting requests, announced bodies and unread answers.
+// Bounds what connections to the local API may hold: newcomers (who have not shown a valid token yet) by themselves, so
+// that they take nothing from programs with a token; and for those requests in a row, waiting requests, announced
+// bodies and unread answers.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { whenClosed } from '../../shared/http/closed.ts';
@@ -9,7 +10,10 @@ import { agentFault } from '../errors.ts';
 import { endUnanswered } from './answers.ts';
 
 export interface LocalLimits {
-  /** With authority, over all listeners. Local programs are few; a leak of connections in one of them must not take the daemon along. */
+  /**
+   * With authority, over all listeners. Local programs are few; a leak of connections in one of them must not take the
+   * daemon along.
+   */
   readonly connections: number;
   /** Without authority yet, per listener; above it the oldest ones give way. */
   readonly newcomers: number;
@@ -97,8 +101,8 @@ export class LocalShares {
   }
 
   /**
-   * Reads what is to be sent, and counts it until `release` is called. One after another: each sees what those before it
-   * hold. Throws local_busy.
+   * Reads what is to be sent, and counts it until `release` is called. One after another: each sees what those before
+   * it hold. Throws local_busy.
    */
   async holding<T>(
     read: () => Promise<T>,
@@ -129,8 +133,9 @@ export class Newcomers {
     this.#sockets.set(socket, setTimeout(() => timeOut(socket), this.#limits.newcomerMs).unref());
     socket.once('close', () => this.remove(socket));
     if (this.#sockets.size <= this.#limits.newcomers || this.#evicting) return;
-    // Many are accepted at once, and read only in the next round of the event loop: a program that sent its token right away must not be the oldest before
-    // that. So the places may be exceeded for two rounds, by what the kernel's queue holds.
+    // Many are accepted at once, and read only in the next round of the event loop: a program that sent its token right
+    // away must not be the oldest before that. So the places may be exceeded for two rounds, by what the kernel's queue
+    // holds.
     this.#evicting = true;
     setImmediate(() => setImmediate(() => this.#evict()));
   }
@@ -230,8 +235,8 @@ export class WrongTokens {
   }
 
   /**
-   * Resolves when the refusal may be sent, or when the peer has left: 3,600 that leave in a second held 500 MiB for the rest of their
-   * time.
+   * Resolves when the refusal may be sent, or when the peer has left: 3,600 that leave in a second held 500 MiB for the
+   * rest of their time.
    */
   slow(response: ServerResponse): Promise<void> {
     return new Promise((resolve) => {

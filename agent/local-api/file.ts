@@ -1,6 +1,6 @@
-// A file by which local programs and commands find the local API (socket, address, token): local-api.json, and one for each other
-// consumer (tokens.ts). It names only what this daemon listens on. Beside it a key of this run, by which commands and daemon prove
-// themselves to each other.
+// A file by which local programs and commands find the local API (socket, address, token): local-api.json, and one for
+// each other consumer (tokens.ts). It names only what this daemon listens on. Beside it a key of this run, by which
+// commands and daemon prove themselves to each other.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -116,7 +116,10 @@ export class TokenFile {
     return { previousExpiresAt: expiresAt };
   }
 
-  /** Digests of one length are compared, both of them, whatever was sent: nothing can be learned from the time this takes. */
+  /**
+   * Digests of one length are compared, both of them, whatever was sent: nothing can be learned from the time this
+   * takes.
+   */
   accepts(sent: Buffer): boolean {
     const current = timingSafeEqual(sent, this.#current);
     const previous = this.#previous;

@@ -1,5 +1,5 @@
-// Where the local API listens: a Unix socket where there is one, and a port of loopback. What cannot be bound is a problem in the status and
-// tried again until it is free; the daemon runs on. local-api.json names only what is bound.
+// Where the local API listens: a Unix socket where there is one, and a port of loopback. What cannot be bound is a
+// problem in the status and tried again until it is free; the daemon runs on. local-api.json names only what is bound.
 import type { Server } from 'node:http';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
 import { PLAIN_AT_ONCE, ReadTurns } from '../../shared/http/read-turns.ts';

@@ -1,5 +1,6 @@
-// How a command on this host and the daemon prove to each other that both can read the owner's key, where no socket says so: first the
-// daemon answers the command's challenge, and only then does the command send anything, bound to this connection and this request.
+// How a command on this host and the daemon prove to each other that both can read the owner's key, where no socket
+// says so: first the daemon answers the command's challenge, and only then does the command send anything, bound to
+// this connection and this request.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** Answered without a token: `{nonce, proof}` for the nonce in the header below. */

@@ -1,5 +1,5 @@
-// Serves one listener of the local API: who a request is from (the owner of the socket, the owner's key, a token), what it may do, and
-// refusals before anything of a body is read. What the routes do is routes.ts.
+// Serves one listener of the local API: who a request is from (the owner of the socket, the owner's key, a token), what
+// it may do, and refusals before anything of a body is read. What the routes do is routes.ts.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { isCoded } from '../../shared/errors.ts';
@@ -60,7 +60,8 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
     maxHeaderSize: MAX_HEADER_BYTES,
   });
   server.maxHeadersCount = MAX_HEADERS;
-  // A connection that cannot be accepted (no descriptor is left, say) is that program's fault to see; it must not end the daemon.
+  // A connection that cannot be accepted (no descriptor is left, say) is that program's fault to see; it must not end
+  // the daemon.
   server.on('error', () => undefined);
   server.on('clientError', (error: Error, socket: Socket) => refuseUnreadable(error, socket, MAX_HEADER_BYTES));
   const newcomers = new Newcomers(needs.shares.limits);
@@ -135,7 +136,8 @@ interface Arrival {
 
 async function serve(arrival: Arrival): Promise<void> {
   const { kind, needs, connection, request, response, requestId, expectsContinue } = arrival;
-  // Not by URL: it throws for what is none ("//"), and takes "//api/v1/status" for a host. The paths here need no decoding.
+  // Not by URL: it throws for what is none ("//"), and takes "//api/v1/status" for a host. The paths here need no
+  // decoding.
   const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
   const refuse = (error: Error): void => {
     // The body is not read: with the connection it ends, and what of it came along is not made.
@@ -256,8 +258,8 @@ function answerChallenge({ needs, connection, request, response }: Arrival): voi
 }
 
 /**
- * A page in a browser reaches loopback too, under a name of its own (DNS rebinding) or across origins. Programs name the address; only
- * browsers send Origin and Sec-Fetch-Site (Fetch Standard; W3C Fetch Metadata).
+ * A page in a browser reaches loopback too, under a name of its own (DNS rebinding) or across origins. Programs name
+ * the address; only browsers send Origin and Sec-Fetch-Site (Fetch Standard; W3C Fetch Metadata).
  */
 function isFromBrowser({ headers }: IncomingMessage): boolean {
   if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) return true;

@@ -1,5 +1,5 @@
-// The token files of all consumers: `default` has local-api.json, each other one a file of its own, which a group may be
-// allowed to read. A token says which consumer a request is from.
+// The token files of all consumers: `default` has local-api.json, each other one a file of its own, which a group may
+// be allowed to read. A token says which consumer a request is from.
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';

@@ -1,5 +1,6 @@
-// Downloads the manifest and the blobs of a release from Central, over the same target, trust and proxy as the session. A blob
-// counts once its SHA-256 is right; what a cut line left is continued at its byte (Range and If-Range, RFC 9110 sections 14.2, 13.1.5).
+// Downloads the manifest and the blobs of a release from Central, over the same target, trust and proxy as the session.
+// A blob counts once its SHA-256 is right; what a cut line left is continued at its byte (Range and If-Range, RFC 9110
+// sections 14.2, 13.1.5).
 import { createHash, type Hash } from 'node:crypto';
 import type { ClientRequestArgs, IncomingMessage } from 'node:http';
 import { open, rename, rm, stat } from 'node:fs/promises';
@@ -72,7 +73,10 @@ export class Download {
     this.#agent.destroy();
   }
 
-  /** The manifest and its text, once it is the one with this digest. Errors: RetryLater, release_ticket_refused, release_unavailable, manifest faults. */
+  /**
+   * The manifest and its text, once it is the one with this digest. Errors: RetryLater, release_ticket_refused,
+   * release_unavailable, manifest faults.
+   */
   async manifest(release: string): Promise<{ readonly text: string; readonly manifest: Manifest }> {
     const text = await this.#text(`/releases/${release}/manifest`, 'a manifest', MAX_MANIFEST_BYTES);
     if (manifestDigest(text) !== release)
@@ -103,8 +107,8 @@ export class Download {
   }
 
   /**
-   * Has the blob in `folder` under its SHA-256. Errors: RetryLater, release_ticket_refused, release_unavailable, release_blob_damaged
-   * (nothing is left of it), disk faults.
+   * Has the blob in `folder` under its SHA-256. Errors: RetryLater, release_ticket_refused, release_unavailable,
+   * release_blob_damaged (nothing is left of it), disk faults.
    */
   async blob(file: Pick<ReleaseFile, 'sha256' | 'size'>, folder: string): Promise<void> {
     const whole = join(folder, file.sha256);

@@ -1,4 +1,5 @@
-// Measures the running releases of one kind on the disk, at the start and every hour, and says which of their files have changed.
+// Measures the running releases of one kind on the disk, at the start and every hour, and says which of their files
+// have changed.
 import { textOf, type CodedError } from '../../shared/errors.ts';
 import { findFolder, type ReleaseFolders } from '../release-record.ts';
 import { driftOf, loadManifest } from './folders.ts';

@@ -1,5 +1,6 @@
-// Carries out the newest instruction of one kind: has the release on the disk, tries it, keeps it or stays on the one before. What it
-// decides is on the disk before it counts, so that a crash at any moment leaves one of the two releases running, and the state known.
+// Carries out the newest instruction of one kind: has the release on the disk, tries it, keeps it or stays on the one
+// before. What it decides is on the disk before it counts, so that a crash at any moment leaves one of the two releases
+// running, and the state known.
 import { textOf, type CodedError } from '../../shared/errors.ts';
 import type { Mutex } from '../../shared/mutex.ts';
 import type { Instruction } from '../../shared/releases/instruction.ts';
@@ -45,7 +46,9 @@ export class Flow {
     await this.#stopRun(agentFault('stopped', {}));
   }
 
-  /** An instruction that is for this agent, new and valid. Errors: why it is not carried out; nothing has changed then. */
+  /**
+   * An instruction that is for this agent, new and valid. Errors: why it is not carried out; nothing has changed then.
+   */
   async take(instruction: Instruction, ticket: string): Promise<void> {
     const { found } = this.#state;
     if (found !== null && isSame(found.instruction, instruction)) {
@@ -157,7 +160,9 @@ export class Flow {
     log.info({ kind: state.kind, release, bytes: totalBytes }, 'release synchronized');
   }
 
-  /** Bytes of a release that is on the disk, unchanged, and that this agent takes; undefined: it has to be downloaded. */
+  /**
+   * Bytes of a release that is on the disk, unchanged, and that this agent takes; undefined: it has to be downloaded.
+   */
   async #bytesOnDisk(release: string): Promise<number | undefined> {
     const { folders, manifests } = this.target;
     const manifest = await loadManifest(folders, release);

@@ -1,5 +1,6 @@
-// The folders of releases on the agent's disk, of one kind: assembles one from blobs and from files that are there already, measures
-// it before it counts, puts it into place in one step, and removes what is not used any more. A folder is never written after that.
+// The folders of releases on the agent's disk, of one kind: assembles one from blobs and from files that are there
+// already, measures it before it counts, puts it into place in one step, and removes what is not used any more. A
+// folder is never written after that.
 import { constants, existsSync } from 'node:fs';
 import { chmod, copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -76,7 +77,9 @@ async function loadText(folders: ReleaseFolders, name: string, maxBytes: number)
   return bytes?.toString('utf8');
 }
 
-/** The files of folders that a new release may have too, by SHA-256: path. A folder that cannot be measured has none. */
+/**
+ * The files of folders that a new release may have too, by SHA-256: path. A folder that cannot be measured has none.
+ */
 export async function reusableFiles(folders: readonly string[]): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   for (const folder of folders) {
@@ -145,7 +148,8 @@ export async function assemble({ folders, release, manifest, sources, onStep }: 
     throw agentFault('release_incomplete', { release });
   }
   onStep('assembled');
-  // A release that is there already has changed on the disk: the new folder counts from its name on, then the old one goes.
+  // A release that is there already has changed on the disk: the new folder counts from its name on, then the old one
+  // goes.
   const isRepair = existsSync(folder);
   const placed = isRepair ? `${folder}${REPAIRED}` : folder;
   await writing(placed, async () => {

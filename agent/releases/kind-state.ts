@@ -1,5 +1,6 @@
-// How far the agent is with the newest instruction of one kind: on the disk, in memory, and reported to Central, in this order. What is
-// decided is on the disk before it counts, so that a crash at any moment leaves a state that is known.
+// How far the agent is with the newest instruction of one kind: on the disk, in memory, and reported to Central, in
+// this order. What is decided is on the disk before it counts, so that a crash at any moment leaves a state that is
+// known.
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';

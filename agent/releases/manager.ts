@@ -1,5 +1,5 @@
-// Takes the instructions of Central: verifies who signed each, whether it is for this agent, new and valid now, and hands it to the flow
-// of its kind (flow.ts). Says again after each welcome how far each kind is.
+// Takes the instructions of Central: verifies who signed each, whether it is for this agent, new and valid now, and
+// hands it to the flow of its kind (flow.ts). Says again after each welcome how far each kind is.
 import { textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import type { Envelope } from '../../shared/releases/dsse.ts';

@@ -1,12 +1,15 @@
-// Decides whether an instruction of Central is for this agent, is newer than the last one, and is valid now. Its signature has been
-// verified before (shared/releases/instruction.ts).
+// Decides whether an instruction of Central is for this agent, is newer than the last one, and is valid now. Its
+// signature has been verified before (shared/releases/instruction.ts).
 import type { CodedError } from '../../shared/errors.ts';
 import type { Envelope } from '../../shared/releases/dsse.ts';
 import { releaseFault } from '../../shared/releases/errors.ts';
 import { INSTRUCTION, type Instruction } from '../../shared/releases/instruction.ts';
 import { validate } from '../../shared/wire/json-schema.ts';
 
-/** Central's clock may be set by so much without a reconnect of its agents; and the time of a welcome is older than the welcome. */
+/**
+ * Central's clock may be set by so much without a reconnect of its agents; and the time of a welcome is older than the
+ * welcome.
+ */
 const CLOCK_TOLERANCE_MS = 60_000;
 
 interface OfferContext {

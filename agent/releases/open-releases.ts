@@ -1,4 +1,5 @@
-// Loads what handles releases with the first offer, or where one came before: until then an agent does without its memory.
+// Loads what handles releases with the first offer, or where one came before: until then an agent does without its
+// memory.
 import { existsSync } from 'node:fs';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import type { ReleasesControl, SendControl } from '../connection/control.ts';

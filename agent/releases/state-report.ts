@@ -1,5 +1,5 @@
-// Reports to Central how far the agent is: the newest state of each subject, at most one frame a second, and each again after a
-// welcome.
+// Reports to Central how far the agent is: the newest state of each subject, at most one frame a second, and each again
+// after a welcome.
 import type { ReleaseState } from '../../shared/wire/messages.ts';
 import type { SendControl } from '../connection/control.ts';
 

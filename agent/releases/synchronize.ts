@@ -1,5 +1,5 @@
-// Has all files of a release on the disk: what the agent has already is copied, the rest is downloaded, and what was cut is
-// continued as soon as there is a session again.
+// Has all files of a release on the disk: what the agent has already is copied, the rest is downloaded, and what was
+// cut is continued as soon as there is a session again.
 import { createBackoff } from '../../shared/backoff.ts';
 import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { isCoded, type CodedError } from '../../shared/errors.ts';

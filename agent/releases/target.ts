@@ -1,5 +1,5 @@
-// What the flow of an instruction (flow.ts) needs of the kind of its release: a profile is tried beside the session, software in the
-// place of the process that runs.
+// What the flow of an instruction (flow.ts) needs of the kind of its release: a profile is tried beside the session,
+// software in the place of the process that runs.
 import type { CodedError } from '../../shared/errors.ts';
 import type { Instruction } from '../../shared/releases/instruction.ts';
 import type { Manifest } from '../../shared/releases/manifest.ts';
@@ -30,13 +30,18 @@ export interface Target {
   onSynchronized(release: string): void;
   /** The release runs: what the record has of that beside its progress; undefined: another one runs. */
   running(release: string): object | undefined;
-  /** How a trial of this instruction ended that another process began, or that this process is; undefined: none is left. */
+  /**
+   * How a trial of this instruction ended that another process began, or that this process is; undefined: none is left.
+   */
   pending(instruction: Instruction, signal: AbortSignal): Promise<Outcome | undefined>;
   /** Removes what is left of earlier trials. */
   settle(): Promise<void>;
   /** Tries the release; the record says that it is on trial. Rejects when `signal` aborts. */
   try(instruction: Instruction, signal: AbortSignal): Promise<Outcome>;
-  /** The instruction was canceled or replaced while it was carried out. True: this process ends, and the next one goes on. */
+  /**
+   * The instruction was canceled or replaced while it was carried out. True: this process ends, and the next one goes
+   * on.
+   */
   leave(reason: CodedError): Promise<boolean>;
   /** Releases that stay on the disk beside the one of the newest instruction. */
   kept(): readonly (string | null)[];

@@ -138,7 +138,10 @@ export class Renewal implements RenewalControl {
     );
   }
 
-  /** The session was opened with `key`: the next key becomes the current one; with the current one, Central does not know the next. */
+  /**
+   * The session was opened with `key`: the next key becomes the current one; with the current one, Central does not
+   * know the next.
+   */
   async #settleKeys({ identity, next }: Credentials, key: AgentKey): Promise<void> {
     const { folder, log } = this.#ports;
     if (next === undefined) return;

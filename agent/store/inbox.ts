@@ -105,8 +105,8 @@ export class Inbox {
   }
 
   /**
-   * What the hello says. A new session begins with it, and reads it behind everything that was handed to the disk before;
-   * what an older session still waits to append is rejected: Central sends it again.
+   * What the hello says. A new session begins with it, and reads it behind everything that was handed to the disk
+   * before; what an older session still waits to append is rejected: Central sends it again.
    */
   position(): Promise<Position | null> {
     this.#rejectWaiting(databaseFault('session_over', {}));
@@ -154,8 +154,9 @@ export class Inbox {
   }
 
   /**
-   * The consumer may acknowledge through this cursor from now on, after a kill too. It is on disk with the next commit, 50 ms later at the
-   * latest: a wait for the disk before each page and another one for its acknowledgement would halve what a program can take.
+   * The consumer may acknowledge through this cursor from now on, after a kill too. It is on disk with the next commit,
+   * 50 ms later at the latest: a wait for the disk before each page and another one for its acknowledgement would halve
+   * what a program can take.
    */
   async deliver(consumer: string, through: number): Promise<void> {
     if (through <= this.#totalOf(consumer).delivered) return;
@@ -169,7 +170,9 @@ export class Inbox {
     disk.write(mark, { lazy: true }).catch(() => undefined);
   }
 
-  /** Resolves when all commands of the consumer through this cursor are gone from the disk. Errors: those of Commands. */
+  /**
+   * Resolves when all commands of the consumer through this cursor are gone from the disk. Errors: those of Commands.
+   */
   async acknowledge(consumer: string, through: number): Promise<void> {
     await this.#change(() => this.#options.commands.acknowledge(consumer, through));
   }
@@ -223,7 +226,10 @@ export class Inbox {
     await disk.write(() => expired.recorded(through));
   }
 
-  /** Moves commands whose time has passed at Central to the dead letters, and keeps that for Central; the number of them. */
+  /**
+   * Moves commands whose time has passed at Central to the dead letters, and keeps that for Central; the number of
+   * them.
+   */
   async expire(): Promise<number> {
     const { commands, deadLetters, expired: log, centralTime, now } = this.#options;
     let expired = 0;

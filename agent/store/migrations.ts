@@ -12,7 +12,10 @@ export const CENTRAL = 1;
 /** The row of the consumer \`default\`, which is never removed. */
 const DEFAULT_KEY = 1;
 
-/** Both logs begin with the database. `command` is in the order of arrival; AUTOINCREMENT never assigns a cursor twice, even when the table is empty. */
+/**
+ * Both logs begin with the database. `command` is in the order of arrival; AUTOINCREMENT never assigns a cursor twice,
+ * even when the table is empty.
+ */
 const FIRST = `
   ${OUTBOX_SCHEMA}
   ${INBOX_SCHEMA}

@@ -1,5 +1,6 @@
-// Keeps what the agent records for its administrator: incidents, such as a log that restarted, and dead letters, messages
-// that were given up. Both are bounded in number, the oldest are removed first: a branch PC runs for years unattended.
+// Keeps what the agent records for its administrator: incidents, such as a log that restarted, and dead letters,
+// messages that were given up. Both are bounded in number, the oldest are removed first: a branch PC runs for years
+// unattended.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../shared/sqlite/row.ts';
 import type { Range } from '../../shared/wire/messages.ts';

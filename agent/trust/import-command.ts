@@ -1,5 +1,5 @@
-// The command that a hint names when the root of Central is missing: it has to run as it is printed, so the path is in quotes, and a file
-// without a known ending gets its type. For an enrollment the pin counts instead of a file.
+// The command that a hint names when the root of Central is missing: it has to run as it is printed, so the path is in
+// quotes, and a file without a known ending gets its type. For an enrollment the pin counts instead of a file.
 import { isAbsolute } from 'node:path';
 import { formatByEnding } from '../../shared/truststore/write.ts';
 

@@ -1,6 +1,6 @@
-// The certificates that Central gave this agent to trust it by: a PEM file in the data folder, which Central's updates replace as a
-// whole. What the agent trusts is the truststore of its profile united with them. The profile is never written: it comes by hand or as
-// a release, and would no longer be what was placed there.
+// The certificates that Central gave this agent to trust it by: a PEM file in the data folder, which Central's updates
+// replace as a whole. What the agent trusts is the truststore of its profile united with them. The profile is never
+// written: it comes by hand or as a release, and would no longer be what was placed there.
 import { join } from 'node:path';
 import { replaceFile } from '../../shared/files/atomic-file.ts';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';

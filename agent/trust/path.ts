@@ -17,7 +17,9 @@ export interface TrustPath {
 
 const MAX_PATH = 10;
 
-/** From the first certificate of the chain, signature by signature, to one that is trusted. Dates do not matter here. */
+/**
+ * From the first certificate of the chain, signature by signature, to one that is trusted. Dates do not matter here.
+ */
 export function trustPath(
   chain: readonly X509Certificate[],
   trusted: readonly X509Certificate[],

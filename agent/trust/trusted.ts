@@ -14,7 +14,10 @@ export interface Trusted {
   readonly warnings: readonly string[];
 }
 
-/** A profile that trusts nothing by itself: what Central gave is enough. Anything else that is wrong with its truststore is an error. */
+/**
+ * A profile that trusts nothing by itself: what Central gave is enough. Anything else that is wrong with its truststore
+ * is an error.
+ */
 const NOTHING_THERE = ['file_missing', 'truststore_of_system', 'keystore_no_entries'];
 
 /** Errors: those of `loadTruststore`, and trust_file_damaged; `ca` is never empty. */

@@ -48,8 +48,8 @@ export interface TrustedCertificate {
 export interface Truststore {
   readonly format: StoreFormat;
   /**
-   * For `ca` of tls.connect, beside `allowPartialTrustChain: true`: to Java every entry is an anchor, an intermediate or a
-   * server's own certificate too, to OpenSSL only a self-signed one is without that option.
+   * For `ca` of tls.connect, beside `allowPartialTrustChain: true`: to Java every entry is an anchor, an intermediate
+   * or a server's own certificate too, to OpenSSL only a self-signed one is without that option.
    */
   readonly ca: readonly string[];
   readonly certificates: readonly TrustedCertificate[];

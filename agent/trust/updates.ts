@@ -1,5 +1,6 @@
-// Follows Central's updates of what it is trusted by: replaces the certificates that Central gave (managed-roots.ts), and reports the
-// result. The connection has verified before that the update is Central's (agent/connection/connection.ts).
+// Follows Central's updates of what it is trusted by: replaces the certificates that Central gave (managed-roots.ts),
+// and reports the result. The connection has verified before that the update is Central's
+// (agent/connection/connection.ts).
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { parseCertificate } from '../../shared/keystore/material.ts';

@@ -1,5 +1,6 @@
-// Hundreds of agents come back at once, each with a backlog, and a new agent sends one small event after the other meanwhile: what it
-// waits for, and what Central needs for all of them. Only Queuegate: raw sockets have no backlog, and brokers no agents.
+// Hundreds of agents come back at once, each with a backlog, and a new agent sends one small event after the other
+// meanwhile: what it waits for, and what Central needs for all of them. Only Queuegate: raw sockets have no backlog,
+// and brokers no agents.
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

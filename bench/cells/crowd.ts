@@ -121,8 +121,8 @@ async function watchUntil(
 }
 
 /**
- * What the crowd adds to a server that holds a few agents already, each time after garbage was collected: what all agents share
- * (code, caches, the heaps of the threads) does not count. Leaves the crowd connected.
+ * What the crowd adds to a server that holds a few agents already, each time after garbage was collected: what all
+ * agents share (code, caches, the heaps of the threads) does not count. Leaves the crowd connected.
  */
 async function memoryPerAgent(line: Line): Promise<number | undefined> {
   const few = new Child<LoadDriver>('load/main.ts', { args: [line.peer.driver] });

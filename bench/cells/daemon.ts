@@ -1,5 +1,5 @@
-// The agent's daemon as it runs on a branch PC: how fast it is online, what it holds, and how much several send with a disk
-// of their own.
+// The agent's daemon as it runs on a branch PC: how fast it is online, what it holds, and how much several send with a
+// disk of their own.
 import { spawnSync } from 'node:child_process';
 import { cp, mkdir, readFile } from 'node:fs/promises';
 import { request, Agent } from 'node:http';

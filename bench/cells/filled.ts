@@ -1,5 +1,5 @@
-// What a store that has filled up costs: events up on it, a filter that matches nothing, and trimming. Only Queuegate (and the
-// checkout it is compared with): the peers keep no history that is read by filter.
+// What a store that has filled up costs: events up on it, a filter that matches nothing, and trimming. Only Queuegate
+// (and the checkout it is compared with): the peers keep no history that is read by filter.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause, writtenBytesOf } from '../process.ts';

@@ -14,8 +14,9 @@ const POLL_MS = 20;
 const STANDSTILL_MS = 10_000;
 
 /**
- * A burst of so many seconds, and the time until all of it is acknowledged: with full windows acknowledgements come in waves, and
- * some brokers accept far more than they deliver meanwhile, so what is counted while the burst goes on says little.
+ * A burst of so many seconds, and the time until all of it is acknowledged: with full windows acknowledgements come in
+ * waves, and some brokers accept far more than they deliver meanwhile, so what is counted while the burst goes on says
+ * little.
  */
 export async function eventsUp(
   peers: readonly Peer[],

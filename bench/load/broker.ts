@@ -1,5 +1,5 @@
-// What the loads of other brokers share: publishers for the agents, one for commands, and what they count. Neither has a
-// backlog or shows acknowledgements one by one.
+// What the loads of other brokers share: publishers for the agents, one for commands, and what they count. Neither has
+// a backlog or shows acknowledgements one by one.
 import { nowCount, unsupported, untilTrue, type Count, type Target } from './driver.ts';
 import type { Publisher } from './publisher.ts';
 

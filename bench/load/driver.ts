@@ -1,4 +1,5 @@
-// What a load process does for a peer; the bench calls it over the line of bench/child.ts. One process holds a range of agents.
+// What a load process does for a peer; the bench calls it over the line of bench/child.ts. One process holds a range of
+// agents.
 
 /** Where a peer's server is, and what its clients need. */
 export interface Target {
@@ -29,7 +30,10 @@ export interface LoadDriver {
   open(target: Target, from: number, count: number): Promise<Dialled>;
   /** Leaves with a close frame; resolves when all are closed. */
   close(): Promise<void>;
-  /** On: every agent always has a next event. Off: resolves when all that was sent is acknowledged; the number of all since the start. */
+  /**
+   * On: every agent always has a next event. Off: resolves when all that was sent is acknowledged; the number of all
+   * since the start.
+   */
   flowUp(on: boolean): Promise<number>;
   /** Each agent gets so many events more, which it sends when it is connected. */
   addBacklog(events: number): void;
@@ -37,13 +41,22 @@ export interface LoadDriver {
   acknowledged(): Count;
   /** Commands that these agents have received and acknowledged. */
   received(): Count;
-  /** A producer of commands to the agents 0 to `agents - 1`. Off: resolves when all are accepted; the number of all since the start. */
+  /**
+   * A producer of commands to the agents 0 to `agents - 1`. Off: resolves when all are accepted; the number of all
+   * since the start.
+   */
   produce(on: boolean, target: Target, agents: number): Promise<number>;
   /** Agents answer each command with an event. */
   answer(on: boolean): Promise<void>;
-  /** Sends so many commands to agent 0 (of another process), one at a time, and waits for each answer; milliseconds of each. */
+  /**
+   * Sends so many commands to agent 0 (of another process), one at a time, and waits for each answer; milliseconds of
+   * each.
+   */
   roundTrips(target: Target, count: number): Promise<number[]>;
-  /** One event at a time from the first agent until the time is over: milliseconds until each is acknowledged, and sessions lost. */
+  /**
+   * One event at a time from the first agent until the time is over: milliseconds until each is acknowledged, and
+   * sessions lost.
+   */
   watch(ms: number): Promise<{ readonly acksMs: number[]; readonly lost: number }>;
 }
 

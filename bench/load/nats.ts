@@ -1,12 +1,14 @@
-// Load for NATS JetStream over WebSocket with TLS: the client of the project (@nats-io), carried by the same `ws` as ours.
-// Publishes without waiting for each acknowledgement, within a window; consumes with explicit acknowledgements.
+// Load for NATS JetStream over WebSocket with TLS: the client of the project (@nats-io), carried by the same `ws` as
+// ours. Publishes without waiting for each acknowledgement, within a window; consumes with explicit acknowledgements.
 import { WebSocket } from 'ws';
 import { messageJson, sourceOf } from '../sample.ts';
 import type { Dialled, LoadDriver, Target } from './driver.ts';
 import { BrokerLoad } from './broker.ts';
 import { Publisher } from './publisher.ts';
 
-/** The part of @nats-io/nats-core and @nats-io/jetstream that is used; the packages are installed only for the bench. */
+/**
+ * The part of @nats-io/nats-core and @nats-io/jetstream that is used; the packages are installed only for the bench.
+ */
 interface NatsConnection {
   close(): Promise<void>;
 }
@@ -36,7 +38,10 @@ interface JetStreamPackage {
 }
 
 const PUBLISH_TIMEOUT_MS = 20_000;
-/** Unacknowledged publications of one agent, and of the producer: as many as our window; fewer where many agents share the server. */
+/**
+ * Unacknowledged publications of one agent, and of the producer: as many as our window; fewer where many agents share
+ * the server.
+ */
 const WINDOW = 2_000;
 const WINDOW_OF_ALL = 8_000;
 

@@ -1,5 +1,5 @@
-// Load for Central: agents with the product's own connection (agent/connection/connection.ts: hello, signature, binding, both logs,
-// heartbeat) over logs in memory, and a producer and consumer of commands over REST.
+// Load for Central: agents with the product's own connection (agent/connection/connection.ts: hello, signature,
+// binding, both logs, heartbeat) over logs in memory, and a producer and consumer of commands over REST.
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connectOnce, type ConnectionPorts, type DialPlan } from '../../agent/connection/connection.ts';

@@ -1,4 +1,5 @@
-// Starts Aedes, when it is installed. One subscriber with a session that is kept is away: so the broker has to keep each event.
+// Starts Aedes, when it is installed. One subscriber with a session that is kept is away: so the broker has to keep
+// each event.
 import { createRequire } from 'node:module';
 import { Child } from '../child.ts';
 import type { Credentials } from '../credentials.ts';

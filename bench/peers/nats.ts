@@ -11,7 +11,10 @@ import type { Peer } from './peer.ts';
 
 type Sync = 'default' | 'always';
 
-/** JetStream as it comes, and where the server knows it with `sync_interval: always`; a sentence for each that is left out. */
+/**
+ * JetStream as it comes, and where the server knows it with `sync_interval: always`; a sentence for each that is left
+ * out.
+ */
 export function natsPeers(credentials: Credentials): (Peer | string)[] {
   const found = spawnSync('nats-server', ['--version'], { encoding: 'utf8' });
   const version = /v(\d+)\.(\d+)\.\d+/.exec(found.stdout ?? '');

@@ -1,10 +1,14 @@
-// What the bench knows of a peer: its name, how durable its acknowledgement is, and how its server is started and looked into.
+// What the bench knows of a peer: its name, how durable its acknowledgement is, and how its server is started and
+// looked into.
 import type { Target } from '../load/driver.ts';
 
 export interface RunningPeer {
   readonly target: Target;
   readonly pid: number;
-  /** Turns the flow of commands on or off that the server itself makes (off: how many it sent); absent where a producer sends them. */
+  /**
+   * Turns the flow of commands on or off that the server itself makes (off: how many it sent); absent where a producer
+   * sends them.
+   */
   readonly flowDown?: (on: boolean) => Promise<number>;
   /** Ends the server. Then how many events it has stored; undefined where nothing is stored. */
   stop(): Promise<number | undefined>;

@@ -1,5 +1,5 @@
-// Loaded into a server before its own program when memory is measured: collects garbage when the bench asks for it, in all its
-// threads (a signal reaches only the main one).
+// Loaded into a server before its own program when memory is measured: collects garbage when the bench asks for it, in
+// all its threads (a signal reaches only the main one).
 import { isMainThread } from 'node:worker_threads';
 
 const threads = new BroadcastChannel('collect garbage');

@@ -1,5 +1,5 @@
-// Loaded into a server before its own program: SIGUSR2 begins to measure the delay of its event loop, the next one writes the 99th
-// percentile in milliseconds to the file that LOOP_DELAY_FILE names.
+// Loaded into a server before its own program: SIGUSR2 begins to measure the delay of its event loop, the next one
+// writes the 99th percentile in milliseconds to the file that LOOP_DELAY_FILE names.
 import { writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { isMainThread } from 'node:worker_threads';

@@ -1,5 +1,5 @@
-// The limit: `ws` over TLS and nothing else. Acknowledges frames without reading them, echoes, sends frames; stores nothing,
-// unless it is started with the option to sync before it echoes.
+// The limit: `ws` over TLS and nothing else. Acknowledges frames without reading them, echoes, sends frames; stores
+// nothing, unless it is started with the option to sync before it echoes.
 import { fsyncSync, openSync, writeSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +12,9 @@ import { ackOf, isMessages, throughOf } from '../raw-frames.ts';
 import { sourceOf } from '../sample.ts';
 
 export interface RawServer {
-  /** `sync`: so many fsyncs in a row (as Node.js's SQLite syncs) before each echo, 4 KiB at the end of that file each. */
+  /**
+   * `sync`: so many fsyncs in a row (as Node.js's SQLite syncs) before each echo, 4 KiB at the end of that file each.
+   */
   listen(
     credentials: { readonly key: string; readonly chain: string },
     sync: { readonly file: string; readonly times: number },

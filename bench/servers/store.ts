@@ -1,5 +1,5 @@
-// Works on the store of a Central that has ended, with the code of the build: fills it with agents, and trims its events. In a
-// process of its own, so that its processor time is that work's alone.
+// Works on the store of a Central that has ended, with the code of the build: fills it with agents, and trims its
+// events. In a process of its own, so that its processor time is that work's alone.
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

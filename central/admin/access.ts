@@ -1,6 +1,6 @@
 // Decides who may do what: the bearer token of each request, the role that each route names, and the actor that audit
-// entries carry; and refuses query parameters and bodies that a route does not read, and an Accept without any type that
-// it answers. A route without a role is a defect and is refused when it is made.
+// entries carry; and refuses query parameters and bodies that a route does not read, and an Accept without any type
+// that it answers. A route without a role is a defect and is refused when it is made.
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type TSchema } from 'typebox';
 import type { Socket } from 'node:net';
@@ -48,8 +48,8 @@ export function reads<R extends Role | 'anyone'>(
 }
 
 /**
- * The media type that this request gets, of those that its route answers. Errors: not_acceptable, thrown before the handler
- * runs.
+ * The media type that this request gets, of those that its route answers. Errors: not_acceptable, thrown before the
+ * handler runs.
  */
 export function answerType({ headers: { accept }, routeOptions }: FastifyRequest): string {
   const types = routeOptions.config.types ?? ['application/json'];
@@ -149,7 +149,10 @@ function createCallers({ addressAccess, apiTokens, refusals, isLocal }: AccessSe
     throw authFault('address_denied', { address, rule: `access.${subject}` });
   }
 
-  /** Undefined: the route is public. Errors: address_denied, unauthenticated, too_many_attempts, forbidden; they are recorded. */
+  /**
+   * Undefined: the route is public. Errors: address_denied, unauthenticated, too_many_attempts, forbidden; they are
+   * recorded.
+   */
   async function callerWith(role: Role | 'anyone', request: FastifyRequest): Promise<Caller | undefined> {
     const { socket } = request.raw;
     let caller: Caller | undefined;

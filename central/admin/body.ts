@@ -1,5 +1,6 @@
-// Reads the JSON bodies of the administration's REST: bytes are validated before they are decoded, and a name that is given twice is
-// refused, since two readers would take two different values for it. Messages stay the text that they are.
+// Reads the JSON bodies of the administration's REST: bytes are validated before they are decoded, and a name that is
+// given twice is refused, since two readers would take two different values for it. Messages stay the text that they
+// are.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { bodyText } from '../../shared/delivery/body-text.ts';
 import { pointerTo } from '../../shared/http/problem.ts';

@@ -1,4 +1,5 @@
-// Turns a body or a query into a typed value: validates it against a TypeBox schema, with every faulty place in one error.
+// Turns a body or a query into a typed value: validates it against a TypeBox schema, with every faulty place in one
+// error.
 import { Type, type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Settings } from 'typebox/system';
@@ -34,7 +35,9 @@ export function bodyOf<S extends TSchema>(schema: S): Reader<S> {
   return Object.assign(read, { schema });
 }
 
-/** Validates a query, whose values are text; what is absent gets its default. Errors: request_invalid with parameters. */
+/**
+ * Validates a query, whose values are text; what is absent gets its default. Errors: request_invalid with parameters.
+ */
 export function queryOf<S extends TSchema>(schema: S): Reader<S> {
   const validator = Compile(schema);
   const read = (query: unknown): Static<S> => {

@@ -1,5 +1,5 @@
-// The error table of the administration's REST (what any HTTP listener may answer is in central/listeners/errors.ts), and
-// the answer that names several faults of one request.
+// The error table of the administration's REST (what any HTTP listener may answer is in central/listeners/errors.ts),
+// and the answer that names several faults of one request.
 import { defineErrors, DetailedError, type ErrorTable, type ProblemEntry } from '../../shared/errors.ts';
 
 export const ADMIN_ERRORS = {

@@ -54,7 +54,10 @@ export function positionOf(request: FastifyRequest, { after }: PageQuery): strin
   return Buffer.from(position, 'base64url').toString('utf8');
 }
 
-/** The envelope of a page. `next`: the position of its last entry, null when there is nothing behind it. The header Link repeats it. */
+/**
+ * The envelope of a page. `next`: the position of its last entry, null when there is nothing behind it. The header Link
+ * repeats it.
+ */
 export function pageJson<T>(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -69,7 +72,9 @@ export function pageJson<T>(
   return { items, next: cursor };
 }
 
-/** The page of a list that is in memory. Errors: cursor_invalid, also when the entry is gone that the cursor stands for. */
+/**
+ * The page of a list that is in memory. Errors: cursor_invalid, also when the entry is gone that the cursor stands for.
+ */
 export function pageOf<T, J>(
   request: FastifyRequest,
   reply: FastifyReply,

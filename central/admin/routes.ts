@@ -111,8 +111,8 @@ function prepare(scope: FastifyInstance, services: AdminServices, access: Access
 const COMPRESSIBLE = /^(?:application\/(?:[\w.+-]+\+)?json|application\/x-ndjson|text\/plain)\b/;
 
 /**
- * Secrets are in answers of POST, and in what only administrators may read: neither is compressed, since the length of a compressed
- * answer tells about a secret beside what the requester chose (BREACH, CVE-2013-3587).
+ * Secrets are in answers of POST, and in what only administrators may read: neither is compressed, since the length of
+ * a compressed answer tells about a secret beside what the requester chose (BREACH, CVE-2013-3587).
  */
 async function compress(request: FastifyRequest, reply: FastifyReply, payload: unknown): Promise<unknown> {
   const { role } = request.routeOptions.config;

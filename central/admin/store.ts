@@ -1,4 +1,5 @@
-// /store/backup and /store/restore: the whole store with its keys, sealed with a password. The bytes pass through; nothing is kept.
+// /store/backup and /store/restore: the whole store with its keys, sealed with a password. The bytes pass through;
+// nothing is kept.
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';

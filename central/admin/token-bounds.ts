@@ -1,17 +1,20 @@
-// Bounds what one API token may have in progress at once, so that a program that leaks requests, or a stolen token, takes no other
-// token's share. What each request may cost is bounded by its route; what a connection may hold, by central/listeners.
+// Bounds what one API token may have in progress at once, so that a program that leaks requests, or a stolen token,
+// takes no other token's share. What each request may cost is bounded by its route; what a connection may hold, by
+// central/listeners.
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import { whenClosed } from '../../shared/http/closed.ts';
 import { adminFault } from './errors.ts';
 
 /**
- * A program that sends commands over 64 connections and one that waits for events beside it fit; at two pages of 8 MiB for each request
- * in progress, one token holds no more than a fraction of the memory that requests of all tokens may.
+ * A program that sends commands over 64 connections and one that waits for events beside it fit; at two pages of 8 MiB
+ * for each request in progress, one token holds no more than a fraction of the memory that requests of all tokens may.
  */
 export const MAX_REQUESTS_OF_TOKEN = 128;
 
-/** Bodies that are collected at once, each until it is answered: eight of the largest. They may take a minute to come. */
+/**
+ * Bodies that are collected at once, each until it is answered: eight of the largest. They may take a minute to come.
+ */
 const MAX_BODY_BYTES_OF_TOKEN = 64 * 1024 * 1024;
 const MAX_BODY_BYTES_IN_ALL = 2 * MAX_BODY_BYTES_OF_TOKEN;
 

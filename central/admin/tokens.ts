@@ -1,5 +1,5 @@
-// /login (whose token it is), /api-tokens and /enrollment-tokens (for machines that become agents). The secret of a token is only in the answer
-// that created it.
+// /login (whose token it is), /api-tokens and /enrollment-tokens (for machines that become agents). The secret of a
+// token is only in the answer that created it.
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { HELLO } from '../../shared/wire/messages.ts';

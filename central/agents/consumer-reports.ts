@@ -1,6 +1,6 @@
 // Keeps what agents report of the consumers of their commands. A report replaces the one before, so that those of all
-// agents are written together, a second apart: an agent cannot make Central write more often. Agents whose inbox is full are named in
-// the status, with the consumer that fills it.
+// agents are written together, a second apart: an agent cannot make Central write more often. Agents whose inbox is
+// full are named in the status, with the consumer that fills it.
 import { textOf } from '../../shared/errors.ts';
 import type { Consumers } from '../../shared/wire/messages.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';

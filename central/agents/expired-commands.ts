@@ -1,5 +1,5 @@
-// Records which commands expired at agents after they had been acknowledged to Central, and tells the agent when that is
-// on disk. An agent repeats what it does not know to be recorded: across a kill of either side, once or more.
+// Records which commands expired at agents after they had been acknowledged to Central, and tells the agent when that
+// is on disk. An agent repeats what it does not know to be recorded: across a kill of either side, once or more.
 import { textOf } from '../../shared/errors.ts';
 import type { ExpiredCommands as ExpiredFrame } from '../../shared/wire/messages.ts';
 import type { Session } from '../sessions/session.ts';

@@ -1,5 +1,5 @@
-// Reports agents that have reached their quota of events for the present day, for the status: Central refuses their events until the
-// day ends, and the agents keep them.
+// Reports agents that have reached their quota of events for the present day, for the status: Central refuses their
+// events until the day ends, and the agents keep them.
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { AgentStore } from '../store/agent-store.ts';
 

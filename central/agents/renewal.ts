@@ -67,8 +67,8 @@ export class Renewals implements RenewalFrames {
     const { certificate } = session.facts;
     if (certificate !== null && certificate.notAfter <= this.#options.now())
       this.#tellLate(session, certificate.thumbprint, certificate.notAfter);
-    // One of another generation, or none on record: the agent is to get one of the authority that signs now. One that is not valid
-    // yet was issued while the clock was ahead. Requested after each welcome until then.
+    // One of another generation, or none on record: the agent is to get one of the authority that signs now. One that
+    // is not valid yet was issued while the clock was ahead. Requested after each welcome until then.
     const isEarly = certificate !== null && certificate.notBefore > this.#options.now();
     if (isEarly || certificate?.issuer !== this.#options.authority.current().id) this.askToRenew(session);
   }
@@ -147,8 +147,8 @@ export class Renewals implements RenewalFrames {
   }
 
   /**
-   * The certificate on record expires soon or is not valid yet, or another authority signs now. The next certificate ends both, so no other
-   * bound is needed.
+   * The certificate on record expires soon or is not valid yet, or another authority signs now. The next certificate
+   * ends both, so no other bound is needed.
    */
   #isDue({ certificate }: AgentRecord): boolean {
     if (certificate === null) return false;

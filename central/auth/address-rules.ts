@@ -113,8 +113,8 @@ export function transportRefusal(
 }
 
 /**
- * The same, and what the address rules say (access.ws.*, access.wss.*). They are about the network: this host may always
- * connect.
+ * The same, and what the address rules say (access.ws.*, access.wss.*). They are about the network: this host may
+ * always connect.
  */
 export function listenerRefusal(
   values: Parameters<typeof transportRefusal>[0],

@@ -69,8 +69,8 @@ export interface CertificateTerms {
 const DAY_MS = 86_400_000;
 
 /**
- * What validates the record of most agents in the look-up itself: who meets these terms (central/store/agents/claim-terms.ts) passes
- * `validateRegistration`, `validateCertificate` and `validateEnabled`.
+ * What validates the record of most agents in the look-up itself: who meets these terms
+ * (central/store/agents/claim-terms.ts) passes `validateRegistration`, `validateCertificate` and `validateEnabled`.
  */
 export function claimTerms({ authentication, graceDays, now }: CertificateTerms): ClaimTerms {
   return { keyAlone: authentication !== 'certificate', expiresAfter: now - graceDays * DAY_MS };

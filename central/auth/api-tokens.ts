@@ -55,8 +55,8 @@ export interface ApiTokens {
   /** Errors: token_unknown, last_administrator. */
   remove(id: string, actor: Actor): Promise<void>;
   /**
-   * Creates an administrator's token that does not expire. `keep` stores its text before the token becomes valid: a process that is
-   * killed in between leaves no valid token whose text is unknown.
+   * Creates an administrator's token that does not expire. `keep` stores its text before the token becomes valid: a
+   * process that is killed in between leaves no valid token whose text is unknown.
    */
   createAdministrator(name: string, actor: Actor, keep: (token: string) => Promise<void>): Promise<string>;
   /** True for a token that `authenticate` accepts now; a wrong one is neither counted nor slowed down. */

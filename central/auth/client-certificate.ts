@@ -1,6 +1,6 @@
 // Checks the client certificate of an agent (docs/CERTIFICATES.md): issued by this Central, in date (or the agent's
-// own, expired within the grace period or not valid yet), and for the very key that the agent signs its hello with. TLS itself only asks for
-// it: an expired certificate of a stranger would there look like one of ours.
+// own, expired within the grace period or not valid yet), and for the very key that the agent signs its hello with. TLS
+// itself only asks for it: an expired certificate of a stranger would there look like one of ours.
 import type { X509Certificate } from 'node:crypto';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { hasUnreadableDate, timeLine, validityOf } from '../../shared/x509/validity.ts';
@@ -51,8 +51,8 @@ function faultOf(shown: X509Certificate, { publicKey, own, authorities, now }: C
   if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is not a client certificate';
   const { from, to } = validityOf(shown);
   if (hasUnreadableDate(shown)) return 'it has a date that is not in the calendar';
-  // The record has checked when its own one expires; and where that is not valid yet, Central issued it while a clock was wrong, and
-  // renews it in this session.
+  // The record has checked when its own one expires; and where that is not valid yet, Central issued it while a clock
+  // was wrong, and renews it in this session.
   if (thumbprintOf(shown) === own?.thumbprint) return undefined;
   if (from.getTime() > now)
     return `it is valid from ${timeLine(from)} on only; Central's clock shows ${new Date(now).toISOString()}`;

@@ -1,5 +1,6 @@
-// Makes changes that may cut agents off, one at a time: says in a dry run what each would do, refuses it when it would cut agents
-// off, and rolls it back at its deadline unless it is confirmed. What is changed and how it is stored belongs to each target.
+// Makes changes that may cut agents off, one at a time: says in a dry run what each would do, refuses it when it would
+// cut agents off, and rolls it back at its deadline unless it is confirmed. What is changed and how it is stored
+// belongs to each target.
 import { randomBytes } from 'node:crypto';
 import { DetailedError, textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
@@ -38,8 +39,9 @@ export interface ChangePlan<R> {
   /** The listener of the administration that the change touches. */
   readonly listener: AdminListener | null;
   /**
-   * Changes what is in effect and what is stored, with the audit entry. With `pending`, the mark is stored in the same transaction,
-   * before anything takes effect: after a crash the next start rolls the change back. Absent: there is nothing to change.
+   * Changes what is in effect and what is stored, with the audit entry. With `pending`, the mark is stored in the same
+   * transaction, before anything takes effect: after a crash the next start rolls the change back. Absent: there is
+   * nothing to change.
    */
   readonly carryOut?: (pending: PendingChange | undefined) => Promise<void>;
   /** A pending change has taken effect; it is rolled back after so many seconds. Must not throw. */
@@ -116,7 +118,10 @@ export class Changes {
     this.#options = options;
   }
 
-  /** Adds a subject. A pending change that its store has from before this start must have been rolled back (`recordRollback`). */
+  /**
+   * Adds a subject. A pending change that its store has from before this start must have been rolled back
+   * (`recordRollback`).
+   */
   register(target: ChangeTarget): void {
     this.#targets.set(target.subject, target);
   }
@@ -151,8 +156,8 @@ export class Changes {
   }
 
   /**
-   * Makes a change in its turn, or reports in a dry run what it would do. Errors: change_pending, would_cut_off_agents, those of
-   * `prepare` and of carrying it out. After an error nothing has changed.
+   * Makes a change in its turn, or reports in a dry run what it would do. Errors: change_pending, would_cut_off_agents,
+   * those of `prepare` and of carrying it out. After an error nothing has changed.
    */
   async make<R>(
     subject: ChangeSubject,

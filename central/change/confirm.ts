@@ -21,7 +21,10 @@ interface ConfirmTerms {
   readonly share: number;
   /** Agents that were online just before, without those of this host. */
   readonly agents: readonly { readonly id: string; readonly name: string }[];
-  /** The administration's listener that the change touched, over which it must be confirmed; null: any connection will do. */
+  /**
+   * The administration's listener that the change touched, over which it must be confirmed; null: any connection will
+   * do.
+   */
   readonly listener: AdminListener | null;
 }
 

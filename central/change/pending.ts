@@ -1,4 +1,5 @@
-// Defines the mark of a change that is rolled back unless it is confirmed, as the store keeps it beside what was changed.
+// Defines the mark of a change that is rolled back unless it is confirmed, as the store keeps it beside what was
+// changed.
 
 /** What can be changed with a confirmation. */
 const CHANGE_SUBJECTS = ['parameters', 'server-certificate'] as const;

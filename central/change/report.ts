@@ -58,7 +58,9 @@ export function notice<C extends keyof typeof NOTICES>(code: C, parameters: Para
   return { code, detail: made(code, parameters).message };
 }
 
-/** Why an agent would lose Central. The first three are of sessions, the next of trust in an authority or a certificate. */
+/**
+ * Why an agent would lose Central. The first three are of sessions, the next of trust in an authority or a certificate.
+ */
 type CutOffReason =
   | 'unencrypted'
   | 'encrypted'

@@ -1,5 +1,6 @@
-// The client of Central's REST API: one request, its answer as JSON, and every failure as an error with its hint. A token goes to the
-// socket in the data folder or over HTTPS with a verified certificate, never over plain HTTP: any process may hold a port of this host.
+// The client of Central's REST API: one request, its answer as JSON, and every failure as an error with its hint. A
+// token goes to the socket in the data folder or over HTTPS with a verified certificate, never over plain HTTP: any
+// process may hold a port of this host.
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Readable } from 'node:stream';
@@ -64,9 +65,14 @@ interface Upload {
 }
 
 export interface Client {
-  /** A request below /api/v1. `path` has its parts encoded. Errors: those of the answer, and those of reaching Central. */
+  /**
+   * A request below /api/v1. `path` has its parts encoded. Errors: those of the answer, and those of reaching Central.
+   */
   request(method: string, path: string, call?: Call): Promise<unknown>;
-  /** GET of something that Central waits for: at once, or when it is no longer `known`, which it gives when the time is over. */
+  /**
+   * GET of something that Central waits for: at once, or when it is no longer `known`, which it gives when the time is
+   * over.
+   */
   changed(path: string, known: Tagged | undefined, seconds: number): Promise<Tagged>;
   /** GET, for an answer that stays the text that it is. */
   text(path: string, call?: Call): Promise<string>;

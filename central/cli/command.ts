@@ -34,13 +34,15 @@ export interface CommandCall {
   /** The values of an option that may be repeated; undefined: it was not typed. */
   list(name: string): readonly string[] | undefined;
   /**
-   * A password: from the file that an option names (`-`: the standard input), else from an environment variable, else, where there is a
-   * `question`, from the terminal. Never from a flag: `ps` shows those. The question names `context`; unless set, the one of the line.
+   * A password: from the file that an option names (`-`: the standard input), else from an environment variable, else,
+   * where there is a `question`, from the terminal. Never from a flag: `ps` shows those. The question names `context`;
+   * unless set, the one of the line.
    */
   secret(option: string, variable: string, question?: string, context?: string): Promise<string | undefined>;
   /**
-   * Asks before an act that cannot be undone: yes or no, or the name of what it is done to. Not with --yes, nor with --dry-run.
-   * The question names the Central and the context. Errors: usage (it cannot ask without a terminal), not_confirmed.
+   * Asks before an act that cannot be undone: yes or no, or the name of what it is done to. Not with --yes, nor with
+   * --dry-run. The question names the Central and the context. Errors: usage (it cannot ask without a terminal),
+   * not_confirmed.
    */
   confirm(question: Question): Promise<void>;
   /** The id of the API token of this command; undefined: the token has another form. */

@@ -46,7 +46,8 @@ interface CliSurroundings {
 
 /** Runs one command line; the exit status. */
 export async function runCli(argv: readonly string[], outside: CliSurroundings): Promise<number> {
-  // Names, refusals and hints come from Central and from agents: nothing in them may act on the terminal, whichever command prints them.
+  // Names, refusals and hints come from Central and from agents: nothing in them may act on the terminal, whichever
+  // command prints them.
   const surroundings = {
     ...outside,
     out: (text: string, hasHeader?: boolean) => outside.out(escapeLines(text), hasHeader),

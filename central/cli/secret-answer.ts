@@ -1,5 +1,5 @@
-// Hands over a secret that Central made: on a terminal, or in a new file that only this account may read. Without a terminal the standard
-// output is a pipe, a log or a file that others may read.
+// Hands over a secret that Central made: on a terminal, or in a new file that only this account may read. Without a
+// terminal the standard output is a pipe, a log or a file that others may read.
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { makeFolder } from '../../shared/files/disk-faults.ts';
@@ -24,8 +24,8 @@ interface SecretPlace {
 }
 
 /**
- * Where the secret will go. Asked for before Central makes one: a secret that cannot be kept is not made. Errors: secret_place_missing and
- * those of secret files.
+ * Where the secret will go. Asked for before Central makes one: a secret that cannot be kept is not made. Errors:
+ * secret_place_missing and those of secret files.
  */
 export async function secretPlace(call: CommandCall, kind: SecretKind): Promise<SecretPlace> {
   const out = call.text('out');

@@ -1,6 +1,6 @@
-// Creates an administrator's token on Central's own host, for an installation whose tokens are lost: in the store where Central is
-// stopped, else by a request to the Central that runs. The proof is the right to write files of Central's account into the data folder;
-// who has that could write the store as well. The audit log records it.
+// Creates an administrator's token on Central's own host, for an installation whose tokens are lost: in the store where
+// Central is stopped, else by a request to the Central that runs. The proof is the right to write files of Central's
+// account into the data folder; who has that could write the store as well. The audit log records it.
 import { chown, rm, stat } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -36,8 +36,8 @@ interface Created {
 }
 
 /**
- * Errors: data_folder_empty, administrator_token_refused, administrator_token_unanswered, and those of the store and of files.
- * `waitMs`: for the answer of a Central that runs.
+ * Errors: data_folder_empty, administrator_token_refused, administrator_token_unanswered, and those of the store and of
+ * files. `waitMs`: for the answer of a Central that runs.
  */
 export async function createAdministratorToken(config: Config, waitMs = ANSWER_WITHIN_MS): Promise<Created> {
   const folder = config.dataFolder;

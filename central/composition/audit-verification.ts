@@ -1,5 +1,6 @@
-// Verifies the chain of the audit log in the background, from the last verified entry on, and wholly once a day or on request. The
-// newest verified entry is kept in a 0600 file beside the store, so that a chain whose end was cut off is found as well.
+// Verifies the chain of the audit log in the background, from the last verified entry on, and wholly once a day or on
+// request. The newest verified entry is kept in a 0600 file beside the store, so that a chain whose end was cut off is
+// found as well.
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../../shared/errors.ts';

@@ -1,5 +1,6 @@
-// Creates what a new installation is entered with: the first administrator's token with its 0600 file, and a first enrollment token. A mark
-// in the data folder lasts from before the first of them until they were shown, so that a start that is cut is completed by the next one.
+// Creates what a new installation is entered with: the first administrator's token with its 0600 file, and a first
+// enrollment token. A mark in the data folder lasts from before the first of them until they were shown, so that a
+// start that is cut is completed by the next one.
 import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';

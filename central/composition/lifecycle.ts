@@ -86,7 +86,9 @@ export class Lifecycle {
     }
   }
 
-  /** Listeners first, so that no connection arrives any more; the store last, so that what was accepted is committed. */
+  /**
+   * Listeners first, so that no connection arrives any more; the store last, so that what was accepted is committed.
+   */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;

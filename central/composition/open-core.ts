@@ -1,5 +1,5 @@
-// Opens what all parts of Central need before any of them: the state after the previous run, parameters, changes, the clock by
-// which things expire, and the authentication of administrators.
+// Opens what all parts of Central need before any of them: the state after the previous run, parameters, changes, the
+// clock by which things expire, and the authentication of administrators.
 import type { Log } from '../../shared/terminal/log.ts';
 import { AgingClock } from '../aging-clock.ts';
 import { Incidents } from '../agents/incidents.ts';

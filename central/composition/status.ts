@@ -72,7 +72,8 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
     problems: [...listeners.stopping(), ...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
-    // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
+    // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop
+    // Central.
     advice: [
       ...[
         maintenanceMode,

@@ -93,8 +93,8 @@ export interface Approvals {
    */
   accept(thumbprint: string, actor: Actor): Promise<AgentRecord>;
   /**
-   * Gives the key of a request to an agent that exists, in place of its own. `thumbprint`: as in `accept`; undefined where no undecided
-   * request has it. Errors: enrollment_request_ambiguous, those of EnrollmentStore.replace.
+   * Gives the key of a request to an agent that exists, in place of its own. `thumbprint`: as in `accept`; undefined
+   * where no undecided request has it. Errors: enrollment_request_ambiguous, those of EnrollmentStore.replace.
    */
   replace(thumbprint: string, agent: AgentRecord, actor: Actor): Promise<AgentRecord | undefined>;
   /** Errors: enrollment_request_unknown, enrollment_request_ambiguous. */

@@ -1,5 +1,5 @@
-// The routes of the ws and the wss listener: the agents' WebSocket, enrollment, releases, revocation lists, and a greeting.
-// Both listeners have the same routes on two Fastify instances; `listener` says which one it is.
+// The routes of the ws and the wss listener: the agents' WebSocket, enrollment, releases, revocation lists, and a
+// greeting. Both listeners have the same routes on two Fastify instances; `listener` says which one it is.
 import type { X509Certificate } from 'node:crypto';
 import type { Server, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';

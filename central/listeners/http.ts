@@ -92,8 +92,8 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
 }
 
 /**
- * Answers 204 to OPTIONS and 405 to other methods on a path of this scope that has none of them, 404 on an unknown path.
- * Call it before routes are added.
+ * Answers 204 to OPTIONS and 405 to other methods on a path of this scope that has none of them, 404 on an unknown
+ * path. Call it before routes are added.
  */
 export function allowedMethods(scope: FastifyInstance): void {
   const routes: { readonly method: string; readonly pattern: RegExp }[] = [];

@@ -1,5 +1,5 @@
-// The parameters access.*: from which addresses a listener may be used, and from which a role counts. Their definitions, and what
-// follows from their values.
+// The parameters access.*: from which addresses a listener may be used, and from which a role counts. Their
+// definitions, and what follows from their values.
 import { BlockList, isIP } from 'node:net';
 import type { ParameterDefinition } from './parameter-definition.ts';
 

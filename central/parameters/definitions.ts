@@ -1,5 +1,6 @@
-// The one table of parameters: settings of the whole installation, kept in the store, changed through REST, applied live.
-// REST, command line and docs/PARAMETERS.md are generated from it. Checking values is in values.ts, changing them in service.ts.
+// The one table of parameters: settings of the whole installation, kept in the store, changed through REST, applied
+// live. REST, command line and docs/PARAMETERS.md are generated from it. Checking values is in values.ts, changing them
+// in service.ts.
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
 import { ACCESS_DEFINITIONS, ACCESS_GROUP } from './address-access.ts';
 import type { ParameterDefinition } from './parameter-definition.ts';
@@ -457,7 +458,10 @@ type ValueOf<D extends ParameterDefinition> = D extends { type: 'boolean' }
         ? readonly string[]
         : string;
 
-/** All parameters with their values: `values['websocket.port']` is a number, `values['agents.enrollment']` one of its words. */
+/**
+ * All parameters with their values: `values['websocket.port']` is a number, `values['agents.enrollment']` one of its
+ * words.
+ */
 export type ParameterValues = { readonly [N in ParameterName]: ValueOf<(typeof DEFINITIONS)[N]> };
 export type ParameterValue = ParameterValues[ParameterName];
 

@@ -1,7 +1,8 @@
 // Changes the parameters of this node as one act: validates the whole change, moves the listeners, and stores it.
 //
 // Order without confirmation: apply, then store (after a crash in between, the next start has the old values).
-// Order with confirmation:    store the new values with the pending mark, then apply (after a crash, the next start rolls back).
+// Order with confirmation:    store the new values with the pending mark, then apply (after a crash, the next start
+// rolls back).
 import { textOf } from '../../shared/errors.ts';
 import { auditEntry, type Actor } from '../audit.ts';
 import type { OnlineAgents } from '../change/agents.ts';
@@ -35,7 +36,10 @@ interface ParameterServiceOptions {
 /** How soon listeners that could not be moved back are tried again. */
 const REPAIR_MS = 5_000;
 
-/** Parameters that change what the HTTPS listener of the administration is: its port, the certificate it shows, and who may use it. */
+/**
+ * Parameters that change what the HTTPS listener of the administration is: its port, the certificate it shows, and who
+ * may use it.
+ */
 const TOUCHES_HTTPS: ReadonlySet<ParameterName> = new Set([
   'https.port',
   'certificate.distinguishedName',
@@ -90,8 +94,9 @@ export class ParameterService {
   }
 
   /**
-   * Makes a change, or reports in a dry run what it would do. Errors: ParameterFaults (all of them in one), version_conflict,
-   * change_pending, would_cut_off_agents, those of the applier and of the store. After an error nothing has changed.
+   * Makes a change, or reports in a dry run what it would do. Errors: ParameterFaults (all of them in one),
+   * version_conflict, change_pending, would_cut_off_agents, those of the applier and of the store. After an error
+   * nothing has changed.
    */
   async change(request: ChangeRequest, actor: Actor): Promise<ChangeReport> {
     const made = await this.#options.changes.make(
@@ -203,7 +208,10 @@ export class ParameterService {
     this.#cancelRepair();
   }
 
-  /** The values went back, the listeners could not (another process took the old port): tried until they can, and shown in the status. */
+  /**
+   * The values went back, the listeners could not (another process took the old port): tried until they can, and shown
+   * in the status.
+   */
   #repairLater(error: unknown): void {
     const { log, after, now } = this.#options;
     this.#problem = problemOf(

@@ -1,5 +1,5 @@
-// Holds the parameters as the store has them and as they apply on this node, where its own configuration may override some.
-// Making a change is service.ts's.
+// Holds the parameters as the store has them and as they apply on this node, where its own configuration may override
+// some. Making a change is service.ts's.
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import type { PendingChange } from '../change/pending.ts';
 import type { ParameterRow, ParameterSnapshot, ParameterStore, PendingParameters } from '../store/parameter-store.ts';

@@ -1,12 +1,14 @@
-// Defines what the parameters exchange with their surroundings: the applier that the listeners implement, the overrides of a
-// node, and requests for changes with their reports.
+// Defines what the parameters exchange with their surroundings: the applier that the listeners implement, the overrides
+// of a node, and requests for changes with their reports.
 import type { Change, ChangeTerms } from '../change/changes.ts';
 import type { ParameterName, ParameterValue, ParameterValues } from './definitions.ts';
 import type { ParameterDefinition } from './parameter-definition.ts';
 import type { ParameterFault } from './errors.ts';
 import type { Preflight } from './preflight.ts';
 
-/** Moves the listeners and their certificate to what the parameters say. central/listeners/reconcile.ts implements it. */
+/**
+ * Moves the listeners and their certificate to what the parameters say. central/listeners/reconcile.ts implements it.
+ */
 export interface ParameterApplier {
   /** Checks that the ports are free and that the certificate can be made; changes nothing. */
   check(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]>;

@@ -1,5 +1,5 @@
-// Validates a change as a whole: every name, type, bound and combination, then what the listeners object to, in one answer.
-// Changes nothing.
+// Validates a change as a whole: every name, type, bound and combination, then what the listeners object to, in one
+// answer. Changes nothing.
 import type { ParameterRow, ParameterSnapshot } from '../store/parameter-store.ts';
 import {
   defaultValues,

@@ -1,4 +1,5 @@
-// Validates values against the table: type and bounds of one, and constraints between several. Knows neither store nor listeners.
+// Validates values against the table: type and bounds of one, and constraints between several. Knows neither store nor
+// listeners.
 import { isIP } from 'node:net';
 import { readDistinguishedName } from '../../shared/x509/distinguished-name.ts';
 import {
@@ -115,7 +116,8 @@ function isCidr(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }
 
-// --- several together ------------------------------------------------------------------------------------------------------
+// --- several together
+// ------------------------------------------------------------------------------------------------------
 
 /** The listeners of one node; each needs a port of its own. */
 const PORTS = [

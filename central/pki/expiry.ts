@@ -1,5 +1,5 @@
-// Lists every certificate that matters: how many days each has left and where it is used; and warns before each expires, once per
-// step. Their users renew them.
+// Lists every certificate that matters: how many days each has left and where it is used; and warns before each
+// expires, once per step. Their users renew them.
 import type { X509Certificate } from 'node:crypto';
 import { validityOf } from '../../shared/x509/validity.ts';
 import type { Metrics } from '../metrics.ts';
@@ -59,7 +59,9 @@ export interface Place {
 const DAY_MS = 86_400_000;
 /** Days left at which it is said; 0: it has ended. Largest first. */
 const WARN_AT_DAYS = [60, 30, 14, 7, 1, 0] as const;
-/** A certificate that renews automatically has a third of its life left by then: earlier warnings would be false alarms. */
+/**
+ * A certificate that renews automatically has a third of its life left by then: earlier warnings would be false alarms.
+ */
 const LIFE_LEFT_TO_WARN = 1 / 3;
 /** A warning line names no more agents; the list has all. */
 const NAMED_AGENTS = 10;
@@ -126,7 +128,10 @@ export class Expiry {
     };
   }
 
-  /** Sets the gauges: one line for each certificate of Central's own, and of all agents the soonest end and how many are near it. */
+  /**
+   * Sets the gauges: one line for each certificate of Central's own, and of all agents the soonest end and how many are
+   * near it.
+   */
   async measure(): Promise<void> {
     const { certificates, metrics, now } = this.#options;
     const { queuegate_certificate_expiry_seconds: expiry, queuegate_agent_certificates: agents } = metrics.instruments;

@@ -1,5 +1,5 @@
-// Opens the keys, the authority, and the certificates that Central itself shows and signs with. What an administrator does with them,
-// and what agents are sent about them, is open-pki-services.ts's.
+// Opens the keys, the authority, and the certificates that Central itself shows and signs with. What an administrator
+// does with them, and what agents are sent about them, is open-pki-services.ts's.
 import type { Logger } from 'pino';
 import { signTranscript } from '../../shared/wire/proof.ts';
 import type { Changes } from '../change/changes.ts';
@@ -53,7 +53,10 @@ export interface Pki {
   sign(transcript: string): string;
   /** `sha256:<hex>` over the key of the top certificate that is shown now. */
   pin(): string;
-  /** Renews what nears its end or was signed by an earlier generation, within a change; true when it was the server certificate. */
+  /**
+   * Renews what nears its end or was signed by an earlier generation, within a change; true when it was the server
+   * certificate.
+   */
   reissue(): Promise<boolean>;
   /** The same, between two changes. */
   renew(): Promise<boolean>;

@@ -1,6 +1,6 @@
-// Publishes the revocation lists for other verifiers: one for each generation of the authority, reissued each day and after every
-// revocation. Central itself decides by the store, and never passes a list to TLS: one past its nextUpdate would refuse every agent
-// (tried).
+// Publishes the revocation lists for other verifiers: one for each generation of the authority, reissued each day and
+// after every revocation. Central itself decides by the store, and never passes a list to TLS: one past its nextUpdate
+// would refuse every agent (tried).
 import type { CertificateStore } from '../store/certificate-store.ts';
 import type { Authority } from './authority/authority.ts';
 import { nameLine } from '../../shared/keystore/material.ts';

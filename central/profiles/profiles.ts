@@ -90,7 +90,8 @@ export class Profiles {
 
   /**
    * Makes a profile of a tar archive, or with `replace` replaces the files of one. agent.local.conf is left out.
-   * Errors: profile_name_invalid, profile_exists, archive_invalid, release_path_invalid, release_too_large, profile_conf_missing.
+   * Errors: profile_name_invalid, profile_exists, archive_invalid, release_path_invalid, release_too_large,
+   * profile_conf_missing.
    */
   async import(
     name: string,
@@ -300,7 +301,10 @@ export class Profiles {
   }
 }
 
-/** The files of an archive, and the paths of those that are left out. Errors: archive_invalid, release_path_invalid, release_too_large. */
+/**
+ * The files of an archive, and the paths of those that are left out. Errors: archive_invalid, release_path_invalid,
+ * release_too_large.
+ */
 async function storeArchive(archive: AsyncIterable<Buffer>, intake: BlobIntake): Promise<[DraftFile[], string[]]> {
   const [files, leftOut]: [DraftFile[], string[]] = [[], []];
   let [count, bytes] = [0, 0];

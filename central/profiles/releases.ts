@@ -66,7 +66,10 @@ export class ProfileReleases {
     return await reader.inTurn(() => reader.filesOf(digest));
   }
 
-  /** In words. `from` and `to`: a release, or `draft`; without `from` the newest release. Errors: profile_unknown, profile_release_unknown. */
+  /**
+   * In words. `from` and `to`: a release, or `draft`; without `from` the newest release. Errors: profile_unknown,
+   * profile_release_unknown.
+   */
   async diff(
     name: string,
     from: string | undefined,

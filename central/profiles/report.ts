@@ -1,4 +1,5 @@
-// Reads what Central has to know of the files of a profile: the settings of agent.conf, and the entries of the truststore that it names.
+// Reads what Central has to know of the files of a profile: the settings of agent.conf, and the entries of the
+// truststore that it names.
 import { isCoded } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { setNewest } from '../../shared/recent-entries.ts';
@@ -40,7 +41,10 @@ export class ProfileReader {
     this.#contents = contents;
   }
 
-  /** 10,000 files are some 50 ms of work and 5 MB: requests for profiles are answered one after the other. Not to be nested. */
+  /**
+   * 10,000 files are some 50 ms of work and 5 MB: requests for profiles are answered one after the other. Not to be
+   * nested.
+   */
   async inTurn<T>(read: () => Promise<T>): Promise<T> {
     return await this.#profiles.runExclusive(read);
   }

@@ -1,5 +1,5 @@
-// Tickets for downloads: which agent may read which release from the agents' ports, until when. A ticket is an HMAC, so that nothing
-// is kept for it; the key is in the store, so that every Central that works on it takes the same tickets.
+// Tickets for downloads: which agent may read which release from the agents' ports, until when. A ticket is an HMAC, so
+// that nothing is kept for it; the key is in the store, so that every Central that works on it takes the same tickets.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { isCoded } from '../../shared/errors.ts';
 import { auditEntry, CENTRAL } from '../audit.ts';
@@ -9,7 +9,9 @@ import type { KeyMaterialStore } from '../store/key-material-store.ts';
 export const TICKET_MS = 24 * 3_600_000;
 const SUBJECT = 'release-tickets';
 const KEY_NAME = `${SUBJECT}.key`;
-/** Version, end in milliseconds (base 36), digest of the release, id of the agent (base64url), HMAC-SHA256 (base64url). */
+/**
+ * Version, end in milliseconds (base 36), digest of the release, id of the agent (base64url), HMAC-SHA256 (base64url).
+ */
 const TICKET = /^1\.([0-9a-z]{1,11})\.([0-9a-f]{64})\.([\w-]{1,340})\.([\w-]{43})$/;
 
 interface Ticket {

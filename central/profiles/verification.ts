@@ -1,5 +1,5 @@
-// Tries whether an agent that trusts these certificates would accept Central: a TLS handshake in memory with the certificate that Central
-// shows, so that the answer is that of TLS and not of a second implementation.
+// Tries whether an agent that trusts these certificates would accept Central: a TLS handshake in memory with the
+// certificate that Central shows, so that the answer is that of TLS and not of a second implementation.
 import { duplexPair } from 'node:stream';
 import { connect, createSecureContext, TLSSocket } from 'node:tls';
 import { textOf } from '../../shared/errors.ts';

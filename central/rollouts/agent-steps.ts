@@ -1,4 +1,5 @@
-// The states of one agent in a rollout, as pure functions: an event and the time lead to the next state, and to what Central sends.
+// The states of one agent in a rollout, as pure functions: an event and the time lead to the next state, and to what
+// Central sends.
 //
 //   waiting -> offered -> synchronizing -> synchronized -> trying -> succeeded | rolled-back | failed | skipped | canceled | timed-out
 //
@@ -303,7 +304,9 @@ function inconclusive(member: Member, cause: Cause): Step {
   };
 }
 
-/** The agent has an instruction that this Central does not know (its store was restored): ours would be refused as old. */
+/**
+ * The agent has an instruction that this Central does not know (its store was restored): ours would be refused as old.
+ */
 function knowsMore(member: Member, generation: number, world: World): Step {
   const known = { ...member, lastGeneration: generation };
   return isUnderWay(member.record)

@@ -1,6 +1,6 @@
-// Runs rollouts: takes what happens (sessions, frames, time, acts of administrators) through the pure steps of machine.ts, one at a
-// time, writes what changed, and then sends. After a crash it goes on from what was written: whatever was not sent, or was lost, is
-// repeated at the next hello of the agent.
+// Runs rollouts: takes what happens (sessions, frames, time, acts of administrators) through the pure steps of
+// machine.ts, one at a time, writes what changed, and then sends. After a crash it goes on from what was written:
+// whatever was not sent, or was lost, is repeated at the next hello of the agent.
 import { textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import type { CentralControl, ReleaseState } from '../../shared/wire/messages.ts';

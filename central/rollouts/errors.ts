@@ -1,5 +1,5 @@
-// The errors of rollouts: what an administrator is refused, and the causes that Central itself records for an agent or a rollout. Causes
-// that an agent reports are in the agent's own tables.
+// The errors of rollouts: what an administrator is refused, and the causes that Central itself records for an agent or
+// a rollout. Causes that an agent reports are in the agent's own tables.
 import { defineErrors, type ErrorTable, type ParametersOf } from '../../shared/errors.ts';
 import type { Cause } from '../store/rollouts/rollout-store.ts';
 

@@ -1,5 +1,5 @@
-// One step of a rollout as a pure function: events of its agents, the time and acts of administrators lead to what is stored and what
-// is sent. Nothing here waits, writes or sends; engine.ts does.
+// One step of a rollout as a pure function: events of its agents, the time and acts of administrators lead to what is
+// stored and what is sent. Nothing here waits, writes or sends; engine.ts does.
 import type { ReleaseState } from '../../shared/wire/messages.ts';
 import type { Cause, RolloutAgentRecord, RolloutPlan, RolloutRecord } from '../store/rollouts/rollout-store.ts';
 import {
@@ -63,7 +63,10 @@ export function step(model: Model, events: readonly RolloutEvent[], world: World
   return draft.change();
 }
 
-/** An act of an administrator. Errors: rollout_state_conflict, rollout_stage_conflict, rollout_nothing_to_do, rollout_plan_invalid. */
+/**
+ * An act of an administrator. Errors: rollout_state_conflict, rollout_stage_conflict, rollout_nothing_to_do,
+ * rollout_plan_invalid.
+ */
 export function act(model: Model, wanted: RolloutAct, world: World): Change {
   const draft = new Draft(model);
   switch (wanted.verb) {

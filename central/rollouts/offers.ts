@@ -1,4 +1,5 @@
-// Makes the frames that agents get: an instruction for one agent, signed with Central's signing key, with a ticket for its downloads.
+// Makes the frames that agents get: an instruction for one agent, signed with Central's signing key, with a ticket for
+// its downloads.
 import type { KeyObject } from 'node:crypto';
 import { signInstruction } from '../../shared/releases/instruction.ts';
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';

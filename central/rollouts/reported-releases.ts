@@ -1,5 +1,6 @@
-// Keeps what agents report outside of a rollout: the release of each hello, files that have changed, and generations that this Central
-// does not know. One agent makes Central write once for each change of its release, and once a session for a generation.
+// Keeps what agents report outside of a rollout: the release of each hello, files that have changed, and generations
+// that this Central does not know. One agent makes Central write once for each change of its release, and once a
+// session for a generation.
 import { textOf } from '../../shared/errors.ts';
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';
 import { RELEASE_PARTS, type ReleasePart } from '../../shared/releases/software.ts';
@@ -90,8 +91,8 @@ export class ReportedReleases {
   }
 
   /**
-   * A frame of an agent that takes part in no rollout: true when it still does something for its instruction, which is to end. A
-   * generation that is new to Central is recorded, so that the next one is larger.
+   * A frame of an agent that takes part in no rollout: true when it still does something for its instruction, which is
+   * to end. A generation that is new to Central is recorded, so that the next one is larger.
    */
   isStray({ facts }: { readonly facts: Facts }, frame: ReleaseState): boolean {
     const { agentId } = facts;

@@ -1,5 +1,5 @@
-// What administrators do with rollouts: start, read, pause, resume, cancel, retry and roll back; and the release of one agent: what it
-// shall run, what it says it runs, and its repair. Each act is written with its audit entry.
+// What administrators do with rollouts: start, read, pause, resume, cancel, retry and roll back; and the release of one
+// agent: what it shall run, what it says it runs, and its repair. Each act is written with its audit entry.
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';
 import { auditEntry, type Actor, type AuditAction } from '../audit.ts';
 import type { AgentDirectory } from '../agents/directory.ts';
@@ -43,7 +43,10 @@ const ACTIONS = {
 } as const satisfies Record<ReleaseKind, Record<RolloutStage, AuditAction>>;
 
 interface RolloutsNeeds {
-  readonly engine: Pick<RolloutEngine, 'act' | 'begin' | 'driftOf' | 'modelOf' | 'previewAct' | 'previewBegin' | 'underWay'>;
+  readonly engine: Pick<
+    RolloutEngine,
+    'act' | 'begin' | 'driftOf' | 'modelOf' | 'previewAct' | 'previewBegin' | 'underWay'
+  >;
   readonly store: {
     readonly rollouts: RolloutStore;
     readonly releases: Pick<ReleaseStore, 'listReleases' | 'release'>;
@@ -101,7 +104,10 @@ export class Rollouts {
     return await this.#begin(release, { ...request, selectors: request.agents }, selected, terms);
   }
 
-  /** A rollout that synchronized goes on with the same agents. Errors: as `act`, rollout_plan_invalid, rollout_release_unknown. */
+  /**
+   * A rollout that synchronized goes on with the same agents. Errors: as `act`, rollout_plan_invalid,
+   * rollout_release_unknown.
+   */
   async upgrade(id: string, release: string, plan: RolloutPlan, { actor, dryRun }: RolloutTerms): Promise<RolloutView> {
     const { rollout } = await this.find(id);
     const wanted = await this.#release(rollout.kind, release);
@@ -113,7 +119,9 @@ export class Rollouts {
     return await this.#view(await this.#needs.engine.act(rollout.number, meant, entry));
   }
 
-  /** Errors: rollout_unknown, rollout_state_conflict, rollout_stage_conflict, rollout_nothing_to_do, rollout_conflict. */
+  /**
+   * Errors: rollout_unknown, rollout_state_conflict, rollout_stage_conflict, rollout_nothing_to_do, rollout_conflict.
+   */
   async act(id: string, verb: RolloutVerb, actor: Actor): Promise<RolloutView> {
     const number = numberOf(id);
     const entry = this.#entry(actor, `rollouts.${verb}`, { rollout: id });
@@ -164,7 +172,10 @@ export class Rollouts {
     };
   }
 
-  /** Sends the agent its release again: it restores what has changed. Errors: agent_unknown, profile_release_missing, rollout_conflict. */
+  /**
+   * Sends the agent its release again: it restores what has changed. Errors: agent_unknown, profile_release_missing,
+   * rollout_conflict.
+   */
   async repair(reference: string, actor: Actor): Promise<RolloutView> {
     const agent = await this.#needs.agents.find(reference);
     const releases = await this.#needs.store.rollouts.releasesOf(agent.id);

@@ -1,5 +1,5 @@
-// The waves of a rollout, as pure functions: how large they are, whom the present one takes, and when the next one starts, the rollout
-// halts, or is complete.
+// The waves of a rollout, as pure functions: how large they are, whom the present one takes, and when the next one
+// starts, the rollout halts, or is complete.
 import type { RolloutPlan, RolloutRecord, WaveSize } from '../store/rollouts/rollout-store.ts';
 import { isFailure, isReady, isSuccess, isUnderWay, type Member, type World } from './agent-steps.ts';
 import { causeOf, NO_CAUSE, rolloutFault, rolloutId } from './errors.ts';
@@ -86,7 +86,10 @@ export function advance(rollout: RolloutRecord, members: readonly Member[], worl
   return { ...nothing, rollout: soaked(rollout, world) };
 }
 
-/** A wave that no agent takes part in: full before it began (10% of five are the one of the wave before), or all are away. */
+/**
+ * A wave that no agent takes part in: full before it began (10% of five are the one of the wave before), or all are
+ * away.
+ */
 function withoutAgents(rollout: RolloutRecord, members: readonly Member[], world: World): RolloutRecord {
   if (isLastWave(rollout)) return isIdle(members) ? over(rollout, 'completed', world) : rollout;
   return room(rollout, members) > 0 ? rollout : { ...rollout, wave: rollout.wave + 1, soakUntil: null };

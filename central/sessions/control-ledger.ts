@@ -62,8 +62,9 @@ export class ControlLedger {
         this.#renewing = true;
         return undefined;
       case 'release-state':
-        // An instruction outlives the session that brought it, so that nothing in this one has to ask for its state. It is bounded by
-        // the rate of all control frames; what does not change a state of a rollout is not written (central/rollouts/).
+        // An instruction outlives the session that brought it, so that nothing in this one has to ask for its state. It
+        // is bounded by the rate of all control frames; what does not change a state of a rollout is not written
+        // (central/rollouts/).
         return this.#takesReleases ? undefined : 'release-state without the capability releases.1';
     }
   }

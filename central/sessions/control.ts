@@ -1,4 +1,5 @@
-// Dispatches control frames (renewal of certificates, trust, consumers, expired commands, releases) to the part of Central that handles them.
+// Dispatches control frames (renewal of certificates, trust, consumers, expired commands, releases) to the part of
+// Central that handles them.
 import type {
   AgentControl,
   Consumers,

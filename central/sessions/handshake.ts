@@ -41,7 +41,10 @@ interface HandshakeOptions {
   /** Proven hellos of each agent. */
   readonly logins: AgentRate;
   readonly incidents: Incidents;
-  /** Returns a refusal when an agent from there is not allowed on this listener now (unencrypted or secure is off, maintenance). */
+  /**
+   * Returns a refusal when an agent from there is not allowed on this listener now (unencrypted or secure is off,
+   * maintenance).
+   */
   readonly mayStay: (listener: 'ws' | 'wss', origin: Origin) => Error | undefined;
   /** websocket.secure.clientAuth, and the issuers of agents' certificates. */
   readonly clientAuth: () => ClientAuth;

@@ -1,5 +1,6 @@
-// Releases of the agents' software, as administrators import them: the archive of a build (.qgs) is a tar file of manifest.json,
-// signature.json and blobs/SHA256. Its content is stored while it comes; a release exists once all of it was found to be right.
+// Releases of the agents' software, as administrators import them: the archive of a build (.qgs) is a tar file of
+// manifest.json, signature.json and blobs/SHA256. Its content is stored while it comes; a release exists once all of it
+// was found to be right.
 import { releaseFault } from '../../shared/releases/errors.ts';
 import { parseBuildSignature, MAX_SIGNATURE_BYTES } from '../../shared/releases/build-signature.ts';
 import {
@@ -91,8 +92,9 @@ export class SoftwareReleases {
   }
 
   /**
-   * The same files are the same release. Errors: archive_invalid, software_archive_invalid, software_unsigned, manifest_invalid,
-   * release_part_unknown, build_signature_invalid, release_path_invalid, release_too_large, store_reserve.
+   * The same files are the same release. Errors: archive_invalid, software_archive_invalid, software_unsigned,
+   * manifest_invalid, release_part_unknown, build_signature_invalid, release_path_invalid, release_too_large,
+   * store_reserve.
    */
   async import(archive: AsyncIterable<Buffer>, terms: ImportTerms): Promise<Imported> {
     const { store, now } = this.#needs;
@@ -151,8 +153,8 @@ export class SoftwareReleases {
   }
 
   /**
-   * In the order of the archive: the manifest, its signature, then the files. Nothing is stored before both were found to be right, and
-   * nothing that the manifest does not name.
+   * In the order of the archive: the manifest, its signature, then the files. Nothing is stored before both were found
+   * to be right, and nothing that the manifest does not name.
    */
   async #read(archive: AsyncIterable<Buffer>, intake: BlobIntake, force: boolean): Promise<Archive> {
     let head: Omit<Archive, 'signature' | 'signers'> | undefined;

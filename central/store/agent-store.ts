@@ -180,7 +180,9 @@ interface AgentListPage {
   readonly transports?: readonly SessionRecord['transport'][];
   /** Of its software, as of its last session: one of them. */
   readonly versions?: readonly string[];
-  /** Its last session ended before this time. An agent that is connected is seen now, one that never was is not seen. */
+  /**
+   * Its last session ended before this time. An agent that is connected is seen now, one that never was is not seen.
+   */
   readonly lastSeenBefore?: number;
   /** Of these releases it reports one. */
   readonly releases?: readonly ReleaseReference[];
@@ -284,8 +286,8 @@ export interface AgentStore {
   /** The agents that one of these selects, each once, in order of name. */
   select(matches: readonly AgentMatch[]): Promise<SelectedAgent[]>;
   /**
-   * Changes what administrators know of an agent. `version`: that of the record that the change was made for; null: any.
-   * Errors: agent_unknown, version_conflict, agent_labels_full, agent_name_taken, agent_name_reserved.
+   * Changes what administrators know of an agent. `version`: that of the record that the change was made for; null:
+   * any. Errors: agent_unknown, version_conflict, agent_labels_full, agent_name_taken, agent_name_reserved.
    */
   change(
     agentId: string,
@@ -294,15 +296,15 @@ export interface AgentStore {
     audit: AuditEntry,
   ): Promise<AgentRecord>;
   /**
-   * Sets Disabled and fences its session off; resolves with the epoch from which on a session is newer. An agent that is
-   * disabled stays as it is. Errors: agent_unknown, agent_revoked.
+   * Sets Disabled and fences its session off; resolves with the epoch from which on a session is newer. An agent that
+   * is disabled stays as it is. Errors: agent_unknown, agent_revoked.
    */
   disable(agentId: string, act: { readonly now: number; readonly text: string }, audit: AuditEntry): Promise<number>;
   /** Ends Disabled; an agent in another state stays as it is. Errors: agent_unknown, agent_revoked. */
   enable(agentId: string, act: { readonly now: number; readonly text: string }, audit: AuditEntry): Promise<void>;
   /**
-   * Gives an agent the name, labels, notes, history and waiting commands of an older one, which is deleted. Errors: agent_unknown,
-   * agent_revoked (the new one), agent_replaces_itself.
+   * Gives an agent the name, labels, notes, history and waiting commands of an older one, which is deleted. Errors:
+   * agent_unknown, agent_revoked (the new one), agent_replaces_itself.
    */
   replace(
     oldId: string,
@@ -314,15 +316,15 @@ export interface AgentStore {
   remove(id: string, audit: AuditEntry): Promise<void>;
   /**
    * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, reads
-   * the inbox position, and resumes the outbox from where the agent says it is, all in one transaction. A claim with the next key makes it the current one and its
-   * certificate the newest; the certificates of the old key are revoked (superseded).
-   * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_disabled, agent_name_taken,
+   * the inbox position, and resumes the outbox from where the agent says it is, all in one transaction. A claim with
+   * the next key makes it the current one and its certificate the newest; the certificates of the old key are revoked
+   * (superseded). Errors: agent_unknown (or the key is not its key), agent_revoked, agent_disabled, agent_name_taken,
    * agent_name_reserved.
    */
   claimSession(claim: SessionClaim): Promise<ClaimedSession>;
   /**
-   * Looks the agent up and claims its session in one call, when it meets the terms; otherwise answers with its record and
-   * changes nothing. Errors: agent_name_taken, agent_name_reserved.
+   * Looks the agent up and claims its session in one call, when it meets the terms; otherwise answers with its record
+   * and changes nothing. Errors: agent_name_taken, agent_name_reserved.
    */
   logIn(claim: SessionClaim, terms: ClaimTerms): Promise<Login>;
   /** Ends the session unless a newer one holds the epoch (then it does nothing). */
@@ -333,9 +335,9 @@ export interface AgentStore {
     readonly reason: string;
   }): Promise<void>;
   /**
-   * At the start of Central: ends the sessions that are recorded as open and that nothing serves any more. Those of this
-   * node, under its present name; in a store that one process holds, those under any name: `node.name` was changed, or
-   * the store was restored from another node's backup.
+   * At the start of Central: ends the sessions that are recorded as open and that nothing serves any more. Those of
+   * this node, under its present name; in a store that one process holds, those under any name: `node.name` was
+   * changed, or the store was restored from another node's backup.
    */
   endAbandonedSessions(node: string, now: number, reason: string): Promise<void>;
   /**

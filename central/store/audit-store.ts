@@ -20,8 +20,8 @@ export interface AuditStore {
   /** Newest first; `hash` chains each entry to the one before it (SHA-256 over the hash before and the entry). */
   list(page: { readonly limit: number; readonly before?: number }): Promise<StoredAuditEntry[]>;
   /**
-   * The entries behind `after` that the filter lets through. One call looks at a bounded number of entries: a page may be short, or
-   * empty, and `next` (null at the end) leads on.
+   * The entries behind `after` that the filter lets through. One call looks at a bounded number of entries: a page may
+   * be short, or empty, and `next` (null at the end) leads on.
    */
   find(query: {
     readonly limit: number;

@@ -103,8 +103,8 @@ export interface EnrollmentStore {
    */
   accept(csr: string, agent: NewAgent, by: string, audit: AuditEntry): Promise<AgentRecord>;
   /**
-   * Marks the request accepted, if it is still this one, and gives its key to an agent that exists, whose session ends. Errors:
-   * enrollment_request_unknown, agent_unknown, agent_key_known, agent_key_revoked.
+   * Marks the request accepted, if it is still this one, and gives its key to an agent that exists, whose session ends.
+   * Errors: enrollment_request_unknown, agent_unknown, agent_key_known, agent_key_revoked.
    */
   replace(csr: string, replacement: Omit<Recovery, 'hash'>, by: string, audit: AuditEntry): Promise<AgentRecord>;
   /** Errors: enrollment_request_unknown. */

@@ -3,8 +3,9 @@ import type { AuditEntry } from './audit-store.ts';
 
 /**
  * Keys and certificates of Central, as opaque text by name. They are in the store so that one backup holds everything.
- * A name that ends in `.key` is a private key, which is encrypted before it gets here (central/pki/keys/key-material.ts).
- * The part of a name before its first dot is the subject: `authority`, `server`, `signing`.
+ * A name that ends in `.key` is a private key, which is encrypted before it gets here
+ * (central/pki/keys/key-material.ts). The part of a name before its first dot is the subject: `authority`, `server`,
+ * `signing`.
  */
 export interface KeyMaterialRow {
   readonly name: string;

@@ -9,8 +9,8 @@ import type { AuditEntry } from './audit-store.ts';
 
 export interface OutboxStore {
   /**
-   * Appends to one agent's log, all or nothing, in order. Errors: agent_unknown, agent_revoked, outbox_full, store_reserve (nothing is
-   * stored).
+   * Appends to one agent's log, all or nothing, in order. Errors: agent_unknown, agent_revoked, outbox_full,
+   * store_reserve (nothing is stored).
    */
   append(agentId: string, messages: readonly Message[], bounds: OutboxBounds, now: number): Promise<Appended[]>;
   /** Messages with a number greater than `after`, contiguous, at most so many and so many bytes (but at least one). */
@@ -22,8 +22,8 @@ export interface OutboxStore {
    */
   acknowledge(agentId: string, epoch: number, through: number): Promise<void>;
   /**
-   * Commands that wait for their agents, without those that were given up. `key`: their place. May be fewer than `limit` (a page is bounded
-   * in bytes too).
+   * Commands that wait for their agents, without those that were given up. `key`: their place. May be fewer than
+   * `limit` (a page is bounded in bytes too).
    */
   waiting(page: WaitingPage): Promise<Keyed<StoredCommand>[]>;
   /** How much waits in all, and for the `limit` agents for which most does. A few milliseconds for 10,000 agents. */
@@ -33,8 +33,8 @@ export interface OutboxStore {
   /** The same of one command; undefined: unknown. */
   find(commandId: string): Promise<StoredCommand | undefined>;
   /**
-   * Gives up a command that was certainly not sent: a tombstone takes its place, and it is kept as a dead letter. Errors: command_id_unknown,
-   * command_delivered (its agent has it, or it may be on its way).
+   * Gives up a command that was certainly not sent: a tombstone takes its place, and it is kept as a dead letter.
+   * Errors: command_id_unknown, command_delivered (its agent has it, or it may be on its way).
    */
   withdraw(commandId: string, now: number, audit: AuditEntry): Promise<void>;
   /** Moves expired messages to the dead letters and leaves tombstones; returns their number. */
@@ -155,11 +155,11 @@ export interface InboxStore {
   /**
    * Appends the items of these frames, the first one numbered `next`; resolves with the last number on disk. The frames
    * are decoded where they are written. Messages whose (agent, source, id) was stored within the retention of
-   * deduplication take their number and are not stored again; within an incarnation of a sender that deduplicates that is
-   * the sender's. Rejected items and tombstones go to the dead letters, those of one call with one reason as one; the
-   * oldest are dropped when the agent has too many.
-   * Errors: bad_frame (shared/delivery/message-frames.ts), stale_epoch, log_violation (`next` is not the next number),
-   * store_reserve and deduplication_indexing (nothing is stored; send it again later).
+   * deduplication take their number and are not stored again; within an incarnation of a sender that deduplicates that
+   * is the sender's. Rejected items and tombstones go to the dead letters, those of one call with one reason as one;
+   * the oldest are dropped when the agent has too many. Errors: bad_frame (shared/delivery/message-frames.ts),
+   * stale_epoch, log_violation (`next` is not the next number), store_reserve and deduplication_indexing (nothing is
+   * stored; send it again later).
    */
   append(agentId: string, epoch: number, next: number, frames: readonly MessageFrame[], now: number): Promise<number>;
   /**

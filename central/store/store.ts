@@ -3,8 +3,8 @@
 // batches. A call that resolves is on disk (synchronous FULL); a call that rejects with a CodedError changed nothing.
 // An engine that can no longer write reports it once through `onFailure` and rejects every later call with
 // `store_failed`, so that no caller retries a write whose outcome is unknown. Times are milliseconds since 1970.
-// An act of an administrator takes its audit entry and writes it in its own transaction; what is refused leaves no entry.
-// test/central/store/contract.ts is the suite that every engine passes.
+// An act of an administrator takes its audit entry and writes it in its own transaction; what is refused leaves no
+// entry. test/central/store/contract.ts is the suite that every engine passes.
 import type { AgentStore } from './agent-store.ts';
 import type { AuditEntry, AuditStore } from './audit-store.ts';
 import type { CertificateStore } from './certificate-store.ts';

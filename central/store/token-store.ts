@@ -52,8 +52,8 @@ export interface TokenStore {
   getApiToken(id: string): Promise<ApiTokenRecord | undefined>;
   listApiTokens(): Promise<ApiTokenRecord[]>;
   /**
-   * `version`: that of the record that the change was made for (apiTokenVersion); null: any. Errors: token_unknown, version_conflict,
-   * last_administrator (the last administrator's token keeps its role, and does not expire sooner).
+   * `version`: that of the record that the change was made for (apiTokenVersion); null: any. Errors: token_unknown,
+   * version_conflict, last_administrator (the last administrator's token keeps its role, and does not expire sooner).
    */
   changeApiToken(
     id: string,

@@ -1,6 +1,6 @@
-// Reads ASN.1 in DER and BER (X.690): the elements of bytes from outside, and what certificate requests and key stores take out of
-// them. Nothing is copied but octet strings in pieces, and every length is checked against its parent. `readElement` (structure.ts)
-// bounds depth, number and size first, for readers that look at more than a few elements.
+// Reads ASN.1 in DER and BER (X.690): the elements of bytes from outside, and what certificate requests and key stores
+// take out of them. Nothing is copied but octet strings in pieces, and every length is checked against its parent.
+// `readElement` (structure.ts) bounds depth, number and size first, for readers that look at more than a few elements.
 import { der, TAG } from './writer.ts';
 
 /** BER adds indefinite lengths and lengths with leading zeros: what NSS, BouncyCastle and macOS write. */
@@ -42,7 +42,9 @@ const CONTEXT_SPECIFIC = 0x80;
 /** [0], constructed: EXPLICIT tagging. */
 const EXPLICIT_0 = 0xa0;
 
-/** The header at `offset`, its element inside `limit`. X.690 section 8.1; tags of one byte: no format here has others. */
+/**
+ * The header at `offset`, its element inside `limit`. X.690 section 8.1; tags of one byte: no format here has others.
+ */
 export function headerAt(
   bytes: Uint8Array,
   offset: number,
@@ -180,8 +182,8 @@ export function octetsOf(element: Asn1Element | undefined, what: string): Buffer
 }
 
 /**
- * An OBJECT IDENTIFIER (section 8.19) as text: "1.2.840.113549". Parts beyond 2^53 lose digits: none of the known identifiers has
- * one.
+ * An OBJECT IDENTIFIER (section 8.19) as text: "1.2.840.113549". Parts beyond 2^53 lose digits: none of the known
+ * identifiers has one.
  */
 export function oidOf(element: Asn1Element | undefined, what: string): string {
   const bytes = element?.tag === TAG.oid ? element.content : Buffer.alloc(0);
@@ -211,8 +213,8 @@ export function smallIntegerOf(element: Asn1Element | undefined, what: string): 
 }
 
 /**
- * An element from outside with all its lengths as DER writes them; the rest stays as it is. It has passed `structureFault`,
- * which bounds its depth.
+ * An element from outside with all its lengths as DER writes them; the rest stays as it is. It has passed
+ * `structureFault`, which bounds its depth.
  */
 export function withDerLengths(element: Asn1Element): Buffer {
   return (element.tag & CONSTRUCTED) === 0

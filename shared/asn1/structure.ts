@@ -1,5 +1,5 @@
-// Validates the structure of DER or BER from outside before a parser sees it: lengths inside their parents, depth, number of
-// elements, size. Iterative, and each byte is visited once for each level of OCTET STRING around it.
+// Validates the structure of DER or BER from outside before a parser sees it: lengths inside their parents, depth,
+// number of elements, size. Iterative, and each byte is visited once for each level of OCTET STRING around it.
 import { Asn1Element, Asn1Fault, headerAt, type Asn1Form, type Asn1Header } from './reader.ts';
 import { TAG } from './writer.ts';
 

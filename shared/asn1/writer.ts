@@ -1,5 +1,5 @@
-// Writes DER (X.690): certificate requests, revocation lists and key stores. A library would cost an agent 40 MiB of memory, and
-// Central seconds for a long list.
+// Writes DER (X.690): certificate requests, revocation lists and key stores. A library would cost an agent 40 MiB of
+// memory, and Central seconds for a long list.
 
 export const TAG = {
   boolean: 0x01,

@@ -1,10 +1,10 @@
-// The types of CloudEvents attributes (cloudevents spec v1.0.2, section 3.1.1): what a URI, a time stamp, a media type and base64
-// are. Each check is linear in the length of the text.
+// The types of CloudEvents attributes (cloudevents spec v1.0.2, section 3.1.1): what a URI, a time stamp, a media type
+// and base64 are. Each check is linear in the length of the text.
 import { isIPv6 } from 'node:net';
 
 /**
- * Half of a surrogate pair, control characters and noncharacters: what no String holds. A store would write each lone surrogate
- * as U+FFFD, and two ids become one.
+ * Half of a surrogate pair, control characters and noncharacters: what no String holds. A store would write each lone
+ * surrogate as U+FFFD, and two ids become one.
  */
 const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
 
@@ -82,7 +82,10 @@ function isAuthority(text: string): boolean {
 const TOKEN = String.raw`[!#$%&'*+\-.^_\x60{|}~0-9A-Za-z]+`;
 const QUOTED_STRING = String.raw`"(?:[^"\\\p{Cc}]|\\[^\p{Cc}])*"`;
 const PARAMETER = String.raw`[ \t]*;[ \t]*${TOKEN}=(?:${TOKEN}|${QUOTED_STRING})`;
-/** RFC 2045 section 5.1 with the blanks around ";" of RFC 9110 section 5.6.6. No part begins as the one before goes on: linear. */
+/**
+ * RFC 2045 section 5.1 with the blanks around ";" of RFC 9110 section 5.6.6. No part begins as the one before goes on:
+ * linear.
+ */
 const MEDIA_TYPE = new RegExp(`^${TOKEN}/${TOKEN}(?:${PARAMETER})*$`, 'u');
 
 export function isMediaType(text: string): boolean {
@@ -99,9 +102,9 @@ const TIMESTAMP = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:
 const FRACTION_AT = 19;
 
 /**
- * Milliseconds since 1970 of an RFC 3339 time stamp; undefined for what is none, or a date that does not exist. A leap second
- * (23:59:60 UTC at the end of a month, RFC 3339 section 5.7) is the second after it, as POSIX counts. What is finer than a
- * millisecond is cut off.
+ * Milliseconds since 1970 of an RFC 3339 time stamp; undefined for what is none, or a date that does not exist. A leap
+ * second (23:59:60 UTC at the end of a month, RFC 3339 section 5.7) is the second after it, as POSIX counts. What is
+ * finer than a millisecond is cut off.
  */
 export function timestampMs(text: string): number | undefined {
   if (!TIMESTAMP.test(text)) return undefined;

@@ -1,9 +1,12 @@
-// Turns the bytes of a request body into the text that they are, or refuses them with the place: decoders replace what they cannot
-// read, and that would be stored as if it had been sent.
+// Turns the bytes of a request body into the text that they are, or refuses them with the place: decoders replace what
+// they cannot read, and that would be stored as if it had been sent.
 import { isUtf8 } from 'node:buffer';
 import { messageFault } from './errors.ts';
 
-/** JSON has one encoding (RFC 8259 section 8.1): a charset parameter of the content type is ignored. Errors: body_not_utf8. */
+/**
+ * JSON has one encoding (RFC 8259 section 8.1): a charset parameter of the content type is ignored. Errors:
+ * body_not_utf8.
+ */
 export function bodyText(body: Buffer): string {
   // RFC 8259 section 8.1 lets a reader ignore a byte order mark. Here every byte that is not JSON is refused.
   if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf) {

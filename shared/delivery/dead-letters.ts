@@ -1,4 +1,5 @@
-// Why a message became a dead letter, as a code that can be looked up: the logs keep it in the words of the side that gave it up.
+// Why a message became a dead letter, as a code that can be looked up: the logs keep it in the words of the side that
+// gave it up.
 import type { MESSAGE_ERRORS } from './errors.ts';
 
 /** What the logs write for a message that expired, and for an id with other data than before. */

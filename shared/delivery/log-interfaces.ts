@@ -9,7 +9,10 @@ export interface OutboxBounds {
   readonly maxBytes: number;
 }
 
-/** What became of one appended message. `duplicate`: (source, id) was seen within the last days; its number if still known. */
+/**
+ * What became of one appended message. `duplicate`: (source, id) was seen within the last days; its number if still
+ * known.
+ */
 export type Appended =
   | { readonly outcome: 'stored'; readonly number: number }
   | { readonly outcome: 'duplicate'; readonly number: number | null };
@@ -39,7 +42,10 @@ export interface LogDepth {
   readonly oldestAt: number | null;
 }
 
-/** The log that one session sends from. Every call that resolves is on disk, except that `acknowledge` may be lost: `resume` repairs it. */
+/**
+ * The log that one session sends from. Every call that resolves is on disk, except that `acknowledge` may be lost:
+ * `resume` repairs it.
+ */
 export interface OutboxPort {
   /** Decides how to go on from where the peer says it is (shared/delivery/ordered-log.ts). */
   resume(peer: Position | null): Promise<ResumedLog>;
@@ -56,8 +62,8 @@ export interface InboxPort {
   /** Notes the sender's `begin`. Errors: log_violation. */
   begin(begin: { readonly incarnation: string; readonly next: number; readonly missing: Range | null }): Promise<void>;
   /**
-   * Appends the items of these frames, the first one numbered `next`, all or nothing; resolves with the last number on disk,
-   * which may then be acknowledged. Errors: bad_frame (message-frames.ts), log_violation.
+   * Appends the items of these frames, the first one numbered `next`, all or nothing; resolves with the last number on
+   * disk, which may then be acknowledged. Errors: bad_frame (message-frames.ts), log_violation.
    */
   append(next: number, frames: readonly MessageFrame[]): Promise<number>;
 }

@@ -1,5 +1,5 @@
-// Reads `messages` frames into the items of a log. The receiver passes frames on as they came: they are decoded and validated where
-// they are written, so that the event loop is free for heartbeats and other sessions.
+// Reads `messages` frames into the items of a log. The receiver passes frames on as they came: they are decoded and
+// validated where they are written, so that the event loop is free for heartbeats and other sessions.
 import { decodeMessages } from '../wire/codec.ts';
 import { LIMITS } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
@@ -30,16 +30,16 @@ export function readMessageFrames(next: number, frames: readonly MessageFrame[])
       throw refusal('bad_frame', {
         found: `${unacknowledged} messages without waiting for an ack, where ${windowItems} are allowed`,
       });
-    // The bound is the protocol's: a lower one of today (limits.maxMessageBytes) is for producers, and must not reject what
-    // was accepted before it was lowered.
+    // The bound is the protocol's: a lower one of today (limits.maxMessageBytes) is for producers, and must not reject
+    // what was accepted before it was lowered.
     for (const item of frame.items) items.push(readItem(item, LIMITS.maxMessageBytes));
   }
   return items;
 }
 
 /**
- * Gives the memory of frames back that are not used any more: it is tens of megabytes each second, which would wait for a collection of
- * garbage. A frame that shares its buffer with others stays.
+ * Gives the memory of frames back that are not used any more: it is tens of megabytes each second, which would wait for
+ * a collection of garbage. A frame that shares its buffer with others stays.
  */
 export function releaseFrames(frames: readonly MessageFrame[]): void {
   for (const { data } of frames) {

@@ -1,12 +1,14 @@
-// Validates messages: CloudEvents 1.0 events in the JSON format (cloudevents spec v1.0.2, sections 3.1 to 3.3, and its JSON event
-// format), and the tombstones that replace those that were given up. A message is stored and sent as the text that
-// its producer wrote; what a producer left out is added to that text.
+// Validates messages: CloudEvents 1.0 events in the JSON format (cloudevents spec v1.0.2, sections 3.1 to 3.3, and its
+// JSON event format), and the tombstones that replace those that were given up. A message is stored and sent as the
+// text that its producer wrote; what a producer left out is added to that text.
 import { hash, randomUUID } from 'node:crypto';
 import type { JsonSchema } from '../wire/json-schema.ts';
 import { pointerToken, stringAt, stringOf, type JsonMember, type JsonNode } from '../wire/json-text.ts';
 import { isAttributeString, isBase64, isMediaType, isUri, isUriReference, timestampMs } from './attribute-types.ts';
 
-/** A message as it is in a log: its identity for deduplication, and its JSON text, which is never parsed again below. */
+/**
+ * A message as it is in a log: its identity for deduplication, and its JSON text, which is never parsed again below.
+ */
 export interface Message {
   readonly id: string;
   readonly source: string;
@@ -15,7 +17,10 @@ export interface Message {
   readonly json: string;
   /** Milliseconds since 1970 after which the message has expired (extension attribute `expirytime`); null: never. */
   readonly expiresAt: number | null;
-  /** Tells a repeat from another message under the same (source, id): a hash of the text of `data` or `data_base64`, 0 without. */
+  /**
+   * Tells a repeat from another message under the same (source, id): a hash of the text of `data` or `data_base64`, 0
+   * without.
+   */
   readonly dataHash: number;
 }
 
@@ -32,7 +37,9 @@ export type Item =
   | { readonly kind: 'message'; readonly message: Message }
   /** The sender gave this message up (it expired); the reason is in its dead letters. */
   | { readonly kind: 'tombstone'; readonly id: string; readonly source: string; readonly reason: string }
-  /** No valid message: goes to the receiver's dead letters. `id` and `source` are what could be read of it, or made up. */
+  /**
+   * No valid message: goes to the receiver's dead letters. `id` and `source` are what could be read of it, or made up.
+   */
   | {
       readonly kind: 'rejected';
       readonly id: string;
@@ -48,8 +55,8 @@ interface Defaults {
 }
 
 /**
- * One deeper message would stop every client that reads the events page by page: of the common JSON readers .NET's gives up first, at 64
- * levels, of which the answer of the events API takes four.
+ * One deeper message would stop every client that reads the events page by page: of the common JSON readers .NET's
+ * gives up first, at 64 levels, of which the answer of the events API takes four.
  */
 export const MAX_DATA_LEVELS = 60;
 /** The extension by which /events says, in the batch form, which agent sent an event. Only Central sets it. */
@@ -141,8 +148,8 @@ export function readMessage(node: JsonNode, maxBytes: number): Message | Message
 }
 
 /**
- * Validates what a producer on this side hands over: completes specversion, id, source and time in its text, and refuses what has
- * expired already.
+ * Validates what a producer on this side hands over: completes specversion, id, source and time in its text, and
+ * refuses what has expired already.
  */
 export function readProduced(node: JsonNode, { source, now }: Defaults, maxBytes: number): Message | MessageFault {
   const attributes = readAttributes(node);
@@ -320,9 +327,9 @@ class ReadMessage implements Message {
 }
 
 /**
- * 44 bits of SHA-256, and which member it is. Two payloads are compared with each other and with no third: they meet by accident once
- * in 10^13 times. SQLite keeps it in six bytes; 16 characters made the tables of what was seen half as long again, and Central
- * took a quarter fewer events (measured).
+ * 44 bits of SHA-256, and which member it is. Two payloads are compared with each other and with no third: they meet by
+ * accident once in 10^13 times. SQLite keeps it in six bytes; 16 characters made the tables of what was seen half as
+ * long again, and Central took a quarter fewer events (measured).
  */
 function dataHash(name: string, text: string): number {
   const bytes = hash('sha256', text, 'latin1');

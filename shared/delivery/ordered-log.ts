@@ -14,7 +14,10 @@ export interface SenderRecord {
   readonly acknowledged: number;
   /** Id of the position at `acknowledged`; null when none. */
   readonly acknowledgedId: string | null;
-  /** Why this incarnation began: the range of the one before on which the two sides did not agree. Kept until the first ack. */
+  /**
+   * Why this incarnation began: the range of the one before on which the two sides did not agree. Kept until the first
+   * ack.
+   */
   readonly missing: Range | null;
 }
 
@@ -42,10 +45,12 @@ type ResumeDecision =
 
 /**
  * Decides how a sender continues from where the receiver says it is.
- * `idAt(number)` gives the id of the sender's own position there (also of a tombstone) or undefined when there is no record.
+ * `idAt(number)` gives the id of the sender's own position there (also of a tombstone) or undefined when there is no
+ * record.
  *
- * When the receiver is ahead of what the sender ever sent, or behind what it has acknowledged, or has another log through that
- * number, one of the two disks was restored, and silence would lose messages (docs/RELIABILITY.md, promise 3).
+ * When the receiver is ahead of what the sender ever sent, or behind what it has acknowledged, or has another log
+ * through that number, one of the two disks was restored, and silence would lose messages (docs/RELIABILITY.md, promise
+ * 3).
  */
 export function decideResume(
   own: SenderRecord,
@@ -56,8 +61,8 @@ export function decideResume(
   if (peer === null || peer.incarnation !== own.incarnation) {
     // The receiver knows nothing of this incarnation. Once it has acknowledged something, that is a loss on its side.
     if (acknowledged > 0) return { kind: 'new-incarnation', missing: { from: 1, through: acknowledged } };
-    // Nothing acknowledged: this incarnation begins now. If the receiver holds another one that this sender did not itself
-    // leave behind (then `missing` would say so), the sender lost its log, and with it whatever it had not sent.
+    // Nothing acknowledged: this incarnation begins now. If the receiver holds another one that this sender did not
+    // itself leave behind (then `missing` would say so), the sender lost its log, and with it whatever it had not sent.
     const lost = peer === null ? null : { from: 1, through: peer.number };
     return { kind: 'resume', through: 0, missing: own.missing ?? lost };
   }

@@ -1,5 +1,5 @@
-// The receiving end of one direction of one session: hands frames to the log on disk as they came, in order, and acknowledges
-// last, after the commit. Whatever arrives while one append runs is the next append.
+// The receiving end of one direction of one session: hands frames to the log on disk as they came, in order, and
+// acknowledges last, after the commit. Whatever arrives while one append runs is the next append.
 import { isCoded } from '../errors.ts';
 import { encode, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
 import type { Begin, SessionLimits } from '../wire/messages.ts';
@@ -26,8 +26,8 @@ const REFUSED_FOR_NOW_MS: Readonly<Record<string, number>> = {
 };
 
 /**
- * What one append takes at most: a few milliseconds of a commit. Other sessions share that commit or wait for it, so that one that sends
- * all it may costs them little; the rest of it is the next append.
+ * What one append takes at most: a few milliseconds of a commit. Other sessions share that commit or wait for it, so
+ * that one that sends all it may costs them little; the rest of it is the next append.
  */
 const MAX_APPEND_FRAMES = 64;
 const MAX_APPEND_BYTES = 512 * 1024;
@@ -86,7 +86,10 @@ export class Receiver {
     if (!this.#busy) this.#appendWaiting();
   }
 
-  /** Holds back what comes, or goes on. To be called again and again as long as the store may refuse: that is what tries again. */
+  /**
+   * Holds back what comes, or goes on. To be called again and again as long as the store may refuse: that is what tries
+   * again.
+   */
   hold(on: boolean): void {
     if (this.#state === 'stopped' || this.#held === on || (!on && performance.now() < this.#heldUntil)) return;
     this.#held = on;

@@ -9,8 +9,9 @@ import { foreignLinkIn } from './path-links.ts';
 import { unfinishedName } from './unfinished-files.ts';
 
 /**
- * Writes `bytes` to `path`. An existing file keeps its mode (and its owner, where the process may set it); a new one gets
- * `newMode`. A link is followed, unless it is another account's. Throws file_unwritable, secret_file_unsafe, and codes of DISK_ERRORS; then the old file is as it was.
+ * Writes `bytes` to `path`. An existing file keeps its mode (and its owner, where the process may set it); a new one
+ * gets `newMode`. A link is followed, unless it is another account's. Throws file_unwritable, secret_file_unsafe, and
+ * codes of DISK_ERRORS; then the old file is as it was.
  */
 export async function replaceFile(path: string, bytes: Uint8Array, newMode: number): Promise<void> {
   await writing(path, () => replace(path, bytes, newMode));

@@ -1,4 +1,5 @@
-// Says why a file could not be written. Each cause has a code of its own, because each needs another remedy: ENOSPC alone has two.
+// Says why a file could not be written. Each cause has a code of its own, because each needs another remedy: ENOSPC
+// alone has two.
 import { statfsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';

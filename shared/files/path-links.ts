@@ -1,5 +1,5 @@
-// Keeps symbolic links of other accounts from leading a file that is written elsewhere: the kernel follows them, except in folders with
-// the sticky bit (protected_symlinks), and a path that was resolved before knows nothing of that.
+// Keeps symbolic links of other accounts from leading a file that is written elsewhere: the kernel follows them, except
+// in folders with the sticky bit (protected_symlinks), and a path that was resolved before knows nothing of that.
 import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
 import { join, parse, resolve, sep } from 'node:path';
@@ -15,8 +15,8 @@ export function isForeign({ uid }: Stats): boolean {
 }
 
 /**
- * Why a path is not to be followed; undefined when no part of it is a link of another account. What does not exist ends the path, or
- * fails with ENOENT where `ifMissing` says so.
+ * Why a path is not to be followed; undefined when no part of it is a link of another account. What does not exist ends
+ * the path, or fails with ENOENT where `ifMissing` says so.
  */
 export async function foreignLinkIn(path: string, ifMissing: 'end' | 'fail'): Promise<string | undefined> {
   // Windows has neither owners that count here nor links that every account may make.

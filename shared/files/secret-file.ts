@@ -1,5 +1,6 @@
-// Writes files that hold secrets, or that others may read and must not be able to exchange: created exclusively with their mode, never
-// through a link, never keeping a foreign owner, mode or hard link. For files of others, such as truststores, shared/files/atomic-file.ts.
+// Writes files that hold secrets, or that others may read and must not be able to exchange: created exclusively with
+// their mode, never through a link, never keeping a foreign owner, mode or hard link. For files of others, such as
+// truststores, shared/files/atomic-file.ts.
 import { constants, type Stats } from 'node:fs';
 import { link, lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -28,20 +29,26 @@ interface UnfinishedSecretFile {
   discard(): Promise<void>;
 }
 
-/** Writes a file that must not exist yet. Errors: secret_file_exists, secret_file_unsafe, file_unwritable; then nothing was written. */
+/**
+ * Writes a file that must not exist yet. Errors: secret_file_exists, secret_file_unsafe, file_unwritable; then nothing
+ * was written.
+ */
 export async function createSecretFile(path: string, bytes: Uint8Array): Promise<void> {
   await writeWhole(path, bytes, 'create');
 }
 
 /**
- * Writes a file, in the place of one that this account (or root) owns if there is one: never through a link, and whatever its mode was, it
- * is 0600 then. Errors: secret_file_unsafe, file_unwritable; then the old file is as it was.
+ * Writes a file, in the place of one that this account (or root) owns if there is one: never through a link, and
+ * whatever its mode was, it is 0600 then. Errors: secret_file_unsafe, file_unwritable; then the old file is as it was.
  */
 export async function replaceSecretFile(path: string, bytes: Uint8Array): Promise<void> {
   await writeWhole(path, bytes, 'replace');
 }
 
-/** The same for a secret that the members of one group may read (0640). Errors: also file_unwritable for EPERM, when this account is not a member. */
+/**
+ * The same for a secret that the members of one group may read (0640). Errors: also file_unwritable for EPERM, when
+ * this account is not a member.
+ */
 export async function replaceGroupFile(path: string, bytes: Uint8Array, groupId: number): Promise<void> {
   await writeWhole(path, bytes, 'replace', GROUP_MODE, groupId);
 }
@@ -51,12 +58,18 @@ export async function replaceOwnFile(path: string, bytes: Uint8Array): Promise<v
   await writeWhole(path, bytes, 'replace', PUBLIC_MODE);
 }
 
-/** Begins a file that must not exist yet, for content that comes in pieces. `temporary`: its name until it is finished, beside it. */
+/**
+ * Begins a file that must not exist yet, for content that comes in pieces. `temporary`: its name until it is finished,
+ * beside it.
+ */
 export async function beginSecretFile(path: string, temporary?: string): Promise<UnfinishedSecretFile> {
   return await writing(path, () => begin(path, 'create', temporary));
 }
 
-/** Throws secret_file_exists when there is anything at `path`, and secret_file_unsafe when its folder is not fit for a secret: before the secret is made. */
+/**
+ * Throws secret_file_exists when there is anything at `path`, and secret_file_unsafe when its folder is not fit for a
+ * secret: before the secret is made.
+ */
 export async function checkSecretFile(path: string): Promise<void> {
   await writing(path, () => check(resolve(path), 'create'));
 }
@@ -178,7 +191,10 @@ async function checkOwn(handle: FileHandle, target: string, mode: number): Promi
   return own;
 }
 
-/** link(2) fails where there is anything; rename(2) would replace it. File systems without hard links get a second look instead. */
+/**
+ * link(2) fails where there is anything; rename(2) would replace it. File systems without hard links get a second look
+ * instead.
+ */
 async function nameExclusively(unnamed: string, target: string): Promise<void> {
   try {
     await link(unnamed, target);

@@ -1,5 +1,5 @@
-// Names the temporary file that a file is written to before it gets its name, and removes those that a killed process left behind:
-// they may hold a private key, and a hard link of one keeps the file itself from being used.
+// Names the temporary file that a file is written to before it gets its name, and removes those that a killed process
+// left behind: they may hold a private key, and a hard link of one keeps the file itself from being used.
 import { randomBytes } from 'node:crypto';
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -7,14 +7,18 @@ import { systemCode } from '../errors.ts';
 
 const UNFINISHED = /^\.(?<name>.+)\.(?:(?<pid>\d{1,10})-)?[0-9a-f]{12}\.tmp$/;
 
-/** Beside the file, so that a rename stays within one file system. It names the process, whose end shows that nothing finishes the file. */
+/**
+ * Beside the file, so that a rename stays within one file system. It names the process, whose end shows that nothing
+ * finishes the file.
+ */
 export function unfinishedName(target: string): string {
   return join(dirname(target), `.${basename(target)}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`);
 }
 
 /**
- * Removes what a process that ended left unfinished in a folder; only of the file `name` where there is one, for a folder that belongs to
- * others as well. Called at a start, when nothing of this process writes there. A missing folder has nothing in it.
+ * Removes what a process that ended left unfinished in a folder; only of the file `name` where there is one, for a
+ * folder that belongs to others as well. Called at a start, when nothing of this process writes there. A missing folder
+ * has nothing in it.
  */
 export async function removeUnfinishedFiles(folder: string, name?: string): Promise<void> {
   for (const entry of await namesIn(folder)) {

@@ -1,8 +1,8 @@
 // Chooses the media type of an answer by the header Accept (RFC 9110 section 12.5.1).
 
 /**
- * The type that the client prefers, of those that a route has; the first of them where it does not say, or likes several
- * equally well. Undefined where it accepts none.
+ * The type that the client prefers, of those that a route has; the first of them where it does not say, or likes
+ * several equally well. Undefined where it accepts none.
  */
 export function preferredType(accept: string | undefined, allowed: readonly [string, ...string[]]): string | undefined {
   if (accept === undefined || accept.trim() === '') return allowed[0];

@@ -1,4 +1,5 @@
-// Compresses answers with gzip (RFC 9110 section 8.4.1.3), a few at once; what is too short, too long or too much for now goes out as it is.
+// Compresses answers with gzip (RFC 9110 section 8.4.1.3), a few at once; what is too short, too long or too much for
+// now goes out as it is.
 import { gzip } from 'node:zlib';
 
 /** Below it, the head of an answer weighs more than what is saved. */

@@ -1,11 +1,11 @@
-// Stops Node's HTTP parser in the middle of what has come. One packet holds a thousand requests; Node makes all of them before anything
-// else is done, also after the connection was destroyed by one of them.
+// Stops Node's HTTP parser in the middle of what has come. One packet holds a thousand requests; Node makes all of them
+// before anything else is done, also after the connection was destroyed by one of them.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
- * What Node keeps at a socket of HTTP. An answer of `onIncoming` below zero ends the parsing, before the next request is
- * made. Without the function for bodies, which is called for each piece, pieces are parsed and not made.
+ * What Node keeps at a socket of HTTP. An answer of `onIncoming` below zero ends the parsing, before the next request
+ * is made. Without the function for bodies, which is called for each piece, pieces are parsed and not made.
  */
 interface Parser {
   onIncoming?: (request: ParsedRequest, keepAlive: boolean) => number;
@@ -19,8 +19,9 @@ interface ParserClass {
 type ParsedRequest = IncomingMessage & { readonly upgrade?: boolean | null };
 
 /**
- * Calls `mayBegin` for each request whose header was parsed, also those that Node answers itself, before anything else sees it. With
- * false, the rest of the packet is not parsed; the caller destroys the socket. To be called behind Node's own listener for connections.
+ * Calls `mayBegin` for each request whose header was parsed, also those that Node answers itself, before anything else
+ * sees it. With false, the rest of the packet is not parsed; the caller destroys the socket. To be called behind Node's
+ * own listener for connections.
  */
 export function watchParser(socket: Socket, mayBegin: (request: ParsedRequest) => boolean): void {
   const { parser } = socket as { parser?: Parser | null };

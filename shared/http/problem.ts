@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { titleOf, type CodedError } from '../errors.ts';
 
 export const PROBLEM_TYPE = 'application/problem+json';
-/** The header of every answer, refusals of Node.js included; `instance` of a problem document and the log name it too. */
+/**
+ * The header of every answer, refusals of Node.js included; `instance` of a problem document and the log name it too.
+ */
 export const REQUEST_ID_HEADER = 'queuegate-request-id';
 
 /** A client does not get a list as long as what it sent. */

@@ -1,6 +1,6 @@
 // Bounds what one turn of the event loop reads from connections that are not welcomed yet: few are read at a time, the
-// blocks of addresses in rotation. OpenSSL and the parser of HTTP handle all that a read brings in one call that nothing
-// interrupts: 64 KiB hold 2,400 key updates, which cost 25 ms, or 11,000 pieces of a body.
+// blocks of addresses in rotation. OpenSSL and the parser of HTTP handle all that a read brings in one call that
+// nothing interrupts: 64 KiB hold 2,400 key updates, which cost 25 ms, or 11,000 pieces of a body.
 import type { Socket } from 'node:net';
 
 /** Of TLS: each of them may bring 25 ms in one turn. */
@@ -29,8 +29,8 @@ interface WithHandle {
 
 export interface ReadTurn {
   /**
-   * From here Node.js itself starts and stops the reading of this socket, for HTTP and WebSocket: that of TLS when its handshake is
-   * done, the carrier itself without TLS.
+   * From here Node.js itself starts and stops the reading of this socket, for HTTP and WebSocket: that of TLS when its
+   * handshake is done, the carrier itself without TLS.
    */
   serves(socket: Socket): void;
   /** It is welcomed or closed; may be called twice. */

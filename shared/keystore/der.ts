@@ -1,4 +1,5 @@
-// Reads certificates in DER: one, several in a row, or a PkiPath. No password and no digest: only a root's own signature can be checked.
+// Reads certificates in DER: one, several in a row, or a PkiPath. No password and no digest: only a root's own
+// signature can be checked.
 import { Asn1Element, Asn1Fault } from '../asn1/reader.ts';
 import { TAG } from '../asn1/writer.ts';
 import { certificateFields } from '../x509/fields.ts';
@@ -13,7 +14,9 @@ import {
 } from './material.ts';
 import { kindOfDer } from './other-kinds.ts';
 
-/** Reads certificates in DER, one behind the other; a line break or an end mark of an editor behind them is passed over. */
+/**
+ * Reads certificates in DER, one behind the other; a line break or an end mark of an editor behind them is passed over.
+ */
 export function readDerCertificates({ bytes, file }: StoreSource): Store {
   const format = FORMAT_NAMES.der;
   const soundness = soundnessCheck();

@@ -31,7 +31,10 @@ const WHITENER = Buffer.from('Mighty Aphrodite', 'utf8');
 /** More than the bounds allow; the message names what. */
 class TooMany extends Error {}
 
-/** EncryptedPrivateKeyInfo of sun.security.provider.KeyProtector: SEQUENCE { SEQUENCE { OID 1.3.6.1.4.1.42.2.17.1.1, NULL }, OCTET STRING }. */
+/**
+ * EncryptedPrivateKeyInfo of sun.security.provider.KeyProtector: SEQUENCE { SEQUENCE { OID 1.3.6.1.4.1.42.2.17.1.1,
+ * NULL }, OCTET STRING }.
+ */
 const PROTECTOR_ALGORITHM = Buffer.from('300e060a2b060104012a021101010500', 'hex');
 
 /** A protected key is one list of two members, and its size that of a file at most. */
@@ -91,8 +94,9 @@ export function writeJks(entries: readonly StoreEntry[], password: string): Buff
 }
 
 /**
- * Opens the private key of a JKS entry (PKCS#8, DER). The key stream is SHA-1 over password and the block before, beginning
- * with the salt; the last block is SHA-1 over password and key. Throws keystore_key_password_wrong, keystore_key_unsupported.
+ * Opens the private key of a JKS entry (PKCS#8, DER). The key stream is SHA-1 over password and the block before,
+ * beginning with the salt; the last block is SHA-1 over password and key. Throws keystore_key_password_wrong,
+ * keystore_key_unsupported.
  */
 export function unlockJksKey(protectedKey: Uint8Array, password: string): Buffer {
   const content = protectedContent(Buffer.from(protectedKey));
@@ -191,7 +195,8 @@ function faultOfStructure(error: unknown, file: string, authentic: boolean): Cod
 
 /**
  * The digest alone cannot tell a wrong password from a changed file. But certificates prove themselves. If one
- * is unreadable or a root's own signature fails, the file was changed; if all are sound, the password is by far the likelier.
+ * is unreadable or a root's own signature fails, the file was changed; if all are sound, the password is by far the
+ * likelier.
  */
 async function faultOfDigest(entries: readonly StoreEntry[], source: StoreSource): Promise<CodedError> {
   const [format, soundness, breather] = ['JKS', soundnessCheck(), new Breather()];

@@ -184,8 +184,8 @@ function keyBlocks(text: string, file: string): PemBlock[] {
 }
 
 /**
- * Proc-Type: 4,ENCRYPTED (RFC 1421 section 4.6.1), as OpenSSL wrote keys for decades. It alone reads these two header lines; what it
- * gets is written here from what they say, and is not text from outside.
+ * Proc-Type: 4,ENCRYPTED (RFC 1421 section 4.6.1), as OpenSSL wrote keys for decades. It alone reads these two header
+ * lines; what it gets is written here from what they say, and is not text from outside.
  */
 function readEncryptedKey({ label, body }: PemBlock, secret: string | undefined, file: string): KeyObject {
   const [type = '', info = '', blank, ...rest] = body;

@@ -41,7 +41,9 @@ interface LooseEntry extends EntryBase {
 export interface KeyEntry extends EntryBase {
   readonly kind: 'key';
   readonly certificates: readonly Buffer[];
-  /** 'jks': for unlockJksKey; 'pkcs8': EncryptedPrivateKeyInfo (RFC 5958); 'none': PrivateKeyInfo, readable by anybody. */
+  /**
+   * 'jks': for unlockJksKey; 'pkcs8': EncryptedPrivateKeyInfo (RFC 5958); 'none': PrivateKeyInfo, readable by anybody.
+   */
   readonly protection: 'jks' | 'pkcs8' | 'none';
   readonly key: Buffer;
 }
@@ -55,9 +57,15 @@ export interface Store {
   readonly warnings: readonly string[];
   /** The one that opened it, of several that were tried; absent where the format has none. Never for a message. */
   readonly password?: string;
-  /** Why blocks of a bundle were left out. A store that is used goes without them; a file to import from is refused with the first. */
+  /**
+   * Why blocks of a bundle were left out. A store that is used goes without them; a file to import from is refused with
+   * the first.
+   */
   readonly leftOut?: readonly CodedError[];
-  /** Things in the file that are neither certificate nor private key, by name: they would be lost if it were written again. */
+  /**
+   * Things in the file that are neither certificate nor private key, by name: they would be lost if it were written
+   * again.
+   */
   readonly others: readonly string[];
 }
 
@@ -156,9 +164,9 @@ type Soundness = 'sound' | 'unreadable' | 'broken signature';
 export const MAX_SIGNATURES = 200;
 
 /**
- * Makes the check of one store that distinguishes damage from a wrong password: bytes that are not a certificate, or a root whose own
- * signature fails, were changed. Signatures with algorithms that OpenSSL may not know (MD2, GOST) are taken as sound: an unknown
- * algorithm proves nothing.
+ * Makes the check of one store that distinguishes damage from a wrong password: bytes that are not a certificate, or a
+ * root whose own signature fails, were changed. Signatures with algorithms that OpenSSL may not know (MD2, GOST) are
+ * taken as sound: an unknown algorithm proves nothing.
  */
 export function soundnessCheck(): (der: Uint8Array) => Soundness {
   let left = MAX_SIGNATURES;
@@ -173,7 +181,10 @@ export function soundnessCheck(): (der: Uint8Array) => Soundness {
   };
 }
 
-/** Its signature is not that of its own key. False where OpenSSL does not know the algorithm or the key: that proves nothing. */
+/**
+ * Its signature is not that of its own key. False where OpenSSL does not know the algorithm or the key: that proves
+ * nothing.
+ */
 export function isSignedByAnotherKey(certificate: X509Certificate): boolean {
   if (!/sha\d|ed25519|ed448/i.test(certificate.signatureAlgorithm ?? '')) return false;
   try {
@@ -184,8 +195,8 @@ export function isSignedByAnotherKey(certificate: X509Certificate): boolean {
 }
 
 /**
- * Equal names alone claim nothing: an authority and its server may have one distinguished name (Enter pressed at each of openssl's
- * questions), and an authority that changes its key signs the new one under its name.
+ * Equal names alone claim nothing: an authority and its server may have one distinguished name (Enter pressed at each
+ * of openssl's questions), and an authority that changes its key signs the new one under its name.
  */
 function claimsOwnSignature({ subject, issuer, subjectKeyId, authorityKeyId }: CertificateFields): boolean {
   return subject === issuer && subjectKeyId !== undefined && subjectKeyId === authorityKeyId;

@@ -81,7 +81,8 @@ function formatOf(bytes: Buffer, file: string): StoreFormat {
   if (/^0000000[12]00000014/.test(bytes.subarray(0, 8).toString('hex'))) throw keystoreFault('keystore_bks', { file });
   if (bytes[0] === TAG.sequence) return formatOfDer(bytes, file);
   const text = hasKnownMagic(bytes) ? undefined : textOfBytes(bytes);
-  // Control characters around the blocks (print-outs of certificates, the end mark of DOS, zeros of a disk block) do not matter.
+  // Control characters around the blocks (print-outs of certificates, the end mark of DOS, zeros of a disk block) do
+  // not matter.
   if (text !== undefined && PEM_BLOCK.test(text)) return 'pem';
   if (text === undefined || CONTROL.test(text))
     throw keystoreFault('keystore_format_unknown', { file, found: beginningOf(bytes) });
@@ -93,7 +94,9 @@ function formatOf(bytes: Buffer, file: string): StoreFormat {
   });
 }
 
-/** All are a SEQUENCE; what is in it tells them apart: version 3, tbsCertificate, the type of a PKCS#7, or another kind. */
+/**
+ * All are a SEQUENCE; what is in it tells them apart: version 3, tbsCertificate, the type of a PKCS#7, or another kind.
+ */
 function formatOfDer(bytes: Buffer, file: string): StoreFormat {
   const { begin, end } = outerElement(bytes);
   const first = bytes.subarray(begin, begin + 3).toString('hex');

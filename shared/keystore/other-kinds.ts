@@ -1,5 +1,5 @@
-// Names DER, base64 and binary files that are neither a store nor a certificate but are taken for one: requests, revocation lists, keys,
-// BouncyCastle's FIPS stores. Only names them: what is read is in the file of its format.
+// Names DER, base64 and binary files that are neither a store nor a certificate but are taken for one: requests,
+// revocation lists, keys, BouncyCastle's FIPS stores. Only names them: what is read is in the file of its format.
 import { Asn1Fault, elementsIn, smallIntegerOf, type Asn1Element } from '../asn1/reader.ts';
 import { structureFault, type Asn1Limits } from '../asn1/structure.ts';
 import { TAG } from '../asn1/writer.ts';

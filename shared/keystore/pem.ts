@@ -30,12 +30,16 @@ interface Block extends PemBlock {
   readonly alias: string | undefined;
 }
 
-/** Beside the certificates a bundle may hold keys and lists; UTF-16 has two bytes for a unit, so that this bounds any file of a store. */
+/**
+ * Beside the certificates a bundle may hold keys and lists; UTF-16 has two bytes for a unit, so that this bounds any
+ * file of a store.
+ */
 const LIMITS = { maxLength: MAX_STORE_BYTES, maxBlocks: 2 * MAX_ENTRIES };
 
 /**
- * Reads the certificates of a bundle. A block that cannot be read is left out and named in the warnings: it must not take the others with
- * it. Throws keystore faults when none can be read: truncated, damaged, tampered, too large, PKCS#7.
+ * Reads the certificates of a bundle. A block that cannot be read is left out and named in the warnings: it must not
+ * take the others with it. Throws keystore faults when none can be read: truncated, damaged, tampered, too large,
+ * PKCS#7.
  */
 export async function readPem({ bytes, file }: StoreSource): Promise<Store> {
   const { text, notes } = pemText(bytes);
@@ -76,7 +80,10 @@ interface FoundBlock {
   readonly fault: CodedError | undefined;
 }
 
-/** Each block with the certificate in it, or why there is none; undefined where a reader may pause. Throws keystore_too_large. */
+/**
+ * Each block with the certificate in it, or why there is none; undefined where a reader may pause. Throws
+ * keystore_too_large.
+ */
 function* certificateBlocks(text: string, file: string): Generator<FoundBlock | undefined> {
   const soundness = soundnessCheck();
   const broken: CodedError[] = [];
@@ -159,8 +166,9 @@ export function hasPemComments(bytes: Buffer, file: string): boolean {
 }
 
 /**
- * The bundle without its certificates at these places (from 0, in the order of readPem), each with the lines right above it:
- * what openssl and people write there is about it. An empty line, or the end of another block, parts it from what stays.
+ * The bundle without its certificates at these places (from 0, in the order of readPem), each with the lines right
+ * above it: what openssl and people write there is about it. An empty line, or the end of another block, parts it from
+ * what stays.
  */
 export function removeFromPem(bytes: Buffer, file: string, places: ReadonlySet<number>): Buffer {
   const { text } = pemText(bytes);
@@ -202,7 +210,10 @@ function isCertificate({ label }: Block): boolean {
   return label === 'CERTIFICATE' || label === 'X509 CERTIFICATE' || label === OPENSSL_LABEL;
 }
 
-/** The blocks of a bundle with the names above them. One without its end goes to `onBroken`, or is passed over. As pemSteps. Throws keystore_too_large. */
+/**
+ * The blocks of a bundle with the names above them. One without its end goes to `onBroken`, or is passed over. As
+ * pemSteps. Throws keystore_too_large.
+ */
 function* blocks(text: string, file: string, onBroken?: (fault: CodedError) => void): Generator<Block | undefined> {
   const format = FORMAT_NAMES.pem;
   let alias: string | undefined;

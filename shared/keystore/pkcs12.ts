@@ -1,5 +1,5 @@
-// Reads and writes PKCS#12 (RFC 7292): which certificates and keys a file holds, and files that Java's tools list the same way.
-// Import it lazily (open.ts does): an agent without a PKCS#12 store does not need it.
+// Reads and writes PKCS#12 (RFC 7292): which certificates and keys a file holds, and files that Java's tools list the
+// same way. Import it lazily (open.ts does): an agent without a PKCS#12 store does not need it.
 import { createHash, type X509Certificate } from 'node:crypto';
 import {
   Asn1Element,
@@ -81,7 +81,9 @@ interface Pfx {
 /** One file at a time: each may take seconds of a thread of the pool, which others need. */
 const reading = new Mutex();
 
-/** Reads a PKCS#12 file. Throws keystore faults: wrong or missing password, tampered, damaged, unsupported, too large. */
+/**
+ * Reads a PKCS#12 file. Throws keystore faults: wrong or missing password, tampered, damaged, unsupported, too large.
+ */
 export async function readPkcs12(source: StoreSource): Promise<Store> {
   return await reading.runExclusive(() => readFile(source));
 }
@@ -140,8 +142,8 @@ async function opens(content: Buffer, password: Password, budget: Budget): Promi
 }
 
 /**
- * Writes a file with AES-256 and a SHA-256 MAC. Keys stay under the protection they have; one that lay bare inside an encrypted
- * part gets the password's, so that it is never written where anybody may read it.
+ * Writes a file with AES-256 and a SHA-256 MAC. Keys stay under the protection they have; one that lay bare inside an
+ * encrypted part gets the password's, so that it is never written where anybody may read it.
  */
 export async function writePkcs12(entries: readonly StoreEntry[], password: string): Promise<Buffer> {
   const certificates: Buffer[] = [];

@@ -1,6 +1,6 @@
-// Reads the certificates of a PKCS#7 bundle (.p7b, .p7c: SignedData of RFC 2315 section 9.1 and RFC 5652 section 5.1 without
-// signers) in DER, BER or PEM. A bundle does not say what is trusted: it is something to import from, and never a store.
-// Each certificate keeps its bytes: signatures cover bytes.
+// Reads the certificates of a PKCS#7 bundle (.p7b, .p7c: SignedData of RFC 2315 section 9.1 and RFC 5652 section 5.1
+// without signers) in DER, BER or PEM. A bundle does not say what is trusted: it is something to import from, and never
+// a store. Each certificate keeps its bytes: signatures cover bytes.
 import { Asn1Element, Asn1Fault, expectTag } from '../asn1/reader.ts';
 import { TAG } from '../asn1/writer.ts';
 import { decodeBlock, pemBlocks, PemFault } from '../x509/pem.ts';
@@ -15,7 +15,10 @@ const SIGNED_DATA = Buffer.from('06092a864886f70d010702', 'hex');
 /** [0], constructed: content of the bundle, and in it the certificates. */
 const CONTEXT_0 = 0xa0;
 
-/** The certificates (DER) of a bundle; undefined when the bytes are not a bundle. Throws keystore faults: truncated, damaged, tampered. */
+/**
+ * The certificates (DER) of a bundle; undefined when the bytes are not a bundle. Throws keystore faults: truncated,
+ * damaged, tampered.
+ */
 export function readPkcs7(bytes: Buffer, file: string): Buffer[] | undefined {
   const der = bundleIn(bytes);
   if (der === undefined) return undefined;
@@ -45,7 +48,9 @@ export function readPkcs7(bytes: Buffer, file: string): Buffer[] | undefined {
   return certificates;
 }
 
-/** The bundle's bytes. In PEM it is labelled PKCS7 or CMS, and by Windows' certutil CERTIFICATE like everything else. */
+/**
+ * The bundle's bytes. In PEM it is labelled PKCS7 or CMS, and by Windows' certutil CERTIFICATE like everything else.
+ */
 function bundleIn(bytes: Buffer): Buffer | undefined {
   if (isBundle(bytes)) return bytes;
   if (bytes[0] === TAG.sequence) return undefined;

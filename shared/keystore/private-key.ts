@@ -1,5 +1,5 @@
-// Opens and protects the private keys of key entries, so that a store can get another password or format and keep them. An opened
-// key is only for the next protection: never for a message, a log or a file.
+// Opens and protects the private keys of key entries, so that a store can get another password or format and keep them.
+// An opened key is only for the next protection: never for a message, a log or a file.
 import { Asn1Fault, membersOf, octetsOf, smallIntegerOf } from '../asn1/reader.ts';
 import { readElement } from '../asn1/structure.ts';
 import { octets, sequence } from '../asn1/writer.ts';
@@ -18,7 +18,10 @@ import {
   type Password,
 } from './pkcs12/derivation.ts';
 
-/** The key of an entry as PKCS#8 (DER). Without a password those that a store opens with are tried. Throws keystore_key_password_wrong, keystore_key_unsupported. */
+/**
+ * The key of an entry as PKCS#8 (DER). Without a password those that a store opens with are tried. Throws
+ * keystore_key_password_wrong, keystore_key_unsupported.
+ */
 export async function openKey(
   { key, protection }: Pick<KeyEntry, 'key' | 'protection'>,
   password: string | undefined,

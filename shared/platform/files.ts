@@ -6,7 +6,10 @@ import { join, win32 } from 'node:path';
 
 const IS_WINDOWS = process.platform === 'win32';
 
-/** Owner, mode and links of a file decide who may use it. On Windows the access list of its folder does, which it inherits. */
+/**
+ * Owner, mode and links of a file decide who may use it. On Windows the access list of its folder does, which it
+ * inherits.
+ */
 export const HAS_FILE_MODES = !IS_WINDOWS;
 
 /** No second name leads to the file. Windows does not count names reliably. */
@@ -53,7 +56,10 @@ export function configFolder(environment: Readonly<Record<string, string | undef
   return environment['XDG_CONFIG_HOME'] || join(environment['HOME'] || homedir(), '.config');
 }
 
-/** Where programs keep their state for one account (XDG Base Directory Specification); it is neither shared nor published. */
+/**
+ * Where programs keep their state for one account (XDG Base Directory Specification); it is neither shared nor
+ * published.
+ */
 export function stateFolder(environment: Readonly<Record<string, string | undefined>>): string {
   if (IS_WINDOWS) return environment['LOCALAPPDATA'] || join(homedir(), 'AppData', 'Local');
   return environment['XDG_STATE_HOME'] || join(environment['HOME'] || homedir(), '.local', 'state');

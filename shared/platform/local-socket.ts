@@ -1,5 +1,6 @@
-// Opens and finds the socket by which programs on one host reach a daemon: a Unix socket that has its owner, group and mode before anybody
-// can connect; on Windows a named pipe with a name that cannot be guessed, which a file in the daemon's folder holds.
+// Opens and finds the socket by which programs on one host reach a daemon: a Unix socket that has its owner, group and
+// mode before anybody can connect; on Windows a named pipe with a name that cannot be guessed, which a file in the
+// daemon's folder holds.
 import { randomBytes } from 'node:crypto';
 import { chmod, chown, lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
@@ -32,7 +33,10 @@ export const LOCAL_SOCKET_ERRORS = {
 
 const localSocketFault = defineErrors(LOCAL_SOCKET_ERRORS);
 
-/** sockaddr_un has 104 bytes on macOS and 108 on Linux (unix(7)); the name under which a socket is bound first needs a few more. */
+/**
+ * sockaddr_un has 104 bytes on macOS and 108 on Linux (unix(7)); the name under which a socket is bound first needs a
+ * few more.
+ */
 export const MAX_SOCKET_PATH_BYTES = 100;
 export const HAS_UNIX_SOCKETS = process.platform !== 'win32';
 
@@ -59,8 +63,9 @@ export interface LocalSocket {
 }
 
 /**
- * Lets `server` listen at `path`. What a process that ended left there is replaced, and nothing else: the caller holds a lock that no other
- * process with the same path has. Errors: local_socket_path_long, local_socket_taken, local_socket_unusable; then nothing listens.
+ * Lets `server` listen at `path`. What a process that ended left there is replaced, and nothing else: the caller holds
+ * a lock that no other process with the same path has. Errors: local_socket_path_long, local_socket_taken,
+ * local_socket_unusable; then nothing listens.
  */
 export async function openLocalSocket(
   server: Server,
@@ -86,7 +91,10 @@ export async function openLocalSocket(
 interface FindOptions {
   /** What to do when there is none. */
   readonly ifMissing: string;
-  /** Root may connect to every socket: the daemon's folder, where somebody named it, whose owner's socket is the daemon's then. */
+  /**
+   * Root may connect to every socket: the daemon's folder, where somebody named it, whose owner's socket is the
+   * daemon's then.
+   */
   readonly namedFolder?: string;
 }
 
@@ -97,7 +105,10 @@ export interface FoundSocket {
   readonly isOwnerOnly: boolean;
 }
 
-/** The socket of a daemon, once it is certain that no other account listens there. Errors: local_socket_missing, local_socket_foreign. */
+/**
+ * The socket of a daemon, once it is certain that no other account listens there. Errors: local_socket_missing,
+ * local_socket_foreign.
+ */
 export async function findLocalSocket(path: string, { ifMissing, namedFolder }: FindOptions): Promise<FoundSocket> {
   if (!HAS_UNIX_SOCKETS) {
     const name = await readBoundedFile({
@@ -131,8 +142,9 @@ export async function findLocalSocket(path: string, { ifMissing, namedFolder }: 
 }
 
 async function openUnixSocket(server: Server, path: string, groupId: number | undefined): Promise<LocalSocket> {
-  // bind(2) makes the name with the mode of the umask, and a umask is of the whole process. So it is bound in a folder that no other account may
-  // enter, gets its mode, and then its name: a socket is found by its inode, wherever that is named.
+  // bind(2) makes the name with the mode of the umask, and a umask is of the whole process. So it is bound in a folder
+  // that no other account may enter, gets its mode, and then its name: a socket is found by its inode, wherever that is
+  // named.
   const folder = await privateFolder(dirname(path));
   const unnamed = join(folder, 's');
   try {

@@ -1,5 +1,5 @@
-// The signature of the build key over the manifest of a release of the software, in a DSSE envelope. Central does not hold that key:
-// what runs on every branch machine is decided by those who build, not by Central alone.
+// The signature of the build key over the manifest of a release of the software, in a DSSE envelope. Central does not
+// hold that key: what runs on every branch machine is decided by those who build, not by Central alone.
 import type { KeyObject } from 'node:crypto';
 import { textOf } from '../errors.ts';
 import { validate } from '../wire/json-schema.ts';
@@ -18,7 +18,9 @@ export function signManifest(manifest: string, key: KeyObject, keyId: string): E
   return signEnvelope(MANIFEST_TYPE, Buffer.from(manifest), key, keyId);
 }
 
-/** The envelope in `text`, which is of this manifest; who signed it, `verifiedBy` says. Errors: build_signature_invalid. */
+/**
+ * The envelope in `text`, which is of this manifest; who signed it, `verifiedBy` says. Errors: build_signature_invalid.
+ */
 export function parseBuildSignature(text: string, manifest: string): Envelope {
   let value: unknown;
   try {

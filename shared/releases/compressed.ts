@@ -1,5 +1,6 @@
-// How files of releases travel in fewer bytes: `GET /blobs/{sha256}?encoding=zstd` is another content, with its own length and its own tag, of
-// which parts may be requested as well. Only of files that are small enough to be compressed in memory.
+// How files of releases travel in fewer bytes: `GET /blobs/{sha256}?encoding=zstd` is another content, with its own
+// length and its own tag, of which parts may be requested as well. Only of files that are small enough to be compressed
+// in memory.
 
 export const ENCODING = 'zstd';
 /** RFC 8878 section 7.1. */

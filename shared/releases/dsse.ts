@@ -1,5 +1,5 @@
-// DSSE envelopes (Dead Simple Signing Envelope, v1.0.2): a payload with its type and signatures over both. Instructions and the
-// manifests of the software travel with them.
+// DSSE envelopes (Dead Simple Signing Envelope, v1.0.2): a payload with its type and signatures over both. Instructions
+// and the manifests of the software travel with them.
 import { sign, verify, type KeyObject } from 'node:crypto';
 import type { JsonSchema, Static } from '../wire/json-schema.ts';
 

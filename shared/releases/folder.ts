@@ -1,5 +1,5 @@
-// Measures a folder: which files it has, with size, SHA-256 and executable bit, as a manifest lists them. Reads in pieces; refuses
-// what a manifest cannot carry instead of following it.
+// Measures a folder: which files it has, with size, SHA-256 and executable bit, as a manifest lists them. Reads in
+// pieces; refuses what a manifest cannot carry instead of following it.
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readdir, type FileHandle } from 'node:fs/promises';
@@ -78,7 +78,10 @@ async function measureFile(folder: string, path: string, { onPiece }: MeasureOpt
   }
 }
 
-/** Never through a link, and never a pipe that would wait for its writer: what is there may have changed since the folder was read. */
+/**
+ * Never through a link, and never a pipe that would wait for its writer: what is there may have changed since the
+ * folder was read.
+ */
 async function openPlainFile(file: string, path: string): Promise<FileHandle> {
   let opened: FileHandle;
   try {

@@ -1,6 +1,6 @@
-// The instruction to take a release: for one agent, with a generation that only grows, in a DSSE envelope (Dead Simple Signing
-// Envelope, v1.0.2) signed with Central's signing key, which agents know from their enrollment. A recording of one is worthless: it
-// names its agent, its generation and its end.
+// The instruction to take a release: for one agent, with a generation that only grows, in a DSSE envelope (Dead Simple
+// Signing Envelope, v1.0.2) signed with Central's signing key, which agents know from their enrollment. A recording of
+// one is worthless: it names its agent, its generation and its end.
 import type { KeyObject } from 'node:crypto';
 import { textOf } from '../errors.ts';
 import { validate, type JsonSchema, type Static } from '../wire/json-schema.ts';

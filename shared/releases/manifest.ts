@@ -1,6 +1,6 @@
-// The manifest of a release: the list of its files in one canonical form, whose SHA-256 is the digest that names the release. Files
-// travel as blobs by their SHA-256, so that an unchanged file is never sent twice. A manifest that is not canonical is refused: two
-// texts never name the same release.
+// The manifest of a release: the list of its files in one canonical form, whose SHA-256 is the digest that names the
+// release. Files travel as blobs by their SHA-256, so that an unchanged file is never sent twice. A manifest that is
+// not canonical is refused: two texts never name the same release.
 import { createHash } from 'node:crypto';
 import { textOf } from '../errors.ts';
 import { validate, type JsonSchema, type Static } from '../wire/json-schema.ts';
@@ -101,7 +101,10 @@ function assertManifest(value: unknown): Manifest {
   return manifest;
 }
 
-/** Paths that every agent can hold, each once, and all of them within the bounds. Errors: release_path_invalid, release_too_large. */
+/**
+ * Paths that every agent can hold, each once, and all of them within the bounds. Errors: release_path_invalid,
+ * release_too_large.
+ */
 export function assertFiles(files: readonly Pick<ReleaseFile, 'path' | 'size'>[]): void {
   if (files.length > MAX_FILES)
     throw releaseFault('release_too_large', { found: `${files.length} files`, allowed: `${MAX_FILES} files` });
@@ -160,7 +163,8 @@ export function pathFault(path: string): string | undefined {
   for (const part of parts) {
     if (part === '') return 'it has an empty part';
     if (part === '.' || part === '..') return `it has the part "${part}"`;
-    // Microsoft, "Naming Files, Paths, and Namespaces": reserved characters, device names, and endings that Windows drops.
+    // Microsoft, "Naming Files, Paths, and Namespaces": reserved characters, device names, and endings that Windows
+    // drops.
     const character = /[<>:"\\|?*\p{Cc}]/u.exec(part)?.[0];
     if (character !== undefined) return `Windows does not allow ${JSON.stringify(character)} in a name`;
     if (/[. ]$/.test(part)) return 'Windows drops a dot or a blank at the end of a name';

@@ -1,5 +1,5 @@
-// What a release of the agent's software is: the program (one bundle for every platform) or the runtime (Node.js for one platform).
-// Each is a release of its own, so that an update of the program carries no Node.js.
+// What a release of the agent's software is: the program (one bundle for every platform) or the runtime (Node.js for
+// one platform). Each is a release of its own, so that an update of the program carries no Node.js.
 import { releaseFault } from './errors.ts';
 import type { Manifest } from './manifest.ts';
 

@@ -1,5 +1,6 @@
-// Sends the frames of one session in the order of their priority: control frames at once, messages while the socket has little to
-// write. A control frame (and a ping) then waits behind a bounded number of bytes on a slow line, however large the window is.
+// Sends the frames of one session in the order of their priority: control frames at once, messages while the socket has
+// little to write. A control frame (and a ping) then waits behind a bounded number of bytes on a slow line, however
+// large the window is.
 import type { Priority } from '../delivery/sender.ts';
 
 /** What it needs of a WebSocket. */
@@ -15,7 +16,10 @@ interface QueuedFrame {
   readonly onWritten: (() => void) | undefined;
 }
 
-/** Messages wait while the socket has this much to write: 0.2 s at 10 Mbit/s, and enough that a fast line never runs dry. */
+/**
+ * Messages wait while the socket has this much to write: 0.2 s at 10 Mbit/s, and enough that a fast line never runs
+ * dry.
+ */
 const MAX_SOCKET_BYTES = 256 * 1024;
 
 export class Outgoing {
@@ -29,7 +33,10 @@ export class Outgoing {
     this.#socket = socket;
   }
 
-  /** Bounded by the window of the sender (shared/delivery/sender.ts). `onWritten` is called when the operating system has a frame. */
+  /**
+   * Bounded by the window of the sender (shared/delivery/sender.ts). `onWritten` is called when the operating system
+   * has a frame.
+   */
   send(text: string, priority: Priority, onWritten?: () => void): void {
     if (this.#stopped) return;
     if (priority === 'control') return this.#socket.send(text);

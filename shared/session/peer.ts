@@ -1,5 +1,6 @@
-// One side of a session, from the welcome to its end, for Central and the agent alike: reads and sends frames, runs the two logs and
-// the heartbeat, and closes. Certificates and trust, what a side counts, and what an end means are its owner's.
+// One side of a session, from the welcome to its end, for Central and the agent alike: reads and sends frames, runs the
+// two logs and the heartbeat, and closes. Certificates and trust, what a side counts, and what an end means are its
+// owner's.
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { CodedError } from '../errors.ts';
@@ -27,7 +28,10 @@ export interface PeerBudget<Frame> {
   take(data: Buffer): void;
   /** A frame with messages has come; it counts until it is on disk. */
   keep(data: Buffer): void;
-  /** Another frame was decoded; null: this version does not know its type. False: it is not handled, since the session is over. */
+  /**
+   * Another frame was decoded; null: this version does not know its type. False: it is not handled, since the session
+   * is over.
+   */
   admit(frame: Frame | null, data: Buffer): boolean;
   /** A frame of messages is sent; the result is called when the operating system has it. */
   sending(): () => void;
@@ -146,7 +150,9 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
     }
   }
 
-  /** Ends the session: sends a close frame, and cuts the connection when it was not answered in time. `cut`: at once. */
+  /**
+   * Ends the session: sends a close frame, and cuts the connection when it was not answered in time. `cut`: at once.
+   */
   close(code: number | undefined, reason: string, cut: boolean): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';

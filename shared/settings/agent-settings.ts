@@ -1,4 +1,5 @@
-// The settings of agent.conf, as one table: the agent reads its configuration with it, and Central validates profiles with it.
+// The settings of agent.conf, as one table: the agent reads its configuration with it, and Central validates profiles
+// with it.
 import { splitJvmArgs } from './jvm-args.ts';
 import { hostName, hostPorts, oneOf, text, wholeNumber, yesOrNo, type SettingFormat } from './format.ts';
 import { proxyUrl } from './proxy-url.ts';

@@ -10,8 +10,8 @@ interface JvmTruststore {
 }
 
 /**
- * Splits at white space; "..." and '...' hold it together, also inside an argument. A backslash is an ordinary character:
- * the paths are Windows'. So is a quote that is never closed (-Dbranch=O'Brien).
+ * Splits at white space; "..." and '...' hold it together, also inside an argument. A backslash is an ordinary
+ * character: the paths are Windows'. So is a quote that is never closed (-Dbranch=O'Brien).
  */
 export function splitJvmArgs(line: string): string[] {
   const found: string[] = [];

@@ -1,8 +1,12 @@
-// Says what is wrong with the path of a truststore when the path itself shows it: lost backslashes, a missing quote, a variable. Java reads
-// properties and arguments so too, but the shell or the installer that once expanded them is not here.
+// Says what is wrong with the path of a truststore when the path itself shows it: lost backslashes, a missing quote, a
+// variable. Java reads properties and arguments so too, but the shell or the installer that once expanded them is not
+// here.
 import { isForeignPath } from '../platform/files.ts';
 
-/** Sentences for the hint; empty when the path shows nothing. `cutAtBlank`: the next argument does not begin with a dash. */
+/**
+ * Sentences for the hint; empty when the path shows nothing. `cutAtBlank`: the next argument does not begin with a
+ * dash.
+ */
 export function pathHints(path: string, cutAtBlank = false): string[] {
   const hints: string[] = [];
   if (/^[A-Za-z]:[^\\/]/.test(path))

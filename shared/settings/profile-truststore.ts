@@ -22,7 +22,9 @@ export interface ProfileTruststore {
   readonly declaredType: string | undefined;
   /** Which of the settings named it. */
   readonly from: 'truststore' | 'jetty.jvm.args' | 'default';
-  /** The setting that names the store of the operating system, which is not supported: `path` is the default instead. */
+  /**
+   * The setting that names the store of the operating system, which is not supported: `path` is the default instead.
+   */
   readonly system: string | undefined;
   /** What is wrong with the path, should there be no file. */
   readonly hints: readonly string[];

@@ -1,5 +1,6 @@
 // Parses agent.conf and central.conf: Java properties as java.util.Properties.load reads them, with the line of each
-// key; and changes values in them. Does not know what any key means (shared/settings/settings.ts, agent/conf.ts), and writes no file.
+// key; and changes values in them. Does not know what any key means (shared/settings/settings.ts, agent/conf.ts), and
+// writes no file.
 import { readBoundedFile } from '../files/bounded-file.ts';
 import { defineErrors, type ErrorTable } from '../errors.ts';
 
@@ -41,7 +42,10 @@ export interface Properties {
   readonly duplicates: ReadonlyArray<{ readonly key: string; readonly lines: readonly number[] }>;
 }
 
-/** Reads and parses the file; `undefined` where there is none and `ifMissing` says so. Throws file and properties faults. */
+/**
+ * Reads and parses the file; `undefined` where there is none and `ifMissing` says so. Throws file and properties
+ * faults.
+ */
 export async function readPropertiesFile(
   path: string,
   ifMissing: 'refuse' | 'ignore',
@@ -83,7 +87,8 @@ function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    // Java up to 8 knows ISO-8859-1 only, so an old file with umlauts is not UTF-8. TextDecoder's "latin1" would be windows-1252.
+    // Java up to 8 knows ISO-8859-1 only, so an old file with umlauts is not UTF-8. TextDecoder's "latin1" would be
+    // windows-1252.
     return Buffer.from(bytes).toString('latin1');
   }
 }
@@ -103,7 +108,8 @@ function* logicalLines(text: string): Generator<LogicalLine> {
   let last = 0;
   for (const [index, natural] of text.split(/\r\n|\n|\r/).entries()) {
     const part = natural.replace(/^[ \t\f]+/, '');
-    // As long as nothing has been read of a logical line, blank lines and comments are skipped, even after a lone backslash.
+    // As long as nothing has been read of a logical line, blank lines and comments are skipped, even after a lone
+    // backslash.
     last = index + 1;
     if (joined === '') {
       if (part === '' || part.startsWith('#') || part.startsWith('!')) continue;
@@ -124,7 +130,10 @@ function endsInOddBackslashes(text: string): boolean {
   return count % 2 === 1;
 }
 
-/** The key ends at the first `=`, `:` or white space that is not escaped; one separator and white space around it belong to neither. */
+/**
+ * The key ends at the first `=`, `:` or white space that is not escaped; one separator and white space around it belong
+ * to neither.
+ */
 function split(text: string): { rawKey: string; rawValue: string } {
   let end = 0;
   while (end < text.length && !/[=: \t\f]/.test(text.charAt(end))) end += text[end] === '\\' ? 2 : 1;
@@ -156,8 +165,8 @@ function unescape(raw: string, file: string, line: number): string {
 const KEY_AND_SEPARATOR = /^[ \t\f]*(?:\\.|[^=: \t\f\\\r\n])+(?:[ \t\f]*[=:][ \t\f]*|[ \t\f]+)/;
 
 /**
- * The file with other values: null removes a key. Everything else stays as it is, comments, order and line ends; a value
- * takes the place of the last line of its key, a new key comes at the end.
+ * The file with other values: null removes a key. Everything else stays as it is, comments, order and line ends; a
+ * value takes the place of the last line of its key, a new key comes at the end.
  */
 export function editProperties(bytes: Uint8Array, changes: ReadonlyMap<string, string | null>): Buffer {
   const whole = decode(bytes);

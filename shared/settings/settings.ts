@@ -21,7 +21,10 @@ export const SETTINGS_ERRORS = {
 const settingsFault = defineErrors(SETTINGS_ERRORS);
 
 interface Setting<T = unknown> {
-  /** As in the files: words with dots. Environment variable and flag follow from it: `a.maxBytes` is PREFIX_A_MAX_BYTES and --a-max-bytes. */
+  /**
+   * As in the files: words with dots. Environment variable and flag follow from it: `a.maxBytes` is PREFIX_A_MAX_BYTES
+   * and --a-max-bytes.
+   */
   readonly name: string;
   /** Another name of the same setting, in all layers. */
   readonly alias?: string;
@@ -41,7 +44,10 @@ export type SettingValues<S extends Schema> = {
 
 export interface SettingsFile {
   readonly properties: Properties;
-  /** A file that belongs to another product too: unknown keys are reported, and a bad value matters only where nothing overrides it. */
+  /**
+   * A file that belongs to another product too: unknown keys are reported, and a bad value matters only where nothing
+   * overrides it.
+   */
   readonly foreign?: boolean;
 }
 
@@ -222,7 +228,10 @@ function* findings({
   }
 }
 
-/** X_SERVICE_HOST, X_SERVICE_PORT, X_PORT_80_TCP and X_PORT=tcp://...; an X_PORT with a number is a setting that somebody mistyped. */
+/**
+ * X_SERVICE_HOST, X_SERVICE_PORT, X_PORT_80_TCP and X_PORT=tcp://...; an X_PORT with a number is a setting that
+ * somebody mistyped.
+ */
 function isOfKubernetes(variable: string, text: string): boolean {
   return (
     /_SERVICE_(HOST|PORT\w*)$|_PORT_\d+_(TCP|UDP|SCTP)\w*$/.test(variable) ||

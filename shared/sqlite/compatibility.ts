@@ -1,8 +1,9 @@
-// Which older versions may open a database: after an upgrade of the software that fails, the previous version starts again, with the
-// database that the newer one has migrated. So a database has two numbers: `user_version`, its schema, and `readable_by`, the lowest
-// schema whose version can read and write it. Steps that only add (tables, indexes, columns that may be absent) leave `readable_by`
-// as it is, and an older version ignores what it does not know. A step that raises it belongs to a later release than the one that
-// stopped using what it removes: then no version that an upgrade may return to needs it (expand, then contract).
+// Which older versions may open a database: after an upgrade of the software that fails, the previous version starts
+// again, with the database that the newer one has migrated. So a database has two numbers: `user_version`, its schema,
+// and `readable_by`, the lowest schema whose version can read and write it. Steps that only add (tables, indexes,
+// columns that may be absent) leave `readable_by` as it is, and an older version ignores what it does not know. A step
+// that raises it belongs to a later release than the one that stopped using what it removes: then no version that an
+// upgrade may return to needs it (expand, then contract).
 import type { DatabaseSync } from 'node:sqlite';
 
 /** The step from which on a database says which versions may open it: its number of steps, itself included. */

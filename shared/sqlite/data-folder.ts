@@ -21,12 +21,12 @@ interface DataFolder {
 const HELD = new Set<DatabaseSync>();
 
 /**
- * Makes the folder if need be, closes it to other accounts, and holds it until `release` or the end of the process, however
- * it ends. Errors: data_in_use, data_unusable.
+ * Makes the folder if need be, closes it to other accounts, and holds it until `release` or the end of the process,
+ * however it ends. Errors: data_in_use, data_unusable.
  *
  * The hold is SQLite's exclusive lock on the file `lock`: the kernel drops it with the process, so that kill -9 leaves
- * nothing behind, and the number of a dead process that another one got means nothing. `lock.pid` serves the message only.
- * Nothing else in this process may open `lock`: POSIX drops a process's locks when any of its descriptors on that
+ * nothing behind, and the number of a dead process that another one got means nothing. `lock.pid` serves the message
+ * only. Nothing else in this process may open `lock`: POSIX drops a process's locks when any of its descriptors on that
  * file is closed (sqlite.org/howtocorrupt.html, section 2.2).
  */
 export function holdDataFolder(path: string): DataFolder {
@@ -77,8 +77,9 @@ function makePrivate(path: string): void {
 }
 
 /**
- * Nothing in the folder may be another account's: from the time before it was closed, a store with that account's tokens, a key that
- * it knows, a link. Root runs on the folder of the account that it belongs to. Errors: data_unusable.
+ * Nothing in the folder may be another account's: from the time before it was closed, a store with that account's
+ * tokens, a key that it knows, a link. Root runs on the folder of the account that it belongs to. Errors:
+ * data_unusable.
  */
 function assertOwn(path: string): void {
   const self = process.geteuid?.();

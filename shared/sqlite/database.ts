@@ -13,19 +13,21 @@ export interface DatabaseOptions {
   /** Marks the file as one of ours (PRAGMA application_id), so that another program's is not written into. */
   readonly applicationId: number;
   /**
-   * SQL that leads from version n to n + 1. What has been released is never changed, only added to. A step that an older
-   * version can live with leaves `readable_by` as it is (compatibility.ts).
+   * SQL that leads from version n to n + 1. What has been released is never changed, only added to. A step that an
+   * older version can live with leaves `readable_by` as it is (compatibility.ts).
    */
   readonly migrations: readonly string[];
   readonly cacheKiB: number;
   /**
-   * Pages of 4 KiB in the write-ahead log after which a commit copies them into the database. More: fewer copies of pages
-   * that change often; less: a shorter log. The log is cut back to this size after each copy.
+   * Pages of 4 KiB in the write-ahead log after which a commit copies them into the database. More: fewer copies of
+   * pages that change often; less: a shorter log. The log is cut back to this size after each copy.
    */
   readonly checkpointPages: number;
 }
 
-/** Files up to this size are checked wholly at each open: about 0.1 s. Larger ones are found out when the damage is met. */
+/**
+ * Files up to this size are checked wholly at each open: about 0.1 s. Larger ones are found out when the damage is met.
+ */
 const QUICK_CHECK_MAX_BYTES = 32 * 1024 * 1024;
 
 /** SQLITE_IOERR_SHORT_READ: the file ends before the page, so it was truncated. */
@@ -34,9 +36,9 @@ const SHORT_READ = 522;
 const BUSY_TIMEOUT_MS = 5_000;
 
 /**
- * Cuts the write-ahead log back if it has outgrown `maxBytes`. The copying after each commit does that by itself, unless readers
- * follow each other so closely that it never finds a moment without one: this waits for that moment. Cheap when there is nothing
- * to do, but not to be called for every commit.
+ * Cuts the write-ahead log back if it has outgrown `maxBytes`. The copying after each commit does that by itself,
+ * unless readers follow each other so closely that it never finds a moment without one: this waits for that moment.
+ * Cheap when there is nothing to do, but not to be called for every commit.
  */
 export function boundLog(database: DatabaseSync, path: string, maxBytes: number): void {
   const size = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
@@ -64,7 +66,9 @@ function openTwice(options: DatabaseOptions): DatabaseSync {
   }
 }
 
-/** Opens a connection that only reads, beside the writing one. It sees each commit as soon as that has been answered. */
+/**
+ * Opens a connection that only reads, beside the writing one. It sees each commit as soon as that has been answered.
+ */
 export function openReader(path: string, cacheKiB: number): DatabaseSync {
   try {
     const database = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
@@ -76,8 +80,8 @@ export function openReader(path: string, cacheKiB: number): DatabaseSync {
 }
 
 /**
- * A new database gets its name only once it is whole. So an empty file under that name is always a damaged one: SQLite would
- * take it for a new database, and everything in it would have been lost without a word.
+ * A new database gets its name only once it is whole. So an empty file under that name is always a damaged one: SQLite
+ * would take it for a new database, and everything in it would have been lost without a word.
  */
 function create(options: DatabaseOptions): void {
   const { path } = options;
@@ -110,7 +114,8 @@ function open(options: DatabaseOptions): DatabaseSync {
   inspect(options);
   const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
   try {
-    // FULL: a commit is on disk (fdatasync of the log) before it is answered; NORMAL would lose the last ones with the power.
+    // FULL: a commit is on disk (fdatasync of the log) before it is answered; NORMAL would lose the last ones with the
+    // power.
     database.exec(`
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
@@ -130,9 +135,9 @@ function open(options: DatabaseOptions): DatabaseSync {
 }
 
 /**
- * First of all: whose is it, how old is it, is it whole? Where a killed process left a write-ahead log, it looks through a
- * connection that cannot write: closing one that can folds that log into the damaged file and deletes it (tried), and with it what
- * could have been saved.
+ * First of all: whose is it, how old is it, is it whole? Where a killed process left a write-ahead log, it looks
+ * through a connection that cannot write: closing one that can folds that log into the damaged file and deletes it
+ * (tried), and with it what could have been saved.
  */
 function inspect({ path, applicationId, migrations }: DatabaseOptions): void {
   const size = statSync(path).size;
@@ -151,7 +156,10 @@ function inspect({ path, applicationId, migrations }: DatabaseOptions): void {
   }
 }
 
-/** All steps in one transaction: a database is migrated whole, or it is as it was. Errors: data_not_migrated, and those of the disk. */
+/**
+ * All steps in one transaction: a database is migrated whole, or it is as it was. Errors: data_not_migrated, and those
+ * of the disk.
+ */
 function migrate(database: DatabaseSync, { path, migrations }: DatabaseOptions, version: number): void {
   const to = migrations.length;
   // A newer version wrote it, and left it readable.

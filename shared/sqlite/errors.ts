@@ -85,8 +85,8 @@ const SYSTEM_CODES: Readonly<Record<string, number>> = {
 };
 
 /**
- * The codes that concern one statement (ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE): SQLite undid that statement and nothing
- * else. After any other the state on disk is unknown: SQLite may have rolled back the whole transaction.
+ * The codes that concern one statement (ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE): SQLite undid that statement and
+ * nothing else. After any other the state on disk is unknown: SQLite may have rolled back the whole transaction.
  */
 const OF_THE_STATEMENT: ReadonlySet<number> = new Set([1, 18, 19, 20, 25]);
 

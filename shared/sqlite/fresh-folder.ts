@@ -1,11 +1,14 @@
-// Takes back what a start made in a data folder that did not exist or was empty, when that start is refused: nothing half-made is left
-// that a later start, or a person, takes for an installation.
+// Takes back what a start made in a data folder that did not exist or was empty, when that start is refused: nothing
+// half-made is left that a later start, or a person, takes for an installation.
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { holdDataFolder } from './data-folder.ts';
 
 interface FreshFolder {
-  /** Removes everything in the folder, and the folders that were missing. Called when nothing of this process uses it any more. */
+  /**
+   * Removes everything in the folder, and the folders that were missing. Called when nothing of this process uses it
+   * any more.
+   */
   takeBack(): void;
 }
 

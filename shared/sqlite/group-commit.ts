@@ -13,7 +13,10 @@ export interface CallCost {
   readonly bytes?: number;
   /** May wait for company, since losing it costs nothing: it never forces a commit of its own before `lazyMs`. */
   readonly lazy?: boolean;
-  /** Has to survive the end of this process, not that of the host: a commit of such calls alone does not wait for the disk. */
+  /**
+   * Has to survive the end of this process, not that of the host: a commit of such calls alone does not wait for the
+   * disk.
+   */
   readonly unsynced?: boolean;
 }
 
@@ -21,7 +24,10 @@ export interface CallCost {
 export type Durability = 'synced' | 'unsynced';
 
 interface GroupCommitOptions {
-  /** Runs the batch in one transaction. A rejection means that the commit failed or its result is unknown: the store must not continue. */
+  /**
+   * Runs the batch in one transaction. A rejection means that the commit failed or its result is unknown: the store
+   * must not continue.
+   */
   readonly execute: (batch: readonly Work[], durability: Durability) => Promise<readonly Outcome[]>;
   /** Converts the rejection of `execute` into the error for all callers. */
   readonly failure: (error: unknown) => CodedError;
@@ -73,8 +79,8 @@ export class GroupCommit {
   }
 
   /**
-   * Runs `work` in the next batch. Resolves with its result after the commit; rejects with its CodedError, alone, or with
-   * store_failed, together with everything after it.
+   * Runs `work` in the next batch. Resolves with its result after the commit; rejects with its CodedError, alone, or
+   * with store_failed, together with everything after it.
    */
   run<T>(work: () => T, cost: CallCost = {}): Promise<T> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);

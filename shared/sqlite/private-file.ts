@@ -2,7 +2,10 @@
 import { closeSync, openSync } from 'node:fs';
 import { systemCode } from '../errors.ts';
 
-/** Makes an empty file with mode 0600 if there is none (Windows: with the access list of its folder). True when it was made. */
+/**
+ * Makes an empty file with mode 0600 if there is none (Windows: with the access list of its folder). True when it was
+ * made.
+ */
 export function createPrivateFile(path: string): boolean {
   try {
     closeSync(openSync(path, 'wx', 0o600));

@@ -4,10 +4,10 @@ import { isFatal } from './errors.ts';
 import type { Durability, Outcome, Work } from './group-commit.ts';
 
 /**
- * Makes the executor of a group commit: runs a batch in one transaction. A call that throws is undone alone (its savepoint)
- * and the others go on; what is wrong with the store itself, and a COMMIT that fails, is thrown: then nothing is on disk
- * that was not before. Outcomes may be reported only after it returned. An unsynced commit is in the write-ahead log, which the system
- * keeps when the process is killed; the next synced one brings both to the disk.
+ * Makes the executor of a group commit: runs a batch in one transaction. A call that throws is undone alone (its
+ * savepoint) and the others go on; what is wrong with the store itself, and a COMMIT that fails, is thrown: then
+ * nothing is on disk that was not before. Outcomes may be reported only after it returned. An unsynced commit is in the
+ * write-ahead log, which the system keeps when the process is killed; the next synced one brings both to the disk.
  */
 export function transactionExecutor(
   database: DatabaseSync,

@@ -1,4 +1,5 @@
-// Finds the dash that a word processor, a chat or a web page makes of "--": the line was copied from there, and looks right.
+// Finds the dash that a word processor, a chat or a web page makes of "--": the line was copied from there, and looks
+// right.
 
 /** What editors put in the place of one or two hyphens (Unicode dashes, and the minus sign). */
 const DASH = /^[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+/u;

@@ -1,4 +1,5 @@
-// The exit status of a command line, by the cause of its error: the same numbers in every program, from one table for all of them.
+// The exit status of a command line, by the cause of its error: the same numbers in every program, from one table for
+// all of them.
 import { isCoded } from '../errors.ts';
 
 export const EXIT_DONE = 0;
@@ -31,8 +32,8 @@ const EXIT_OF_STATUS: Readonly<Record<number, number>> = {
 };
 
 /**
- * Of what fails on this machine, by its code. Central's own errors have their HTTP status; what can be retried without a repair is
- * EXIT_UNREACHABLE.
+ * Of what fails on this machine, by its code. Central's own errors have their HTTP status; what can be retried without
+ * a repair is EXIT_UNREACHABLE.
  */
 const CODES: readonly (readonly [status: number, codes: readonly string[]])[] = [
   [

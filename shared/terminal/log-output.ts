@@ -1,5 +1,6 @@
-// Writes the log of a daemon to its standard output without ever blocking or ending the daemon: when the disk of the log is full, or
-// the reader of a pipe has stopped, lines are lost and counted, and the first line that can be written again says how many.
+// Writes the log of a daemon to its standard output without ever blocking or ending the daemon: when the disk of the
+// log is full, or the reader of a pipe has stopped, lines are lost and counted, and the first line that can be written
+// again says how many.
 import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { isatty } from 'node:tty';
@@ -11,7 +12,10 @@ const RETRY_MS = 100;
 /** How soon after lines were lost their count is tried to be written, when no other line comes before. */
 const REPORT_MS = 5_000;
 
-/** Writes what fits and returns how many bytes that were. Throws EAGAIN when nothing fits now, anything else when it cannot write. */
+/**
+ * Writes what fits and returns how many bytes that were. Throws EAGAIN when nothing fits now, anything else when it
+ * cannot write.
+ */
 type WriteBytes = (bytes: Uint8Array) => number;
 
 interface LogOutputOptions {
@@ -159,7 +163,9 @@ function writeUntilClosed(terminal: number): WriteBytes {
   };
 }
 
-/** A pipe or a terminal is opened again: without waiting for ourselves, and unchanged for the processes that share it. */
+/**
+ * A pipe or a terminal is opened again: without waiting for ourselves, and unchanged for the processes that share it.
+ */
 function reopenNonBlocking(fd: number): number | undefined {
   try {
     return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);

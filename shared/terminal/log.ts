@@ -12,7 +12,10 @@ export interface Log {
   lostLines(): LostLines;
 }
 
-/** `base` is in every line, as it is at that time. What came from elsewhere cannot act on a terminal: control characters are escaped. */
+/**
+ * `base` is in every line, as it is at that time. What came from elsewhere cannot act on a terminal: control characters
+ * are escaped.
+ */
 export function openLog(level: LoggerOptions['level'], base: () => Readonly<Record<string, string>>): Log {
   const options: LoggerOptions = {
     level: level ?? 'info',

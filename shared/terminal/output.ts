@@ -1,4 +1,5 @@
-// What a command line prints, in the format that was chosen: an answer for people or programs, and an error as problem document.
+// What a command line prints, in the format that was chosen: an answer for people or programs, and an error as problem
+// document.
 import { defineErrors, isCoded, textOf, titleOf, type ErrorTable } from '../errors.ts';
 import { isRecord } from '../wire/json-schema.ts';
 import { escapeLine } from './escape.ts';
@@ -57,7 +58,10 @@ export function documentOf(error: unknown): unknown {
   };
 }
 
-/** An answer in one of the formats; undefined: nothing to print. `namedBy`: the member that names an item to other commands. */
+/**
+ * An answer in one of the formats; undefined: nothing to print. `namedBy`: the member that names an item to other
+ * commands.
+ */
 export function answerText(
   format: OutputFormat,
   value: unknown,

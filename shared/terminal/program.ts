@@ -1,6 +1,6 @@
-// Reads a command line with commander: the tree of nouns and verbs follows from the declared commands, and with it every help text, every
-// "did you mean" and the silent aliases. Only the command lines of people load it: a daemon reads its flags with parseArgs, which costs it
-// no memory.
+// Reads a command line with commander: the tree of nouns and verbs follows from the declared commands, and with it
+// every help text, every "did you mean" and the silent aliases. Only the command lines of people load it: a daemon
+// reads its flags with parseArgs, which costs it no memory.
 import { Command as Node, CommanderError, Option, type HelpConfiguration } from 'commander';
 import { VERSION } from '../version.ts';
 import { wrongDash } from './dashes.ts';
@@ -100,7 +100,10 @@ export function readProgram<C extends LineCommand>(
   return line ?? { kind: 'shown', status: EXIT_USAGE };
 }
 
-/** commander would take the word behind an optional value for it: such an option has its value behind an equals sign only. */
+/**
+ * commander would take the word behind an optional value for it: such an option has its value behind an equals sign
+ * only.
+ */
 function withoutValues<C extends LineCommand>(argv: readonly string[], { commands }: Program<C>): string[] {
   const optional = new Set(
     commands.flatMap(({ options }) =>

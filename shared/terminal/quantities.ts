@@ -1,7 +1,10 @@
 // Reads quantities as they are typed: durations (90s, 15m, 24h, 30d), shares (95%), rates (2MB/s) and whole numbers.
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
-/** The seconds of `15m`; undefined: not a duration. A number without a unit is refused, since each command would mean another one. */
+/**
+ * The seconds of `15m`; undefined: not a duration. A number without a unit is refused, since each command would mean
+ * another one.
+ */
 export function secondsOf(text: string): number | undefined {
   const [, count, unit = ''] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
   const seconds = SECONDS[unit];

@@ -1,4 +1,5 @@
-// Reads secrets that must not be on a command line, where other accounts see them: from files, the standard input, or a prompt without echo.
+// Reads secrets that must not be on a command line, where other accounts see them: from files, the standard input, or a
+// prompt without echo.
 import { StringDecoder } from 'node:string_decoder';
 import { isatty } from 'node:tty';
 import { readBoundedFile } from '../files/bounded-file.ts';
@@ -49,8 +50,8 @@ export class SecretInput {
   }
 
   /**
-   * The first line of a file; `-` is the next line of the standard input, asked for where that is a terminal. Throws file faults and
-   * PromptCanceled.
+   * The first line of a file; `-` is the next line of the standard input, asked for where that is a terminal. Throws
+   * file faults and PromptCanceled.
    */
   async read(file: string, { what, prompt }: SecretQuestion): Promise<string> {
     if (file === '-') return this.#stdin().isTTY === true ? await this.ask(prompt) : await this.#piped(what);
@@ -96,7 +97,9 @@ export class SecretInput {
     return line.join('').replace(/\r$/, '');
   }
 
-  /** Gives each character to `isLast`, until it says so or throws; a pipe that stays open behind that is not waited for. */
+  /**
+   * Gives each character to `isLast`, until it says so or throws; a pipe that stays open behind that is not waited for.
+   */
   async #take(isLast: (character: string) => boolean): Promise<'of the line' | 'of the input'> {
     const takeAhead = (): boolean => {
       for (const character of this.#ahead) {

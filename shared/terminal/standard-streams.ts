@@ -1,4 +1,5 @@
-// The one place that writes to the standard streams: text from elsewhere cannot act on a terminal, whichever part composed it.
+// The one place that writes to the standard streams: text from elsewhere cannot act on a terminal, whichever part
+// composed it.
 import { closeSync, openSync } from 'node:fs';
 import { devNull } from 'node:os';
 import { isatty } from 'node:tty';
@@ -13,7 +14,10 @@ export function printWithHeader(text: string): void {
   process.stdout.write(escapeLines(text).replace(/^.*/, (header) => `\u001b[1m${header}\u001b[22m`));
 }
 
-/** In place of what the terminal shows: the cursor to its first cell, and all cells erased (ECMA-48 sections 8.3.21 and 8.3.39). */
+/**
+ * In place of what the terminal shows: the cursor to its first cell, and all cells erased (ECMA-48 sections 8.3.21 and
+ * 8.3.39).
+ */
 export function redrawOut(text: string, hasHeader: boolean): void {
   process.stdout.write('\u001b[H\u001b[2J');
   (hasHeader ? printWithHeader : printOut)(text);
@@ -39,7 +43,10 @@ export function allowsColor(environment: Readonly<Record<string, string | undefi
   return !environment['NO_COLOR'] && environment['TERM'] !== 'dumb';
 }
 
-/** Is the standard output a terminal? Else it may be a log, a pipe or a file that others read: no secret is written there. */
+/**
+ * Is the standard output a terminal? Else it may be a log, a pipe or a file that others read: no secret is written
+ * there.
+ */
 export function printsToTerminal(): boolean {
   return isatty(1);
 }
@@ -50,8 +57,9 @@ export function endWithReader(): void {
 }
 
 /**
- * For a daemon, first of all: it reads no input, and holds no terminal for it, such as the one of a shell that started it in the
- * background. Before anything else opens a file: open(2) returns the lowest free descriptor, which is then the one just closed.
+ * For a daemon, first of all: it reads no input, and holds no terminal for it, such as the one of a shell that started
+ * it in the background. Before anything else opens a file: open(2) returns the lowest free descriptor, which is then
+ * the one just closed.
  */
 export function releaseInput(): void {
   if (!isatty(0)) return;

@@ -16,7 +16,10 @@ const USAGES: Readonly<Record<string, string>> = {
   '1.3.6.1.5.5.7.3.9': 'answers on revocation',
 };
 
-/** The certificates of a file, as DER, in its order: all of them, or it is refused. Throws file, keystore and truststore faults. */
+/**
+ * The certificates of a file, as DER, in its order: all of them, or it is refused. Throws file, keystore and truststore
+ * faults.
+ */
 export async function certificatesIn(
   path: string,
 ): Promise<{ readonly certificates: readonly Buffer[]; readonly warnings: readonly string[] }> {
@@ -80,7 +83,9 @@ export function partChain(certificates: readonly Buffer[]): Chain {
 /** The purpose of a certificate when it is trusted. */
 type Purpose = 'authority' | 'server' | { readonly other: string };
 
-/** An authority, a server (by its usages, or because it names none: what keytool -genkeypair makes), or something else. */
+/**
+ * An authority, a server (by its usages, or because it names none: what keytool -genkeypair makes), or something else.
+ */
 export function purposeOf(der: Buffer): Purpose {
   const certificate = parseCertificate(der);
   if (certificate === undefined) return { other: 'nothing that OpenSSL reads' };

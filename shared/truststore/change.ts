@@ -28,7 +28,10 @@ import {
   type WritableFormat,
 } from './write.ts';
 
-/** Makes an empty store. Errors: truststore_exists, truststore_type_unknown, truststore_would_be_empty (PEM), truststore_password_unfit. */
+/**
+ * Makes an empty store. Errors: truststore_exists, truststore_type_unknown, truststore_would_be_empty (PEM),
+ * truststore_password_unfit.
+ */
 export async function createStore(
   file: string,
   type: WritableFormat | undefined,
@@ -58,7 +61,10 @@ interface DeleteOrder {
   readonly privateKey: boolean;
 }
 
-/** Deletes one entry. Errors: truststore_alias_unknown, truststore_alias_ambiguous, truststore_is_private_key, and those of writing. */
+/**
+ * Deletes one entry. Errors: truststore_alias_unknown, truststore_alias_ambiguous, truststore_is_private_key, and those
+ * of writing.
+ */
 export async function deleteEntry(order: DeleteOrder): Promise<{
   readonly deleted: StoreEntry;
   readonly left: readonly StoreEntry[];
@@ -169,7 +175,10 @@ export async function changePassword({ file, password, newPassword }: PasswordOr
   return { format, keys: entries.filter(({ kind }) => kind === 'key').length, notes };
 }
 
-/** keytool changes the password of a key in JKS only; PKCS#12 it asks for that password only when it takes the file for JKS (tried). */
+/**
+ * keytool changes the password of a key in JKS only; PKCS#12 it asks for that password only when it takes the file for
+ * JKS (tried).
+ */
 function samePassword({ alias, protection }: KeyEntry, file: string): string {
   return protection === 'jks'
     ? `Set the password of the key to that of the store first: keytool -keypasswd -keystore "${file}" -alias "${aliasLine(alias)}"`
@@ -185,8 +194,9 @@ interface Rekeying {
 }
 
 /**
- * The entries with their private keys under another password or protection. A key is some 20,000 iterations of PBKDF2: those of all keys
- * together are bounded as for opening a store. Throws truststore_key_password_other, truststore_too_much_work.
+ * The entries with their private keys under another password or protection. A key is some 20,000 iterations of PBKDF2:
+ * those of all keys together are bounded as for opening a store. Throws truststore_key_password_other,
+ * truststore_too_much_work.
  */
 export async function rekeyed(
   entries: readonly StoreEntry[],

@@ -193,7 +193,8 @@ async function importCertificates(options: Options, io: CommandIo): Promise<void
 async function deleteCertificate(options: Options, io: CommandIo): Promise<void> {
   const { file } = options;
   const fingerprint = options.text('fingerprint');
-  // Aliases that cannot be typed (empty, of thousands of characters, with control characters) are named by their certificate.
+  // Aliases that cannot be typed (empty, of thousands of characters, with control characters) are named by their
+  // certificate.
   if (fingerprint === undefined)
     options.needed('alias', 'Which entry? --alias NAME is missing; --fingerprint names it too.');
   const { deleted, left, notes } = await deleteEntry({

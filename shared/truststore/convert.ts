@@ -43,7 +43,10 @@ interface Converted {
   readonly lost: readonly string[];
 }
 
-/** Errors: truststore_exists, truststore_cannot_convert, truststore_would_be_empty, and those of opening, of keys and of writing. */
+/**
+ * Errors: truststore_exists, truststore_cannot_convert, truststore_would_be_empty, and those of opening, of keys and of
+ * writing.
+ */
 export async function convertStore(order: ConvertOrder): Promise<Converted> {
   const { to: file, password, leaveOut } = order;
   const opened = await openFile(order.from, password);

@@ -70,8 +70,8 @@ function namesLine({ subjectAltName = '' }: X509Certificate): string {
 }
 
 /**
- * Trusted certificates that are easily taken for each other: of one name with different keys, and one that names itself as its issuer
- * but is not signed by its own key (an authority and its server of one name).
+ * Trusted certificates that are easily taken for each other: of one name with different keys, and one that names itself
+ * as its issuer but is not signed by its own key (an authority and its server of one name).
  */
 export function nameWarnings(entries: readonly TrustedEntry[]): string[] {
   const known = entries.flatMap(({ alias, certificates: [der] }) => {

@@ -48,7 +48,9 @@ export function aliasFromSubject(der: Buffer): string {
   );
 }
 
-/** The entries of a store that others join: which certificates it trusts and which aliases are taken, at one price each. */
+/**
+ * The entries of a store that others join: which certificates it trusts and which aliases are taken, at one price each.
+ */
 export class EntryIndex {
   readonly #trusted = new Map<string, TrustedEntry>();
   readonly #taken = new Set<string>();

@@ -56,7 +56,10 @@ interface Trusted {
   readonly notes: readonly string[];
 }
 
-/** Adds trusted certificates to a store, or makes it. Errors: truststore, keystore and file faults; then nothing is written. */
+/**
+ * Adds trusted certificates to a store, or makes it. Errors: truststore, keystore and file faults; then nothing is
+ * written.
+ */
 export async function addTrusted(order: TrustOrder): Promise<Trusted> {
   const { file, password, type } = order;
   const old = await readStoreFile(file, 'ignore');
@@ -94,7 +97,8 @@ export async function addTrusted(order: TrustOrder): Promise<Trusted> {
     // PEM keeps the text of what is there.
     const { entries, notes } = format === 'pem' ? { entries: all, notes: [] } : prepareEntries(file, all, format);
     const secret = password ?? store.password;
-    // A new store may be the first file of its folder. Who may write to the folder says whom its users trust, whatever the umask.
+    // A new store may be the first file of its folder. Who may write to the folder says whom its users trust, whatever
+    // the umask.
     if (old === undefined) await mkdir(dirname(file), { recursive: true, mode: 0o755 });
     const bytes =
       format === 'pem'

@@ -23,7 +23,9 @@ export function passwordVariables(program: CommandIo['program']): {
   return { password: `${prefix}_TRUSTSTORE_PASSWORD`, newPassword: `${prefix}_TRUSTSTORE_NEW_PASSWORD` };
 }
 
-/** Those that hold the password itself are known only to be refused: other accounts see the arguments of a process (ps). */
+/**
+ * Those that hold the password itself are known only to be refused: other accounts see the arguments of a process (ps).
+ */
 const REFUSED = { type: 'string', doc: '', isHidden: true } as const satisfies LineOption;
 export const PASSWORD = {
   'password-file': {

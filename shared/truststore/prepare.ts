@@ -1,5 +1,5 @@
-// Prepares entries for the format that they are written in: aliases that it can hold, no two alike to Java, and chains that PKCS#12, which
-// links certificates by their names, reads back. Reports what is not as it was.
+// Prepares entries for the format that they are written in: aliases that it can hold, no two alike to Java, and chains
+// that PKCS#12, which links certificates by their names, reads back. Reports what is not as it was.
 import { aliasLine, parseCertificate, printableLine, type KeyEntry, type StoreEntry } from '../keystore/material.ts';
 import { aliasKey, EntryIndex } from './entries.ts';
 import { truststoreFault } from './errors.ts';
@@ -50,8 +50,8 @@ function modifiedLength(text: string): number {
 }
 
 /**
- * Why PKCS#12 cannot hold the chain, as the end of a sentence. As for keytool (PKCS12KeyStore.validateChain) each certificate is issued by
- * the next, and none is there twice.
+ * Why PKCS#12 cannot hold the chain, as the end of a sentence. As for keytool (PKCS12KeyStore.validateChain) each
+ * certificate is issued by the next, and none is there twice.
  */
 export function chainFault({ certificates }: KeyEntry): string | undefined {
   const parsed = certificates.map((der) => parseCertificate(der));

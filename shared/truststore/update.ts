@@ -37,7 +37,10 @@ interface Updated {
   readonly trusted: readonly Buffer[];
 }
 
-/** Changes the store, or makes it. Errors: truststore, keystore and file faults, and those of `accept`; then nothing is written. */
+/**
+ * Changes the store, or makes it. Errors: truststore, keystore and file faults, and those of `accept`; then nothing is
+ * written.
+ */
 export async function updateTrusted(order: UpdateOrder): Promise<Updated> {
   const { file, password, add, remove } = order;
   const old = await readStoreFile(file, 'ignore');

@@ -83,7 +83,10 @@ export function checkNewPassword(password: string): void {
   if (found !== undefined) throw truststoreFault('truststore_password_unfit', { found });
 }
 
-/** The format in which the store may be written again: nothing in it would vanish. Throws truststore_would_lose, keystore_cannot_hold. */
+/**
+ * The format in which the store may be written again: nothing in it would vanish. Throws truststore_would_lose,
+ * keystore_cannot_hold.
+ */
 export function writableFormat({ file, store }: Pick<OpenedFile, 'file' | 'store'>): WritableFormat {
   if (store.format === 'der')
     throw keystoreFault('keystore_cannot_hold', { format: 'DER', found: 'anything but its one certificate' });
@@ -99,7 +102,10 @@ interface Writing {
   readonly password: string | undefined;
 }
 
-/** Encodes the entries and puts them into the place of the file; a PEM bundle is written from scratch. What is there then. */
+/**
+ * Encodes the entries and puts them into the place of the file; a PEM bundle is written from scratch. What is there
+ * then.
+ */
 export async function writeEntries({
   file,
   format,
@@ -111,7 +117,10 @@ export async function writeEntries({
   return await writeStore(file, bytes, entries, password);
 }
 
-/** Puts `bytes` into the place of the file when they read back as `entries`, and returns what was read. An existing truststore keeps its mode; a store with a private key is for this account only. */
+/**
+ * Puts `bytes` into the place of the file when they read back as `entries`, and returns what was read. An existing
+ * truststore keeps its mode; a store with a private key is for this account only.
+ */
 export async function writeStore(
   file: string,
   bytes: Buffer,

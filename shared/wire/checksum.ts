@@ -1,7 +1,8 @@
-// The checksum of frames on an unencrypted connection: TCP's own has 16 bits and ends at each middlebox, TLS has one, plain ws has
-// none. It is the last member of a frame, `,"crc32":"xxxxxxxx"}`, eight hexadecimal digits: the CRC-32 (ISO 3309, as in zlib) of all
-// bytes of the frame before its comma. So it covers what a frame is and where it begins as much as its items, and is validated
-// on the bytes, before anything is parsed. It finds faults of a line, and proves nothing against an attacker.
+// The checksum of frames on an unencrypted connection: TCP's own has 16 bits and ends at each middlebox, TLS has one,
+// plain ws has none. It is the last member of a frame, `,"crc32":"xxxxxxxx"}`, eight hexadecimal digits: the CRC-32
+// (ISO 3309, as in zlib) of all bytes of the frame before its comma. So it covers what a frame is and where it begins
+// as much as its items, and is validated on the bytes, before anything is parsed. It finds faults of a line, and proves
+// nothing against an attacker.
 import { crc32 } from 'node:zlib';
 import { refusal } from './refusals.ts';
 

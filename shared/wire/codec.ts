@@ -1,5 +1,5 @@
-// Turns text frames into checked objects and back. Every inbound byte of a session passes here once; the items of a `messages`
-// frame are not built into values, they stay the text that came.
+// Turns text frames into checked objects and back. Every inbound byte of a session passes here once; the items of a
+// `messages` frame are not built into values, they stay the text that came.
 import { textOf } from '../errors.ts';
 import { validate, type JsonSchema } from './json-schema.ts';
 import { pointerToken, scanObjectWithList, stringAt, type JsonNodeWithList } from './json-text.ts';
@@ -23,8 +23,8 @@ export function encodeMessages(first: number, items: readonly string[]): string 
 }
 
 /**
- * True for a `messages` frame with at least one item as `encodeMessages` writes it: it need not be decoded to know its type. False
- * says nothing: another writer may put members in another order.
+ * True for a `messages` frame with at least one item as `encodeMessages` writes it: it need not be decoded to know its
+ * type. False says nothing: another writer may put members in another order.
  */
 export function hasMessagesHead(frame: Buffer): boolean {
   const head = frame.toString('latin1', 0, HEAD_BYTES);
@@ -39,8 +39,8 @@ export const MESSAGES_FRAME_OVERHEAD = 96;
 const MAX_CONTROL_LEVELS = 16;
 
 /**
- * Decodes a frame of an agent; null for a type this version does not know. `maxItems` bounds the items of a `messages` frame.
- * Throws `bad_frame` naming what is wrong.
+ * Decodes a frame of an agent; null for a type this version does not know. `maxItems` bounds the items of a `messages`
+ * frame. Throws `bad_frame` naming what is wrong.
  */
 export function decodeFromAgent(text: string, maxItems: number = LIMITS.windowItems): AgentFrame | null {
   // The schema named by `type` has just been checked: that is what makes it this type.

@@ -1,5 +1,5 @@
-// The whole conversation of an enrollment: one POST to /enroll on the agents' own port, one answer. Both sides share the schemas,
-// the proofs and the pin.
+// The whole conversation of an enrollment: one POST to /enroll on the agents' own port, one answer. Both sides share
+// the schemas, the proofs and the pin.
 //
 //   over wss  The agent looks at the chain first, finds the certificate whose key has the pin, and trusts only that one in
 //             the connection that carries token and request.
@@ -16,7 +16,10 @@ import type { JsonSchema, Static } from './json-schema.ts';
 /** A request with a P-256 key has 400 characters; this leaves room for long names. */
 const csr = { type: 'string', minLength: 64, maxLength: 8192 } as const;
 const id = { type: 'string', minLength: 1, maxLength: MAX_ID_LENGTH } as const;
-/** Of an agent that is registered from now on: plain printable ASCII without blanks. Older ones may have another, and keep it. */
+/**
+ * Of an agent that is registered from now on: plain printable ASCII without blanks. Older ones may have another, and
+ * keep it.
+ */
 export const NEW_ID = { ...id, pattern: '^[!-~]+$' } as const;
 const { name } = HELLO.properties;
 const proof = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
@@ -155,7 +158,10 @@ export function pinOf(spkiDer: Uint8Array): string {
   return `sha256:${createHash('sha256').update(spkiDer).digest('hex')}`;
 }
 
-/** A pin as somebody typed it, in the form of `pinOf`: upper case, colons and blanks are forgiven. Undefined when it is none. */
+/**
+ * A pin as somebody typed it, in the form of `pinOf`: upper case, colons and blanks are forgiven. Undefined when it is
+ * none.
+ */
 export function readPin(text: string): string | undefined {
   const hex = text
     .trim()
@@ -165,7 +171,10 @@ export function readPin(text: string): string | undefined {
   return /^[0-9a-f]{64}$/.test(hex) ? `sha256:${hex}` : undefined;
 }
 
-/** HMAC-SHA256, lower-case hex. JSON of an array of strings and nulls has one form only, and no two different lists share it. */
+/**
+ * HMAC-SHA256, lower-case hex. JSON of an array of strings and nulls has one form only, and no two different lists
+ * share it.
+ */
 export function proofOf(key: Uint8Array, parts: readonly (string | null)[]): string {
   return createHmac('sha256', key).update(JSON.stringify(parts)).digest('hex');
 }

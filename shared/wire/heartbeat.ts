@@ -68,9 +68,10 @@ export class ConnectionPort implements HeartbeatPort {
 }
 
 /**
- * The counters of the TCP connection itself, which no public member shows (tried): `bytesRead` of a TLS socket does not change until
- * a whole record of up to 16 KiB has come, so that a slow line looks dead; `bytesWritten` counts what only waits in memory, so
- * that each ping of ours looks like progress of a peer that reads nothing. Undefined once the socket is gone.
+ * The counters of the TCP connection itself, which no public member shows (tried): `bytesRead` of a TLS socket does not
+ * change until a whole record of up to 16 KiB has come, so that a slow line looks dead; `bytesWritten` counts what only
+ * waits in memory, so that each ping of ours looks like progress of a peer that reads nothing. Undefined once the
+ * socket is gone.
  */
 function tcpHandle(socket: Socket): TcpHandle | undefined {
   const { _handle: handle } = socket as {
@@ -93,8 +94,8 @@ export type HeartbeatEnd = { readonly reason: 'silent' | 'not-reading'; readonly
 const SILENCE_PERIODS = 2.5;
 
 /**
- * Starts at once. Calls `onEnd` once, and stops itself, when nothing was heard for 2.5 periods, or when bytes wait and none
- * could be written for `stalledMs`.
+ * Starts at once. Calls `onEnd` once, and stops itself, when nothing was heard for 2.5 periods, or when bytes wait and
+ * none could be written for `stalledMs`.
  */
 export class Heartbeat {
   readonly #port: HeartbeatPort;

@@ -1,6 +1,7 @@
-// Checks values against the small part of JSON Schema (2020-12) that the wire's schemas use, and gives their static types.
-// Its own, because every agent pays for it in memory: the compiled validators of TypeBox or Ajv cost 20 MiB per branch PC,
-// this costs nothing measurable. The schemas are plain data, so documents and property tests are made from them.
+// Checks values against the small part of JSON Schema (2020-12) that the wire's schemas use, and gives their static
+// types. Its own, because every agent pays for it in memory: the compiled validators of TypeBox or Ajv cost 20 MiB per
+// branch PC, this costs nothing measurable. The schemas are plain data, so documents and property tests are made from
+// them.
 import type { XStatic } from 'typebox/schema';
 
 /** The static type of a schema literal (`as const`). */
@@ -24,7 +25,9 @@ type Form =
       readonly type: 'object';
       readonly properties: Readonly<Record<string, JsonSchema>>;
       readonly required: readonly string[];
-      /** Absent or true: members that are not named are allowed, so that a newer peer may say more (docs/PROTOCOL.md). */
+      /**
+       * Absent or true: members that are not named are allowed, so that a newer peer may say more (docs/PROTOCOL.md).
+       */
       readonly additionalProperties?: boolean;
     }
   /** Any value. */

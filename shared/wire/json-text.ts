@@ -1,6 +1,6 @@
-// Scans JSON text (RFC 8259, strictly) in one linear pass without building values: says where the members of an object and the
-// items of a list begin and end, so that a payload can be stored and sent as the very text that came.
-// Nesting costs no recursion: what a peer nests deeply is counted, not followed.
+// Scans JSON text (RFC 8259, strictly) in one linear pass without building values: says where the members of an object
+// and the items of a list begin and end, so that a payload can be stored and sent as the very text that came. Nesting
+// costs no recursion: what a peer nests deeply is counted, not followed.
 
 type JsonKind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null';
 
@@ -105,8 +105,8 @@ export function pointerToken(name: string): string {
 }
 
 /**
- * Names that most members have, with the text before their values, by their first letter: found so, a name needs no text of its
- * own, and look-ups and comparisons use its hash and its identity. Any other name is read.
+ * Names that most members have, with the text before their values, by their first letter: found so, a name needs no
+ * text of its own, and look-ups and comparisons use its hash and its identity. Any other name is read.
  */
 const COMMON_NAMES = commonNames(
   [

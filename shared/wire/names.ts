@@ -37,8 +37,9 @@ function named({ subjectAltName = '' }: X509Certificate, prefix: string): string
 }
 
 /**
- * The names in Node's `subjectAltName`: TYPE:value, joined by ", ". Node puts a value into quotes, as JSON, when its characters could
- * be taken for those between names: a URI inside another name's quotes is none. What cannot be read ends the list.
+ * The names in Node's `subjectAltName`: TYPE:value, joined by ", ". Node puts a value into quotes, as JSON, when its
+ * characters could be taken for those between names: a URI inside another name's quotes is none. What cannot be read
+ * ends the list.
  */
 export function* alternativeNamesIn(text: string): Generator<{ readonly type: string; readonly value: string }> {
   for (let offset = 0; offset < text.length;) {

@@ -75,7 +75,10 @@ export function renewTranscript(csrDer: Uint8Array, thumbprint: string): string 
   return JSON.stringify([`${SUBPROTOCOL} renew`, Buffer.from(csrDer).toString('base64'), thumbprint]);
 }
 
-/** What Central signs with a trust update: with the session of the welcome, so that a recording of another session does not count. */
+/**
+ * What Central signs with a trust update: with the session of the welcome, so that a recording of another session does
+ * not count.
+ */
 export function trustTranscript(sessionId: string, pem: string): string {
   return JSON.stringify([`${SUBPROTOCOL} trust`, sessionId, pem]);
 }
@@ -104,14 +107,17 @@ export function readPublicKey(spki: string): KeyObject | undefined {
   return readP256(Buffer.from(spki, 'base64'));
 }
 
-/** SHA-256 of the one SubjectPublicKeyInfo of a key (shared/x509/public-key.ts), in lower-case hex: how a key is named everywhere. */
+/**
+ * SHA-256 of the one SubjectPublicKeyInfo of a key (shared/x509/public-key.ts), in lower-case hex: how a key is named
+ * everywhere.
+ */
 export function keyThumbprint(key: KeyObject): string {
   return createHash('sha256').update(spkiOf(key)).digest('hex');
 }
 
 /**
- * The key that a hello shows (DER, base64), in its one form; `readPublicKey` has read it. Taken from its bytes: having OpenSSL
- * write a key takes longer than verifying a signature.
+ * The key that a hello shows (DER, base64), in its one form; `readPublicKey` has read it. Taken from its bytes: having
+ * OpenSSL write a key takes longer than verifying a signature.
  */
 export function shownKey(spki: string): Buffer {
   const bytes = Buffer.from(spki, 'base64');

@@ -1,5 +1,5 @@
-// Reads certificates from outside: linear PEM, then a bounded look at the structure, then OpenSSL. Nothing else may hand bytes or
-// text of others to an X.509 parser (test/shared/x509/untrusted-parsers.test.ts).
+// Reads certificates from outside: linear PEM, then a bounded look at the structure, then OpenSSL. Nothing else may
+// hand bytes or text of others to an X.509 parser (test/shared/x509/untrusted-parsers.test.ts).
 import { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { CERTIFICATE_LIMITS, structureFault } from '../asn1/structure.ts';
@@ -36,8 +36,9 @@ export function peerCertificate(socket: TLSSocket): X509Certificate | undefined 
 }
 
 /**
- * An empty name is legal (RFC 5280 section 4.1.2.6: the subject is in the alternative names only), and Caddy, step-ca and Let's Encrypt
- * issue it. Node.js leaves `subject` or `issuer` undefined then, whatever its types say: every reader would need a guard.
+ * An empty name is legal (RFC 5280 section 4.1.2.6: the subject is in the alternative names only), and Caddy, step-ca
+ * and Let's Encrypt issue it. Node.js leaves `subject` or `issuer` undefined then, whatever its types say: every reader
+ * would need a guard.
  */
 function withNames(certificate: X509Certificate): X509Certificate {
   const names: { readonly subject: unknown; readonly issuer: unknown } = certificate;
@@ -46,7 +47,10 @@ function withNames(certificate: X509Certificate): X509Certificate {
   return certificate;
 }
 
-/** All certificates of a PEM text, in its order; text around them is passed over. Throws PemFault, TypeError, and what OpenSSL says. */
+/**
+ * All certificates of a PEM text, in its order; text around them is passed over. Throws PemFault, TypeError, and what
+ * OpenSSL says.
+ */
 export function certificatesInPem(text: string, limits: PemLimits = PEM_LIMITS): X509Certificate[] {
   return derInPem(text, LABELS, limits).map((der) => readCertificate(der));
 }

@@ -1,5 +1,5 @@
-// Reads a distinguished name as text (RFC 4514) in one pass: types and values without their escapes. Patterns over such a text
-// backtrack exponentially, since blanks may belong to a value or to the separator before it.
+// Reads a distinguished name as text (RFC 4514) in one pass: types and values without their escapes. Patterns over such
+// a text backtrack exponentially, since blanks may belong to a value or to the separator before it.
 
 /** Subjects of imported certificates are read too, whatever their length; a certificate has 64 KiB. */
 const MAX_LENGTH = 64 * 1024;
@@ -16,8 +16,8 @@ export interface DistinguishedAttribute {
 }
 
 /**
- * Relative names, joined by commas, each with its attributes, joined by plus signs. The meaning of the types is left to the caller that makes a
- * certificate. Throws TypeError with the end of a sentence.
+ * Relative names, joined by commas, each with its attributes, joined by plus signs. The meaning of the types is left to
+ * the caller that makes a certificate. Throws TypeError with the end of a sentence.
  */
 export function readDistinguishedName(text: string): DistinguishedAttribute[][] {
   if (text.length > MAX_LENGTH) throw new TypeError(`it has ${text.length} characters; allowed are ${MAX_LENGTH}`);
@@ -47,7 +47,9 @@ export function readDistinguishedName(text: string): DistinguishedAttribute[][] 
   return rdns;
 }
 
-/** Section 2.4: the value from `begin` on without its escapes, and where the separator behind it is (or the text ends). */
+/**
+ * Section 2.4: the value from `begin` on without its escapes, and where the separator behind it is (or the text ends).
+ */
 function valueAt(text: string, begin: number): { readonly value: string; readonly hex: boolean; readonly end: number } {
   let offset = begin;
   while (text[offset] === ' ') offset += 1;

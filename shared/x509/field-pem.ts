@@ -1,5 +1,6 @@
-// Puts PEM as the field has it into the form of RFC 7468, in linear time: blocks on one line (environment variables, JSON), line breaks
-// written as \n, two files joined without a line break, control characters around the marks. Well-formed text stays as it is, byte by byte.
+// Puts PEM as the field has it into the form of RFC 7468, in linear time: blocks on one line (environment variables,
+// JSON), line breaks written as \n, two files joined without a line break, control characters around the marks.
+// Well-formed text stays as it is, byte by byte.
 
 export interface RegularPem {
   readonly text: string;

@@ -1,5 +1,6 @@
-// Reads names and key identifiers of a certificate by itself (RFC 5280 section 4.1): what OpenSSL refuses (a UTCTime without seconds)
-// can still be listed, and whether a certificate claims to be signed by its own key is in no field of node:crypto.
+// Reads names and key identifiers of a certificate by itself (RFC 5280 section 4.1): what OpenSSL refuses (a UTCTime
+// without seconds) can still be listed, and whether a certificate claims to be signed by its own key is in no field of
+// node:crypto.
 import { Asn1Element, Asn1Fault, bmpTextOf, expectTag, membersOf, octetsOf, oidOf } from '../asn1/reader.ts';
 import { CERTIFICATE_LIMITS, structureFault } from '../asn1/structure.ts';
 import { TAG } from '../asn1/writer.ts';

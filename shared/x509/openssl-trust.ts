@@ -1,5 +1,5 @@
-// Reads "TRUSTED CERTIFICATE", OpenSSL's own form (openssl x509 -trustout): a certificate, and behind it for what it is trusted, for what
-// it is not, and its alias (X509_CERT_AUX in openssl/crypto/x509/x_x509a.c).
+// Reads "TRUSTED CERTIFICATE", OpenSSL's own form (openssl x509 -trustout): a certificate, and behind it for what it is
+// trusted, for what it is not, and its alias (X509_CERT_AUX in openssl/crypto/x509/x_x509a.c).
 import { Asn1Fault, elementsIn, membersOf, oidOf, type Asn1Element } from '../asn1/reader.ts';
 import { TAG } from '../asn1/writer.ts';
 

@@ -1,5 +1,6 @@
-// Reads PEM (RFC 7468) in linear time: a label, lines of base64, the end mark. The only reader of PEM for text from outside;
-// libraries get the DER that is in it, since their own patterns backtrack (@peculiar/x509 exponentially on header lines). Writes it too.
+// Reads PEM (RFC 7468) in linear time: a label, lines of base64, the end mark. The only reader of PEM for text from
+// outside; libraries get the DER that is in it, since their own patterns backtrack (@peculiar/x509 exponentially on
+// header lines). Writes it too.
 
 /** One block, its lines trimmed and not decoded yet: what is not asked for need not be base64. */
 export interface PemBlock {
@@ -16,7 +17,9 @@ export interface PemLimits {
   readonly maxBlocks: number;
 }
 
-/** Answers and requests hold a chain or some roots; files of stores have bounds of their own (shared/keystore/pem.ts). */
+/**
+ * Answers and requests hold a chain or some roots; files of stores have bounds of their own (shared/keystore/pem.ts).
+ */
 export const PEM_LIMITS: PemLimits = { maxLength: 256 * 1024, maxBlocks: 100 };
 
 /** RFC 7468 names labels of 26 characters at most; a longer one belongs to no format. */
@@ -43,7 +46,10 @@ interface PemReport {
   onFault?(fault: PemFault): void;
 }
 
-/** Blocks without their end that are passed over: each costs an error with its stack, and a file of thousands is not a bundle. */
+/**
+ * Blocks without their end that are passed over: each costs an error with its stack, and a file of thousands is not a
+ * bundle.
+ */
 const MAX_FAULTS = 1_000;
 
 /** Each block in turn. Throws PemFault. */
@@ -103,7 +109,10 @@ export function decodeBlock({ body }: Pick<PemBlock, 'body'>): Buffer | undefine
     : undefined;
 }
 
-/** The DER of all blocks with one of these labels, in the order of the text; others are passed over. Throws PemFault and TypeError. */
+/**
+ * The DER of all blocks with one of these labels, in the order of the text; others are passed over. Throws PemFault and
+ * TypeError.
+ */
 export function derInPem(text: string, labels: readonly string[], limits: PemLimits = PEM_LIMITS): Buffer[] {
   const found: Buffer[] = [];
   for (const block of pemBlocks(text, limits)) {

@@ -1,5 +1,6 @@
-// Names public keys by their value: a P-256 key has one SubjectPublicKeyInfo here, whatever form its point came in, so that a
-// revoked key stays revoked when it is shown in another one. Used by both sides wherever a key is read or compared.
+// Names public keys by their value: a P-256 key has one SubjectPublicKeyInfo here, whatever form its point came in, so
+// that a revoked key stays revoked when it is shown in another one. Used by both sides wherever a key is read or
+// compared.
 import { createPublicKey, ECDH, type KeyObject } from 'node:crypto';
 import { bits, sequence, TAG } from '../asn1/writer.ts';
 
@@ -16,8 +17,8 @@ export function spkiOf(key: KeyObject): Buffer {
 }
 
 /**
- * A P-256 SubjectPublicKeyInfo in its one form, with the point uncompressed. Undefined for anything else: another algorithm or
- * curve, parameters written out, lengths that are not DER, a point that is not on the curve.
+ * A P-256 SubjectPublicKeyInfo in its one form, with the point uncompressed. Undefined for anything else: another
+ * algorithm or curve, parameters written out, lengths that are not DER, a point that is not on the curve.
  */
 export function canonicalP256(spki: Uint8Array): Buffer | undefined {
   const point = pointOf(Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength));
@@ -44,14 +45,19 @@ export function readP256(spki: Uint8Array): KeyObject | undefined {
   }
 }
 
-/** Reads a SubjectPublicKeyInfo (DER) as an Ed25519 key, which has one form only; undefined when it is something else. */
+/**
+ * Reads a SubjectPublicKeyInfo (DER) as an Ed25519 key, which has one form only; undefined when it is something else.
+ */
 export function readEd25519(spki: Uint8Array): KeyObject | undefined {
   const bytes = Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength);
   if (bytes.length !== ED25519.length + 32 || !bytes.subarray(0, ED25519.length).equals(ED25519)) return undefined;
   return createPublicKey({ key: bytes, format: 'der', type: 'spki' });
 }
 
-/** The point in the BIT STRING, which has one of two lengths. The bytes around it are exactly those that DER has for them. */
+/**
+ * The point in the BIT STRING, which has one of two lengths. The bytes around it are exactly those that DER has for
+ * them.
+ */
 function pointOf(spki: Buffer): Buffer | undefined {
   const head = 2 + P256.length;
   const length = spki.length - head - 2;

@@ -1,6 +1,6 @@
-// Reads from when until when a certificate is valid (RFC 5280 section 4.1.2.5), out of its own bytes: for a date that is not in the
-// calendar (30 February), node:crypto returns whatever was in memory before, a different date each time. Nothing else may read
-// dates of certificates (test/shared/x509/untrusted-parsers.test.ts).
+// Reads from when until when a certificate is valid (RFC 5280 section 4.1.2.5), out of its own bytes: for a date that
+// is not in the calendar (30 February), node:crypto returns whatever was in memory before, a different date each time.
+// Nothing else may read dates of certificates (test/shared/x509/untrusted-parsers.test.ts).
 import { Asn1Element, Asn1Fault, membersOf } from '../asn1/reader.ts';
 import { TAG } from '../asn1/writer.ts';
 
@@ -55,8 +55,8 @@ export function timeLine(date: Date): string {
 }
 
 /**
- * A UTCTime or GeneralizedTime in the one form that certificates may have: with seconds, in UTC, without fractions. OpenSSL verifies
- * no certificate with another one.
+ * A UTCTime or GeneralizedTime in the one form that certificates may have: with seconds, in UTC, without fractions.
+ * OpenSSL verifies no certificate with another one.
  */
 function timeIn(time: Asn1Element | undefined): Date {
   const form =

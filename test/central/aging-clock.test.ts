@@ -1,4 +1,5 @@
-// The clock by which messages grow old: what a step of the host's clock does to it, while Central runs and over a restart.
+// The clock by which messages grow old: what a step of the host's clock does to it, while Central runs and over a
+// restart.
 import { describe, expect, it } from 'vitest';
 import { AgingClock } from '../../central/aging-clock.ts';
 import { CENTRAL, type Actor } from '../../central/audit.ts';

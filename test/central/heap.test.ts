@@ -26,7 +26,9 @@ const SCRIPT = `
   console.log(forced, kept.length);
 `;
 
-/** How many collections were forced while so many objects of some 100 bytes were added four times, and dropped again. */
+/**
+ * How many collections were forced while so many objects of some 100 bytes were added four times, and dropped again.
+ */
 async function forcedCollections(addedObjects: number, ...flagsOfV8: string[]): Promise<number> {
   const args = [...flagsOfV8, '--input-type=module', '--eval', SCRIPT, HEAP, String(addedObjects)];
   const { stdout } = await promisify(execFile)(process.execPath, args);

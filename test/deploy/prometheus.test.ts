@@ -1,4 +1,5 @@
-// The files for Prometheus and Grafana: their metrics exist, promtool accepts and tests them, and every alert has a runbook.
+// The files for Prometheus and Grafana: their metrics exist, promtool accepts and tests them, and every alert has a
+// runbook.
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';

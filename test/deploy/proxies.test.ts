@@ -1,4 +1,5 @@
-// The files of the reverse proxies: valid for the products, documented setting by setting, and with timeouts that heartbeats keep open.
+// The files of the reverse proxies: valid for the products, documented setting by setting, and with timeouts that
+// heartbeats keep open.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';

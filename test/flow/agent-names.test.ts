@@ -1,5 +1,6 @@
-// No agent gets what is meant for another agent by taking its name as an id, or its id as a name: the attack, in both directions and
-// through every way in, against a real Central; and what becomes of records from before there were rules.
+// No agent gets what is meant for another agent by taking its name as an id, or its id as a name: the attack, in both
+// directions and through every way in, against a real Central; and what becomes of records from before there were
+// rules.
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';

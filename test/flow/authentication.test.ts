@@ -1,4 +1,5 @@
-// Who gets in, who does not, and with which code: a real Central, and an agent of the test's own that can speak wrongly.
+// Who gets in, who does not, and with which code: a real Central, and an agent of the test's own that can speak
+// wrongly.
 import { createPublicKey, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLONE_TURNS } from '../../central/sessions/clones.ts';

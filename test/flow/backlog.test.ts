@@ -6,7 +6,10 @@ import type { HelloOrder } from './raw-agent.ts';
 
 const AGENTS = 100;
 const FRAMES = backlogFrames(4);
-/** What Central may grow by: the budget (a twelfth of the heap) as bytes, as text and once more for the writing thread, and what V8 has not yet collected. */
+/**
+ * What Central may grow by: the budget (a twelfth of the heap) as bytes, as text and once more for the writing thread,
+ * and what V8 has not yet collected.
+ */
 const MAX_GROWTH_BYTES = 160 * 1024 * 1024;
 
 const cleanup = new Cleanup();

@@ -1,5 +1,5 @@
-// Agents that come back with a backlog, by hand and cheaply: all of them send the same bytes, so that hundreds of backlogs cost the test
-// no memory of its own.
+// Agents that come back with a backlog, by hand and cheaply: all of them send the same bytes, so that hundreds of
+// backlogs cost the test no memory of its own.
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
@@ -11,7 +11,10 @@ import { enrollKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
 const ITEM_BYTES = 4_000;
 const ITEMS_PER_FRAME = 240;
 
-/** A frame of an unmasked text message would be refused; a mask of zeros leaves the payload as it is (RFC 6455 section 5.3). */
+/**
+ * A frame of an unmasked text message would be refused; a mask of zeros leaves the payload as it is (RFC 6455 section
+ * 5.3).
+ */
 function frameBytes(payload: Buffer): Buffer {
   const head = Buffer.alloc(14);
   head[0] = 0x81;

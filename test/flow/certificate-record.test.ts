@@ -1,5 +1,5 @@
-// agents.authentication with an agent that enrolled before Central kept a record of certificates: it comes by its key once, if that
-// is allowed, and is validated by its certificate from then on.
+// agents.authentication with an agent that enrolled before Central kept a record of certificates: it comes by its key
+// once, if that is allowed, and is validated by its certificate from then on.
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, describe, expect, it } from 'vitest';
 import { databasePath } from '../../central/store/sqlite/threads/thread-data.ts';

@@ -1,5 +1,5 @@
-// Central's certificates as an administrator meets them: the command line, a real Central, real agents, openssl and keytool
-// beside them. That no private key leaves its place is test/flow/private-keys.test.ts.
+// Central's certificates as an administrator meets them: the command line, a real Central, real agents, openssl and
+// keytool beside them. That no private key leaves its place is test/flow/private-keys.test.ts.
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';

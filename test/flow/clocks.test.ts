@@ -94,7 +94,8 @@ describe('an agent whose clock is wrong', () => {
       });
       expect(await figures.text()).toContain('queuegate_messages_expired_total{place="agent"} 1');
 
-      // It expires while no Central can hear of it; then the agent is killed. It does not forget it, and knows the time without a line.
+      // It expires while no Central can hear of it; then the agent is killed. It does not forget it, and knows the time
+      // without a line.
       await command(central, 'branch-1', 'offline', 6 * SECOND);
       await until(async () => ((await waiting(agent)).includes('offline') ? true : undefined));
       await central.process.stop('SIGKILL');

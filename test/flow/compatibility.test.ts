@@ -1,6 +1,7 @@
-// What released versions left on disk and say on the line is opened and spoken by this one: each folder test/fixtures/v* holds both stores
-// and a conversation, recorded once by the code of its version (test/flow/record-fixture.ts). The speaker here knows v1 by itself, so that a
-// change of the wire that is made on both sides at once shows here.
+// What released versions left on disk and say on the line is opened and spoken by this one: each folder
+// test/fixtures/v* holds both stores and a conversation, recorded once by the code of its version
+// (test/flow/record-fixture.ts). The speaker here knows v1 by itself, so that a change of the wire that is made on both
+// sides at once shows here.
 import { createPrivateKey, sign } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';

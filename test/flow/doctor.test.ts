@@ -1,4 +1,5 @@
-// The doctor against what it was made for: each cause provoked by a real peer, found at the right step, reported with its hint.
+// The doctor against what it was made for: each cause provoked by a real peer, found at the right step, reported with
+// its hint.
 import { randomUUID } from 'node:crypto';
 import { createServer as createHttpServer } from 'node:http';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';

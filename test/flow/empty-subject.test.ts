@@ -1,5 +1,6 @@
-// A Central whose certificate and whose authority have no subject, only alternative names (RFC 5280 section 4.1.2.6): the running agent
-// and the doctor refuse it with the cause while its root is not trusted, and connect as soon as it is. Neither ends because of it.
+// A Central whose certificate and whose authority have no subject, only alternative names (RFC 5280 section 4.1.2.6):
+// the running agent and the doctor refuse it with the cause while its root is not trusted, and connect as soon as it
+// is. Neither ends because of it.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';

@@ -1,4 +1,5 @@
-// Machines that ask without a token (policy approve): accepted by thumbprint, rejected, and a flood of strangers. Real processes.
+// Machines that ask without a token (policy approve): accepted by thumbprint, rejected, and a flood of strangers. Real
+// processes.
 import { readFile, stat } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';

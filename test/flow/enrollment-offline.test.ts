@@ -1,5 +1,5 @@
-// A machine that cannot reach Central yet becomes an agent by two files: its request, and Central's answer. Real processes, and
-// the checks of every fault that such a file can have.
+// A machine that cannot reach Central yet becomes an agent by two files: its request, and Central's answer. Real
+// processes, and the checks of every fault that such a file can have.
 import { X509Certificate } from 'node:crypto';
 import { chmod, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// How a machine becomes an agent, with every way in which it must not: real processes, and peers of the test's own in the line.
+// How a machine becomes an agent, with every way in which it must not: real processes, and peers of the test's own in
+// the line.
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, mkdir, readFile, stat } from 'node:fs/promises';
@@ -70,7 +71,10 @@ const OTHER_STATUSES: readonly (readonly [text: RegExp, status: number])[] = [
   [/belongs to the agent |belongs to an agent with another key|is already registered for/, 7],
 ];
 
-/** Enrolls a new machine and expects Central's or the agent's refusal: one error with its hint, no stack trace, nothing kept. */
+/**
+ * Enrolls a new machine and expects Central's or the agent's refusal: one error with its hint, no stack trace, nothing
+ * kept.
+ */
 async function refused(name: string, line: Line, ...more: string[]): Promise<string> {
   const folders = await agentFolders(cleanup);
   const ended = await enroll(folders, name, line, ...more);

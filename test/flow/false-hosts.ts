@@ -1,5 +1,5 @@
-// Hosts that are not the Central an agent looks for: openssl s_server and nginx with certificates that openssl made, and sockets
-// that say something else or nothing. Real programs, on free ports, ended by their own id.
+// Hosts that are not the Central an agent looks for: openssl s_server and nginx with certificates that openssl made,
+// and sockets that say something else or nothing. Real programs, on free ports, ended by their own id.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -175,7 +175,9 @@ export async function nginx(cleanup: Cleanup, { certificate, key }: IssuedFiles)
   return port;
 }
 
-/** nginx that takes plain connections and hands them on to a port of this host, with the address that they came from. */
+/**
+ * nginx that takes plain connections and hands them on to a port of this host, with the address that they came from.
+ */
 export async function nginxForwarder(cleanup: Cleanup, to: number): Promise<number> {
   const [port = 0] = await freePorts(1);
   await startNginx(

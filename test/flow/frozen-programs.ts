@@ -1,5 +1,6 @@
-// The programs of a version as they are installed (bundles of Central and of the agent), kept with its fixtures in test/fixtures/v*: so
-// that this version is tested against the one before. record-fixture.ts packs them once for each release.
+// The programs of a version as they are installed (bundles of Central and of the agent), kept with its fixtures in
+// test/fixtures/v*: so that this version is tested against the one before. record-fixture.ts packs them once for each
+// release.
 import { writeFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// An agent whose inbox is full, because one of its programs does not run: the agent, Central and the administrator's command line name
-// that program, and Central knows how far each program is.
+// An agent whose inbox is full, because one of its programs does not run: the agent, Central and the administrator's
+// command line name that program, and Central knows how far each program is.
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';

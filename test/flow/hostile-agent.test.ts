@@ -1,4 +1,5 @@
-// One enrolled agent that does what it must not, as often as it can: what it gets for it, and that Central hardly notices.
+// One enrolled agent that does what it must not, as often as it can: what it gets for it, and that Central hardly
+// notices.
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { DatabaseSync } from 'node:sqlite';

@@ -1,4 +1,5 @@
-// Incidents on a running Central: what strangers cause under ids that they make up is one incident with a count, and is written in one log line.
+// Incidents on a running Central: what strangers cause under ids that they make up is one incident with a count, and is
+// written in one log line.
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from './processes.ts';
 import { newKey, RawAgent } from './raw-agent.ts';

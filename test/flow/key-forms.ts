@@ -1,5 +1,6 @@
-// The forms in which a private key can lie somewhere it must not: as PEM however it is broken into lines, as DER, as its secret
-// numbers, each of them as bytes, hex or base64, also in the middle of something larger that was encoded as a whole.
+// The forms in which a private key can lie somewhere it must not: as PEM however it is broken into lines, as DER, as
+// its secret numbers, each of them as bytes, hex or base64, also in the middle of something larger that was encoded as
+// a whole.
 import { createPrivateKey } from 'node:crypto';
 
 export interface Secret {
@@ -12,14 +13,19 @@ export interface Secret {
 interface Form {
   readonly name: string;
   readonly needle: string;
-  /** Where it is looked for: the bytes as they are, or without white space and escaped line breaks, or so in lower case. */
+  /**
+   * Where it is looked for: the bytes as they are, or without white space and escaped line breaks, or so in lower case.
+   */
   readonly in: 'bytes' | 'joined' | 'lower';
 }
 
 /** Members of a private JWK that are secret (RFC 7518 sections 6.2.2, 6.3.2, RFC 8037 section 2). */
 const SECRET_NUMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi'] as const;
 
-/** Base64 text that is in the base64 of anything that has `bytes` in it, for each of the three places that they can begin at. */
+/**
+ * Base64 text that is in the base64 of anything that has `bytes` in it, for each of the three places that they can
+ * begin at.
+ */
 function alignedBase64(bytes: Buffer): string[] {
   return [0, 1, 2].map((offset) => {
     const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64');
@@ -47,7 +53,10 @@ function encoded(name: string, bytes: Buffer): Form[] {
   ];
 }
 
-/** PEM is base64 of DER: it is found by that, with and without line breaks. Of the DER only what is secret is looked for besides. */
+/**
+ * PEM is base64 of DER: it is found by that, with and without line breaks. Of the DER only what is secret is looked for
+ * besides.
+ */
 export function formsOf(pem: string): Form[] {
   if (!pem.startsWith('-----')) return encoded('key', Buffer.from(pem, 'base64url'));
   const key = createPrivateKey(pem);

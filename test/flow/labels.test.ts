@@ -1,4 +1,5 @@
-// Labels, disabling and draining with real processes: what administrators do from Central, without a visit to any agent.
+// Labels, disabling and draining with real processes: what administrators do from Central, without a visit to any
+// agent.
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AgentProcess, CentralProcess, Cleanup, until } from './processes.ts';
 

@@ -1,5 +1,5 @@
-// The line in the field: Central is reached through an HTTP proxy with a password (a real Tinyproxy), and over a line whose
-// TCP handshake takes longer than Node's own attempts last, while another address of the same name is dead.
+// The line in the field: Central is reached through an HTTP proxy with a password (a real Tinyproxy), and over a line
+// whose TCP handshake takes longer than Node's own attempts last, while another address of the same name is dead.
 import { readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// What other accounts on the agent's host can make of its daemon and its commands: real processes, a terminal where one is meant.
+// What other accounts on the agent's host can make of its daemon and its commands: real processes, a terminal where one
+// is meant.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, readFile, writeFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// An agent that lies in a rotation: about roots that it does not have, or that another agent has, and about certificates. It speaks for
-// itself only; what it is not asked about ends its session.
+// An agent that lies in a rotation: about roots that it does not have, or that another agent has, and about
+// certificates. It speaks for itself only; what it is not asked about ends its session.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from './processes.ts';
 import { enrollKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
@@ -54,7 +54,8 @@ describe('an agent that lies in a rotation', () => {
     await sentRoots(liar, 2);
     liar.send(lie);
     await until(async () => ((await progress()).trust.acknowledgedCount === 1 ? true : undefined));
-    // Only the old root is published again, and it still claims both: it is asked once more when the new one is published again.
+    // Only the old root is published again, and it still claims both: it is asked once more when the new one is
+    // published again.
     await rotate('rollback');
     await sentRoots(liar, 1);
     liar.send(lie);

@@ -254,7 +254,8 @@ describe('a change with a fault changes nothing at all', () => {
   });
 
   it('a port taken where the check cannot see it: Central is back on the old listeners before it answers', async () => {
-    // Central holds the port on loopback, somebody else on the host's own address: only the bind to all addresses finds out.
+    // Central holds the port on loopback, somebody else on the host's own address: only the bind to all addresses finds
+    // out.
     const own = Object.values(networkInterfaces())
       .flatMap((addresses) => addresses ?? [])
       .find((entry) => !entry.internal && entry.family === 'IPv4');

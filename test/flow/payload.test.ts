@@ -1,5 +1,5 @@
-// A payload between real processes: bytes in at the agent's local API, the same bytes out at Central's REST, and back down; over wss,
-// and over plain ws on a line that flips bits.
+// A payload between real processes: bytes in at the agent's local API, the same bytes out at Central's REST, and back
+// down; over wss, and over plain ws on a line that flips bits.
 import { readFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -143,7 +143,8 @@ describe('a payload', () => {
     }
   });
 
-  // Places in a WebSocket frame of some 2 KiB: the name of the first member, the type, the number, the payload, the checksum.
+  // Places in a WebSocket frame of some 2 KiB: the name of the first member, the type, the number, the payload, the
+  // checksum.
   it.each<[Direction, number]>([
     ['up', 8],
     ['down', 4],

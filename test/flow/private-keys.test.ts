@@ -1,5 +1,6 @@
-// No private key leaves the place where it belongs. A real Central with its own agent and an enrolled one do all that touches keys,
-// then everything that they wrote, answered and logged is searched for every key that there is, in all the forms a key can have.
+// No private key leaves the place where it belongs. A real Central with its own agent and an enrolled one do all that
+// touches keys, then everything that they wrote, answered and logged is searched for every key that there is, in all
+// the forms a key can have.
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
@@ -208,7 +209,8 @@ describe('private keys', () => {
       places.set(`queuegate ${title}`, Buffer.from(stdout + stderr));
     };
 
-    // --- a first life: all keys are Central's own; a request is out -----------------------------------------------------------
+    // --- a first life: all keys are Central's own; a request is out
+    // -----------------------------------------------------------
     const first = await start();
     const agent = await AgentProcess.enrolled(cleanup, first, 'branch-1', ['--log-level', 'trace']);
     await first.online('branch-1');
@@ -232,7 +234,8 @@ describe('private keys', () => {
       'signing.key',
     ]);
 
-    // --- a second one: keys come from elsewhere, and some are refused ---------------------------------------------------------
+    // --- a second one: keys come from elsewhere, and some are refused
+    // ---------------------------------------------------------
     const central = await start();
     const bank = makeBank(['localhost']);
     const above = bank.intermediate.certificate + bank.root.certificate;
@@ -398,7 +401,8 @@ describe('private keys', () => {
     );
     expect(places.get('log 0')?.toString()).toContain('"msg"');
 
-    // --- what is looked for, and where it may be ------------------------------------------------------------------------------
+    // --- what is looked for, and where it may be
+    // ------------------------------------------------------------------------------
     const keyFiles = [...filesIn(data), ...[agent, newcomer].flatMap(({ folders }) => filesIn(folders.data))].filter(
       (file) => basename(file) === 'agent-key.pem',
     );
@@ -425,7 +429,8 @@ describe('private keys', () => {
         foundIn(readFileSync(file), [agents[i] ?? { name: '', pem: '' }]).length > 0,
       ]).toEqual([0o600, [], true]);
     }
-    // The words around any key, the passwords that were given, and the key that seals the others are nowhere else either.
+    // The words around any key, the passwords that were given, and the key that seals the others are nowhere else
+    // either.
     const sealing = readFileSync(join(data, 'key-encryption-key'), 'utf8').trim();
     const words: Readonly<Record<string, readonly string[]>> = {
       'a password': [PASSWORD, 'another password'],

@@ -1,5 +1,5 @@
-// Real processes for flow tests: a Central, agents and the tools an administrator would use. Free ports, temporary folders,
-// everything that was started is ended, by its own id.
+// Real processes for flow tests: a Central, agents and the tools an administrator would use. Free ports, temporary
+// folders, everything that was started is ended, by its own id.
 import { expectDescribed } from '../described-answers.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -42,8 +42,8 @@ export interface Ended {
 }
 
 /**
- * fetch, once more when an idle connection that it kept was closed by the server in the same moment (RFC 9112 section 9.3.1):
- * every client has to. Messages carry ids, so that one that did arrive is not stored twice.
+ * fetch, once more when an idle connection that it kept was closed by the server in the same moment (RFC 9112 section
+ * 9.3.1): every client has to. Messages carry ids, so that one that did arrive is not stored twice.
  */
 async function fetchAgain(url: string, options: RequestInit): Promise<Response> {
   try {
@@ -56,8 +56,8 @@ async function fetchAgain(url: string, options: RequestInit): Promise<Response> 
 }
 
 /**
- * What the tests' own environment hands on: no setting of ours that somebody has exported. Hundreds of processes run the same code:
- * compiled once, each starts in half the time (nodejs.org/api/module.html#module-compile-cache).
+ * What the tests' own environment hands on: no setting of ours that somebody has exported. Hundreds of processes run
+ * the same code: compiled once, each starts in half the time (nodejs.org/api/module.html#module-compile-cache).
  */
 function ownEnvironment(): NodeJS.ProcessEnv {
   const own = Object.fromEntries(
@@ -141,8 +141,8 @@ export async function until<T>(
 }
 
 /**
- * Marks a port as this process's until it ends, so that no other test takes it before its user listens on it: a name in the kernel
- * (abstract sockets of Linux, unix(7)), which ends with the process. Elsewhere chance has to do.
+ * Marks a port as this process's until it ends, so that no other test takes it before its user listens on it: a name in
+ * the kernel (abstract sockets of Linux, unix(7)), which ends with the process. Elsewhere chance has to do.
  */
 async function reserve(port: number): Promise<boolean> {
   if (process.platform !== 'linux') return true;
@@ -155,8 +155,8 @@ async function reserve(port: number): Promise<boolean> {
 }
 
 /**
- * Ports that nothing listens on now, outside the range from which the kernel takes ports for outgoing connections; no other test gets
- * one of them. For what cannot take port 0.
+ * Ports that nothing listens on now, outside the range from which the kernel takes ports for outgoing connections; no
+ * other test gets one of them. For what cannot take port 0.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const found: number[] = [];
@@ -257,7 +257,9 @@ export async function runNode(
   return await run(process.execPath, [join(ROOT, script), ...args], { env });
 }
 
-/** Runs one of our programs from its source on a terminal of its own (script(1)), which shows what a person would see. */
+/**
+ * Runs one of our programs from its source on a terminal of its own (script(1)), which shows what a person would see.
+ */
 export async function onTerminal(
   script: string,
   args: readonly string[],
@@ -295,8 +297,8 @@ export class CentralProcess {
   }
 
   /**
-   * Starts Central on free ports with the data folder `folder` (kept: a second start goes on with it). `launcher`: words before the
-   * program, such as a shell that sets a limit.
+   * Starts Central on free ports with the data folder `folder` (kept: a second start goes on with it). `launcher`:
+   * words before the program, such as a shell that sets a limit.
    */
   static async start(
     cleanup: Cleanup,
@@ -316,8 +318,8 @@ export class CentralProcess {
   }
 
   /**
-   * Starts Central with a data folder whose parameters name free ports: they can be moved, which an override by the node's own
-   * configuration (`start`) would not let them. A second start goes on with them.
+   * Starts Central with a data folder whose parameters name free ports: they can be moved, which an override by the
+   * node's own configuration (`start`) would not let them. A second start goes on with them.
    */
   static async startOnParameters(
     cleanup: Cleanup,
@@ -416,12 +418,17 @@ export class CentralProcess {
     return String(body.commandLine).split(' ').slice(1);
   }
 
-  /** What an administrator on this host would set for `queuegate`; secrets that it does not show are written into `cli-state`. */
+  /**
+   * What an administrator on this host would set for `queuegate`; secrets that it does not show are written into
+   * `cli-state`.
+   */
   get environment(): { readonly QUEUEGATE_DATA_FOLDER: string; readonly XDG_STATE_HOME: string } {
     return { QUEUEGATE_DATA_FOLDER: this.folder, XDG_STATE_HOME: join(this.folder, 'cli-state') };
   }
 
-  /** Makes a recovery code for an agent, as an administrator would, and reads it from the file that the answer names. */
+  /**
+   * Makes a recovery code for an agent, as an administrator would, and reads it from the file that the answer names.
+   */
   async recoveryCode(agent: string, ...options: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.cli('agents', 'recovery-code', 'create', agent, ...options);
     const [, file] = /^The recovery code is in (\S+) \(mode 0600\)\.$/m.exec(stdout) ?? [];

@@ -1,4 +1,5 @@
-// A real Prometheus reads the metrics of a real Central with the example of deploy/: over HTTPS, with the token of a viewer from a file.
+// A real Prometheus reads the metrics of a real Central with the example of deploy/: over HTTPS, with the token of a
+// viewer from a file.
 import { readFile, writeFile } from 'node:fs/promises';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

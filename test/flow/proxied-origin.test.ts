@@ -1,5 +1,5 @@
-// Where agents behind a proxy come from: a real HAProxy that says so with the PROXY protocol, and proxies on this host that do not
-// say it, or not readably. What is unknown is remote.
+// Where agents behind a proxy come from: a real HAProxy that says so with the PROXY protocol, and proxies on this host
+// that do not say it, or not readably. What is unknown is remote.
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';

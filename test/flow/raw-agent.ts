@@ -1,5 +1,5 @@
-// An agent of the tests' own that speaks the protocol by hand, so that it can speak it wrongly: frames are kept as they come,
-// and every hello can be changed before or after it is signed.
+// An agent of the tests' own that speaks the protocol by hand, so that it can speak it wrongly: frames are kept as they
+// come, and every hello can be changed before or after it is signed.
 import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';

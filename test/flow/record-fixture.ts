@@ -1,5 +1,6 @@
-// Records what a version leaves on disk and says on the line: node test/flow/record-fixture.ts FOLDER. Each release adds such a folder once,
-// made by its own code; test/flow/compatibility.test.ts opens and speaks all of them. Its keys are those of a test and of nothing else.
+// Records what a version leaves on disk and says on the line: node test/flow/record-fixture.ts FOLDER. Each release
+// adds such a folder once, made by its own code; test/flow/compatibility.test.ts opens and speaks all of them. Its keys
+// are those of a test and of nothing else.
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';

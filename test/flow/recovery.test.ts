@@ -1,5 +1,5 @@
-// An agent that is cut off gets its identity back with a recovery code, and no other machine does. Real processes, and peers of the test's
-// own in the line.
+// An agent that is cut off gets its identity back with a recovery code, and no other machine does. Real processes, and
+// peers of the test's own in the line.
 import { once } from 'node:events';
 import { copyFile, cp, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';

@@ -1,4 +1,5 @@
-// A real agent that is killed while it downloads, tries and has committed a release of its profile: it goes on where it was.
+// A real agent that is killed while it downloads, tries and has committed a release of its profile: it goes on where it
+// was.
 import { afterEach, expect, it } from 'vitest';
 import { branch, cleanup as acts, FalseCentral, release } from '../agent/releases/central.ts';
 import { AgentProcess, Cleanup, runNode, until } from './processes.ts';

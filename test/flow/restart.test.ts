@@ -1,5 +1,5 @@
-// What a later start of Central finds in the folder of an earlier one: after an orderly stop, after kill -9, and after another
-// account or a newer version has been there.
+// What a later start of Central finds in the folder of an earlier one: after an orderly stop, after kill -9, and after
+// another account or a newer version has been there.
 import { readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';

@@ -1,5 +1,5 @@
-// Real agents at a real Central through the reverse proxies of deploy/: nginx, Apache httpd and HAProxy, ending TLS, on Central's own
-// host under an account of their own, and passing TLS through.
+// Real agents at a real Central through the reverse proxies of deploy/: nginx, Apache httpd and HAProxy, ending TLS, on
+// Central's own host under an account of their own, and passing TLS through.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

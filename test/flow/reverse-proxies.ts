@@ -1,5 +1,6 @@
-// Runs the real reverse proxies with the files of deploy/: each is copied into a temporary folder, with the ports, names, files and
-// timeouts of the test in place of the examples. Nothing but those is changed, and each replacement has to be found.
+// Runs the real reverse proxies with the files of deploy/: each is copied into a temporary folder, with the ports,
+// names, files and timeouts of the test in place of the examples. Nothing but those is changed, and each replacement
+// has to be found.
 import { readFileSync } from 'node:fs';
 import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';

@@ -1,5 +1,5 @@
-// Revocation with real processes: the session that ends, the doors that are shut (upgrade, hello, resumed TLS), the list that
-// openssl reads, and an expired certificate of a stranger.
+// Revocation with real processes: the session that ends, the doors that are shut (upgrade, hello, resumed TLS), the
+// list that openssl reads, and an expired certificate of a stranger.
 import { createPrivateKey } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { request, type RequestOptions } from 'node:https';
@@ -148,7 +148,8 @@ describe('an agent that is revoked', () => {
       code: 'agent_revoked',
       close: 4412,
     });
-    // What the ticket of that session carries is what was shown then; and one that showed nothing has a key all the same.
+    // What the ticket of that session carries is what was shown then; and one that showed nothing has a key all the
+    // same.
     expect(await upgrade({ ...client, session })).toMatchObject({ status: 403, resumed: true });
     const resumed = await RawAgent.wss(cleanup, central, { session: bare });
     expect(resumed.resumed).toBe(true);

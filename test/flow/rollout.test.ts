@@ -1,5 +1,6 @@
-// The turn to secure communication, as an administrator makes it: agents on ws get a release of their profile and come back on wss;
-// one that reaches nothing is rolled back by the agent itself. Real processes, and the commands of the page.
+// The turn to secure communication, as an administrator makes it: agents on ws get a release of their profile and come
+// back on wss; one that reaches nothing is rolled back by the agent itself. Real processes, and the commands of the
+// page.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';

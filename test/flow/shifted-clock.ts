@@ -1,6 +1,6 @@
-// Loaded into a process before its program (node --import): its wall clock is that of the host with the milliseconds that
-// the file in SHIFT_FILE names, read at each look, so that a test sets the clock of a running process. Monotonic clocks and
-// timers stay. Intervals of SHIFT_FAST_MS run every 200 ms; the file beside counts how often.
+// Loaded into a process before its program (node --import): its wall clock is that of the host with the milliseconds
+// that the file in SHIFT_FILE names, read at each look, so that a test sets the clock of a running process. Monotonic
+// clocks and timers stay. Intervals of SHIFT_FAST_MS run every 200 ms; the file beside counts how often.
 import { appendFileSync, readFileSync } from 'node:fs';
 
 const file = process.env['SHIFT_FILE'] ?? '';

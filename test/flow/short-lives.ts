@@ -1,5 +1,5 @@
-// Loaded before Central (NODE_OPTIONS=--import): certificates of agents live for TEST_AGENT_LIFE_SECONDS from now, so that a test
-// sees one renewed and one expire. The product knows days only, and nothing of this.
+// Loaded before Central (NODE_OPTIONS=--import): certificates of agents live for TEST_AGENT_LIFE_SECONDS from now, so
+// that a test sees one renewed and one expire. The product knows days only, and nothing of this.
 import { ExtendedKeyUsage, ExtendedKeyUsageExtension, X509CertificateGenerator } from '../../shared/x509/library.ts';
 
 const create = X509CertificateGenerator.create.bind(X509CertificateGenerator);

@@ -1,5 +1,6 @@
-// A connection with another configuration takes the session over, again and again, under messages both ways and between attempts
-// that Central refuses: each message is there once, in order, and no log restarts. A real Central, and a daemon in this process.
+// A connection with another configuration takes the session over, again and again, under messages both ways and between
+// attempts that Central refuses: each message is there once, in order, and no log restarts. A real Central, and a
+// daemon in this process.
 import { pino } from 'pino';
 import { afterEach, expect, it } from 'vitest';
 import { loadAgentConf } from '../../agent/conf.ts';

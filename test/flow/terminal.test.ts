@@ -17,7 +17,10 @@ interface Started {
   readonly held: readonly string[];
 }
 
-/** Runs a program in the background of a terminal of its own (script(1)), which is closed once the program has printed `ready`. */
+/**
+ * Runs a program in the background of a terminal of its own (script(1)), which is closed once the program has printed
+ * `ready`.
+ */
 async function inBackground(script: string, args: readonly string[], ready: RegExp): Promise<Started> {
   const folder = await cleanup.folder();
   const end = join(folder, 'end');

@@ -1,5 +1,5 @@
-// Central and agents of neighboring versions work together: the installed programs of each version in test/fixtures with those of
-// this checkout, both ways. The newer side is upgraded first or last, as it comes.
+// Central and agents of neighboring versions work together: the installed programs of each version in test/fixtures
+// with those of this checkout, both ways. The newer side is upgraded first or last, as it comes.
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// Wrong tokens from outside, against a real Central: slowed down, bounded, recorded, and of no concern to the owner of the right one.
+// Wrong tokens from outside, against a real Central: slowed down, bounded, recorded, and of no concern to the owner of
+// the right one.
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MAX_DELAYED_OF_BLOCK } from '../../central/auth/wrong-attempts.ts';

@@ -1,5 +1,6 @@
-// Garbage at the agent: a Central that speaks wrongly in every way, before and after its welcome, and programs on the agent's own
-// host that do. The agent never ends by it: it ends the connection with a line that says why, and dials again.
+// Garbage at the agent: a Central that speaks wrongly in every way, before and after its welcome, and programs on the
+// agent's own host that do. The agent never ends by it: it ends the connection with a line that says why, and dials
+// again.
 import { readFile, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';

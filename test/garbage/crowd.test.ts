@@ -1,5 +1,5 @@
-// Peers that are too many, too quiet or too loud: half-open handshakes, doors that open and close in a loop, and peers that read
-// nothing of what they make Central send. An honest agent works all the while, and another one comes in.
+// Peers that are too many, too quiet or too loud: half-open handshakes, doors that open and close in a loop, and peers
+// that read nothing of what they make Central send. An honest agent works all the while, and another one comes in.
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -21,7 +21,10 @@ const WELCOME_SECONDS = 4;
 const AGENTS_MAX = 200;
 const MAX_PENDING_HANDSHAKES = 50;
 const SLOW_PEER_SECONDS = 5;
-/** What Central may grow by beside one peer that does not read: the window, what waits in its sockets, and what V8 has not yet collected. */
+/**
+ * What Central may grow by beside one peer that does not read: the window, what waits in its sockets, and what V8 has
+ * not yet collected.
+ */
 const MAX_HELD_BYTES = 160 * 1024 * 1024;
 
 beforeAll(async () => {

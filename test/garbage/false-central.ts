@@ -1,5 +1,5 @@
-// A Central of the tests' own that says what a test wants: right up to a point, and wrong from there. It has the signing key that
-// its agents learnt at "enrollment", so that they believe its welcome.
+// A Central of the tests' own that says what a test wants: right up to a point, and wrong from there. It has the
+// signing key that its agents learnt at "enrollment", so that they believe its welcome.
 import { generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';

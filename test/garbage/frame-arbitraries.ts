@@ -1,5 +1,5 @@
-// Makes values from the wire's schemas: such that fit, and such that do not fit in exactly one place. The schemas are plain data,
-// so a new member of a frame is in the garbage from its first day on.
+// Makes values from the wire's schemas: such that fit, and such that do not fit in exactly one place. The schemas are
+// plain data, so a new member of a frame is in the garbage from its first day on.
 import * as fc from 'fast-check';
 import { isRecord, validate, type JsonSchema } from '../../shared/wire/json-schema.ts';
 
@@ -11,7 +11,10 @@ export interface Broken {
   readonly value: unknown;
 }
 
-/** Values that JSON can carry and that some place does not expect: edges of numbers and texts, and names of Object.prototype. */
+/**
+ * Values that JSON can carry and that some place does not expect: edges of numbers and texts, and names of
+ * Object.prototype.
+ */
 const STRANGE: readonly unknown[] = [
   null,
   true,
@@ -112,7 +115,10 @@ export function invalid(schema: JsonSchema): fc.Arbitrary<unknown> {
     .filter((value) => validate(schema, value) !== undefined);
 }
 
-/** An object that fits but for one member (at any depth) that is missing or wrong. `type` stays: it says which schema counts. */
+/**
+ * An object that fits but for one member (at any depth) that is missing or wrong. `type` stays: it says which schema
+ * counts.
+ */
 export function brokenOnce(schema: ObjectSchema): fc.Arbitrary<Broken> {
   const places = Object.entries(schema.properties).filter(
     ([name, member]) => name !== 'type' && !takesAnything(member),

@@ -1,5 +1,5 @@
-// Garbage inside the WebSocket, at Central: what is not a frame, JSON that is not a frame, and every frame of the schemas with one
-// member wrong, before and after the welcome. An honest agent works all the while.
+// Garbage inside the WebSocket, at Central: what is not a frame, JSON that is not a frame, and every frame of the
+// schemas with one member wrong, before and after the welcome. An honest agent works all the while.
 import { randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -144,7 +144,8 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
   });
 
   async function answersNothingButStands(agent: RawAgent | undefined): Promise<void> {
-    // Slow lines take minutes for a frame: what bounds this one is the heartbeat, and its announced size is not yet taken.
+    // Slow lines take minutes for a frame: what bounds this one is the heartbeat, and its announced size is not yet
+    // taken.
     await bystander.goesOn();
     expect(agent?.closed).toBeUndefined();
   }

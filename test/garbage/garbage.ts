@@ -1,5 +1,5 @@
-// What the garbage tests share: their seed, sockets that say anything, what is not a frame, and the honest agent beside them
-// whom nothing of it may disturb. What is sent is each test's own.
+// What the garbage tests share: their seed, sockets that say anything, what is not a frame, and the honest agent beside
+// them whom nothing of it may disturb. What is sent is each test's own.
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
@@ -14,7 +14,10 @@ export const SEED = Number(process.env['QUEUEGATE_SEED'] ?? Math.floor(Math.rand
 const TIMES = Number(process.env['QUEUEGATE_TIMES'] ?? 1);
 /** Where a heap grows without bound, the process dies of it within the test instead of within a night. */
 const HEAP = '--max-old-space-size=192';
-/** Resident memory that is garbage of its own kind: what V8 and malloc keep for the next time. Without bounds it is gigabytes. */
+/**
+ * Resident memory that is garbage of its own kind: what V8 and malloc keep for the next time. Without bounds it is
+ * gigabytes.
+ */
 const MAX_GROWTH_BYTES = 200 * 1024 * 1024;
 /** Connections of the tests themselves that come and go: kept alive by fetch. */
 const FD_SLACK = 12;
@@ -48,7 +51,10 @@ export async function inLanes<T, L>(
   );
 }
 
-/** A Central whose heap is bounded, with these parameters from its start on (the times of its HTTP servers are taken there). */
+/**
+ * A Central whose heap is bounded, with these parameters from its start on (the times of its HTTP servers are taken
+ * there).
+ */
 export async function boundedCentral(
   cleanup: Cleanup,
   parameters: Readonly<Record<string, unknown>>,
@@ -134,8 +140,8 @@ export function httpAnswer(text: string): HttpAnswer {
 const ANSWERED = /^HTTP\/1\.1 \d{3} .*?\r\n\r\n.*\}$/s;
 
 /**
- * The HTTP answer to `bytes`. The connection stays open until it came: a client that closes its side behind its request may get
- * none, because Node takes that for a client that goes away.
+ * The HTTP answer to `bytes`. The connection stays open until it came: a client that closes its side behind its request
+ * may get none, because Node takes that for a client that goes away.
  */
 export async function answerTo(
   port: number,
@@ -231,7 +237,10 @@ export function assertCleanLog(process_: Running): void {
   ok(!/^\s+at .*:\d+:\d+\)?$/m.test(process_.stdout), 'a stack was printed');
 }
 
-/** An honest agent under load in both directions, and the Central it is at, beside whatever else is done to that Central. */
+/**
+ * An honest agent under load in both directions, and the Central it is at, beside whatever else is done to that
+ * Central.
+ */
 export class Bystander {
   readonly central: CentralProcess;
   readonly agent: AgentProcess;

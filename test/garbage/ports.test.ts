@@ -1,5 +1,5 @@
-// Garbage on the four ports of Central, below any session: bytes, TLS and HTTP as they should not be, and every route of the
-// administration with queries and bodies that fit none. An honest agent works all the while.
+// Garbage on the four ports of Central, below any session: bytes, TLS and HTTP as they should not be, and every route
+// of the administration with queries and bodies that fit none. An honest agent works all the while.
 import { fastify } from 'fastify';
 import * as fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -109,7 +109,8 @@ describe('on all four ports', () => {
         ? samples(rubbish, 30).map((bytes) => knock(central.ports[port], bytes, { root }))
         : [];
       const answers = await Promise.all([...outside, ...inside]);
-      // What is answered at all is a refusal, a word on what this port is, the upgrade that garbage followed, or an alert of TLS.
+      // What is answered at all is a refusal, a word on what this port is, the upgrade that garbage followed, or an
+      // alert of TLS.
       expect(
         answers.filter(
           (answer) =>
@@ -441,7 +442,8 @@ describe('on the administration', () => {
   it('every route refuses queries and bodies that fit nothing with a problem of 4xx, and never with 5xx', async () => {
     const all = await routes();
     expect(all.length).toBeGreaterThan(15);
-    // What would fit by chance and change something: tokens and enrollments may be made, the parameters are not to move.
+    // What would fit by chance and change something: tokens and enrollments may be made, the parameters are not to
+    // move.
     const arbitrary = fc.record({
       route: fc.constantFrom(...all),
       id: word,

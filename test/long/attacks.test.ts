@@ -1,5 +1,6 @@
-// Every attack that needs no more than an address and one enrolled agent, all at once for a minute, beside twenty honest agents: they go on
-// as if nothing happened, and Central stays as large as it was. The attacks are in attacks/attacker.ts, the agents in attacks/honest-fleet.ts.
+// Every attack that needs no more than an address and one enrolled agent, all at once for a minute, beside twenty
+// honest agents: they go on as if nothing happened, and Central stays as large as it was. The attacks are in
+// attacks/attacker.ts, the agents in attacks/honest-fleet.ts.
 import { fork, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// Six hundred agents come back at once, each with a backlog: Central takes it as fast as it can and no faster, and an agent that has only
-// one small event does not wait behind it.
+// Six hundred agents come back at once, each with a backlog: Central takes it as fast as it can and no faster, and an
+// agent that has only one small event does not wait behind it.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backlogFrames, enrollMany, LoadAgent, residentBytes } from '../flow/backlogs.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
@@ -8,7 +8,10 @@ import type { HelloOrder } from '../flow/raw-agent.ts';
 const AGENTS = 600;
 const FRAMES = backlogFrames(2);
 const ITEMS = 240 * FRAMES.length;
-/** The budget of 64 MiB as bytes, as text, and once more for the writing thread, and what V8 has not yet collected. Without it: 1.2 GiB. */
+/**
+ * The budget of 64 MiB as bytes, as text, and once more for the writing thread, and what V8 has not yet collected.
+ * Without it: 1.2 GiB.
+ */
 const MAX_GROWTH_BYTES = 500 * 1024 * 1024;
 const EVENTS = 20;
 

@@ -1,5 +1,5 @@
-// A running Central, and in every string that it takes from outside bait for parsers that backtrack: bodies, queries and paths of
-// REST, headers, enrollment under every policy, the renewal of a certificate.
+// A running Central, and in every string that it takes from outside bait for parsers that backtrack: bodies, queries
+// and paths of REST, headers, enrollment under every policy, the renewal of a certificate.
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import { request } from 'node:http';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -31,7 +31,8 @@ interface Route {
 
 const seen = vi.hoisted(() => ({ consulted: [] as unknown[], apps: [] as unknown[], routes: [] as unknown[] }));
 
-// Which schema belongs to which route is seen when a request consults it: a new route or member is covered by being there.
+// Which schema belongs to which route is seen when a request consults it: a new route or member is covered by being
+// there.
 vi.mock('../../central/admin/checked.ts', async (original) => {
   const module = await original<typeof checked>();
   const { bodyOf, queryOf } = module;
@@ -47,7 +48,8 @@ vi.mock('../../central/admin/checked.ts', async (original) => {
     };
   return { ...module, bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
 });
-// What is measured is CPU time: no request waits for the answer to a wrong secret (test/central/auth/wrong-attempts.test.ts).
+// What is measured is CPU time: no request waits for the answer to a wrong secret
+// (test/central/auth/wrong-attempts.test.ts).
 vi.mock('../../central/auth/attempt-records.ts', async (original) => ({
   ...(await original<object>()),
   openWrongAttempts: () => ({ slow: async () => undefined }),
@@ -108,7 +110,10 @@ function pathOf({ url }: Route, name = 'x'): string {
   return url.replaceAll(/:\w+/g, name);
 }
 
-/** Some requests are work by themselves, whatever the text: deriving a key from a password, signing. Bait may add to that what any text may cost. */
+/**
+ * Some requests are work by themselves, whatever the text: deriving a key from a password, signing. Bait may add to
+ * that what any text may cost.
+ */
 async function baseOf(request: InjectOptions): Promise<number> {
   const cost = process.cpuUsage();
   await ask(request).catch(() => 0);

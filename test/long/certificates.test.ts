@@ -1,5 +1,6 @@
-// Years of an installation in minutes: thirty agents enroll, renew, live through two rotations of the authority and one way back; two
-// are revoked and come again. Messages flow both ways all the while, and no process is started a second time.
+// Years of an installation in minutes: thirty agents enroll, renew, live through two rotations of the authority and one
+// way back; two are revoked and come again. Messages flow both ways all the while, and no process is started a second
+// time.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
@@ -168,7 +169,8 @@ it(
     await queuegate(central, 'ca', 'rotation', 'switch');
     await renewedUnder(central, third);
 
-    // In the middle of it two are revoked, and enroll again with a recovery code; what their programs post meanwhile waits.
+    // In the middle of it two are revoked, and enroll again with a recovery code; what their programs post meanwhile
+    // waits.
     const cut = members.slice(0, 2);
     for (const member of cut) {
       await pauseCommands(member);
@@ -194,7 +196,8 @@ it(
     await reaches(central, ({ trust }) => trust.acknowledgedCount === AGENTS + 1);
     for (const { up, down } of members) await Promise.all([up.further(4), down.further(4)]);
 
-    // Everybody is there, as the same processes; what was accepted is there, once and in order; and nothing was recorded but the revoked agents' knocking.
+    // Everybody is there, as the same processes; what was accepted is there, once and in order; and nothing was
+    // recorded but the revoked agents' knocking.
     expect([...(await shownBy(central)).values()].filter(({ state }) => state !== 'online')).toEqual([]);
     expect([central, ...members.map(({ agent }) => agent)].filter(({ process }) => !process.running)).toEqual([]);
     for (const member of members) {

@@ -1,5 +1,5 @@
-// Downloads of releases by many agents at the rates that are set unless changed, as Central and the agent are installed: the memory of both,
-// whether each has the right bytes, and what other agents notice of it.
+// Downloads of releases by many agents at the rates that are set unless changed, as Central and the agent are
+// installed: the memory of both, whether each has the right bytes, and what other agents notice of it.
 import { fork } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -134,7 +134,10 @@ function percentile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
-/** What V8 has not collected yet is in it: the figure that counts is the one that is printed, on a quiet machine below 250. */
+/**
+ * What V8 has not collected yet is in it: the figure that counts is the one that is printed, on a quiet machine below
+ * 250.
+ */
 const MOST_MIB = 300;
 
 test(

@@ -1,5 +1,5 @@
-// One administrator and 200 agents: the everyday tasks of docs/AGENTS.md, each with the commands of the page, and by REST with as
-// many requests as it says.
+// One administrator and 200 agents: the everyday tasks of docs/AGENTS.md, each with the commands of the page, and by
+// REST with as many requests as it says.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,6 +1,6 @@
-// The packages as a user installs them: in a minimal Debian without Node.js, from apt-get to purge, with the installed Central, an agent
-// that enrolls at it, messages both ways, and rollouts of the agent's software and their rollback. systemd does not run there; its
-// units are verified, and their ExecStart lines run under their accounts.
+// The packages as a user installs them: in a minimal Debian without Node.js, from apt-get to purge, with the installed
+// Central, an agent that enrolls at it, messages both ways, and rollouts of the agent's software and their rollback.
+// systemd does not run there; its units are verified, and their ExecStart lines run under their accounts.
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { cpSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -238,7 +238,8 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       expect(/^CapBnd:\t0+$/m.test(status)).toBe(true);
       const resident = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024;
       process.stderr.write(`The agent has ${resident.toFixed(1)} MiB resident.\n`);
-      // The bar is 78 (docs/INSTALL.md); V8 decides the rest. A bundle that loads everything at its start needs more than this.
+      // The bar is 78 (docs/INSTALL.md); V8 decides the rest. A bundle that loads everything at its start needs more
+      // than this.
       expect(resident).toBeLessThan(100);
     },
   );
@@ -327,7 +328,8 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       // The package that was just installed counts.
       expect(slotOf(agent)).toBe('current factory factory');
       await agent.stop();
-      // systemd ends the whole service; here the watch over the trial before ends by itself, within seconds. Until then userdel refuses.
+      // systemd ends the whole service; here the watch over the trial before ends by itself, within seconds. Until then
+      // userdel refuses.
       const account = (await root.print('id', '-u', 'queue-agent')).trim();
       const shown = (): string =>
         processesOf(account)

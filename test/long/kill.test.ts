@@ -1,5 +1,5 @@
-// kill -9 for minutes: the scenario of test/reliability/kill.test.ts with more agents and more kills. With QUEUEGATE_KILLS=N it is
-// another length, with QUEUEGATE_SEED=N the schedule of a run that printed it.
+// kill -9 for minutes: the scenario of test/reliability/kill.test.ts with more agents and more kills. With
+// QUEUEGATE_KILLS=N it is another length, with QUEUEGATE_SEED=N the schedule of a run that printed it.
 import { afterEach, expect, it } from 'vitest';
 import { Cleanup } from '../flow/processes.ts';
 import { killOptions, killScenario } from '../reliability/kill.ts';

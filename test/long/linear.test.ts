@@ -1,5 +1,6 @@
-// Each reader of text or bytes from outside costs CPU in proportion to their size: twice the input costs at most 2.5 times as much,
-// whatever it holds. Least of five runs each, of process CPU time; what is cheap is repeated until there is something to measure.
+// Each reader of text or bytes from outside costs CPU in proportion to their size: twice the input costs at most 2.5
+// times as much, whatever it holds. Least of five runs each, of process CPU time; what is cheap is repeated until there
+// is something to measure.
 import { describe, expect, test } from 'vitest';
 import { elementsIn } from '../../shared/asn1/reader.ts';
 import { structureFault } from '../../shared/asn1/structure.ts';
@@ -41,7 +42,10 @@ const NO_DER_LIMIT = {
 
 interface Reader {
   readonly name: string;
-  /** Units of the input; the double is measured against it. Frames are so long that V8 keeps both sizes in the same kind of memory. */
+  /**
+   * Units of the input; the double is measured against it. Frames are so long that V8 keeps both sizes in the same kind
+   * of memory.
+   */
   readonly size: number;
   /** Makes the input of a text, once. */
   readonly prepare?: (text: string) => string | Buffer;
@@ -122,7 +126,10 @@ const TEXT_READERS: readonly Reader[] = [
   },
 ];
 
-/** How much more the double costs. Rounds are added until it is little enough: other work of the machine makes a run longer, never shorter. */
+/**
+ * How much more the double costs. Rounds are added until it is little enough: other work of the machine makes a run
+ * longer, never shorter.
+ */
 async function growth(
   read: (input: string | Buffer) => unknown,
   one: string | Buffer,

@@ -1,4 +1,5 @@
-// Posts an event and a command of each agent at the moments that a test chooses, and says in the end what arrived of them.
+// Posts an event and a command of each agent at the moments that a test chooses, and says in the end what arrived of
+// them.
 import { until, type AgentProcess, type CentralProcess } from '../flow/processes.ts';
 
 interface Messages {

@@ -1,5 +1,5 @@
-// A root file system of a minimal Debian without Node.js, in a folder: runs commands and units in it as on a machine of its own, but
-// without systemd. Needs root and debootstrap.
+// A root file system of a minimal Debian without Node.js, in a folder: runs commands and units in it as on a machine of
+// its own, but without systemd. Needs root and debootstrap.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -58,7 +58,10 @@ export class MinimalRoot {
     return stdout;
   }
 
-  /** Runs the ExecStart line of a unit with its account, groups, folder, mask, input and environment, without new privileges and capabilities. */
+  /**
+   * Runs the ExecStart line of a unit with its account, groups, folder, mask, input and environment, without new
+   * privileges and capabilities.
+   */
   startUnit(cleanup: Cleanup, unit: string): Running {
     const text = readFileSync(this.path(`/lib/systemd/system/${unit}`), 'utf8');
     const all = (key: string): string[] =>

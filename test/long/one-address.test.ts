@@ -1,4 +1,5 @@
-// One address against all others, on a real Central: agents behind one NAT come in at once, and silent WebSockets keep no agent out.
+// One address against all others, on a real Central: agents behind one NAT come in at once, and silent WebSockets keep
+// no agent out.
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import { afterEach, describe, expect, it } from 'vitest';

@@ -1,5 +1,6 @@
-// Renewal with real processes and certificates that live for seconds: at half of their life while messages flow, with a fresh key
-// and with the same one; after their end, within the grace and beyond it; and one certificate renewed by two machines.
+// Renewal with real processes and certificates that live for seconds: at half of their life while messages flow, with a
+// fresh key and with the same one; after their end, within the grace and beyond it; and one certificate renewed by two
+// machines.
 import { existsSync } from 'node:fs';
 import { cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -273,7 +274,8 @@ describe('a renewal that is cut short', () => {
       const before = await shown('cut');
       const copies: string[] = [];
       const { data } = agent.folders;
-      // Every state of the files that a look every few milliseconds finds, from before the request to after the promotion.
+      // Every state of the files that a look every few milliseconds finds, from before the request to after the
+      // promotion.
       let last = '';
       await until(async () => {
         const look = async (name: string): Promise<string> => await readFile(join(data, name), 'utf8').catch(() => '');
@@ -298,7 +300,8 @@ describe('a renewal that is cut short', () => {
       });
       await agent.stop('SIGKILL');
       const profile = agent.folders.profile;
-      // After the promotion only copies that hold the fresh key are this agent; the first, from before the request, is an old backup.
+      // After the promotion only copies that hold the fresh key are this agent; the first, from before the request, is
+      // an old backup.
       let reached = 0;
       for (const copy of copies.slice(1)) {
         const epoch = (await shown('cut')).epoch;

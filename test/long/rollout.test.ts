@@ -1,6 +1,6 @@
-// An installation is turned to secure communication: agents of the field's profile on ws, brought to wss by a rollout. Real processes,
-// and the commands that an administrator types; what they print is on docs/RELEASES.md. And releases that do not work: their agents
-// return by themselves.
+// An installation is turned to secure communication: agents of the field's profile on ws, brought to wss by a rollout.
+// Real processes, and the commands that an administrator types; what they print is on docs/RELEASES.md. And releases
+// that do not work: their agents return by themselves.
 import { appendFile, cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';

@@ -1,5 +1,6 @@
-// The authority is rotated as an administrator does it: the command line, a real Central, agents with truststores of every kind
-// as keytool, openssl and enrollment leave them, messages flowing all the while, and Central started again in between.
+// The authority is rotated as an administrator does it: the command line, a real Central, agents with truststores of
+// every kind as keytool, openssl and enrollment leave them, messages flowing all the while, and Central started again
+// in between.
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
@@ -428,8 +429,8 @@ describe('the rotation of the authority', () => {
       ],
     });
     await rotate(central, 'rollback');
-    // Refused until the agent has a certificate of the one that signs again: the other one's, which may just be on its way, would be
-    // worth nothing.
+    // Refused until the agent has a certificate of the one that signs again: the other one's, which may just be on its
+    // way, would be worth nothing.
     let printed = '';
     await until(
       async () => {

@@ -1,5 +1,5 @@
-// Both TLS ports of a real Central, as testssl and openssl see them: versions, suites, chain, and nothing worse than LOW that
-// docs/SECURITY.md does not explain. Some two minutes.
+// Both TLS ports of a real Central, as testssl and openssl see them: versions, suites, chain, and nothing worse than
+// LOW that docs/SECURITY.md does not explain. Some two minutes.
 import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';

@@ -1,4 +1,5 @@
-// queuegate store backup and queuegate store restore on a running Central, with an agent whose logs do not fit afterwards.
+// queuegate store backup and queuegate store restore on a running Central, with an agent whose logs do not fit
+// afterwards.
 import { randomBytes } from 'node:crypto';
 import { readdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';

@@ -1,6 +1,6 @@
-// A damaged store is said clearly, with file, finding and hint, before anything is served from it; and nothing is written to the
-// damaged file, so that a repair has what the disk left. For Central and for the agent, ended in order and killed (the
-// write-ahead log then holds what is not yet in the file).
+// A damaged store is said clearly, with file, finding and hint, before anything is served from it; and nothing is
+// written to the damaged file, so that a repair has what the disk left. For Central and for the agent, ended in order
+// and killed (the write-ahead log then holds what is not yet in the file).
 import { hash } from 'node:crypto';
 import { cp, lstat, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

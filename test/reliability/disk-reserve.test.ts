@@ -1,5 +1,6 @@
-// The disk reserve of Central: one agent that sends as much as it can takes the disk down to the reserve and no further. Central goes on,
-// administrators work, every other agent keeps its messages, and with space again all of it arrives. The disk is a small file system of the test's own.
+// The disk reserve of Central: one agent that sends as much as it can takes the disk down to the reserve and no
+// further. Central goes on, administrators work, every other agent keeps its messages, and with space again all of it
+// arrives. The disk is a small file system of the test's own.
 import { spawnSync } from 'node:child_process';
 import { statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,5 +1,6 @@
-// A full disk under load: acknowledging stops, the process ends in order and says what to do, and once there is room it starts
-// clean; everything that was acknowledged is there, and everything else arrives. The disk is a small file system of the test's own.
+// A full disk under load: acknowledging stops, the process ends in order and says what to do, and once there is room it
+// starts clean; everything that was acknowledged is there, and everything else arrives. The disk is a small file system
+// of the test's own.
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { utimes } from 'node:fs/promises';

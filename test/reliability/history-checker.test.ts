@@ -1,4 +1,5 @@
-// The checker of histories is itself held to two promises: it accuses no one who kept a promise, and finds every breach.
+// The checker of histories is itself held to two promises: it accuses no one who kept a promise, and finds every
+// breach.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { check } from './history-checker.ts';

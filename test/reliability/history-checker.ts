@@ -23,7 +23,10 @@ export interface Fault {
 
 type Of<K extends Deed['deed']> = Extract<Deed, { readonly deed: K }>;
 
-/** What is wrong with a history, each breach by name; nothing for one that keeps all promises. The system must have come to rest. */
+/**
+ * What is wrong with a history, each breach by name; nothing for one that keeps all promises. The system must have come
+ * to rest.
+ */
 export function check(deeds: readonly Deed[]): Fault[] {
   const faults: Fault[] = [];
   const logs = new Map<string, LogChecker>();
@@ -188,7 +191,10 @@ class LogChecker {
   }
 }
 
-/** One consumer: what it follows, and what its acknowledgements were worth. Its cursors are of one sequence over all its logs. */
+/**
+ * One consumer: what it follows, and what its acknowledgements were worth. Its cursors are of one sequence over all its
+ * logs.
+ */
 class ConsumerChecker {
   readonly #consumer: string;
   readonly #report: Report;

@@ -1,5 +1,5 @@
-// Makes histories as a system that keeps its promises would leave them, with lost answers, repeated offers, repeated deliveries and
-// kills; and breaks one promise in them at a place of the caller's choice. For the test of the checker.
+// Makes histories as a system that keeps its promises would leave them, with lost answers, repeated offers, repeated
+// deliveries and kills; and breaks one promise in them at a place of the caller's choice. For the test of the checker.
 import fc from 'fast-check';
 import type { FaultKind } from './history-checker.ts';
 import type { Deed } from './history.ts';
@@ -50,7 +50,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ step: 'kill' as const }) },
 );
 
-/** Histories with at least two answered messages of one producer in each log, so that each promise can be broken in them. */
+/**
+ * Histories with at least two answered messages of one producer in each log, so that each promise can be broken in
+ * them.
+ */
 export const correctHistories: fc.Arbitrary<Deed[]> = fc.array(step, { maxLength: 80, size: 'max' }).map((steps) => {
   const least: Step[] = LOGS.flatMap((_, log) =>
     [0, 1].map((): Step => ({ step: 'produce', log, producer: 0, fate: 'answered' })),

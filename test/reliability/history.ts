@@ -19,7 +19,10 @@ export type Deed =
     }
   /** A consumer will read this log to its end; what it never receives is lost. */
   | { readonly deed: 'follows'; readonly consumer: string; readonly log: string }
-  /** A consumer was given it. Again at the same cursor until its acknowledgement was seen. `number` is null where it is not known. */
+  /**
+   * A consumer was given it. Again at the same cursor until its acknowledgement was seen. `number` is null where it is
+   * not known.
+   */
   | {
       readonly deed: 'received';
       readonly consumer: string;

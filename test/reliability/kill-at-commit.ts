@@ -1,5 +1,6 @@
-// Loaded before Central (NODE_OPTIONS=--import): ends it with SIGKILL right before a commit of its store. The file TEST_KILL_FILE says
-// before which one, counted from the moment that the file is there: so a test reaches every state that a kill can leave on the disk.
+// Loaded before Central (NODE_OPTIONS=--import): ends it with SIGKILL right before a commit of its store. The file
+// TEST_KILL_FILE says before which one, counted from the moment that the file is there: so a test reaches every state
+// that a kill can leave on the disk.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { isMainThread } from 'node:worker_threads';
@@ -7,7 +8,8 @@ import { isMainThread } from 'node:worker_threads';
 const file = process.env['TEST_KILL_FILE'] ?? '';
 const exec = Reflect.get(DatabaseSync.prototype, 'exec');
 
-// Central's store is written in a thread; an agent that Central starts inherits the environment, and writes in its main thread.
+// Central's store is written in a thread; an agent that Central starts inherits the environment, and writes in its main
+// thread.
 if (!isMainThread)
   DatabaseSync.prototype.exec = function execOrDie(sql: string): void {
     if (sql === 'COMMIT') countCommit();

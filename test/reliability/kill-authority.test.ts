@@ -1,5 +1,5 @@
-// Central killed before each commit of a rotation's switch, of its retirement and of a renewal, with a real agent: after each restart
-// the phase is the one before or behind, the agent comes back, and the step can be repeated.
+// Central killed before each commit of a rotation's switch, of its retirement and of a renewal, with a real agent:
+// after each restart the phase is the one before or behind, the agent comes back, and the step can be repeated.
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, rm, utimes, writeFile } from 'node:fs/promises';
@@ -102,7 +102,8 @@ class Site {
     const current = generations.find(({ role }: { role: string }) => role === 'current')?.thumbprint;
     const { certificate, state } = await this.shown();
     if (state !== 'online') {
-      // An agent whose Central was killed several times waits longer and longer; a file that was touched makes it dial at once.
+      // An agent whose Central was killed several times waits longer and longer; a file that was touched makes it dial
+      // at once.
       await utimes(join(this.agent.folders.profile, 'conf', 'agent.local.conf'), new Date(), new Date());
     }
     this.#looked = { phase: body.phase, trust: body.trust, current, certificate, state };
@@ -119,7 +120,9 @@ class Site {
     return (await this.central.rest('GET', '/incidents')).body.items;
   }
 
-  /** A client that has one root only verifies what Central shows: each root of the bundle, before a switch the old one. */
+  /**
+   * A client that has one root only verifies what Central shows: each root of the bundle, before a switch the old one.
+   */
   async shownToEachRoot(): Promise<void> {
     const pem = String((await this.central.rest('GET', '/ca/trust-bundle.pem')).body);
     const roots = pem.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? [];

@@ -1,5 +1,6 @@
-// The scenario of kill -9: a Central and several agents as processes, both directions loaded, one process after the other killed at
-// instants that a seed decides. Afterwards everything comes to rest, and the checker checks what all programs recorded.
+// The scenario of kill -9: a Central and several agents as processes, both directions loaded, one process after the
+// other killed at instants that a seed decides. Afterwards everything comes to rest, and the checker checks what all
+// programs recorded.
 import { readFile, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,7 +24,10 @@ export interface KillOptions {
   readonly seed: number;
   readonly kills: number;
   readonly agents: number;
-  /** The longest pause of a producer between two batches. All that was done is kept in memory: a long run has a slower pace. */
+  /**
+   * The longest pause of a producer between two batches. All that was done is kept in memory: a long run has a slower
+   * pace.
+   */
   readonly pauseMs: number;
 }
 
@@ -255,8 +259,8 @@ async function tokenOf(folders: AgentFolders): Promise<{ token: string } | undef
 }
 
 /**
- * An agent whose Central is killed every few seconds waits longer and longer between its dials, as it should. A change of its
- * configuration makes it dial at once: the scenario would else wait for minutes.
+ * An agent whose Central is killed every few seconds waits longer and longer between its dials, as it should. A change
+ * of its configuration makes it dial at once: the scenario would else wait for minutes.
  */
 class Waker {
   readonly #done: Promise<void>;

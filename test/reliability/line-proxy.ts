@@ -1,6 +1,6 @@
-// A line of the tests' own between agents and Central: TCP, understanding nothing of what it carries. It can stall, lose, cut,
-// delay and trickle, in both directions or in one. An order holds for the open lines and, unless said otherwise,
-// for those that come.
+// A line of the tests' own between agents and Central: TCP, understanding nothing of what it carries. It can stall,
+// lose, cut, delay and trickle, in both directions or in one. An order holds for the open lines and, unless said
+// otherwise, for those that come.
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cleanup } from '../flow/processes.ts';
@@ -10,12 +10,14 @@ export type Direction = 'up' | 'down';
 
 export interface Manner {
   /**
-   * carry: passes on. stall: takes nothing, so that the sender's buffers fill; nothing is lost. lose: takes everything and passes
-   * nothing on, not even the end, so that both ends go on believing in the connection.
+   * carry: passes on. stall: takes nothing, so that the sender's buffers fill; nothing is lost. lose: takes everything
+   * and passes nothing on, not even the end, so that both ends go on believing in the connection.
    */
   readonly kind: 'carry' | 'stall' | 'lose';
   readonly delayMs: number;
-  /** Passes on pieces of so many bytes, each `delayMs` after the one before; undefined: whole, each delayed by itself. */
+  /**
+   * Passes on pieces of so many bytes, each `delayMs` after the one before; undefined: whole, each delayed by itself.
+   */
   readonly pieceBytes: number | undefined;
 }
 
@@ -169,7 +171,10 @@ export class LineProxy {
     for (const line of this.#lines) for (const direction of directions) line.flows[direction].set(STALL);
   }
 
-  /** Flips one bit of the next piece of at least `minBytes`: of the byte at `at`, from the end when it is negative. Resolves when it has. */
+  /**
+   * Flips one bit of the next piece of at least `minBytes`: of the byte at `at`, from the end when it is negative.
+   * Resolves when it has.
+   */
   flipBit(direction: Direction, minBytes: number, at: number): Promise<void> {
     return new Promise((resolve) => {
       this.#alter[direction] = (bytes) => {

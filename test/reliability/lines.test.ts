@@ -1,5 +1,5 @@
-// Bad lines between agents and Central, over wss: each is noticed within the heartbeat's bound, the agent comes back, both logs go
-// on by number, and what producers had accepted is there once and in order.
+// Bad lines between agents and Central, over wss: each is noticed within the heartbeat's bound, the agent comes back,
+// both logs go on by number, and what producers had accepted is there once and in order.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';

@@ -1,6 +1,6 @@
-// On disk, not only written: the system calls of a real Central and a real agent show a sync of the log between the write of each
-// message and the word to the peer that it is safe. That the reading of the trace can fail is shown with the same programs and
-// synchronous=OFF.
+// On disk, not only written: the system calls of a real Central and a real agent show a sync of the log between the
+// write of each message and the word to the peer that it is safe. That the reading of the trace can fail is shown with
+// the same programs and synchronous=OFF.
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';

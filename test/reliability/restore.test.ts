@@ -1,4 +1,5 @@
-// A disk that goes back in time, Central's or the agent's, each alone: nothing is missing in silence (docs/RELIABILITY.md, promise 3).
+// A disk that goes back in time, Central's or the agent's, each alone: nothing is missing in silence
+// (docs/RELIABILITY.md, promise 3).
 import { afterEach, describe, expect, it } from 'vitest';
 import { Cleanup } from '../flow/processes.ts';
 import { ids, Site } from './restored-site.ts';
@@ -110,7 +111,8 @@ describe("the agent's data folder from yesterday", () => {
     await site.central.stop();
     await bringBack();
     await site.startAgent();
-    // Without a line: the same numbers and ids once more, from another source, up to one that Central has under that number.
+    // Without a line: the same numbers and ids once more, from another source, up to one that Central has under that
+    // number.
     await site.post(ids('e', 6, 9), '/kiosk');
     await site.post(['e10'], '/till');
     await site.post(['e11'], '/kiosk');

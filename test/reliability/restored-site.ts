@@ -1,5 +1,5 @@
-// A Central and one agent on fixed ports, whose disks a test sends back in time; with what both sides say they have, and what they
-// recorded.
+// A Central and one agent on fixed ports, whose disks a test sends back in time; with what both sides say they have,
+// and what they recorded.
 import { cp, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentProcess, CentralProcess, freePorts, until, type AgentFolders, type Cleanup } from '../flow/processes.ts';
@@ -56,7 +56,10 @@ export class Site {
     await this.agent.process.printed(/queue agent started/);
   }
 
-  /** Waits for its session. A Central that ended asked it to reconnect later: a change of its configuration makes it dial at once. */
+  /**
+   * Waits for its session. A Central that ended asked it to reconnect later: a change of its configuration makes it
+   * dial at once.
+   */
   async online(): Promise<void> {
     await until(async () => {
       if ((await this.central.agent(NAME))?.['state'] === 'online') return true;

@@ -1,7 +1,11 @@
-// Decides which process is killed and when: made from a seed alone, so that the seed of a failure brings the same schedule again.
+// Decides which process is killed and when: made from a seed alone, so that the seed of a failure brings the same
+// schedule again.
 
 export interface Kill {
-  /** From when the time counts: from the restart of the last victim, so that a process is met while it comes up, or from when all are online. */
+  /**
+   * From when the time counts: from the restart of the last victim, so that a process is met while it comes up, or from
+   * when all are online.
+   */
   readonly from: 'restart' | 'online';
   readonly afterMs: number;
   readonly victim: string;

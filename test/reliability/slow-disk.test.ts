@@ -1,5 +1,5 @@
-// A slow disk: every commit takes 200 ms longer. It costs throughput where nothing else goes, and nothing else: heartbeats, other
-// sessions and reads go on, and the commits grow instead of queueing. Compared are counts, not times.
+// A slow disk: every commit takes 200 ms longer. It costs throughput where nothing else goes, and nothing else:
+// heartbeats, other sessions and reads go on, and the commits grow instead of queueing. Compared are counts, not times.
 import { afterEach, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';

@@ -52,7 +52,10 @@ export interface Promised {
   readonly reported: string;
 }
 
-/** One line for each promise that was sent without a sync of the log behind the write of its message, or that was never seen. */
+/**
+ * One line for each promise that was sent without a sync of the log behind the write of its message, or that was never
+ * seen.
+ */
 export function toldTooEarly(calls: readonly Call[], promises: readonly Promised[]): string[] {
   const logWrites = calls.filter(({ name, target }) => name === 'pwrite64' && target.endsWith('.db-wal'));
   const syncs = calls.filter(
@@ -80,7 +83,10 @@ function bytesOf(text: string): string {
   return text.replaceAll(/\\x([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** What the frames of a WebSocket client say (RFC 6455 section 5.3: they are masked). Empty when this is not such a frame. */
+/**
+ * What the frames of a WebSocket client say (RFC 6455 section 5.3: they are masked). Empty when this is not such a
+ * frame.
+ */
 function unmasked(data: string): string {
   const bytes = Buffer.from(data, 'latin1');
   let text = '';

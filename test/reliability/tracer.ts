@@ -1,5 +1,5 @@
-// strace on a process of the tests: slows its system calls, or writes them down. Linux, and the right to trace; where either is
-// missing a test skips and says so, except in CI, which has both.
+// strace on a process of the tests: slows its system calls, or writes them down. Linux, and the right to trace; where
+// either is missing a test skips and says so, except in CI, which has both.
 import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

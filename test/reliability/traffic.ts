@@ -1,5 +1,5 @@
-// Load for the reliability tests, and what it is held to afterwards: producers that keep what was accepted in its order, consumers
-// that keep what they took, and agents that are enrolled without a process of their own for it.
+// Load for the reliability tests, and what it is held to afterwards: producers that keep what was accepted in its
+// order, consumers that keep what they took, and agents that are enrolled without a process of their own for it.
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadAgentConf } from '../../agent/conf.ts';
 import { enrollAgent } from '../../agent/enrollment/command.ts';
@@ -131,7 +131,10 @@ export class Consumer {
   }
 }
 
-/** Folders of an agent that is enrolled over wss with a fresh token, in this process. `data`: a data folder of the test's own. */
+/**
+ * Folders of an agent that is enrolled over wss with a fresh token, in this process. `data`: a data folder of the
+ * test's own.
+ */
 export async function enrolledFolders(
   cleanup: Cleanup,
   central: CentralProcess,

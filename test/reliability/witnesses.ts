@@ -58,7 +58,10 @@ export interface ProducerOptions {
   readonly random: () => number;
 }
 
-/** So many of the last acknowledged messages are offered again after an unanswered request: each must be known as a duplicate. */
+/**
+ * So many of the last acknowledged messages are offered again after an unanswered request: each must be known as a
+ * duplicate.
+ */
 const REMEMBERED = 8;
 const LARGEST_BATCH = 8;
 

@@ -1,4 +1,5 @@
-// A body in small pieces: what it takes up while it is collected, that nothing of it is lost, and where the connection ends.
+// A body in small pieces: what it takes up while it is collected, that nothing of it is lost, and where the connection
+// ends.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';

@@ -16,7 +16,9 @@ export interface Explained {
   readonly reason: string;
 }
 
-/** OK, INFO and LOW pass. WARN means that testssl could not make a check (`unchecked`), and tells nothing of the server. */
+/**
+ * OK, INFO and LOW pass. WARN means that testssl could not make a check (`unchecked`), and tells nothing of the server.
+ */
 const PASSING = new Set(['OK', 'INFO', 'LOW', 'WARN', 'DEBUG']);
 
 /** The checks without which a scan says nothing: each has to be there and to be OK or explained. */
@@ -73,7 +75,9 @@ const PROTOCOLS: Readonly<Record<string, RegExp>> = {
 const GOOD_SUITE =
   /^TLS_(AES_(128_GCM_SHA256|256_GCM_SHA384)|CHACHA20_POLY1305_SHA256|ECDHE_(ECDSA|RSA)_WITH_(AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256))$/;
 
-/** The rows of the table under "## Findings of testssl" that name a finding: | `id` | finding | why it is accepted |. */
+/**
+ * The rows of the table under "## Findings of testssl" that name a finding: | `id` | finding | why it is accepted |.
+ */
 export function explainedIn(markdown: string): Explained[] {
   const section = markdown.split(/^## /m).find((part) => part.startsWith('Findings of testssl\n'));
   if (section === undefined) throw new Error('there is no section "Findings of testssl"');

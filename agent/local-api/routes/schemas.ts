@@ -28,7 +28,10 @@ function listOf<const S extends JsonSchema>(items: S) {
   } as const;
 }
 
-/** As a program posts it; `readProduced` (shared/delivery/message.ts) validates the values too, and completes what is missing. */
+/**
+ * As a program posts it; `readProduced` (shared/delivery/message.ts) validates the values too, and completes what is
+ * missing.
+ */
 const EVENT = {
   type: 'object',
   required: ['type'],

@@ -1,4 +1,5 @@
-// Releases of the profile: tried beside the session, which goes on until the release is welcomed; its settings apply from then on.
+// Releases of the profile: tried beside the session, which goes on until the release is welcomed; its settings apply
+// from then on.
 import type { CodedError } from '../../../shared/errors.ts';
 import type { Instruction } from '../../../shared/releases/instruction.ts';
 import type { AgentConf } from '../../conf.ts';

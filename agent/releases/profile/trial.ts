@@ -1,5 +1,6 @@
-// Tries a release: dials with its configuration beside the session, and says what to make of it. Only what the release itself
-// causes is its failure: a Central that has too much to do, or that neither release reaches, says nothing about it.
+// Tries a release: dials with its configuration beside the session, and says what to make of it. Only what the release
+// itself causes is its failure: a Central that has too much to do, or that neither release reaches, says nothing about
+// it.
 import { isCoded, type CodedError } from '../../../shared/errors.ts';
 import type { ConnectionEnd, DialPlan } from '../../connection/connection.ts';
 import type { Attempt } from '../../connection/takeover.ts';

@@ -1,5 +1,6 @@
-// Reads and writes the files by which the launcher chooses what it starts (the contract is at the top of deploy/queue-agent/launch).
-// Each file is replaced durably, in the order that the contract demands: a kill between any two steps leaves a state that starts.
+// Reads and writes the files by which the launcher chooses what it starts (the contract is at the top of
+// deploy/queue-agent/launch). Each file is replaced durably, in the order that the contract demands: a kill between any
+// two steps leaves a state that starts.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder, writing } from '../../../shared/files/disk-faults.ts';

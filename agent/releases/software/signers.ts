@@ -1,5 +1,5 @@
-// The keys of those who may build the software of this agent. They are named on this machine alone: what Central sends (a profile, a
-// release) never names one.
+// The keys of those who may build the software of this agent. They are named on this machine alone: what Central sends
+// (a profile, a release) never names one.
 import type { KeyObject } from 'node:crypto';
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
 import { textOf, type CodedError } from '../../../shared/errors.ts';
@@ -12,7 +12,10 @@ import { softwareFault } from './errors.ts';
 const MAX_FILE_BYTES = 64 * 1024;
 const LABEL = 'PUBLIC KEY';
 
-/** The public keys in these files. Errors: software_signers_missing (there is none), software_signer_unusable, file faults. */
+/**
+ * The public keys in these files. Errors: software_signers_missing (there is none), software_signer_unusable, file
+ * faults.
+ */
 export async function loadSigners(files: readonly string[]): Promise<KeyObject[]> {
   const keys: KeyObject[] = [];
   for (const file of files) {

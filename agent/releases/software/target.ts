@@ -1,5 +1,6 @@
-// Releases of the agent's own software, one part (program or runtime) at a time: each has a slot beside those that run. The trial is the
-// next process: this one names the candidate to the launcher and ends; the next one commits it, or gives up (trial.ts).
+// Releases of the agent's own software, one part (program or runtime) at a time: each has a slot beside those that run.
+// The trial is the next process: this one names the candidate to the launcher and ends; the next one commits it, or
+// gives up (trial.ts).
 import { join } from 'node:path';
 import { textOf, type CodedError } from '../../../shared/errors.ts';
 import { removeUnfinishedFiles } from '../../../shared/files/unfinished-files.ts';

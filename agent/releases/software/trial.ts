@@ -1,5 +1,6 @@
-// Watches the session of a process that is the trial of its own software: welcomed, and a minute without a cut, proves it. Only what the
-// software itself causes is its failure: a Central that is away, throttles or drains says nothing about it.
+// Watches the session of a process that is the trial of its own software: welcomed, and a minute without a cut, proves
+// it. Only what the software itself causes is its failure: a Central that is away, throttles or drains says nothing
+// about it.
 import type { CodedError } from '../../../shared/errors.ts';
 import { agentFault } from '../../errors.ts';
 import type { Problem } from '../kind-state.ts';

@@ -190,8 +190,8 @@ export function changedState(
 }
 
 /**
- * What a dry run says of an act that refuses an agent from then on, or ends that: to cut it off is the meaning of the act.
- * Errors: agent_revoked.
+ * What a dry run says of an act that refuses an agent from then on, or ends that: to cut it off is the meaning of the
+ * act. Errors: agent_revoked.
  */
 export function restrictionReport(agent: AgentRecord, to: Restriction | 'enabled'): Report<null> {
   const { id, state, session, outbox } = agent;

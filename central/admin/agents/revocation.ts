@@ -1,4 +1,5 @@
-// /agents/{agent}/revoke: ends an agent's session and revokes its certificates; and the revocation lists, which are public.
+// /agents/{agent}/revoke: ends an agent's session and revokes its certificates; and the revocation lists, which are
+// public.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { revocationRoutes, type RevocationListsPort } from '../../listeners/revocation-routes.ts';

@@ -52,7 +52,8 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
     return roleJson(found);
   });
 
-  // The one answer with a private key in it: under a password of the administrator's own, as the way to a second Central.
+  // The one answer with a private key in it: under a password of the administrator's own, as the way to a second
+  // Central.
   app.post('/ca/export', reads(ADMINISTRATOR, { body: readExport }), async (request, reply) => {
     const { generation, file } = await authorityService.export(readExport(request.body), access.actorOf(request));
     return await reply.header('cache-control', 'no-store').send({

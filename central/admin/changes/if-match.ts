@@ -2,7 +2,9 @@
 import type { FastifyRequest } from 'fastify';
 import { requestInvalid } from '../errors.ts';
 
-/** The version in the ETag; undefined when there is none, or any will do. `what`: the resource. Errors: request_invalid. */
+/**
+ * The version in the ETag; undefined when there is none, or any will do. `what`: the resource. Errors: request_invalid.
+ */
 export function ifMatchOf(request: FastifyRequest, what: string): number | undefined {
   const header = request.headers['if-match'];
   if (header === undefined || header.trim() === '*') return undefined;

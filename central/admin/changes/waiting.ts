@@ -1,4 +1,5 @@
-// GET of one thing that changes by itself, such as a rollout: with its ETag, and with waitSeconds the answer waits until it is another one.
+// GET of one thing that changes by itself, such as a rollout: with its ETag, and with waitSeconds the answer waits
+// until it is another one.
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -17,8 +18,8 @@ export const waitSeconds = Type.Integer({ minimum: 0, maximum: MAX_WAIT_SECONDS,
 export const readWait = queryOf(Type.Object({ waitSeconds }, { additionalProperties: false }));
 
 /**
- * Sends what `read` finds. The client has it already (If-None-Match): waits until it is another one, at most `waitSeconds`, then 304. Errors:
- * those of `read`.
+ * Sends what `read` finds. The client has it already (If-None-Match): waits until it is another one, at most
+ * `waitSeconds`, then 304. Errors: those of `read`.
  */
 export async function sendOnceChanged(
   request: FastifyRequest,

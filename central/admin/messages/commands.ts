@@ -1,4 +1,5 @@
-// POST /agents/{agent}/commands, POST /commands (to several agents) and /dead-letters: commands to agents, and messages that could not be delivered.
+// POST /agents/{agent}/commands, POST /commands (to several agents) and /dead-letters: commands to agents, and messages
+// that could not be delivered.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded, type ProblemEntry } from '../../../shared/errors.ts';
@@ -119,8 +120,8 @@ interface Batch {
 }
 
 /**
- * One message or several; all of them are validated before any is taken. Errors: json_unparseable; request_invalid and message_expired
- * with the place of each.
+ * One message or several; all of them are validated before any is taken. Errors: json_unparseable; request_invalid and
+ * message_expired with the place of each.
  */
 function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
   // A request without a body has no content type either, and is not parsed.

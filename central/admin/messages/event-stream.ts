@@ -1,5 +1,5 @@
-// Events as server-sent events (HTML Standard, section 9.2): each as it is committed, until the client leaves, stops reading, or its token
-// is no longer valid.
+// Events as server-sent events (HTML Standard, section 9.2): each as it is committed, until the client leaves, stops
+// reading, or its token is no longer valid.
 import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { whenClosed } from '../../../shared/http/closed.ts';
@@ -10,7 +10,10 @@ import type { StoredEvent } from '../../store/message-store.ts';
 export const STREAM_TYPE = 'text/event-stream';
 /** A client that has lost its stream waits so long before it connects again. */
 const RETRY_MS = 2_000;
-/** Of a stream that has nothing to say, so that both ends see a connection that is dead; and how late the end of a token may be seen. */
+/**
+ * Of a stream that has nothing to say, so that both ends see a connection that is dead; and how late the end of a token
+ * may be seen.
+ */
 const COMMENT_MS = 15_000;
 /** A client that takes nothing of what is ready for so long is cut: what is ready for it is held in memory. */
 const READ_MS = 30_000;

@@ -1,5 +1,5 @@
-// /events: what agents sent up, by cursor, with filters, as pages with long poll or as a stream. The cursor is in commit order, so a consumer that
-// keeps the last `next` misses nothing and sees nothing twice.
+// /events: what agents sent up, by cursor, with filters, as pages with long poll or as a stream. The cursor is in
+// commit order, so a consumer that keeps the last `next` misses nothing and sees nothing twice.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded } from '../../../shared/errors.ts';
@@ -138,7 +138,10 @@ export function eventRoutes(app: FastifyInstance, services: AdminServices): void
   });
 }
 
-/** From 0 on a reader begins; behind a cursor it goes on, and has to know that it missed something. Errors: cursor_expired. */
+/**
+ * From 0 on a reader begins; behind a cursor it goes on, and has to know that it missed something. Errors:
+ * cursor_expired.
+ */
 async function assertKept(inbox: AdminServices['inbox'], after: number): Promise<void> {
   const resumeAfter = after === 0 ? null : await inbox.prunedThrough(after);
   if (resumeAfter === null) return;
@@ -204,8 +207,8 @@ async function readPage(
 }
 
 /**
- * A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one says that
- * nothing more fits, and then `next` passes what the filter left out.
+ * A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one
+ * says that nothing more fits, and then `next` passes what the filter left out.
  */
 async function readAny(
   inbox: AdminServices['inbox'],
@@ -223,7 +226,10 @@ async function readAny(
   return { events: again, next: again.at(-1)?.cursor ?? Math.max(newest, after) };
 }
 
-/** The events are JSON text in the store and go out as that text. In the batch form each says by an extension which agent sent it. */
+/**
+ * The events are JSON text in the store and go out as that text. In the batch form each says by an extension which
+ * agent sent it.
+ */
 async function sendPage(reply: FastifyReply, { events, next }: Page, type: string): Promise<FastifyReply> {
   if (type === BATCH_TYPE) {
     return await reply

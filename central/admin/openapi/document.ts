@@ -1,5 +1,5 @@
-// Makes the OpenAPI 3.1 document of the administration: from the routes as they are registered, with the schemas that validate their
-// requests, and from the operations that describe their answers. Loaded on demand.
+// Makes the OpenAPI 3.1 document of the administration: from the routes as they are registered, with the schemas that
+// validate their requests, and from the operations that describe their answers. Loaded on demand.
 import { DRAIN_ERRORS } from '../../agents/acts/drains.ts';
 import { SELECTOR_ERRORS } from '../../agents/selectors.ts';
 import { AUTH_ERRORS } from '../../auth/errors.ts';
@@ -282,8 +282,8 @@ function plain(schema: object): Schema {
 }
 
 /**
- * The schema with a reference in place of each named part, which `components` gets. Members that a newer Central adds are allowed: a
- * client ignores them.
+ * The schema with a reference in place of each named part, which `components` gets. Members that a newer Central adds
+ * are allowed: a client ignores them.
  */
 function referring(schema: Schema, components: Map<string, Schema>): Schema {
   const walk = (value: unknown): unknown => {

@@ -1,5 +1,5 @@
-// Makes the page /docs from the OpenAPI document: a list of all operations that unfold, without scripts and without anything from
-// elsewhere. Loaded on demand.
+// Makes the page /docs from the OpenAPI document: a list of all operations that unfold, without scripts and without
+// anything from elsewhere. Loaded on demand.
 import { createHash } from 'node:crypto';
 import type { OpenApiDocument, OperationObject } from './document.ts';
 

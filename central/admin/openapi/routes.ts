@@ -1,5 +1,5 @@
-// /openapi.json and /docs: the description of the administration, for programs and for people. Both are public and name nothing of this
-// installation. Each is made and compressed once, when it is first read.
+// /openapi.json and /docs: the description of the administration, for programs and for people. Both are public and name
+// nothing of this installation. Each is made and compressed once, when it is first read.
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { promisify } from 'node:util';

@@ -1,5 +1,6 @@
-// The pieces of which the answers of the administration are described, and what describes an operation. The schemas are plain JSON
-// Schema (2020-12): openapi.json is made from them, and the tests validate every answer against them. Loaded on demand.
+// The pieces of which the answers of the administration are described, and what describes an operation. The schemas are
+// plain JSON Schema (2020-12): openapi.json is made from them, and the tests validate every answer against them. Loaded
+// on demand.
 
 export type Schema = Readonly<Record<string, unknown>>;
 

@@ -1,4 +1,5 @@
-// /profiles/{profile}/releases and /profiles/{profile}/diff: preparing a release, the history, and what differs in words.
+// /profiles/{profile}/releases and /profiles/{profile}/diff: preparing a release, the history, and what differs in
+// words.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { ADMINISTRATOR, type Access, reads, VIEWER } from '../access.ts';

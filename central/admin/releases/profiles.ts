@@ -1,4 +1,5 @@
-// /profiles: the list, import of a tar archive, one profile, its settings and its truststore. The version of the draft is the ETag.
+// /profiles: the list, import of a tar archive, one profile, its settings and its truststore. The version of the draft
+// is the ETag.
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';

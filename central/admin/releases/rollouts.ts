@@ -1,5 +1,5 @@
-// /rollouts: which release is brought to which agents, how far each is, and what administrators decide about it; and the profile of one
-// agent: what it shall run, what it runs, and its repair.
+// /rollouts: which release is brought to which agents, how far each is, and what administrators decide about it; and
+// the profile of one agent: what it shall run, what it runs, and its repair.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { MAX_SELECTOR_LENGTH, MAX_SELECTORS } from '../../agents/selectors.ts';

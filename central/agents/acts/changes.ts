@@ -1,5 +1,5 @@
-// Changes what administrators decide about one agent: its name, labels and notes, and whether it is disabled. Each is one
-// act: the registry with its audit entry, then the session.
+// Changes what administrators decide about one agent: its name, labels and notes, and whether it is disabled. Each is
+// one act: the registry with its audit entry, then the session.
 import { auditEntry, type Actor } from '../../audit.ts';
 import type { Sessions } from '../../sessions/sessions.ts';
 import type { AgentChange, AgentRecord, AgentStore } from '../../store/agent-store.ts';
@@ -15,8 +15,8 @@ export interface AgentChanges {
   /** `version`: that of the record that the change was made for; null: any. Errors: those of AgentStore.change. */
   change(id: string, change: AgentChange, version: number | null, actor: Actor): Promise<AgentRecord>;
   /**
-   * The new agent takes name, labels, notes, history and waiting commands of the old one, which is deleted. Errors: those of
-   * AgentStore.replace.
+   * The new agent takes name, labels, notes, history and waiting commands of the old one, which is deleted. Errors:
+   * those of AgentStore.replace.
    */
   replace(old: AgentRecord, next: AgentRecord, actor: Actor): Promise<AgentRecord>;
   /** When this resolves, no message of its session is accepted any more. Errors: agent_unknown, agent_revoked. */

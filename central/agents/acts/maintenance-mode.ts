@@ -1,5 +1,6 @@
-// Maintenance mode: while it is enabled, every agent is sent away with a time to try again, in place of a rule in a firewall. It is
-// kept in the store, so that agents stay away while Central is upgraded, until an administrator disables it.
+// Maintenance mode: while it is enabled, every agent is sent away with a time to try again, in place of a rule in a
+// firewall. It is kept in the store, so that agents stay away while Central is upgraded, until an administrator
+// disables it.
 import { refusal } from '../../../shared/wire/refusals.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 import { auditEntry, type Actor } from '../../audit.ts';

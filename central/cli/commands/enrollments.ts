@@ -1,4 +1,5 @@
-// The commands with which an administrator enrolls a machine without a token, and gives an agent that is cut off a recovery code.
+// The commands with which an administrator enrolls a machine without a token, and gives an agent that is cut off a
+// recovery code.
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
 import { findAgent, idIn } from './agents/agents.ts';
 import type { Command, CommandCall } from '../command.ts';

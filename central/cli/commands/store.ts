@@ -193,7 +193,10 @@ interface Running {
   readonly failure: string | undefined;
 }
 
-/** When the Central that answers now was started, and why it runs with the store from before; undefined while none answers. */
+/**
+ * When the Central that answers now was started, and why it runs with the store from before; undefined while none
+ * answers.
+ */
 async function startOf(call: CommandCall): Promise<Running | undefined> {
   return await call.client.request('GET', '/status').then(
     (status) => {

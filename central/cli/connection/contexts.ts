@@ -1,5 +1,5 @@
-// The contexts of the administrator's command line: for each Central its address, what to trust and where the token is. One file
-// (config.json, 0600) has them all; tokens are in files of their own.
+// The contexts of the administrator's command line: for each Central its address, what to trust and where the token is.
+// One file (config.json, 0600) has them all; tokens are in files of their own.
 import { dirname, join, resolve } from 'node:path';
 import { textOf } from '../../../shared/errors.ts';
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';

@@ -1,4 +1,5 @@
-// The commands `login` and `logout`: keep the API token of a Central in a file of this account, beside the contexts, and delete it.
+// The commands `login` and `logout`: keep the API token of a Central in a file of this account, beside the contexts,
+// and delete it.
 import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { makeFolder } from '../../../shared/files/disk-faults.ts';

@@ -27,8 +27,8 @@ interface TargetRequest {
 }
 
 /**
- * The context of a line. Undefined where an address or a data folder is named otherwise: the token of a context goes to no other Central.
- * Errors: context_unknown, contexts_unreadable.
+ * The context of a line. Undefined where an address or a data folder is named otherwise: the token of a context goes to
+ * no other Central. Errors: context_unknown, contexts_unreadable.
  */
 export async function chooseContext({
   text,
@@ -103,7 +103,10 @@ export async function targetOf(request: TargetRequest): Promise<Connection> {
   return { target: { url }, ca: ca.toString('utf8'), readOnlyContext };
 }
 
-/** The socket in Central's data folder. It belongs to Central's account, which is another one only where root names the folder. */
+/**
+ * The socket in Central's data folder. It belongs to Central's account, which is another one only where root names the
+ * folder.
+ */
 function localTarget(environment: TargetRequest['environment'], workingFolder: string): Connection['target'] {
   const folder = environment['QUEUEGATE_DATA_FOLDER'] || undefined;
   const path = socketPath(environment, workingFolder);
@@ -117,7 +120,10 @@ function localTarget(environment: TargetRequest['environment'], workingFolder: s
   };
 }
 
-/** The first variable of the environment that lets this process take a certificate or a protocol that it would refuse, or write its keys down. */
+/**
+ * The first variable of the environment that lets this process take a certificate or a protocol that it would refuse,
+ * or write its keys down.
+ */
 function tlsWeakening(environment: TargetRequest['environment']): string | undefined {
   if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') return 'NODE_TLS_REJECT_UNAUTHORIZED=0';
   const option =
@@ -127,7 +133,10 @@ function tlsWeakening(environment: TargetRequest['environment']): string | undef
   return option === null ? undefined : `${option[0]} in NODE_OPTIONS`;
 }
 
-/** From --token-file, the environment, or the file that Central wrote on its first start. Never from a flag: `ps` shows those. */
+/**
+ * From --token-file, the environment, or the file that Central wrote on its first start. Never from a flag: `ps` shows
+ * those.
+ */
 export async function readToken(request: TargetRequest): Promise<string> {
   const { text, environment, workingFolder, context } = request;
   const isFromContext = context?.isNamed === true && context.tokenFile !== null;

@@ -1,4 +1,5 @@
-// The command line of `queuegate`: which commands it has, and what its nouns are about. shared/terminal/program.ts reads it.
+// The command line of `queuegate`: which commands it has, and what its nouns are about. shared/terminal/program.ts
+// reads it.
 import { readProgram, usageFault, type ProgramLine } from '../../../shared/terminal/program.ts';
 import { COMMANDS, TRUSTSTORE } from '../commands.ts';
 import type { Command } from '../command.ts';

@@ -1,5 +1,5 @@
-// The option --wait: a command returns when what it began has reached its final state. Central's listeners may move meanwhile: that it
-// cannot be reached for a while does not end the waiting.
+// The option --wait: a command returns when what it began has reached its final state. Central's listeners may move
+// meanwhile: that it cannot be reached for a while does not end the waiting.
 import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT_UNREACHABLE, exitStatusOf } from '../../../shared/terminal/exit-status.ts';
 import type { Tagged } from '../client.ts';
@@ -32,8 +32,8 @@ interface Awaited {
   /** Its states that change by themselves or by somebody else. */
   readonly passing: readonly string[];
   /**
-   * Central answers when it has changed (waitSeconds). Otherwise it is read each second: of a change, since its request could hold the
-   * listener that the change takes away.
+   * Central answers when it has changed (waitSeconds). Otherwise it is read each second: of a change, since its request
+   * could hold the listener that the change takes away.
    */
   readonly isAwaited?: boolean;
 }

@@ -1,5 +1,5 @@
-// The option --watch: a command that only reads is run again and again. A terminal shows its last answer; elsewhere each line is printed
-// that was not in the answer before.
+// The option --watch: a command that only reads is run again and again. A terminal shows its last answer; elsewhere
+// each line is printed that was not in the answer before.
 import { setTimeout as delay } from 'node:timers/promises';
 import { EXIT_UNREACHABLE, exitStatusOf } from '../../../shared/terminal/exit-status.ts';
 import { textOf } from '../../../shared/errors.ts';
@@ -29,7 +29,10 @@ interface Watching {
   readonly everyMs?: number;
 }
 
-/** Until it is interrupted. Errors: those of the first run; later ones unless Central only cannot be reached for a while. */
+/**
+ * Until it is interrupted. Errors: those of the first run; later ones unless Central only cannot be reached for a
+ * while.
+ */
 export async function watch({ look, redraw, line, notice, signal, everyMs = LOOK_MS }: Watching): Promise<void> {
   let before: string | undefined;
   let fault = '';

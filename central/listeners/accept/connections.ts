@@ -17,8 +17,8 @@ import { Turns } from '../limits/turns.ts';
 /** A TLS record of type handshake (RFC 8446 section 5.1): no HTTP request begins with this byte. */
 const TLS_HANDSHAKE = 0x16;
 /**
- * Of the peer: hello, certificates and signature take 10 KiB at most. OpenSSL accepts a hello of 128 KiB in records of one
- * byte each: 770 KiB, which cost 33 ms.
+ * Of the peer: hello, certificates and signature take 10 KiB at most. OpenSSL accepts a hello of 128 KiB in records of
+ * one byte each: 770 KiB, which cost 33 ms.
  */
 const MAX_HANDSHAKE_BYTES = 32 * 1024;
 

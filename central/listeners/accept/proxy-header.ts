@@ -17,7 +17,9 @@ const FAMILIES: Readonly<Record<number, { readonly family: 'ipv4' | 'ipv6'; read
 };
 
 type ProxyHeader =
-  /** What came is something else; or its beginning fits and more has to come: `isHeader` once it can be nothing else. */
+  /**
+   * What came is something else; or its beginning fits and more has to come: `isHeader` once it can be nothing else.
+   */
   | { readonly kind: 'absent' }
   | { readonly kind: 'incomplete'; readonly isHeader: boolean }
   | { readonly kind: 'version1' }

@@ -1,5 +1,6 @@
-// Divides the file descriptors of the process: agents, handshakes and the administration have a share each, so that connections of one
-// kind never take what the others and the store need. Where the limit is high, the shares are larger than every other bound.
+// Divides the file descriptors of the process: agents, handshakes and the administration have a share each, so that
+// connections of one kind never take what the others and the store need. Where the limit is high, the shares are larger
+// than every other bound.
 import { readdirSync, readFileSync } from 'node:fs';
 import { placeFault } from '../../auth/errors.ts';
 import { problemOf, type Problem } from '../../problems.ts';
@@ -48,7 +49,9 @@ export function shareDescriptors(limit: number, used: number): Shares {
   };
 }
 
-/** To be called when the store is open and nothing listens yet. `maxAgents`: the parameter agents.max, for a warning. */
+/**
+ * To be called when the store is open and nothing listens yet. `maxAgents`: the parameter agents.max, for a warning.
+ */
 export function openDescriptors(
   log: { warn(facts: object, text: string): void },
   maxAgents: number,

@@ -1,6 +1,6 @@
-// Takes requests from Node's HTTP server to Fastify: one request of a connection at a time, each in its turn; few more wait
-// behind it; a rate for each block of addresses; and responses that have to be read in time. Node itself parses, and
-// answers, all that has come at once, and keeps every answer until it is read: 64 KiB of small requests would hold
+// Takes requests from Node's HTTP server to Fastify: one request of a connection at a time, each in its turn; few more
+// wait behind it; a rate for each block of addresses; and responses that have to be read in time. Node itself parses,
+// and answers, all that has come at once, and keeps every answer until it is read: 64 KiB of small requests would hold
 // 2,000 responses.
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';

@@ -1,6 +1,6 @@
 // Ends TLS connections that send records without data. A KeyUpdate (RFC 8446 section 4.6.3) is 27 bytes on the line and
-// has OpenSSL derive keys; neither HTTP nor WebSocket sees it, so that no other bound counts it. Node.js reports none of
-// them: the bytes that arrived are compared with those that came out.
+// has OpenSSL derive keys; neither HTTP nor WebSocket sees it, so that no other bound counts it. Node.js reports none
+// of them: the bytes that arrived are compared with those that came out.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 

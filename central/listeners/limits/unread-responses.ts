@@ -39,8 +39,8 @@ export class UnreadResponses {
 }
 
 /**
- * The body piece by piece, as the peer takes it and `inTurn` comes to it; nothing is copied. 200 connections that read a list of
- * 1.3 MB as fast as it comes would otherwise have all of each turn of the event loop.
+ * The body piece by piece, as the peer takes it and `inTurn` comes to it; nothing is copied. 200 connections that read
+ * a list of 1.3 MB as fast as it comes would otherwise have all of each turn of the event loop.
  */
 export function slicesOf(body: Buffer, inTurn: (push: () => void) => void): Readable {
   let at = 0;

@@ -1,5 +1,5 @@
-// Ends a request whose body comes too slowly: in each minute it has to bring some bytes, or its end. A bound for the whole request, as
-// that of Node.js, would cut a large upload over a slow line however steadily it comes.
+// Ends a request whose body comes too slowly: in each minute it has to bring some bytes, or its end. A bound for the
+// whole request, as that of Node.js, would cut a large upload over a slow line however steadily it comes.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { whenClosed } from '../../../shared/http/closed.ts';
 

@@ -1,6 +1,6 @@
-// Keeps Central's certificate authority: its generations (one signs, others are only trusted), and what it signs. It never has a
-// private key of an agent. central/enrollment/enrollment.ts decides who gets a certificate, service.ts who must trust it before it
-// changes.
+// Keeps Central's certificate authority: its generations (one signs, others are only trusted), and what it signs. It
+// never has a private key of an agent. central/enrollment/enrollment.ts decides who gets a certificate, service.ts who
+// must trust it before it changes.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { Mutex } from '../../../shared/mutex.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
@@ -41,7 +41,10 @@ interface AuthorityOptions {
   readonly now: () => number;
 }
 
-/** A key with its chain, the certificate that signs first and its root last; validated by the caller (authority-file.ts). */
+/**
+ * A key with its chain, the certificate that signs first and its root last; validated by the caller
+ * (authority-file.ts).
+ */
 export type AuthorityMaterial = Pick<Generation, 'key' | 'chain' | 'origin'>;
 
 interface Order {
@@ -165,9 +168,9 @@ export class Authority {
   }
 
   /**
-   * The chain that is shown for a server certificate. While the previous generation is trusted, the chain ends at its root: a client
-   * with that root follows the cross-certificate, one with the new root stops before it. (The new root itself must not be sent:
-   * OpenSSL would take it for the end of the chain, and not look further.)
+   * The chain that is shown for a server certificate. While the previous generation is trusted, the chain ends at its
+   * root: a client with that root follows the cross-certificate, one with the new root stops before it. (The new root
+   * itself must not be sent: OpenSSL would take it for the end of the chain, and not look further.)
    */
   shownChainOf(certificate: X509Certificate): [X509Certificate, ...X509Certificate[]] {
     const cross = this.generations().find(({ chain }) => signedBy(certificate, chain[0]))?.cross;
@@ -177,7 +180,10 @@ export class Authority {
       : [certificate, cross, ...before.chain];
   }
 
-  /** A server certificate for these host names and addresses; by the current generation unless another is named. Errors: distinguished_name_bad. */
+  /**
+   * A server certificate for these host names and addresses; by the current generation unless another is named. Errors:
+   * distinguished_name_bad.
+   */
   async issueServer(
     order: Order & {
       readonly subject: string;
@@ -198,7 +204,10 @@ export class Authority {
     return await this.#issue({ ...order, profile: 'agent', subject: commonName(order.name), alternativeNames: [uri] });
   }
 
-  /** A certificate for what Central signs: welcomes, releases. Central's name is in the URI. No TLS endpoint may show it. */
+  /**
+   * A certificate for what Central signs: welcomes, releases. Central's name is in the URI. No TLS endpoint may show
+   * it.
+   */
   async issueSigning(order: Order & { readonly subject: string }): Promise<X509Certificate> {
     return await this.#issue({
       ...order,
@@ -213,7 +222,10 @@ export class Authority {
     return await makeRoot(this.#options, `, OU=${new Date(this.#options.now()).toISOString().slice(0, 16)}Z`);
   }
 
-  /** Stores it as prepared: no agent trusts it yet. The keys of retired ones are deleted. Errors: authority_known, authority_next_there. */
+  /**
+   * Stores it as prepared: no agent trusts it yet. The keys of retired ones are deleted. Errors: authority_known,
+   * authority_next_there.
+   */
   async prepare(material: AuthorityMaterial, actor: Actor): Promise<Generation> {
     return await this.#changes.runExclusive(async () => {
       const [waiting] = [...this.inRole('prepared'), ...this.inRole('next')];
@@ -223,8 +235,8 @@ export class Authority {
   }
 
   /**
-   * Stores it and lets it sign at once; the current one stays trusted as previous. One that is stored already changes its role.
-   * Agents that do not trust it are cut off: the caller has checked. Errors: authority_known.
+   * Stores it and lets it sign at once; the current one stays trusted as previous. One that is stored already changes
+   * its role. Agents that do not trust it are cut off: the caller has checked. Errors: authority_known.
    */
   async replace(material: AuthorityMaterial, actor: Actor): Promise<Generation> {
     return await this.#changes.runExclusive(async () => await this.#take(material, 'current', 'ca.import', actor));
@@ -237,7 +249,10 @@ export class Authority {
     );
   }
 
-  /** Gives generations other roles, all at once; one of them signs before and after. The audit entry is called `action`. Errors: authority_unknown. */
+  /**
+   * Gives generations other roles, all at once; one of them signs before and after. The audit entry is called `action`.
+   * Errors: authority_unknown.
+   */
   async assign(roles: Readonly<Record<string, GenerationRole>>, action: AuditAction, actor: Actor): Promise<void> {
     await this.#changes.runExclusive(async () => {
       for (const id of Object.keys(roles)) this.#find(id);
@@ -301,8 +316,9 @@ export class Authority {
   }
 
   /**
-   * Cross-certifies the key of another generation by the current one: agents that trust only the current one accept the other by it.
-   * False where that is impossible: the other is an intermediate, or the current one may not sign authorities. Errors: authority_unknown.
+   * Cross-certifies the key of another generation by the current one: agents that trust only the current one accept the
+   * other by it. False where that is impossible: the other is an intermediate, or the current one may not sign
+   * authorities. Errors: authority_unknown.
    */
   async certify(id: string, actor: Actor): Promise<boolean> {
     return await this.#changes.runExclusive(async () => {

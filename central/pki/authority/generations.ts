@@ -1,5 +1,5 @@
-// Reads and writes the generations of the authority in the store: one index with their chains and roles, and an encrypted key for each.
-// What they sign is authority.ts's.
+// Reads and writes the generations of the authority in the store: one index with their chains and roles, and an
+// encrypted key for each. What they sign is authority.ts's.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
@@ -11,8 +11,9 @@ import { pkiFault } from '../errors.ts';
 
 const GENERATION_ROLES = ['prepared', 'next', 'current', 'previous', 'retired'] as const;
 /**
- * In the order of a lifetime: prepared is known to Central alone; next is trusted by agents and does not sign yet; current signs;
- * previous no longer signs, and what it signed is still trusted; retired is no longer trusted, its key is kept for a rollback.
+ * In the order of a lifetime: prepared is known to Central alone; next is trusted by agents and does not sign yet;
+ * current signs; previous no longer signs, and what it signed is still trusted; retired is no longer trusted, its key
+ * is kept for a rollback.
  */
 export type GenerationRole = (typeof GENERATION_ROLES)[number];
 
@@ -26,7 +27,10 @@ export interface Generation {
   /** The certificate that signs first, its root last; one and the same for a root. */
   readonly chain: readonly [X509Certificate, ...X509Certificate[]];
   readonly key: KeyObject;
-  /** This root's own key, certified by the generation before it: an agent that trusts only that one accepts this one by it. */
+  /**
+   * This root's own key, certified by the generation before it: an agent that trusts only that one accepts this one by
+   * it.
+   */
   readonly cross?: X509Certificate;
   /** Of the same key, before it was reissued. */
   readonly formerIds?: readonly string[];
@@ -57,7 +61,10 @@ export function keyNameOf(id: string): string {
   return `authority.${id}.key`;
 }
 
-/** The stored generations; undefined before the first start. `entries` convert them to today's form where needed. Errors: key_material_damaged. */
+/**
+ * The stored generations; undefined before the first start. `entries` convert them to today's form where needed.
+ * Errors: key_material_damaged.
+ */
 export function loadGenerations(
   keyMaterial: KeyMaterialSubject,
 ): { readonly generations: Generations; readonly entries: readonly KeyMaterialEntry[] } | undefined {
@@ -124,7 +131,9 @@ function formerOf(row: Readonly<Record<string, unknown>>): Pick<Generation, 'for
   return { formerIds: formerIds.filter((id) => typeof id === 'string'), reissuedAt };
 }
 
-/** A key without its certificate, or the reverse, is damage, not a first start: a new root would cut off every agent. */
+/**
+ * A key without its certificate, or the reverse, is damage, not a first start: a new root would cut off every agent.
+ */
 function readOld(
   names: readonly string[],
   keyMaterial: KeyMaterialSubject,

@@ -1,7 +1,7 @@
-// Keeps the root of Central's own authority within its dates: one that was made while the clock was wrong is not valid yet, or
-// not any more, and nothing below it is. It is reissued with its key and its name, so that its pin, and whatever it signed, stay
-// good; an agent that trusts the one before, and takes it for valid, accepts the new one by it. Agents that do not have the new
-// one are a problem of the status until they do.
+// Keeps the root of Central's own authority within its dates: one that was made while the clock was wrong is not valid
+// yet, or not any more, and nothing below it is. It is reissued with its key and its name, so that its pin, and
+// whatever it signed, stay good; an agent that trusts the one before, and takes it for valid, accepts the new one by
+// it. Agents that do not have the new one are a problem of the status until they do.
 import { validityOf } from '../../../shared/x509/validity.ts';
 import { problemFault, problemOf, type Problem } from '../../problems.ts';
 import type { CertificateStore } from '../../store/certificate-store.ts';

@@ -1,5 +1,5 @@
-// Exports and imports the authority for an administrator, and determines which agents another one would cut off. An import runs
-// between two changes of parameters or certificates; afterwards, what the authority signs is reissued.
+// Exports and imports the authority for an administrator, and determines which agents another one would cut off. An
+// import runs between two changes of parameters or certificates; afterwards, what the authority signs is reissued.
 import { type Actor, auditEntry } from '../../audit.ts';
 import type { CutOffAgent, Notice } from '../../change/report.ts';
 import { assertNoneCutOff, type Changes } from '../../change/changes.ts';
@@ -52,7 +52,10 @@ export class AuthorityService {
     return this.#options.authority.all();
   }
 
-  /** Key and chain as password-protected PKCS#12; the current one unless another is named. Errors: authority_unknown, export_password_weak. */
+  /**
+   * Key and chain as password-protected PKCS#12; the current one unless another is named. Errors: authority_unknown,
+   * export_password_weak.
+   */
   async export(
     { thumbprint, password }: { readonly thumbprint?: string | undefined; readonly password: string },
     actor: Actor,
@@ -67,8 +70,9 @@ export class AuthorityService {
   }
 
   /**
-   * Lets an imported root, or an intermediate whose chain ends at one, sign from now on. What was signed before stays trusted: the
-   * one before is kept as previous. Errors: authority_unfit, authority_known, would_cut_off_agents, those of reading the file.
+   * Lets an imported root, or an intermediate whose chain ends at one, sign from now on. What was signed before stays
+   * trusted: the one before is kept as previous. Errors: authority_unfit, authority_known, would_cut_off_agents, those
+   * of reading the file.
    */
   async import(file: UploadedKey, request: ImportRequest, actor: Actor): Promise<ImportReport> {
     const { authority, now, changes } = this.#options;
@@ -101,7 +105,10 @@ export class AuthorityService {
     return { thumbprint };
   }
 
-  /** Only what our authority signs changes with it: a server certificate from elsewhere stays in use, and agents keep trusting it. */
+  /**
+   * Only what our authority signs changes with it: a server certificate from elsewhere stays in use, and agents keep
+   * trusting it.
+   */
   async #cutOffBy(chain: string): Promise<CutOffAgent[]> {
     const { identity, trust } = this.#options;
     if (identity.current()?.origin !== 'issued') return [];

@@ -1,5 +1,5 @@
-// Keeps the key that Central signs its welcomes with, and its certificate by the authority. It is not a TLS key: agents learn it at
-// enrollment and accept commands from no other peer, whatever certificate TLS shows.
+// Keeps the key that Central signs its welcomes with, and its certificate by the authority. It is not a TLS key: agents
+// learn it at enrollment and accept commands from no other peer, whatever certificate TLS shows.
 import { createPrivateKey, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { firstInPem } from '../../../shared/x509/certificates.ts';
 import { textOf } from '../../../shared/errors.ts';

@@ -1,5 +1,5 @@
-// Encrypts private keys for the store with AES-256-GCM, in an envelope that names its version and the key that opens it. That key comes
-// from key-encryption-key.ts.
+// Encrypts private keys for the store with AES-256-GCM, in an envelope that names its version and the key that opens
+// it. That key comes from key-encryption-key.ts.
 //
 //   qgk1:<key id>:<iv>:<ciphertext and tag>      the last two base64url
 //

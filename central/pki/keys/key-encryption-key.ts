@@ -1,5 +1,5 @@
-// Loads the key that encrypts the private keys in the store: from a file, the environment, a systemd credential, or, without any of
-// them, a file in the data folder that is created on the first start.
+// Loads the key that encrypts the private keys in the store: from a file, the environment, a systemd credential, or,
+// without any of them, a file in the data folder that is created on the first start.
 import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -34,7 +34,10 @@ interface KeyLog {
   warn(facts: object, text: string): void;
 }
 
-/** The configured key, or the one in the data folder; undefined when there is none yet. Errors: key_encryption_key_bad, file faults. */
+/**
+ * The configured key, or the one in the data folder; undefined when there is none yet. Errors: key_encryption_key_bad,
+ * file faults.
+ */
 export async function findKey(sources: KeySources, log: KeyLog): Promise<KeyEncryptionKey | undefined> {
   const { file, environment, credentialsFolder, dataFolder } = sources;
   if (file !== undefined) return await readKeyFile(file, 'refuse', log);

@@ -1,6 +1,6 @@
-// Keeps private keys encrypted in the store: an entry that ends in `.key` is encrypted when it is written and decrypted when it is
-// read. Older keys are encrypted at the start, and again when the key-encryption key changes. Nothing is overwritten unless every key
-// of the store has been decrypted first.
+// Keeps private keys encrypted in the store: an entry that ends in `.key` is encrypted when it is written and decrypted
+// when it is read. Older keys are encrypted at the start, and again when the key-encryption key changes. Nothing is
+// overwritten unless every key of the store has been decrypted first.
 import { auditEntry, CENTRAL } from '../../audit.ts';
 import type { StoreKeys } from '../../store/backup/backup.ts';
 import type { KeyMaterialChange, KeyMaterialRow, KeyMaterialStore } from '../../store/key-material-store.ts';
@@ -21,7 +21,10 @@ export interface KeyMaterial extends KeyMaterialStore {
   readonly keys: StoreKeys;
 }
 
-/** Errors: key_encryption_key_bad, key_encryption_key_missing, key_encryption_key_wrong, key_material_damaged, file faults. */
+/**
+ * Errors: key_encryption_key_bad, key_encryption_key_missing, key_encryption_key_wrong, key_material_damaged, file
+ * faults.
+ */
 export async function openKeyMaterial({ store, sources, log, now }: KeyMaterialOptions): Promise<KeyMaterial> {
   const kept = await loadSecrets(store);
   const secrets = kept.flatMap(({ rows }) => rows);
@@ -97,7 +100,9 @@ function isSecret(name: string): boolean {
   return name.endsWith('.key');
 }
 
-/** A store without encrypted keys gets a key of its own. One that has them needs theirs: a new one would open nothing. */
+/**
+ * A store without encrypted keys gets a key of its own. One that has them needs theirs: a new one would open nothing.
+ */
 async function firstKey(
   kept: readonly { readonly value: string }[],
   { dataFolder }: KeySources,

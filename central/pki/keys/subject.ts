@@ -1,5 +1,5 @@
-// Reads the key material of one subject once, and writes changes of it from the version that was read: a writer that does
-// not know the present state changes nothing.
+// Reads the key material of one subject once, and writes changes of it from the version that was read: a writer that
+// does not know the present state changes nothing.
 import type { AuditEntry } from '../../store/audit-store.ts';
 import type { KeyMaterialEntry, KeyMaterialStore } from '../../store/key-material-store.ts';
 

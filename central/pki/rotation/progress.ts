@@ -1,5 +1,5 @@
-// Counts the progress of a rotation: which agents trust a root, which do not and why, and which generation signed each agent's
-// certificate. As far as Central knows: what an administrator imports into a truststore is not reported to it.
+// Counts the progress of a rotation: which agents trust a root, which do not and why, and which generation signed each
+// agent's certificate. As far as Central knows: what an administrator imports into a truststore is not reported to it.
 import type { CutOffAgent } from '../../change/report.ts';
 import type { AgentTrust, CertificateStore } from '../../store/certificate-store.ts';
 import type { Refusal } from '../trust/publication.ts';

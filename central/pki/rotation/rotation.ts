@@ -1,6 +1,6 @@
-// Rotates the authority in phases: prepare, publish, switch, retire, and rolls each of them back. The store is the truth: a phase
-// is which generations exist and in which role, so that a restart of Central changes nothing. Every step first names the agents
-// that would be left behind, and runs between two changes of parameters or certificates.
+// Rotates the authority in phases: prepare, publish, switch, retire, and rolls each of them back. The store is the
+// truth: a phase is which generations exist and in which role, so that a restart of Central changes nothing. Every step
+// first names the agents that would be left behind, and runs between two changes of parameters or certificates.
 import type { Actor, AuditAction } from '../../audit.ts';
 import type { Metrics } from '../../metrics.ts';
 import { agentsText } from '../../change/agents.ts';
@@ -112,7 +112,10 @@ export class Rotation {
     };
   }
 
-  /** A new root, or an imported authority. Errors: rotation_wrong_phase, authority_known, authority_unfit, those of reading the file. */
+  /**
+   * A new root, or an imported authority. Errors: rotation_wrong_phase, authority_known, authority_unfit, those of
+   * reading the file.
+   */
   async prepare(file: UploadedKey | undefined, request: RotationRequest, actor: Actor): Promise<RotationReport> {
     const { authority, now } = this.#options;
     return await this.#step('prepare', ['idle', 'retired'], request, async (report) => {
@@ -148,9 +151,9 @@ export class Rotation {
   }
 
   /**
-   * It signs from now on. With a confirmation only the server certificate is replaced first: unless agents reconnect over it and an
-   * administrator confirms it, it is rolled back, and nothing else has changed.
-   * Errors: rotation_wrong_phase, would_cut_off_agents, rotation_nothing_to_confirm, those of every swap.
+   * It signs from now on. With a confirmation only the server certificate is replaced first: unless agents reconnect
+   * over it and an administrator confirms it, it is rolled back, and nothing else has changed. Errors:
+   * rotation_wrong_phase, would_cut_off_agents, rotation_nothing_to_confirm, those of every swap.
    */
   async switch(
     { confirm, ...request }: RotationRequest & { readonly confirm?: ConfirmRequest | undefined },
@@ -242,7 +245,9 @@ export class Rotation {
     });
   }
 
-  /** Deletes the key of a retired one, after which it cannot be restored. Errors: authority_unknown, authority_in_use. */
+  /**
+   * Deletes the key of a retired one, after which it cannot be restored. Errors: authority_unknown, authority_in_use.
+   */
   async forget(thumbprint: string, actor: Actor): Promise<void> {
     await this.#options.changes.runExclusive(async () => await this.#options.authority.forget(thumbprint, actor));
   }

@@ -1,5 +1,5 @@
-// Keeps the server certificate in step with parameters and time: which names and which subject it needs now, for the listeners
-// to show. What an administrator does with it is server-certificates.ts's.
+// Keeps the server certificate in step with parameters and time: which names and which subject it needs now, for the
+// listeners to show. What an administrator does with it is server-certificates.ts's.
 import { CENTRAL } from '../../audit.ts';
 import type { Changes } from '../../change/changes.ts';
 import type { ParameterValues } from '../../parameters/definitions.ts';

@@ -1,6 +1,6 @@
-// Lets an administrator replace Central's certificate: request, install, import, generate, stage, activate, restore. Each act
-// validates the whole certificate, checks which agents would refuse it, and swaps it without a restart. Each is a change
-// (central/change/), with dry run, confirmation and rollback.
+// Lets an administrator replace Central's certificate: request, install, import, generate, stage, activate, restore.
+// Each act validates the whole certificate, checks which agents would refuse it, and swaps it without a restart. Each
+// is a change (central/change/), with dry run, confirmation and rollback.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import type { Actor } from '../../audit.ts';
 import type { CutOffAgent, Notice } from '../../change/report.ts';
@@ -92,7 +92,10 @@ export class ServerCertificates {
     return this.#options.identity.slots;
   }
 
-  /** A request for another authority, PEM; the key stays in the store until the answer is installed. Errors: distinguished_name_bad. */
+  /**
+   * A request for another authority, PEM; the key stays in the store until the answer is installed. Errors:
+   * distinguished_name_bad.
+   */
   async request(kind: KeyKind, actor: Actor): Promise<string> {
     const { identity, spec, changes } = this.#options;
     return await changes.runExclusive(async () => await identity.request(spec(), kind, actor));
@@ -125,14 +128,18 @@ export class ServerCertificates {
   async import(file: UploadedKey, request: SwapRequest, actor: Actor): Promise<SwapReport> {
     const { key, certificates, notices } = await readUploadedKey(file);
     return await this.#swap('import', request, actor, async () => {
-      // Without a certificate of this key the first is validated, so that its other faults are reported along with this one.
+      // Without a certificate of this key the first is validated, so that its other faults are reported along with this
+      // one.
       const leaf = certificates.find((certificate) => certificate.checkPrivateKey(key)) ?? certificates[0];
       if (leaf === undefined) throw pkiFault('certificate_file_missing', { file: file.name });
       return this.#validated(key, buildChain(leaf, certificates, this.#known()), 'imported', notices);
     });
   }
 
-  /** A new one by Central's own authority (the current generation unless another is named), renewed automatically from then on. */
+  /**
+   * A new one by Central's own authority (the current generation unless another is named), renewed automatically from
+   * then on.
+   */
   async generate(request: SwapRequest, actor: Actor, under?: GenerateUnder): Promise<SwapReport> {
     const { identity, spec } = this.#options;
     return await this.#swap('issue', request, actor, async () => ({
@@ -200,7 +207,8 @@ export class ServerCertificates {
       listener: 'https',
       carryOut: async (pending) => {
         if (staged) return await identity.keepStaged(credentials, actor, verb);
-        // Written first: after a crash in between, the next start shows what was written, or rolls back a pending change.
+        // Written first: after a crash in between, the next start shows what was written, or rolls back a pending
+        // change.
         await identity.adopt(credentials, actor, { verb, pending });
         this.#show(credentials);
       },

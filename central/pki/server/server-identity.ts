@@ -1,6 +1,6 @@
-// Keeps Central's server certificate and its key: which one is current, whether it still fits, and how a new one replaces it.
-// A new one is checked, then swapped into the listeners by the caller, then adopted (written; the one before is kept), so that
-// nothing ever overwrites a working key. Listeners are not known here.
+// Keeps Central's server certificate and its key: which one is current, whether it still fits, and how a new one
+// replaces it. A new one is checked, then swapped into the listeners by the caller, then adopted (written; the one
+// before is kept), so that nothing ever overwrites a working key. Listeners are not known here.
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { auditEntry, CENTRAL, type Actor, type AuditAction } from '../../audit.ts';
 import type { PendingChange } from '../../change/pending.ts';
@@ -24,7 +24,10 @@ import {
 
 /** Names by which programs on its own host reach Central. */
 const OWN_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
-/** A new one is made when a third of the lifetime is left: four months of a year, so that a Central that was down for long still renews in time. */
+/**
+ * A new one is made when a third of the lifetime is left: four months of a year, so that a Central that was down for
+ * long still renews in time.
+ */
 const RENEW_WHEN_LEFT = 1 / 3;
 
 /** What the certificate has to be, from configuration and parameters. */
@@ -87,8 +90,9 @@ export class ServerIdentity {
   }
 
   /**
-   * The credentials to show: one from elsewhere until it expires, whatever the spec; else one of our own that fits the spec, the
-   * current or previous one or a new one. Writes nothing. Errors: distinguished_name_bad, server_certificate_unfit.
+   * The credentials to show: one from elsewhere until it expires, whatever the spec; else one of our own that fits the
+   * spec, the current or previous one or a new one. Writes nothing. Errors: distinguished_name_bad,
+   * server_certificate_unfit.
    */
   async fitting(spec: ServerCertificateSpec): Promise<ServerCredentials> {
     const { current, previous } = this.#slots;
@@ -112,7 +116,10 @@ export class ServerIdentity {
     return staged;
   }
 
-  /** A new one by the current generation of the authority, or the one that is named; checked. Errors: distinguished_name_bad, server_certificate_unfit. */
+  /**
+   * A new one by the current generation of the authority, or the one that is named; checked. Errors:
+   * distinguished_name_bad, server_certificate_unfit.
+   */
   async make(spec: ServerCertificateSpec, by?: Generation): Promise<ServerCredentials> {
     const { authority } = this.#options;
     const names = namesOf(spec);
@@ -135,7 +142,10 @@ export class ServerIdentity {
     return credentialsFrom(privateKey, chain, 'issued');
   }
 
-  /** A request for another authority. Its key stays here until the answer arrives; an earlier request is forgotten. Errors: distinguished_name_bad. */
+  /**
+   * A request for another authority. Its key stays here until the answer arrives; an earlier request is forgotten.
+   * Errors: distinguished_name_bad.
+   */
   async request(spec: ServerCertificateSpec, kind: KeyKind, actor: Actor): Promise<string> {
     const keys = await makeKeyPair(kind);
     // Public authorities sign no localhost and no loopback address: only what others use.
@@ -158,7 +168,9 @@ export class ServerIdentity {
     await this.#write({ ...this.#slots, request: undefined }, actor, 'server-certificate.request.delete', detail);
   }
 
-  /** Writes credentials as the current ones and keeps those before. Does nothing when they are the current ones already. */
+  /**
+   * Writes credentials as the current ones and keeps those before. Does nothing when they are the current ones already.
+   */
   async adopt(
     next: ServerCredentials,
     actor: Actor,
@@ -213,7 +225,10 @@ export class ServerIdentity {
     });
   }
 
-  /** Restores the one before as the current one. One that has expired meanwhile is not restored: no agent would accept it. */
+  /**
+   * Restores the one before as the current one. One that has expired meanwhile is not restored: no agent would accept
+   * it.
+   */
   async rollBack(actor: Actor, reason: string): Promise<void> {
     const { current, previous } = this.#slots;
     const restored = previous !== undefined && previous.notAfter > this.#options.now();
@@ -228,7 +243,9 @@ export class ServerIdentity {
     });
   }
 
-  /** Forgets the previous one of our own when its root is no longer trusted: restoring it would publish that root again. */
+  /**
+   * Forgets the previous one of our own when its root is no longer trusted: restoring it would publish that root again.
+   */
   async dropUntrusted(): Promise<void> {
     const { previous } = this.#slots;
     if (previous === undefined || previous.origin !== 'issued') return;
@@ -241,7 +258,10 @@ export class ServerIdentity {
     });
   }
 
-  /** One that was made here fits when it matches the spec exactly: a name that was removed from the list must not stay in it. */
+  /**
+   * One that was made here fits when it matches the spec exactly: a name that was removed from the list must not stay
+   * in it.
+   */
   #fits(kept: ServerCredentials, spec: ServerCertificateSpec): boolean {
     if (kept.origin !== 'issued') return false;
     const now = this.#options.now();

@@ -1,5 +1,5 @@
-// Reads and writes Central's server certificates in the store: current, previous and staged, each with its key; the key of an
-// open request; and the mark of a pending change.
+// Reads and writes Central's server certificates in the store: current, previous and staged, each with its key; the key
+// of an open request; and the mark of a pending change.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
@@ -11,7 +11,10 @@ import type { KeyMaterialSubject } from '../keys/subject.ts';
 import { chainPem, hostsOf, privateKeyPem, readChain, spkiOf, subjectOf, thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault } from '../errors.ts';
 
-/** made: by our authority, and renewed automatically. signed: by another authority, on our request. imported: with its key. */
+/**
+ * made: by our authority, and renewed automatically. signed: by another authority, on our request. imported: with its
+ * key.
+ */
 export type ServerOrigin = 'issued' | 'signed' | 'imported';
 
 /** What a TLS listener needs, and what an administrator sees of it. */

@@ -1,4 +1,5 @@
-// Validates a server certificate before it is used: key, chain, dates, usage, names, strength. Reports every fault at once.
+// Validates a server certificate before it is used: key, chain, dates, usage, names, strength. Reports every fault at
+// once.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { KeyUsageFlags, KeyUsagesExtension, PeculiarCertificate } from '../../../shared/x509/library.ts';
@@ -48,7 +49,10 @@ export function uncoveredNames(leaf: X509Certificate, names: readonly string[]):
   return names.filter((name) => !covers(leaf, name));
 }
 
-/** True when a TLS client that dialled `host` would accept the certificate's names. The common name does not count (RFC 9525). */
+/**
+ * True when a TLS client that dialled `host` would accept the certificate's names. The common name does not count (RFC
+ * 9525).
+ */
 function covers(certificate: X509Certificate, host: string): boolean {
   const { type, value } = alternativeName(host);
   return (

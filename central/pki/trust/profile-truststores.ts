@@ -1,6 +1,7 @@
-// Keeps the truststores of the profiles on Central's own host in step with the trust bundle: one that holds a root of this Central
-// gets the others too, and loses those that are no longer trusted. Profiles of other Centrals, and those without a truststore, are
-// never touched. Agents keep what Central gives them in their data folder, and write no profile.
+// Keeps the truststores of the profiles on Central's own host in step with the trust bundle: one that holds a root of
+// this Central gets the others too, and loses those that are no longer trusted. Profiles of other Centrals, and those
+// without a truststore, are never touched. Agents keep what Central gives them in their data folder, and write no
+// profile.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCoded, systemCode, textOf } from '../../../shared/errors.ts';

@@ -1,5 +1,6 @@
-// Sends agents the trust bundle: after each welcome, and whenever the bundle changes, to those that have not acknowledged exactly
-// it. Records their answers: taken, or refused and why. Waits for no agent: a bounded number at a time, one pass over the sessions.
+// Sends agents the trust bundle: after each welcome, and whenever the bundle changes, to those that have not
+// acknowledged exactly it. Records their answers: taken, or refused and why. Waits for no agent: a bounded number at a
+// time, one pass over the sessions.
 import { textOf } from '../../../shared/errors.ts';
 import type { CentralControl, Trusted, TrustRefused } from '../../../shared/wire/messages.ts';
 import { trustTranscript } from '../../../shared/wire/proof.ts';
@@ -63,8 +64,8 @@ export class TrustPublication {
   readonly #options: TrustPublicationOptions;
   readonly #due = new Set<string>();
   /**
-   * The roots that a session was sent last: no others are recorded of its answer. An agent that names the root of a rotation that is
-   * only prepared, or of a retired one, would count as ready for steps that have not begun.
+   * The roots that a session was sent last: no others are recorded of its answer. An agent that names the root of a
+   * rotation that is only prepared, or of a retired one, would count as ready for steps that have not begun.
    */
   readonly #sent = new WeakMap<TrustSession, ReadonlySet<string>>();
   /** By agent. The bundle is sent again at the next welcome, so that a restart loses this for a short time only. */
@@ -72,7 +73,9 @@ export class TrustPublication {
   /** Agents whose answer is being written, with the newest one that came meanwhile: one write at a time. */
   readonly #writing = new Map<string, { next: readonly string[] | undefined }>();
   #published: string;
-  /** What a session was sent last, perhaps before the look that finds the change: it may be withdrawn before that look. */
+  /**
+   * What a session was sent last, perhaps before the look that finds the change: it may be withdrawn before that look.
+   */
   #lastSent: string;
   #againAt: number;
   #state: 'new' | 'running' | 'stopped' = 'new';

@@ -1,5 +1,5 @@
-// Determines what agents must trust, and which of them would refuse Central if it showed another certificate: as far as Central
-// knows, because what an administrator imports into a truststore is not reported to it.
+// Determines what agents must trust, and which of them would refuse Central if it showed another certificate: as far as
+// Central knows, because what an administrator imports into a truststore is not reported to it.
 import type { X509Certificate } from 'node:crypto';
 import type { CutOffAgent } from '../../change/report.ts';
 import type { AgentTrust, CertificateStore } from '../../store/certificate-store.ts';
@@ -10,7 +10,10 @@ import { rootOfCredentials } from '../server/slots.ts';
 
 /** The roots that agents receive. */
 export interface TrustBundle {
-  /** Each once: the root of what Central shows now, those of the authority's generations, those of staged and previous certificates. */
+  /**
+   * Each once: the root of what Central shows now, those of the authority's generations, those of staged and previous
+   * certificates.
+   */
   certificates(): X509Certificate[];
   pem(): string;
   /** SHA-256, lower-case hex, in the same order: what an agent that took the bundle has. */

@@ -1,5 +1,5 @@
-// Creates certificates (profiles for root, server, agent and signing) and requests, and reads thumbprint, pin and names of a
-// certificate. csr.ts reads requests; central/pki/authority/authority.ts decides which certificates are issued.
+// Creates certificates (profiles for root, server, agent and signing) and requests, and reads thumbprint, pin and names
+// of a certificate. csr.ts reads requests; central/pki/authority/authority.ts decides which certificates are issued.
 import { createHash, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
 import { certificatesInPem } from '../../../shared/x509/certificates.ts';
@@ -41,7 +41,10 @@ type Profile = 'root' | 'cross' | 'server' | 'agent' | 'signing';
 
 interface CertificateOrder {
   readonly profile: Profile;
-  /** Distinguished name as in RFC 4514: `CN=central, O=Bank`; or a certificate whose subject and key identifier are taken over byte by byte. */
+  /**
+   * Distinguished name as in RFC 4514: `CN=central, O=Bank`; or a certificate whose subject and key identifier are
+   * taken over byte by byte.
+   */
   readonly subject: string | X509Certificate;
   readonly publicKey: KeyObject;
   readonly alternativeNames?: readonly AlternativeName[];
@@ -101,7 +104,10 @@ function randomSerial(): string {
   return serial.toString('hex');
 }
 
-/** RFC 5280 sections 4.2.1.3, 4.2.1.9 and 4.2.1.12. keyEncipherment (TLS without forward secrecy) for no key, RSA neither. */
+/**
+ * RFC 5280 sections 4.2.1.3, 4.2.1.9 and 4.2.1.12. keyEncipherment (TLS without forward secrecy) for no key, RSA
+ * neither.
+ */
 function usagesOf(profile: Profile) {
   switch (profile) {
     case 'root':
@@ -154,11 +160,13 @@ async function subjectKeyIdentifier(
 function authorityKeyIdentifier(issuer: X509Certificate): AuthorityKeyIdentifierExtension {
   const own = new PeculiarCertificate(issuer.raw).getExtension(SubjectKeyIdentifierExtension);
   if (own !== null) return new AuthorityKeyIdentifierExtension(own.keyId);
-  // RFC 5280 section 4.2.1.2, method (1) is SHA-1 of the key's bits; any stable value serves, so ours is of the whole SPKI.
+  // RFC 5280 section 4.2.1.2, method (1) is SHA-1 of the key's bits; any stable value serves, so ours is of the whole
+  // SPKI.
   return new AuthorityKeyIdentifierExtension(createHash('sha1').update(spkiOf(issuer.publicKey)).digest('hex'));
 }
 
-// --- names ------------------------------------------------------------------------------------------------------------
+// --- names
+// ------------------------------------------------------------------------------------------------------------
 
 function readName(text: string): Name {
   try {
@@ -204,7 +212,8 @@ export function keyIdentifierOf(certificate: X509Certificate): string | undefine
   return new PeculiarCertificate(certificate.raw).getExtension(SubjectKeyIdentifierExtension)?.keyId;
 }
 
-// --- requests and chains ------------------------------------------------------------------------------------------------
+// --- requests and chains
+// ------------------------------------------------------------------------------------------------
 
 /** A PKCS#10 request for a server certificate, PEM, as another authority takes it. Errors: distinguished_name_bad. */
 export async function makeServerRequest(order: {

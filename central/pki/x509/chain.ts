@@ -61,7 +61,10 @@ const MAX_CHAIN = 10;
 /** Certificates of one name whose signatures are tried; an authority renews its own a few times. */
 const MAX_NAMESAKES = 20;
 
-/** Follows the issuers by signature, not by name alone: first among the uploaded certificates, then among the known ones. */
+/**
+ * Follows the issuers by signature, not by name alone: first among the uploaded certificates, then among the known
+ * ones.
+ */
 export function buildChain(
   leaf: X509Certificate,
   uploaded: readonly X509Certificate[],
@@ -160,7 +163,10 @@ function isSelfSigned(certificate: X509Certificate): boolean {
   return signedBy(certificate, certificate);
 }
 
-/** By name and signature. Node's checkIssued asks for the issuer's key usage too: that is a fault of its own (authorityFault). */
+/**
+ * By name and signature. Node's checkIssued asks for the issuer's key usage too: that is a fault of its own
+ * (authorityFault).
+ */
 export function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   try {
     return certificate.issuer === issuer.subject && certificate.verify(issuer.publicKey);

@@ -1,6 +1,6 @@
-// Writes a certificate revocation list (RFC 5280 section 5): version 2, in DER, signed by the authority whose certificates it
-// names. Not with @peculiar/x509, which looks through all entries for each one: a list of 20,000 would delay every heartbeat by
-// seconds. central/pki/revocation-lists.ts decides what is on a list.
+// Writes a certificate revocation list (RFC 5280 section 5): version 2, in DER, signed by the authority whose
+// certificates it names. Not with @peculiar/x509, which looks through all entries for each one: a list of 20,000 would
+// delay every heartbeat by seconds. central/pki/revocation-lists.ts decides what is on a list.
 import { createHash, sign, type KeyObject, type X509Certificate } from 'node:crypto';
 import { bits, der, ECDSA_SHA256, integer, octets, oid, positive, sequence, TAG } from '../../../shared/asn1/writer.ts';
 import { pemOf } from '../../../shared/x509/pem.ts';

@@ -1,5 +1,5 @@
-// Reads certificate requests (PKCS#10, RFC 2986) from outside: linear PEM, a bounded check of the structure, then the few members
-// that Central uses, and last the signature. No library parses them.
+// Reads certificate requests (PKCS#10, RFC 2986) from outside: linear PEM, a bounded check of the structure, then the
+// few members that Central uses, and last the signature. No library parses them.
 import { verify, type KeyObject } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
 import { bmpTextOf, elementsIn, expectTag, oidOf, type Asn1Element } from '../../../shared/asn1/reader.ts';
@@ -15,7 +15,10 @@ export interface ReadRequest {
   readonly publicKey: KeyObject;
   /** SubjectPublicKeyInfo, DER, in its one form (shared/x509/public-key.ts). */
   readonly spki: Buffer;
-  /** What the request says of itself: the whole name is an alternative name, else the common name counts; and the id, if it has one. */
+  /**
+   * What the request says of itself: the whole name is an alternative name, else the common name counts; and the id, if
+   * it has one.
+   */
   readonly name: string | undefined;
   readonly id: string | undefined;
 }
@@ -53,7 +56,10 @@ const URI = 0x86;
 /** attributes of a request, IMPLICIT SET. */
 const ATTRIBUTES = 0xa0;
 
-/** The bytes of the one request in a PEM text. Linear in the length of the text; for proofs over the bytes. Errors: csr_unreadable. */
+/**
+ * The bytes of the one request in a PEM text. Linear in the length of the text; for proofs over the bytes. Errors:
+ * csr_unreadable.
+ */
 export function requestDer(pem: string): Buffer {
   return orUnreadable(() => {
     const [der, ...others] = derInPem(pem, LABELS, PEM);
@@ -66,8 +72,8 @@ export function requestDer(pem: string): Buffer {
 }
 
 /**
- * Reads a request and verifies that its maker holds the key: one signature, of P-256 only. Central decides about usages; the names
- * are what the request says. Errors: csr_unreadable, csr_signature, csr_key_type.
+ * Reads a request and verifies that its maker holds the key: one signature, of P-256 only. Central decides about
+ * usages; the names are what the request says. Errors: csr_unreadable, csr_signature, csr_key_type.
  */
 export function readRequest(request: string | Buffer): ReadRequest {
   const der = typeof request === 'string' ? requestDer(request) : request;

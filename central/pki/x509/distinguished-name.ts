@@ -1,5 +1,5 @@
-// Turns distinguished names as text into names in certificates, and compares them. The parser of @peculiar/x509 backtracks, so
-// that it gets names as data only (shared/x509/distinguished-name.ts).
+// Turns distinguished names as text into names in certificates, and compares them. The parser of @peculiar/x509
+// backtracks, so that it gets names as data only (shared/x509/distinguished-name.ts).
 import { readDistinguishedName, type DistinguishedAttribute } from '../../../shared/x509/distinguished-name.ts';
 import { textOf } from '../../../shared/errors.ts';
 import { Name } from '../../../shared/x509/library.ts';

@@ -15,7 +15,10 @@ export type KeyKind = 'ec' | 'rsa';
 const RSA_BITS = 3072;
 /** SP 800-131A: less than 2048 bits is no longer allowed. */
 const LEAST_RSA_BITS = 2048;
-/** Curve by OpenSSL's name: WebCrypto's name, and the digest of its strength (RFC 5758 section 3.2, RFC 8446 section 4.2.3). */
+/**
+ * Curve by OpenSSL's name: WebCrypto's name, and the digest of its strength (RFC 5758 section 3.2, RFC 8446 section
+ * 4.2.3).
+ */
 const CURVES: Readonly<Record<string, { readonly namedCurve: string; readonly hash: string }>> = {
   prime256v1: { namedCurve: 'P-256', hash: 'SHA-256' },
   secp384r1: { namedCurve: 'P-384', hash: 'SHA-384' },

@@ -1,5 +1,5 @@
-// Reads what an administrator uploads: certificates, and keys with certificates, in any format. A fault of a file is a fault of the
-// request (422), never of Central.
+// Reads what an administrator uploads: certificates, and keys with certificates, in any format. A fault of a file is a
+// fault of the request (422), never of Central.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { CodedError, isCoded } from '../../../shared/errors.ts';
 import { keystoreFault } from '../../../shared/keystore/errors.ts';

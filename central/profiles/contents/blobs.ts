@@ -18,8 +18,8 @@ type Stored = Pick<DraftFile, 'sha256' | 'size'>;
 const FILES_IN_FLIGHT = 64;
 
 /**
- * Stores the content of one act, before anything names it. Small files are stored beside each other: each takes three commits, which
- * it shares with the others.
+ * Stores the content of one act, before anything names it. Small files are stored beside each other: each takes three
+ * commits, which it shares with the others.
  */
 export class BlobIntake {
   readonly #store: Blobs & Pick<ReleaseStore, 'discardBlobs'>;
@@ -32,7 +32,10 @@ export class BlobIntake {
     this.#now = now;
   }
 
-  /** Reads a file of this size to its end; `keep` gets what was stored, at the latest before `finish` resolves. Errors: store_reserve. */
+  /**
+   * Reads a file of this size to its end; `keep` gets what was stored, at the latest before `finish` resolves. Errors:
+   * store_reserve.
+   */
   async add(size: number, content: AsyncIterable<Buffer>, keep: (stored: Stored) => void): Promise<void> {
     if (size > CHUNK_BYTES) return keep(await this.store(content));
     const parts: Buffer[] = [];
@@ -77,7 +80,10 @@ export class BlobIntake {
   }
 }
 
-/** Runs an act that stores content before it is named; what it has stored is discarded when it fails or `isTried` of its outcome. */
+/**
+ * Runs an act that stores content before it is named; what it has stored is discarded when it fails or `isTried` of its
+ * outcome.
+ */
 export async function withIntake<T>(
   intake: BlobIntake,
   act: (intake: BlobIntake) => Promise<T>,

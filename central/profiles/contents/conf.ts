@@ -1,4 +1,5 @@
-// Reads agent.conf as the agent does: which keys it has, which of them the agent knows, what it would refuse, and where the truststore is.
+// Reads agent.conf as the agent does: which keys it has, which of them the agent knows, what it would refuse, and where
+// the truststore is.
 import { isAbsolute, win32 } from 'node:path';
 import { isCoded, type CodedError } from '../../../shared/errors.ts';
 import { AGENT_PREFIX, AGENT_SCHEMA } from '../../../shared/settings/agent-settings.ts';

@@ -1,5 +1,5 @@
-// Reads a tar archive (POSIX.1-2001 ustar and pax, and the long names of GNU tar) as a stream, file by file: no file is held whole,
-// and nothing is written to a disk. Whatever is not a file or a folder is refused.
+// Reads a tar archive (POSIX.1-2001 ustar and pax, and the long names of GNU tar) as a stream, file by file: no file is
+// held whole, and nothing is written to a disk. Whatever is not a file or a folder is refused.
 import { profileFault } from '../errors.ts';
 
 const BLOCK = 512;

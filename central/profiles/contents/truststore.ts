@@ -1,5 +1,5 @@
-// The truststore of a profile: its entries, and changes of them. Works on a copy in a folder of its own, with what the truststore
-// commands use: the store keeps its format, its other entries and its password.
+// The truststore of a profile: its entries, and changes of them. Works on a copy in a folder of its own, with what the
+// truststore commands use: the store keeps its format, its other entries and its password.
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';

@@ -1,5 +1,5 @@
-// Files of releases as zstd, for agents that request them so: compressed once, one at a time, and kept while there is room. Without room a
-// file is sent as it is.
+// Files of releases as zstd, for agents that request them so: compressed once, one at a time, and kept while there is
+// room. Without room a file is sent as it is.
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { constants, zstdCompress } from 'node:zlib';
@@ -36,7 +36,8 @@ export class CompressedFiles {
   }
 
   /**
-   * The file as zstd, with what to call when it is not used any more; undefined: it is to be sent as it is. `signal`: nothing waits for it.
+   * The file as zstd, with what to call when it is not used any more; undefined: it is to be sent as it is. `signal`:
+   * nothing waits for it.
    */
   async open(
     sha256: string,

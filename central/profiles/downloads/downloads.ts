@@ -1,5 +1,5 @@
-// Downloads of releases by agents: whether a ticket allows one, how many are open at once, and the content in small pieces at the rates
-// of the parameters. A download holds one chunk of the content, never all of it.
+// Downloads of releases by agents: whether a ticket allows one, how many are open at once, and the content in small
+// pieces at the rates of the parameters. A download holds one chunk of the content, never all of it.
 import type { Store } from '../../store/store.ts';
 import { CHUNK_BYTES } from '../../store/releases/release-store.ts';
 import type { Tickets } from '../tickets.ts';

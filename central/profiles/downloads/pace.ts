@@ -1,5 +1,5 @@
-// Paces downloads: so many bytes per second for each agent and in all, in small pieces, a few in each turn of the event loop. So they
-// yield to messages and heartbeats, and every agent has its turn.
+// Paces downloads: so many bytes per second for each agent and in all, in small pieces, a few in each turn of the event
+// loop. So they yield to messages and heartbeats, and every agent has its turn.
 import { setNewest } from '../../../shared/recent-entries.ts';
 import { TokenBucket } from '../../sessions/limits/token-bucket.ts';
 

@@ -199,8 +199,8 @@ export class ByteBudget {
       idleTicks: 0,
     };
     this.#members.add(member);
-    // Nothing is kept for it: most sessions that begin send nothing for a while, and two thousand begin at once after an
-    // outage. Those that do send are stopped together when the pool is full.
+    // Nothing is kept for it: most sessions that begin send nothing for a while, and two thousand begin at once after
+    // an outage. Those that do send are stopped together when the pool is full.
     if (this.#little.size === 0 && this.#hasRoomForLittle()) this.#resume(this.#little, member);
     else this.#enqueue(member);
     this.#serve();

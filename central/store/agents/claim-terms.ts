@@ -1,5 +1,6 @@
 // Decides whether the look-up of an agent claims its session at once: what most agents are. It is strict: the rules for
-// hellos (central/auth/agent-identity.ts) look again at each agent that it leaves out, and it lets in none that they refuse.
+// hellos (central/auth/agent-identity.ts) look again at each agent that it leaves out, and it lets in none that they
+// refuse.
 import type { AgentRecord, ClaimTerms, SessionClaim } from '../agent-store.ts';
 
 /** The agent connects with its current key and a certificate that is good, and nothing is known against it. */

@@ -1,5 +1,5 @@
-// The id of a command in Central: of its agent, and of its source and id (CloudEvents), which are unique for each agent only. It is looked
-// up without a table of its own.
+// The id of a command in Central: of its agent, and of its source and id (CloudEvents), which are unique for each agent
+// only. It is looked up without a table of its own.
 
 /** 96 bits (shared/sqlite/logs/fingerprint.ts). */
 const HASH = /^[\w-]{16}$/;

@@ -1,5 +1,5 @@
-// Labels of agents: what a key and a value may be, how a change is merged, and which agents a match selects. The grammar
-// in which people write a match is central/agents/selectors.ts's.
+// Labels of agents: what a key and a value may be, how a change is merged, and which agents a match selects. The
+// grammar in which people write a match is central/agents/selectors.ts's.
 
 /** Set by administrators, to select agents by. Keys and values are plain text without a meaning of their own. */
 export type Labels = Readonly<Record<string, string>>;

@@ -153,7 +153,10 @@ export class Backups {
   }
 }
 
-/** Deletes work folders and unfinished files that a killed Central left behind; called at the start, before any work begins. */
+/**
+ * Deletes work folders and unfinished files that a killed Central left behind; called at the start, before any work
+ * begins.
+ */
 export async function removeLeftovers(folder: string): Promise<void> {
   await removeUnfinishedFiles(folder);
   for (const name of await readdir(folder))

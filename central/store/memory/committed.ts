@@ -1,10 +1,9 @@
-// Puts what was just committed in front of an engine of the store, so that those who are up to date are answered without
-// a read: the newest cursor and the last events, the last commands of each session, the tokens that were used. Every
-// answer is what the engine itself would give.
-// An engine applies this to itself, as long as one process alone writes to its store. Several processes on one store
-// need a version of each (tokens; an agent's commands) that they poll, and forget what is older: `KnownTokens.change`,
-// `RecentCommands.forget`. Events of another process show by their cursors (`RecentEvents.committed`); the newest cursor
-// is then the store's.
+// Puts what was just committed in front of an engine of the store, so that those who are up to date are answered
+// without a read: the newest cursor and the last events, the last commands of each session, the tokens that were used.
+// Every answer is what the engine itself would give. An engine applies this to itself, as long as one process alone
+// writes to its store. Several processes on one store need a version of each (tokens; an agent's commands) that they
+// poll, and forget what is older: `KnownTokens.change`, `RecentCommands.forget`. Events of another process show by
+// their cursors (`RecentEvents.committed`); the newest cursor is then the store's.
 import type { CommittedEvents, InboxStore, OutboxStore } from '../message-store.ts';
 import type { Store } from '../store.ts';
 import type { TokenStore } from '../token-store.ts';

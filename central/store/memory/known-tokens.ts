@@ -1,5 +1,5 @@
-// Keeps the records of API tokens that were used, until one changes: a token that was removed is unknown from the answer
-// to its removal on. An unknown token is read from the store each time: strangers cannot fill this.
+// Keeps the records of API tokens that were used, until one changes: a token that was removed is unknown from the
+// answer to its removal on. An unknown token is read from the store each time: strangers cannot fill this.
 import type { ApiTokenRecord } from '../token-store.ts';
 
 export class KnownTokens {

@@ -1,5 +1,5 @@
-// The part of the store's interface for profiles and releases: the draft of each profile, prepared releases, and the content of their
-// files as blobs, in chunks, so that no call holds a whole one. The rules of store.ts apply.
+// The part of the store's interface for profiles and releases: the draft of each profile, prepared releases, and the
+// content of their files as blobs, in chunks, so that no call holds a whole one. The rules of store.ts apply.
 import type { ReleaseKind } from '../../../shared/releases/manifest.ts';
 import type { AuditEntry } from '../audit-store.ts';
 
@@ -8,7 +8,9 @@ export const CHUNK_BYTES = 64 * 1024;
 export const MAX_PROFILES = 200;
 /** Of one kind and name. Preparing one more drops the oldest. */
 export const MAX_RELEASES = 100;
-/** What nothing refers to is deleted after this time: a blob is stored before the draft or the release that names it. */
+/**
+ * What nothing refers to is deleted after this time: a blob is stored before the draft or the release that names it.
+ */
 export const UNUSED_BLOB_MS = 86_400_000;
 
 export interface ProfileRecord {
@@ -96,10 +98,16 @@ export interface ReleaseStore {
   /** With its draft and its releases. Errors: profile_unknown, profile_in_rollout. */
   removeProfile(name: string, audit: AuditEntry): Promise<void>;
 
-  /** The manifest, the signature and `blobs` (SHA-256 of the files) are stored before. Errors: release_exists, blob_unknown. */
+  /**
+   * The manifest, the signature and `blobs` (SHA-256 of the files) are stored before. Errors: release_exists,
+   * blob_unknown.
+   */
   addRelease(release: NewRelease, blobs: readonly string[], audit: AuditEntry): Promise<void>;
   release(digest: string): Promise<ReleaseRecord | undefined>;
-  /** Gives a release the signature (SHA-256 of its blob) that it lacks. Errors: release_unknown, release_exists (it has one), blob_unknown. */
+  /**
+   * Gives a release the signature (SHA-256 of its blob) that it lacks. Errors: release_unknown, release_exists (it has
+   * one), blob_unknown.
+   */
   signRelease(digest: string, signature: string, audit: AuditEntry): Promise<void>;
   /** Errors: release_unknown, release_in_use (a rollout uses it, or an agent shall have it). */
   removeRelease(digest: string, audit: AuditEntry): Promise<void>;

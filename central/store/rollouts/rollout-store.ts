@@ -1,5 +1,5 @@
-// The part of the store's interface for rollouts: what is rolled out, how far each agent is, and which release each agent shall have
-// and says it runs. The rules of store.ts apply.
+// The part of the store's interface for rollouts: what is rolled out, how far each agent is, and which release each
+// agent shall have and says it runs. The rules of store.ts apply.
 import type { ReleaseKind } from '../../../shared/releases/manifest.ts';
 import type { ReleasePart } from '../../../shared/releases/software.ts';
 import type { AuditEntry } from '../audit-store.ts';
@@ -201,8 +201,8 @@ export interface RolloutStore {
   /** Agents that were deleted meanwhile are left out. Errors: rollout_conflict. */
   save(change: RolloutSave): Promise<void>;
   /**
-   * An agent's hello. A rollout that succeeded on it with another digest, and is the newest one of this part of the agent, becomes
-   * rolled-back there, with the cause of the part.
+   * An agent's hello. A rollout that succeeded on it with another digest, and is the newest one of this part of the
+   * agent, becomes rolled-back there, with the cause of the part.
    */
   recordReported(
     agentId: string,

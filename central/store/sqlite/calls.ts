@@ -280,7 +280,10 @@ function bytesOf(messages: readonly Message[]): number {
   return bytes;
 }
 
-/** A copy that the other thread takes over: a frame is kept until it is on disk, and shares its memory with what came beside it. */
+/**
+ * A copy that the other thread takes over: a frame is kept until it is on disk, and shares its memory with what came
+ * beside it.
+ */
 function ownFrame(frame: MessageFrame): MessageFrame & { readonly data: Uint8Array<ArrayBuffer> } {
   return { ...frame, data: new Uint8Array(frame.data) };
 }

@@ -338,14 +338,14 @@ const CONSUMER_REPORTS = `
 /**
  * Events in runs: one row for the messages of one append that follow each other, whose cursors and numbers are
  * consecutive. `through` is the cursor of the last one, `first_number` the number of the first one; `lengths` holds the
- * length of each message in bytes, as varints, `body` their texts one behind the other, and `keys` the entries of the run
- * in `event_run_key` (run-keys.ts), which is how a filter finds it. `event` keeps the events of older schemas until they
- * are converted (conversion.ts), from the newest on: all their cursors are below those of the runs.
+ * length of each message in bytes, as varints, `body` their texts one behind the other, and `keys` the entries of the
+ * run in `event_run_key` (run-keys.ts), which is how a filter finds it. `event` keeps the events of older schemas until
+ * they are converted (conversion.ts), from the newest on: all their cursors are below those of the runs.
  *
  * \`inbox_log.deduplicates\`: the sender said that its outbox refuses repeated messages within an incarnation;
- * \`looked_up_since\`: since then each message is looked up nevertheless; \`indexed\`: the events of the agent through this
- * cursor are in \`inbox_dedup\`, as far as they are looked up there (seen-events.ts). \`origin.ended\` is the newest cursor at
- * the end of that log: behind it none of its events follows.
+ * \`looked_up_since\`: since then each message is looked up nevertheless; \`indexed\`: the events of the agent through
+ * this cursor are in \`inbox_dedup\`, as far as they are looked up there (seen-events.ts). \`origin.ended\` is the
+ * newest cursor at the end of that log: behind it none of its events follows.
  */
 const EVENT_RUNS = `
   CREATE TABLE event_run (
@@ -389,7 +389,10 @@ const LABELS = `
   ALTER TABLE agent ADD COLUMN changed_by TEXT;
 `;
 
-/** The last 50 changes of state of each agent, with the act that made them: triggers write them, whatever statement changes a state. */
+/**
+ * The last 50 changes of state of each agent, with the act that made them: triggers write them, whatever statement
+ * changes a state.
+ */
 const AGENT_HISTORY = `
   CREATE TABLE agent_history (
     key INTEGER PRIMARY KEY,
@@ -413,7 +416,10 @@ const AGENT_HISTORY = `
   END;
 `;
 
-/** `offered`: the last command that a session may have sent; what is behind it was certainly not sent, while no session is open. */
+/**
+ * `offered`: the last command that a session may have sent; what is behind it was certainly not sent, while no session
+ * is open.
+ */
 const OFFERED_COMMANDS = `
   ALTER TABLE outbox_log ADD COLUMN offered INTEGER NOT NULL DEFAULT 0;
   UPDATE outbox_log SET offered = next - 1;

@@ -1,5 +1,5 @@
-// Has the writing thread index what was seen of agents whose logs restarted (events/seen-events.ts): one short step of one
-// agent at a time, so that nothing else waits for it. A refused append starts it, also after Central was killed.
+// Has the writing thread index what was seen of agents whose logs restarted (events/seen-events.ts): one short step of
+// one agent at a time, so that nothing else waits for it. A refused append starts it, also after Central was killed.
 import { isCoded } from '../../../shared/errors.ts';
 
 export class SeenIndexing {
@@ -35,7 +35,8 @@ export class SeenIndexing {
         // Behind all others: a set is walked through in the order of arrival, and what is added meanwhile comes last.
         if (await this.#step(agentId)) this.#agents.add(agentId);
       } catch {
-        // The agent was removed, or the store has failed. If not, the next append is refused again, and starts it again.
+        // The agent was removed, or the store has failed. If not, the next append is refused again, and starts it
+        // again.
       }
     }
     this.#running = false;

@@ -1,6 +1,6 @@
-// Checks the store file of a backup before anything in it is used. Its schema has to be the one that Central itself creates: what SQL
-// in the file would run (triggers, views, generated columns, virtual tables, expressions) is refused while it is still text. Then
-// pages, numbers, texts and the rows that Central reads whole. Changes nothing.
+// Checks the store file of a backup before anything in it is used. Its schema has to be the one that Central itself
+// creates: what SQL in the file would run (triggers, views, generated columns, virtual tables, expressions) is refused
+// while it is still text. Then pages, numbers, texts and the rows that Central reads whole. Changes nothing.
 import { DatabaseSync } from 'node:sqlite';
 import { integer, text } from '../../../shared/sqlite/row.ts';
 import { AGENT_STATES } from '../agent-store.ts';
@@ -13,15 +13,18 @@ import { unpackLengths, unpackTexts } from './events/run-texts.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
 
 /**
- * Numbers that a store counts up: far from the largest that JavaScript holds exactly, and from the largest row number, behind which
- * SQLite reports a full disk.
+ * Numbers that a store counts up: far from the largest that JavaScript holds exactly, and from the largest row number,
+ * behind which SQLite reports a full disk.
  */
 const MAX_NUMBER = 2 ** 52;
 /** Sixteen of the largest messages; the largest text that Central writes is a message. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 /** Of a table that Central reads whole at its start. */
 const MAX_WHOLE_BYTES = 64 * 1024 * 1024;
-/** Rows of the tables that Central reads whole: a few hundred parameters, some ten keys of each generation of the authority. */
+/**
+ * Rows of the tables that Central reads whole: a few hundred parameters, some ten keys of each generation of the
+ * authority.
+ */
 const MAX_ROWS: Readonly<Record<string, number>> = {
   parameter: 10_000,
   key_material: 10_000,
@@ -30,9 +33,13 @@ const MAX_ROWS: Readonly<Record<string, number>> = {
   enrollment_token: MAX_ENROLLMENT_TOKENS,
   counter: 100,
 };
-/** SQLite reads JSON to a depth of 1,000 only, which a payload may exceed: what it does not take, JavaScript decides. */
+/**
+ * SQLite reads JSON to a depth of 1,000 only, which a payload may exceed: what it does not take, JavaScript decides.
+ */
 const JSON_OF = (column: string): string => `(json_valid(${column}) OR parses(${column}))`;
-/** What each row has to be, in SQL over columns that every schema has; or where the schema has the column that is named. */
+/**
+ * What each row has to be, in SQL over columns that every schema has; or where the schema has the column that is named.
+ */
 const RULES: readonly (readonly [table: string, rule: string, column?: string])[] = [
   ['agent', `state IN (${AGENT_STATES.map((state) => `'${state}'`).join()})`],
   ['agent', 'are_labels(labels)', 'labels'],
@@ -52,12 +59,17 @@ const RULES: readonly (readonly [table: string, rule: string, column?: string])[
   ['release', "kind IN ('profile', 'software')"],
 ];
 
-/** Runs whose events begin before the run in front of them ends; events of older schemas are in front of all of them. */
+/**
+ * Runs whose events begin before the run in front of them ends; events of older schemas are in front of all of them.
+ */
 const OVERLAPS = `SELECT 1 FROM (SELECT through - count AS before,
     coalesce(lag(through) OVER (ORDER BY through), (SELECT max(cursor) FROM event), 0) AS last FROM event_run)
   WHERE before < last LIMIT 1`;
 
-/** What SQLite is asked of a file that somebody may have made (sqlite.org/security.html, "Untrusted SQLite Database Files"). */
+/**
+ * What SQLite is asked of a file that somebody may have made (sqlite.org/security.html, "Untrusted SQLite Database
+ * Files").
+ */
 const DISTRUST = 'PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0';
 
 /** Errors: backup_newer, backup_unsound. */

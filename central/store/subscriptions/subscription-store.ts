@@ -1,5 +1,5 @@
-// The part of the store's interface for subscriptions: who gets the events of agents pushed, how far each is, and its last attempts.
-// The rules of store.ts apply.
+// The part of the store's interface for subscriptions: who gets the events of agents pushed, how far each is, and its
+// last attempts. The rules of store.ts apply.
 import type { AuditEntry } from '../audit-store.ts';
 
 /** Which events it gets: all conditions hold, null is none. `label`: terms such as region=north,tier!=test. */
@@ -106,7 +106,10 @@ export interface SubscriptionStore {
   create(subscription: NewSubscription, audit: AuditEntry): Promise<SubscriptionRecord>;
   /** All, in order of name. */
   list(): Promise<SubscriptionRecord[]>;
-  /** `version`: of the record that the change was made for; null: any. Errors: subscription_unknown, subscription_name_taken, version_conflict. */
+  /**
+   * `version`: of the record that the change was made for; null: any. Errors: subscription_unknown,
+   * subscription_name_taken, version_conflict.
+   */
   change(
     id: string,
     change: SubscriptionChange,
@@ -116,8 +119,8 @@ export interface SubscriptionStore {
   /** Its attempts are deleted with it. Errors: subscription_unknown. */
   remove(id: string, audit: AuditEntry): Promise<void>;
   /**
-   * May wait for the next commit: what is lost with a crash is delivered again. Nothing is recorded when the subscription is gone, or was
-   * replayed since `epoch`.
+   * May wait for the next commit: what is lost with a crash is delivered again. Nothing is recorded when the
+   * subscription is gone, or was replayed since `epoch`.
    */
   record(id: string, epoch: number, progress: SubscriptionProgress): Promise<void>;
   /** The newest first; `before`: a number. */

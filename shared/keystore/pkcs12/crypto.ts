@@ -1,5 +1,5 @@
-// The ciphers of PKCS#12: PBES2 of RFC 8018, and the older PKCS#12 schemes with 3DES and RC2 (RFC 7292 appendix C). Keys are derived in
-// derivation.ts, the MAC is in mac.ts.
+// The ciphers of PKCS#12: PBES2 of RFC 8018, and the older PKCS#12 schemes with 3DES and RC2 (RFC 7292 appendix C).
+// Keys are derived in derivation.ts, the MAC is in mac.ts.
 import { createCipheriv, createDecipheriv, pbkdf2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { membersOf, octetsOf, oidOf, smallIntegerOf, type Asn1Element } from '../../asn1/reader.ts';
@@ -82,7 +82,10 @@ export async function decrypt(
   return plain;
 }
 
-/** Encrypts with PBES2, PBKDF2-HMAC-SHA256 and AES-256-CBC: what JDK 17 and OpenSSL 3 write and JDK 8u301 and later read. */
+/**
+ * Encrypts with PBES2, PBKDF2-HMAC-SHA256 and AES-256-CBC: what JDK 17 and OpenSSL 3 write and JDK 8u301 and later
+ * read.
+ */
 export async function encrypt(content: Buffer, password: string): Promise<{ algorithm: Buffer; content: Buffer }> {
   const salt = randomBytes(20);
   const iv = randomBytes(16);

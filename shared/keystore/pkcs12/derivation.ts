@@ -1,5 +1,5 @@
-// Derives keys from passwords as PKCS#12 does: its own derivation (RFC 7292 appendix B), PBKDF2 (RFC 8018 section 5.2), scrypt (RFC 7914),
-// and the bound of all for one file.
+// Derives keys from passwords as PKCS#12 does: its own derivation (RFC 7292 appendix B), PBKDF2 (RFC 8018 section 5.2),
+// scrypt (RFC 7914), and the bound of all for one file.
 import { hash, pbkdf2, scrypt, type ScryptOptions } from 'node:crypto';
 import { promisify } from 'node:util';
 import { membersOf, octetsOf, oidOf, smallIntegerOf, type Asn1Element } from '../../asn1/reader.ts';
@@ -8,7 +8,10 @@ import { Breather } from '../../breather.ts';
 import { DEFAULT_PASSWORD } from '../material.ts';
 import { BadData } from '../java-data.ts';
 
-/** Who reads a file that asks for an algorithm that is not here: its hint names a command of them. `scrypt`: none within its bounds. */
+/**
+ * Who reads a file that asks for an algorithm that is not here: its hint names a command of them. `scrypt`: none within
+ * its bounds.
+ */
 type Reader = 'keytool' | 'openssl' | 'nothing' | 'scrypt';
 
 /** The file asks for an algorithm that is not here; `message` names it. */
@@ -21,12 +24,17 @@ export class UnknownAlgorithm extends Error {
   }
 }
 
-/** A password; null is the NULL password of Windows and Azure: no bytes, where the empty one has two zero bytes (B.1). */
+/**
+ * A password; null is the NULL password of Windows and Azure: no bytes, where the empty one has two zero bytes (B.1).
+ */
 export type Password = string | null;
 
 /** Of one derivation; OpenSSL takes 2048, Java 10000. A forged count must not become minutes of work. */
 const MAX_ITERATIONS = 1_000_000;
-/** Of all derivations of a file, in iterations of PBKDF2: some two seconds of a slow processor. One of PKCS#12's own costs twice as much. */
+/**
+ * Of all derivations of a file, in iterations of PBKDF2: some two seconds of a slow processor. One of PKCS#12's own
+ * costs twice as much.
+ */
 export const MAX_TOTAL_ITERATIONS = 3_000_000;
 const OWN_COST = 2;
 /** Of PKCS#12's own derivation, which runs in JavaScript: a millisecond, after which the event loop may go on. */
@@ -113,8 +121,8 @@ export function boundedSalt(node: Asn1Element | undefined): Buffer {
 }
 
 /**
- * A key by PBKDF2 or scrypt, as `kdf` (an AlgorithmIdentifier) says. Without `keyBytes` its own key length counts, which PBMAC1 has to
- * name. Throws UnknownAlgorithm, BadData.
+ * A key by PBKDF2 or scrypt, as `kdf` (an AlgorithmIdentifier) says. Without `keyBytes` its own key length counts,
+ * which PBMAC1 has to name. Throws UnknownAlgorithm, BadData.
  */
 export async function derivedKey(
   kdf: Asn1Element | undefined,
@@ -148,7 +156,9 @@ async function pbkdf2Key(
   return await promisify(pbkdf2)(Buffer.from(password ?? '', 'utf8'), boundedSalt(salt), iterations, length, hashName);
 }
 
-/** RFC 7914 sections 2 and 7. N r p block operations take as long as so many iterations of PBKDF2 with SHA-1 (measured). */
+/**
+ * RFC 7914 sections 2 and 7. N r p block operations take as long as so many iterations of PBKDF2 with SHA-1 (measured).
+ */
 async function scryptKey(
   parameters: Asn1Element | undefined,
   password: Password,

@@ -1,4 +1,5 @@
-// The MAC of a PKCS#12 file: its own (RFC 7292 section 4) and PBMAC1 (RFC 9579), which OpenSSL 3.4, NSS and FIPS installations write.
+// The MAC of a PKCS#12 file: its own (RFC 7292 section 4) and PBMAC1 (RFC 9579), which OpenSSL 3.4, NSS and FIPS
+// installations write.
 import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { membersOf, octetsOf, oidOf, smallIntegerOf, type Asn1Element } from '../../asn1/reader.ts';
 import { der, integer, octets, oid, sequence, TAG } from '../../asn1/writer.ts';

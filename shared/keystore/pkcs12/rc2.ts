@@ -1,5 +1,5 @@
-// Decrypts RC2 in CBC mode (RFC 2268), which old PKCS#12 files use: OpenSSL 3 has it in its legacy provider only, and Node does not
-// load that. Import it lazily: it brings node-forge.
+// Decrypts RC2 in CBC mode (RFC 2268), which old PKCS#12 files use: OpenSSL 3 has it in its legacy provider only, and
+// Node does not load that. Import it lazily: it brings node-forge.
 import forge from 'node-forge';
 
 /** `content` in whole blocks of 8 bytes; undefined when its padding is wrong. */

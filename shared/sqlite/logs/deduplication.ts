@@ -8,7 +8,10 @@ import { fingerprint } from './fingerprint.ts';
 export interface Taken {
   /** By index of the items: false for a message whose (source, id) was seen before. */
   readonly fresh: readonly boolean[];
-  /** Indexes of messages with the (source, id) of an earlier one and other data: the sender has acknowledged both to its producers. */
+  /**
+   * Indexes of messages with the (source, id) of an earlier one and other data: the sender has acknowledged both to its
+   * producers.
+   */
   readonly reused: ReadonlySet<number>;
 }
 
@@ -17,7 +20,9 @@ export interface Deduplication {
   take(peer: number, items: readonly Item[], now: number): Taken;
 }
 
-/** Looks up each message, and remembers it, in a table ordered by peer and fingerprint: a random page for each message. */
+/**
+ * Looks up each message, and remembers it, in a table ordered by peer and fingerprint: a random page for each message.
+ */
 export class DeduplicationTable implements Deduplication {
   readonly #deduplicationMs: number;
   readonly #statements: ReturnType<typeof prepare>;
@@ -42,7 +47,10 @@ export class DeduplicationTable implements Deduplication {
     return { fresh, reused };
   }
 
-  /** Enters a message that was seen at that time, elsewhere. Without a hash of its data, each other one counts as a repeat. */
+  /**
+   * Enters a message that was seen at that time, elsewhere. Without a hash of its data, each other one counts as a
+   * repeat.
+   */
   enter(peer: number, hash: string, at: number, dataHash: number | null): void {
     this.#statements.enter.run(peer, hash, at, dataHash);
   }

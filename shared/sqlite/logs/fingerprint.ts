@@ -10,26 +10,28 @@ interface Identity {
 }
 
 /**
- * 96 bits of SHA-256 as 16 characters, which SQLite stores in 16 bytes: two of ten million messages of one peer share it with
- * a probability of 10^-15. Text, because `hash` makes text in half the time that a Buffer takes, and this runs per message.
+ * 96 bits of SHA-256 as 16 characters, which SQLite stores in 16 bytes: two of ten million messages of one peer share
+ * it with a probability of 10^-15. Text, because `hash` makes text in half the time that a Buffer takes, and this runs
+ * per message.
  */
 export function fingerprint(item: Identity): string {
   return linkOf('', item);
 }
 
 /**
- * The fingerprint of a whole log through one item, from that of the log before it ('' before the first): the `id` of a position on
- * the wire (docs/PROTOCOL.md, "Ordered logs"). Were it of that one item, a sender whose disk was restored could come to the same
- * message at the same number over other ones, and these would count as delivered. Both sides of a log must make the same of it: what
- * it is made of may not change. No two logs give the same text: a fingerprint has no colon, and the length ends at the first one.
+ * The fingerprint of a whole log through one item, from that of the log before it ('' before the first): the `id` of a
+ * position on the wire (docs/PROTOCOL.md, "Ordered logs"). Were it of that one item, a sender whose disk was restored
+ * could come to the same message at the same number over other ones, and these would count as delivered. Both sides of
+ * a log must make the same of it: what it is made of may not change. No two logs give the same text: a fingerprint has
+ * no colon, and the length ends at the first one.
  */
 export function linkOf(before: string, { source, id }: Identity): string {
   return hash('sha256', `${before}${source.length}:${source}${id}`, 'base64url').slice(0, 16);
 }
 
 /**
- * Forgets in small steps what was seen before a time. The tables of what was seen have no index by time, which would cost as
- * much per message as the table itself: this walks in the order of their key instead.
+ * Forgets in small steps what was seen before a time. The tables of what was seen have no index by time, which would
+ * cost as much per message as the table itself: this walks in the order of their key instead.
  */
 export class SeenWalk {
   readonly #bound: StatementSync;

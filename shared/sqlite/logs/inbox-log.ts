@@ -1,5 +1,6 @@
-// Tracks how far a receiver is in its peers' logs, and has repeated messages found (deduplication.ts). Synchronous: runs
-// inside a transaction of its caller (shared/sqlite/transaction.ts), which decides where messages and dead letters go.
+// Tracks how far a receiver is in its peers' logs, and has repeated messages found (deduplication.ts). Synchronous:
+// runs inside a transaction of its caller (shared/sqlite/transaction.ts), which decides where messages and dead letters
+// go.
 import type { DatabaseSync } from 'node:sqlite';
 import type { Item } from '../../delivery/message.ts';
 import { decideBegin, positionOf, type ReceiverRecord } from '../../delivery/ordered-log.ts';
@@ -10,12 +11,15 @@ import { linkOf } from './fingerprint.ts';
 import { integer, textOrNull } from '../row.ts';
 
 /**
- * Of each message that was seen, what its data was (Message.dataHash): another one under the same (source, id) is not a repeat. NULL
- * in rows from before this was kept: then every message counts as a repeat.
+ * Of each message that was seen, what its data was (Message.dataHash): another one under the same (source, id) is not a
+ * repeat. NULL in rows from before this was kept: then every message counts as a repeat.
  */
 export const INBOX_DATA_HASH = 'ALTER TABLE inbox_dedup ADD COLUMN data INTEGER;';
 
-/** `inbox_log.id` is that of the position: the fingerprint of the log through the last item. `inbox_dedup` is ordered by peer: the messages of one frame fall into the few pages of their peer. */
+/**
+ * `inbox_log.id` is that of the position: the fingerprint of the log through the last item. `inbox_dedup` is ordered by
+ * peer: the messages of one frame fall into the few pages of their peer.
+ */
 export const INBOX_SCHEMA = `
   CREATE TABLE inbox_log (
     peer INTEGER PRIMARY KEY,
@@ -72,7 +76,10 @@ export class InboxLog {
     return positionOf(this.#record(peer));
   }
 
-  /** Notes the sender's `begin`. True when a log restarted with messages missing (recovered: false). Errors: log_violation. */
+  /**
+   * Notes the sender's `begin`. True when a log restarted with messages missing (recovered: false). Errors:
+   * log_violation.
+   */
   begin(peer: number, begin: Begin): boolean {
     const decision = decideBegin(this.#record(peer), begin);
     if (decision.kind === 'violation') throw databaseFault('log_violation', { found: decision.found });

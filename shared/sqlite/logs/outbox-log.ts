@@ -16,12 +16,12 @@ import { fingerprint, linkOf } from './fingerprint.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../row.ts';
 
 /**
- * `outbox_entry` keeps the order of arrival over all peers, so that appends fill one page after the other; its index is small.
- * `json` is the last column: what reads only the others never touches the pages of a long one. `link` is the
- * fingerprint of the log through this entry (`linkOf`), which the peer's position names; `outbox_log.link` is that of the last one,
- * `acknowledged_id` that of the last acknowledged one. A tombstone has the link of its message.
- * `outbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. Its number counts only
- * within its generation (a counter of incarnations).
+ * `outbox_entry` keeps the order of arrival over all peers, so that appends fill one page after the other; its index is
+ * small. `json` is the last column: what reads only the others never touches the pages of a long one. `link` is the
+ * fingerprint of the log through this entry (`linkOf`), which the peer's position names; `outbox_log.link` is that of
+ * the last one, `acknowledged_id` that of the last acknowledged one. A tombstone has the link of its message.
+ * `outbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. Its number counts
+ * only within its generation (a counter of incarnations).
  */
 export const OUTBOX_SCHEMA = `
   CREATE TABLE outbox_log (

@@ -15,8 +15,8 @@ interface WorkerHostOptions {
 }
 
 /**
- * V8 gives a thread 48 MiB for objects that live shortly, and the texts of a few large batches fill them. With a third the writing
- * thread takes no more CPU time per event (measured).
+ * V8 gives a thread 48 MiB for objects that live shortly, and the texts of a few large batches fill them. With a third
+ * the writing thread takes no more CPU time per event (measured).
  */
 const YOUNG_MIB = 16;
 

@@ -15,8 +15,8 @@ interface WriterOptions {
 }
 
 /**
- * Serves a thread that writes, in groups. The grouping is here and not at the event loop's end, so that the next batch is
- * at hand when a commit ends, however busy the event loop is.
+ * Serves a thread that writes, in groups. The grouping is here and not at the event loop's end, so that the next batch
+ * is at hand when a commit ends, however busy the event loop is.
  */
 export function serveWriter(port: MessagePort, options: WriterOptions): void {
   const group = new GroupCommit({

@@ -1,4 +1,5 @@
-// What one connection of the agent says and takes at each step, what it hands on, and how it ends; Central is the test's own.
+// What one connection of the agent says and takes at each step, what it hands on, and how it ends; Central is the
+// test's own.
 import { createServer, type ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';

@@ -1,4 +1,5 @@
-// What the agent and its doctor make of a server whose certificate has no subject: it is trusted, described, and refused with a cause.
+// What the agent and its doctor make of a server whose certificate has no subject: it is trusted, described, and
+// refused with a cause.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';

@@ -8,7 +8,10 @@ import { refusal } from '../../../shared/wire/refusals.ts';
 const REVOKED = refusal('agent_revoked', { reason: 'keyCompromise' });
 const CUT = refusal('heartbeat_lost', { seconds: 50 });
 
-/** Runs the loop over these ends of connections, one a dial, and stops it after the last: what it said, and what it asked of the backoff. */
+/**
+ * Runs the loop over these ends of connections, one a dial, and stops it after the last: what it said, and what it
+ * asked of the backoff.
+ */
 async function looped(ends: readonly ConnectionEnd[], hosts = 1) {
   const states: LoopState[] = [];
   const backoff: (number | 'reset')[] = [];

@@ -1,4 +1,5 @@
-// A connection with another configuration beside the session of an agent: it takes over with its welcome, and touches nothing before.
+// A connection with another configuration beside the session of an agent: it takes over with its welcome, and touches
+// nothing before.
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { WebSocket } from 'ws';
 import { NO_CONTROL } from '../../../agent/connection/control.ts';

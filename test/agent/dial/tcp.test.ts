@@ -1,5 +1,5 @@
-// Several addresses of one host: a dead one, wherever it is in the list, and a line whose round trip takes longer than Node's
-// own attempts last.
+// Several addresses of one host: a dead one, wherever it is in the list, and a line whose round trip takes longer than
+// Node's own attempts last.
 import { once } from 'node:events';
 import { createServer, Socket, type AddressInfo, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';

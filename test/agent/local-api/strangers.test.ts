@@ -1,5 +1,5 @@
-// What strangers on the same host (other accounts, pages in a browser) can take from the local API: a small share of their own, and nothing of
-// what programs with a token have.
+// What strangers on the same host (other accounts, pages in a browser) can take from the local API: a small share of
+// their own, and nothing of what programs with a token have.
 import { EventEmitter } from 'node:events';
 import { createServer, IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';

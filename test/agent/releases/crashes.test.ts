@@ -1,5 +1,5 @@
-// An agent that dies at any step of a release: one of the two releases is whole and runs, and the next process finishes what
-// was begun and says so.
+// An agent that dies at any step of a release: one of the two releases is whole and runs, and the next process finishes
+// what was begun and says so.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';

@@ -1,4 +1,5 @@
-// How fast a release is downloaded: within the rate of the instruction, and behind messages (agent/releases/synchronize.ts).
+// How fast a release is downloaded: within the rate of the instruction, and behind messages
+// (agent/releases/synchronize.ts).
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { once } from 'node:events';

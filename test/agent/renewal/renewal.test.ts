@@ -1,4 +1,5 @@
-// When an agent renews, what it takes for an answer, and that at each step of it there is a key on disk that Central takes.
+// When an agent renews, what it takes for an answer, and that at each step of it there is a key on disk that Central
+// takes.
 import { X509Certificate } from 'node:crypto';
 import { cp, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

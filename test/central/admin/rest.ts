@@ -451,7 +451,10 @@ type AbsentService =
   | 'recoveries'
   | 'rollouts';
 
-/** Routes of the authority, of certificates and of enrollments have tests of their own (certificates.test.ts, test/flow). */
+/**
+ * Routes of the authority, of certificates and of enrollments have tests of their own (certificates.test.ts,
+ * test/flow).
+ */
 function absentPki(): Pick<AdminServices, AbsentService> {
   const absent = new Proxy(
     {},

@@ -1,5 +1,5 @@
-// Every route by four identities, against a running Central. The routes come from the routes themselves, each with the role that it
-// names; docs/REST.md pins which role that is (test/docs.test.ts).
+// Every route by four identities, against a running Central. The routes come from the routes themselves, each with the
+// role that it names; docs/REST.md pins which role that is (test/docs.test.ts).
 import { fastify } from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { adminRoutes } from '../../../central/admin/routes.ts';
@@ -53,7 +53,10 @@ async function send(method: string, path: string, as: Identity, body?: unknown):
   return await sendTo(central, { method, path, body, token: tokens.get(as) ?? null });
 }
 
-/** What an identity gets: refused for who it is, or let in. The parameter exists nowhere, so that no route does anything. */
+/**
+ * What an identity gets: refused for who it is, or let in. The parameter exists nowhere, so that no route does
+ * anything.
+ */
 async function access(route: Route, as: Identity): Promise<'unauthenticated' | 'forbidden' | 'let in'> {
   const path = route.url.replaceAll(/:\w+|\*/g, 'x');
   const response = await send(route.method, `${path}?noSuchParameter=1`, as);

@@ -56,6 +56,7 @@ test('an API token changes its name, role and expiry; the last administrator sta
     ...made,
     role: 'administrator',
     expiresAt: expect.stringMatching(/^\d{4}-/),
+    lastUsedAt: expect.stringMatching(/^\d{4}-/),
   });
   expect(changed.headers.get('etag')).not.toBe(tag);
   expect(await as('GET', '/api-tokens')).toBe(200);

@@ -1,4 +1,5 @@
-// The client certificate that an agent shows in TLS, validated by our own code: whose it is, who signed it, and when it ends.
+// The client certificate that an agent shows in TLS, validated by our own code: whose it is, who signed it, and when it
+// ends.
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { X509Certificate } from 'node:crypto';
 import { validateClientCertificate, type ClientTerms } from '../../../central/auth/client-certificate.ts';

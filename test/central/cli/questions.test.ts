@@ -1,5 +1,5 @@
-// Every command that destroys something asks before it acts. The rule follows from the verb and the options of a command, so that a
-// new one that does not ask, or whose question names too little, fails here.
+// Every command that destroys something asks before it acts. The rule follows from the verb and the options of a
+// command, so that a new one that does not ask, or whose question names too little, fails here.
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -20,7 +20,10 @@ import { startRest, type Rest } from '../admin/rest.ts';
 import { agentRecord } from '../fakes.ts';
 import { memoryReleases } from '../memory-releases.ts';
 
-/** Verbs after which something is gone. What `reject` refuses can still be accepted, and `rollback` ends what is not confirmed. */
+/**
+ * Verbs after which something is gone. What `reject` refuses can still be accepted, and `rollback` ends what is not
+ * confirmed.
+ */
 const DESTRUCTIVE_VERBS = new Set(['delete', 'delete-key', 'discard', 'revoke', 'restore', 'accept-clock']);
 
 /** Others that ask. */

@@ -517,7 +517,9 @@ describe('without a terminal', () => {
 });
 
 describe('text from elsewhere', () => {
-  /** ESC and a C1 control; right-to-left override and isolate (UAX #9); a line and a carriage return; a half of a pair. */
+  /**
+   * ESC and a C1 control; right-to-left override and isolate (UAX #9); a line and a carriage return; a half of a pair.
+   */
   const HOSTILE = 'a\u001b[2J\u009b1m\u202eb\u2066c\r\nerror: forged\ud800';
   const ACTS =
     // oxlint-disable-next-line no-control-regex

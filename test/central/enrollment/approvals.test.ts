@@ -1,5 +1,5 @@
-// The rules around machines that ask without a token, over a real store and with a clock of the test's own; how it looks from
-// outside is test/flow/enrollment-approve.test.ts.
+// The rules around machines that ask without a token, over a real store and with a clock of the test's own; how it
+// looks from outside is test/flow/enrollment-approve.test.ts.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../../agent/enrollment/csr.ts';
 import { addressBlock } from '../../../central/auth/address-rules.ts';

@@ -1,5 +1,6 @@
-// One key is one key, however its point is written: a revoked one is refused in compressed and hybrid form by every way in, as it
-// is uncompressed. And nothing is computed with a certificate request before its sender has shown that they may send one.
+// One key is one key, however its point is written: a revoked one is refused in compressed and hybrid form by every way
+// in, as it is uncompressed. And nothing is computed with a certificate request before its sender has shown that they
+// may send one.
 import {
   createPrivateKey,
   createPublicKey,
@@ -406,7 +407,9 @@ describe('one key is one key, however its point is written', () => {
 });
 
 describe('nothing is computed with a certificate request before its sender has shown that they may send one', () => {
-  /** 574 bytes that took longer than the universe has: @peculiar/x509 takes each line for a header or for a part of one. */
+  /**
+   * 574 bytes that took longer than the universe has: @peculiar/x509 takes each line for a header or for a part of one.
+   */
   const HEADERS = `-----BEGIN CERTIFICATE REQUEST-----\n${' a: b\n'.repeat(80)}-----END CERTIFICATE REQUEST-----\n`;
   const proof = '0'.repeat(64);
 

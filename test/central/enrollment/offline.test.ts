@@ -1,4 +1,5 @@
-// The one file for a machine without a line to Central, and what the agent makes of it, with the authorities that banks have.
+// The one file for a machine without a line to Central, and what the agent makes of it, with the authorities that banks
+// have.
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../../agent/enrollment/csr.ts';

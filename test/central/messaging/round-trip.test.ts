@@ -1,5 +1,5 @@
-// What a login, and a command with its answer, cost: calls of the store and packets. A Central of this process, an agent
-// by hand over wss, REST beside them.
+// What a login, and a command with its answer, cost: calls of the store and packets. A Central of this process, an
+// agent by hand over wss, REST beside them.
 import { once } from 'node:events';
 import { connect, Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';

@@ -1,4 +1,5 @@
-// The one list of what ends when: everything that matters is in it, each warning is given once, and never again after a restart.
+// The one list of what ends when: everything that matters is in it, each warning is given once, and never again after a
+// restart.
 import { X509Certificate } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { CENTRAL } from '../../../central/audit.ts';

@@ -178,8 +178,8 @@ describe('the engine of rollouts', () => {
 
 describe('a Central that is killed', () => {
   /**
-   * The same story, with a kill before the step of this number; the number of steps that were possible. Agents synchronize, then upgrade,
-   * and return.
+   * The same story, with a kill before the step of this number; the number of steps that were possible. Agents
+   * synchronize, then upgrade, and return.
    */
   async function story(killAt: number, part: Fleet['part']): Promise<number> {
     const fleet = await connected(IDS, part);

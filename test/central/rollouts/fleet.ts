@@ -1,5 +1,5 @@
-// Agents that carry out offers as the protocol says, a store in memory with the SQL of the real one, and an engine that can be killed
-// before any of its steps.
+// Agents that carry out offers as the protocol says, a store in memory with the SQL of the real one, and an engine that
+// can be killed before any of its steps.
 import { DatabaseSync } from 'node:sqlite';
 import { generateKeyPairSync } from 'node:crypto';
 import { RolloutEngine, type EngineSession } from '../../../central/rollouts/engine.ts';

@@ -1,5 +1,5 @@
-// An agent in tests of sessions: its key and its hello, and its WebSocket, which keeps what Central sends and emits what
-// the agent sends.
+// An agent in tests of sessions: its key and its hello, and its WebSocket, which keeps what Central sends and emits
+// what the agent sends.
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';

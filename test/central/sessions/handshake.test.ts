@@ -1,4 +1,5 @@
-// The handshake step by step over a socket of the test's own: who is welcomed, and what each refusal says, records and costs.
+// The handshake step by step over a socket of the test's own: who is welcomed, and what each refusal says, records and
+// costs.
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ClientAuth } from '../../../central/auth/client-certificate.ts';
 import { Admission } from '../../../central/sessions/admission.ts';

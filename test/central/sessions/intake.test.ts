@@ -1,4 +1,5 @@
-// What a session counts of the bytes it reads, from the first one until they are committed, and which frame is parsed when.
+// What a session counts of the bytes it reads, from the first one until they are committed, and which frame is parsed
+// when.
 import { describe, expect, it } from 'vitest';
 import { storeFault } from '../../../central/store/errors.ts';
 import { SessionIntake } from '../../../central/sessions/intake.ts';

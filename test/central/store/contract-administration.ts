@@ -1,4 +1,5 @@
-// The part of the contract that concerns what administrators change: parameters, tokens, key material, and the audit of it all.
+// The part of the contract that concerns what administrators change: parameters, tokens, key material, and the audit of
+// it all.
 import { expect, it } from 'vitest';
 import {
   EXPIRED_ENROLLMENT_TOKEN_MS,

@@ -1,4 +1,5 @@
-// The part of the contract that bounds what one agent, and strangers, can make the store keep; and that nothing gives way in silence.
+// The part of the contract that bounds what one agent, and strangers, can make the store keep; and that nothing gives
+// way in silence.
 import { expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import {

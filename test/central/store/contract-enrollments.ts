@@ -133,7 +133,8 @@ export function enrollmentContract(open: OpenEngine): void {
     const waiting = async () =>
       (await store.enrollments.list({ limit: 9, state: 'pending' })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await waiting()).toEqual(['a1', 'a3', 'b1', 'c1']);
-    // No block holds so much more that a place would be fairer elsewhere: who is refused does not push others out in turns.
+    // No block holds so much more that a place would be fairer elsewhere: who is refused does not push others out in
+    // turns.
     await expect(submit('b2', { block: 'y' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
     await expect(submit('a2', { block: 'x' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
   });

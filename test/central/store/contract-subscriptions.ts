@@ -1,4 +1,5 @@
-// The part of the contract that concerns subscriptions: how far each is, its last attempts, and the events that are kept for it.
+// The part of the contract that concerns subscriptions: how far each is, its last attempts, and the events that are
+// kept for it.
 import { expect, it } from 'vitest';
 import { framesOf } from '../../shared/delivery/frames.ts';
 import type { Store } from '../../../central/store/store.ts';

@@ -1,6 +1,6 @@
-// A process of its own, at the lowest priority: every attack that docs/SECURITY.md names under "Who can make Central spend how much",
-// all at once, from one address and with the key of one enrolled agent, until the parent says stop. Each loop is bounded in rate and time:
-// some 230 connections a second in all.
+// A process of its own, at the lowest priority: every attack that docs/SECURITY.md names under "Who can make Central
+// spend how much", all at once, from one address and with the key of one enrolled agent, until the parent says stop.
+// Each loop is bounded in rate and time: some 230 connections a second in all.
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
@@ -346,7 +346,10 @@ function insider(order: AttackOrder): Promise<void>[] {
   ];
 }
 
-/** Linux has a priority for each thread: those of V8, which collect the garbage of the attacks, would compete with Central. */
+/**
+ * Linux has a priority for each thread: those of V8, which collect the garbage of the attacks, would compete with
+ * Central.
+ */
 function yieldToOthers(): void {
   for (const thread of readdirSync('/proc/self/task')) setPriority(Number(thread), constants.priority.PRIORITY_LOW);
 }

@@ -1,5 +1,6 @@
-// A process of its own: agents that keep the protocol, each from an address of its own. They send an event and acknowledge commands all the
-// while, and log in again from time to time; how long each acknowledgement took and every refusal are reported to the parent.
+// A process of its own: agents that keep the protocol, each from an address of its own. They send an event and
+// acknowledge commands all the while, and log in again from time to time; how long each acknowledgement took and every
+// refusal are reported to the parent.
 import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';

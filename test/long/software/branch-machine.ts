@@ -1,4 +1,5 @@
-// A branch machine as the package makes it, in a folder: launcher, bundle, Node.js, and what starts the agent again when it ends.
+// A branch machine as the package makes it, in a folder: launcher, bundle, Node.js, and what starts the agent again
+// when it ends.
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

@@ -1,6 +1,6 @@
-// Loaded into an agent before its program (node --import, in node-options of its slot): its waits and its monotonic clock run twenty
-// times as fast, and it kills itself with -9 before the n-th change of a file that an update depends on (KILL_AT, counted over all
-// processes in the file STEPS; `promises` of node:fs is what the program imports).
+// Loaded into an agent before its program (node --import, in node-options of its slot): its waits and its monotonic
+// clock run twenty times as fast, and it kills itself with -9 before the n-th change of a file that an update depends
+// on (KILL_AT, counted over all processes in the file STEPS; `promises` of node:fs is what the program imports).
 import { appendFileSync, readFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';

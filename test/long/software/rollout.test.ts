@@ -1,4 +1,5 @@
-// Software of agents that is rolled out by a real Central: imported, tried, kept, left where it is broken, and rolled back; in real time.
+// Software of agents that is rolled out by a real Central: imported, tried, kept, left where it is broken, and rolled
+// back; in real time.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';

@@ -1,5 +1,5 @@
-// Updates of the software of an agent as it is installed: the real launcher, the bundle that is built, real processes, and a service
-// manager that starts them again. Central is one of the tests' own.
+// Updates of the software of an agent as it is installed: the real launcher, the bundle that is built, real processes,
+// and a service manager that starts them again. Central is one of the tests' own.
 import { mkdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -129,7 +129,9 @@ describe.skipIf(!canMount())('a full disk', () => {
 });
 
 describe('kill -9 at each step of an update', () => {
-  /** Runs an update whose process is killed before its n-th change of a file; the change, or undefined: there are fewer. */
+  /**
+   * Runs an update whose process is killed before its n-th change of a file; the change, or undefined: there are fewer.
+   */
   async function killedAt(nth: number, isRefused: boolean): Promise<string | undefined> {
     const { central, machine } = await online({ environment: { KILL_AT: String(nth) } });
     const digest = central.add(good);

@@ -1,5 +1,6 @@
-// Runs random histories of one direction between a sender and a receiver, with cuts at every step, crashes and restores of
-// older states, and checks the outcome (docs/RELIABILITY.md, promises 2, 3 and 7). Knows neither SQL nor memory: both ends are ports.
+// Runs random histories of one direction between a sender and a receiver, with cuts at every step, crashes and restores
+// of older states, and checks the outcome (docs/RELIABILITY.md, promises 2, 3 and 7). Knows neither SQL nor memory:
+// both ends are ports.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Position, Range } from '../../../shared/wire/messages.ts';

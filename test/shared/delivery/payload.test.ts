@@ -1,5 +1,5 @@
-// Random JSON on its whole way, in one process: a producer's text through the agent's store, the wire with its checksum, the receiver,
-// and Central's store, and back down. What comes out is compared as text, never as a value.
+// Random JSON on its whole way, in one process: a producer's text through the agent's store, the wire with its
+// checksum, the receiver, and Central's store, and back down. What comes out is compared as text, never as a value.
 import fc from 'fast-check';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -87,7 +87,8 @@ describe('Sender', () => {
     outbox.entries = [1, 2, 3, 4, 5].map((number) => entry(number, json));
     await sender.start(null);
     await settled();
-    // Each of the messages has 1000 bytes and a comma. A log gives one message, even when it is larger than what is left.
+    // Each of the messages has 1000 bytes and a comma. A log gives one message, even when it is larger than what is
+    // left.
     expect(outbox.reads).toEqual([
       { after: 0, maxItems: 10, maxBytes: 2_500 },
       { after: 2, maxItems: 8, maxBytes: 498 },

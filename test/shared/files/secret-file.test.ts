@@ -1,4 +1,5 @@
-// createSecretFile, replaceSecretFile and beginSecretFile (shared/files/secret-file.ts) against what another account may have put in their way.
+// createSecretFile, replaceSecretFile and beginSecretFile (shared/files/secret-file.ts) against what another account
+// may have put in their way.
 import {
   chmod,
   chown,

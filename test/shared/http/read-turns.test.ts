@@ -1,4 +1,5 @@
-// What one turn of the event loop reads of connections that are not welcomed: with sockets that only count, and with real ones.
+// What one turn of the event loop reads of connections that are not welcomed: with sockets that only count, and with
+// real ones.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';

@@ -1,4 +1,5 @@
-// Stores and certificates as the field has them (test/fixtures/field-files): each class of odd files opens, or is named as what it is.
+// Stores and certificates as the field has them (test/fixtures/field-files): each class of odd files opens, or is named
+// as what it is.
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -227,7 +228,9 @@ describe('PKCS#12', () => {
     });
   });
 
-  /** A file without MAC whose one part is encrypted with scrypt: nothing opens it, and how far it comes is the question. */
+  /**
+   * A file without MAC whose one part is encrypted with scrypt: nothing opens it, and how far it comes is the question.
+   */
   function scryptStore(...numbers: Buffer[]): Buffer {
     const kdf = sequence(oid('1.3.6.1.4.1.11591.4.11'), sequence(octets(Buffer.alloc(16)), ...numbers));
     const cipher = sequence(oid('2.16.840.1.101.3.4.1.42'), octets(Buffer.alloc(16)));

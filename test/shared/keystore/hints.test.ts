@@ -1,4 +1,5 @@
-// Every command that a hint of a key store names runs: keytool, openssl and the truststore commands, on a file that leads to the hint.
+// Every command that a hint of a key store names runs: keytool, openssl and the truststore commands, on a file that
+// leads to the hint.
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

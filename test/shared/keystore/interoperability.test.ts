@@ -1,5 +1,6 @@
-// Our reading and writing against the lists that keytool (JDK 17) and openssl make of the same file: every entry with its kind, its
-// alias, the fingerprints of its whole chain in order, and the private key itself. And what each file of the fixtures comes to.
+// Our reading and writing against the lists that keytool (JDK 17) and openssl make of the same file: every entry with
+// its kind, its alias, the fingerprints of its whole chain in order, and the private key itself. And what each file of
+// the fixtures comes to.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';

@@ -47,8 +47,8 @@ describe('readJks', () => {
       certificates: [fixture('root-ec.cer')],
     };
     const modern = writeJks([entry], 'changeit');
-    // The same store as version 1: the type "X.509" before the certificate is not there. Its digest is made by writeJks over other bytes,
-    // so the test makes one of its own.
+    // The same store as version 1: the type "X.509" before the certificate is not there. Its digest is made by writeJks
+    // over other bytes, so the test makes one of its own.
     const data = modern.subarray(0, -20);
     const typeAt = data.indexOf(Buffer.from('\0\x05X.509', 'latin1'));
     const old = Buffer.concat([data.subarray(0, typeAt), data.subarray(typeAt + 7)]);

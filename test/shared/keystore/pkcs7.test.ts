@@ -46,7 +46,10 @@ function uncoded(bytes: Buffer): unknown {
   }
 }
 
-/** The same element with an indefinite length (BER, X.690 section 8.1.3.6), as some Windows versions write the outer ones. */
+/**
+ * The same element with an indefinite length (BER, X.690 section 8.1.3.6), as some Windows versions write the outer
+ * ones.
+ */
 function indefinite(der: Buffer, levels: number): Buffer {
   const lengthBytes = (der[1] as number) < 0x80 ? 0 : (der[1] as number) & 0x7f;
   const content = der.subarray(2 + lengthBytes);

@@ -1,4 +1,5 @@
-// The local socket (shared/platform/local-socket.ts): its mode and owner, what may be in its place, and what a client refuses to use.
+// The local socket (shared/platform/local-socket.ts): its mode and owner, what may be in its place, and what a client
+// refuses to use.
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';

@@ -1,4 +1,5 @@
-// The build signature: what the build key has signed, of exactly this manifest (shared/releases/build-signature.ts, dsse.ts).
+// The build signature: what the build key has signed, of exactly this manifest (shared/releases/build-signature.ts,
+// dsse.ts).
 import { generateKeyPairSync } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { parseBuildSignature, signManifest, verifiedBy } from '../../../shared/releases/build-signature.ts';

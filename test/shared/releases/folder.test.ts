@@ -1,4 +1,5 @@
-// A folder measured: the digest follows names, bytes and the executable bit, and nothing else; what a manifest cannot carry is refused.
+// A folder measured: the digest follows names, bytes and the executable bit, and nothing else; what a manifest cannot
+// carry is refused.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, cp, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';

@@ -148,8 +148,8 @@ test('gives back any keys and values that were written with all characters escap
   );
 });
 
-// The peer is the specification: 2,000 files out of the characters that matter, read by both. One thing is left to Java:
-// of a lone backslash at the end of a file it makes an empty key, which would only be refused as unknown.
+// The peer is the specification: 2,000 files out of the characters that matter, read by both. One thing is left to
+// Java: of a lone backslash at the end of a file it makes an empty key, which would only be refused as unknown.
 const LONE_BACKSLASH_AT_END = /(^|[\r\n])[ \t\f]*\\[\r\n]*[ \t\f]*$/;
 
 test.skipIf(lacks('java'))('reads what java.util.Properties reads', async () => {

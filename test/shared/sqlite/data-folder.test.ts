@@ -30,7 +30,9 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
 });
 
-/** A process that holds the folder until it is killed; it keeps nothing of the hold but that, and collects its garbage. */
+/**
+ * A process that holds the folder until it is killed; it keeps nothing of the hold but that, and collects its garbage.
+ */
 async function holder(): Promise<ChildProcess> {
   const module = new URL('../../../shared/sqlite/data-folder.ts', import.meta.url).href;
   const script = `import { holdDataFolder } from ${JSON.stringify(module)}; holdDataFolder(${JSON.stringify(folder)}); setImmediate(() => { globalThis.gc(); setImmediate(() => console.log('held')); }); setInterval(() => {}, 1000);`;

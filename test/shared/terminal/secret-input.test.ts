@@ -1,4 +1,5 @@
-// The reader of secrets (shared/terminal/secret-input.ts): files, lines of the standard input, and a prompt that shows nothing.
+// The reader of secrets (shared/terminal/secret-input.ts): files, lines of the standard input, and a prompt that shows
+// nothing.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';

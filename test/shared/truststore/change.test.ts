@@ -1,5 +1,6 @@
-// The commands that change a store, between our own formats and those tools that own them: keytool (JDK 17) and openssl, modern
-// and -legacy. Nothing is ever lost unsaid, and a file that cannot be changed stays as it was, byte by byte.
+// The commands that change a store, between our own formats and those tools that own them: keytool (JDK 17) and
+// openssl, modern and -legacy. Nothing is ever lost unsaid, and a file that cannot be changed stays as it was, byte by
+// byte.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// The commands of truststores as both programs run them: list and import. Those that change a store are in change.test.ts.
+// The commands of truststores as both programs run them: list and import. Those that change a store are in
+// change.test.ts.
 import { chmod, copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';

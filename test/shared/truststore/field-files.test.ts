@@ -1,5 +1,5 @@
-// The truststore commands on files as the field has them (test/fixtures/field-files): every class of odd file is listed, imported,
-// converted and changed, or refused with its cause; no command ends with an error without a code.
+// The truststore commands on files as the field has them (test/fixtures/field-files): every class of odd file is
+// listed, imported, converted and changed, or refused with its cause; no command ends with an error without a code.
 import { createCipheriv, generateKeyPairSync, pbkdf2Sync } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';

@@ -1,4 +1,5 @@
-// Every string member of every frame, both ways, at its full length and full of bait, through the codec and what reads a frame next.
+// Every string member of every frame, both ways, at its full length and full of bait, through the codec and what reads
+// a frame next.
 import { expect, test } from 'vitest';
 import { proveHello } from '../../../central/auth/agent-identity.ts';
 import { MESSAGE_SCHEMA, readItem } from '../../../shared/delivery/message.ts';

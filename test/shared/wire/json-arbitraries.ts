@@ -1,4 +1,5 @@
-// JSON texts at random in the spellings that writers of JSON differ in: white space, escapes, numbers, names given twice.
+// JSON texts at random in the spellings that writers of JSON differ in: white space, escapes, numbers, names given
+// twice.
 import fc from 'fast-check';
 
 const space = fc.array(fc.constantFrom(' ', '\t', '\n', '\r'), { maxLength: 2 }).map((parts) => parts.join(''));

@@ -1,5 +1,5 @@
-// The scanner's time grows with the text and not faster, whatever the text: measured in CPU time, apart from its other tests,
-// so that mutation testing (vitest.mutation.config.ts) can leave it out.
+// The scanner's time grows with the text and not faster, whatever the text: measured in CPU time, apart from its other
+// tests, so that mutation testing (vitest.mutation.config.ts) can leave it out.
 import { describe, expect, it } from 'vitest';
 import { JsonSyntaxError, scanValue } from '../../../shared/wire/json-text.ts';
 

@@ -1,4 +1,5 @@
-// Holds that no text and no unchecked bytes reach the parsers of libraries: only the files named here may call them, and why.
+// Holds that no text and no unchecked bytes reach the parsers of libraries: only the files named here may call them,
+// and why.
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

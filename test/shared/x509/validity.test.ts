@@ -1,5 +1,6 @@
-// The dates of a certificate: what RFC 5280 allows is read as it is written, everything else is an invalid date, and the same one each
-// time. node:crypto returns uninitialized memory for a date that is not in the calendar: one look proves nothing.
+// The dates of a certificate: what RFC 5280 allows is read as it is written, everything else is an invalid date, and
+// the same one each time. node:crypto returns uninitialized memory for a date that is not in the calendar: one look
+// proves nothing.
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseCertificate } from '../../../shared/keystore/material.ts';

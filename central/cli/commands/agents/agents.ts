@@ -230,7 +230,10 @@ function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {
   ];
 }
 
-/** The agent that a word refers to: Central decides, so that it is the same one everywhere. Errors: agent_unknown, agent_ambiguous. */
+/**
+ * The agent that a word refers to: Central decides, so that it is the same one everywhere. Errors: agent_unknown,
+ * agent_ambiguous.
+ */
 export async function findAgent(client: Client, word: string): Promise<Readonly<Record<string, unknown>>> {
   return recordOf(await client.request('GET', `/agents/${encodeURIComponent(word)}`));
 }

@@ -1,4 +1,5 @@
-// Packs a directory as a tar archive (POSIX.1-2001: ustar, with pax headers for long and foreign names), file by file as it is read.
+// Packs a directory as a tar archive (POSIX.1-2001: ustar, with pax headers for long and foreign names), file by file
+// as it is read.
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import type { ReleaseFile } from '../../../../shared/releases/manifest.ts';

@@ -1,6 +1,6 @@
 // Converts the events of older schemas, which have a row each, into runs, while Central works: from the newest on, in
-// steps small enough to share a commit with messages. What is done is on disk: a process that was killed goes on where it
-// was. The table `event` stays, empty.
+// steps small enough to share a commit with messages. What is done is on disk: a process that was killed goes on where
+// it was. The table `event` stays, empty.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../../../shared/sqlite/row.ts';
 import type { DiskSpace } from '../space.ts';

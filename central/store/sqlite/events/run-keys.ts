@@ -6,8 +6,8 @@ type KeyKind = 'agent' | 'type' | 'source';
 /** Stands for every type and source: of a run that has too many of them. */
 export const ANY_KEY = 0;
 /**
- * Types and sources of one run that have a key of their own. Each key costs some 40 bytes and a page of the index in the
- * commit: an agent must not make a frame of short messages expensive.
+ * Types and sources of one run that have a key of their own. Each key costs some 40 bytes and a page of the index in
+ * the commit: an agent must not make a frame of short messages expensive.
  */
 const MAX_KEYS = 64;
 /** Texts whose keys are kept: those of a busy installation, and at most some megabytes. */
@@ -15,8 +15,8 @@ const MAX_KNOWN = 2_000;
 const KEY_BYTES = 8;
 
 /**
- * 52 bits of SHA-256, never 0: within the numbers that the check of a backup allows (store-check.ts). Two texts may have
- * the same key; what is found by it is compared with the text.
+ * 52 bits of SHA-256, never 0: within the numbers that the check of a backup allows (store-check.ts). Two texts may
+ * have the same key; what is found by it is compared with the text.
  */
 export function keyOf(kind: KeyKind, text: string): number {
   const bytes = hash('sha256', `${kind}:${text}`, 'buffer');

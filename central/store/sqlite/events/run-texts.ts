@@ -4,7 +4,10 @@ import { databaseFault } from '../../../../shared/sqlite/errors.ts';
 import { bufferOf } from './run-keys.ts';
 
 interface PackedTexts {
-  /** The length of each text in bytes, as varints: seven bits a byte, the lowest first, the top bit of all but the last one set. */
+  /**
+   * The length of each text in bytes, as varints: seven bits a byte, the lowest first, the top bit of all but the last
+   * one set.
+   */
   readonly lengths: Uint8Array;
   /** The texts in UTF-8, one behind the other: a payload may hold any separator. */
   readonly body: Uint8Array;

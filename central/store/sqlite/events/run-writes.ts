@@ -85,8 +85,8 @@ export class RunWriter {
   }
 
   /**
-   * One more than the newest, and than the cursors of a store that was replaced by a backup: its consumers must not take
-   * new events for those they have already.
+   * One more than the newest, and than the cursors of a store that was replaced by a backup: its consumers must not
+   * take new events for those they have already.
    */
   #next(): number {
     return Math.max(this.newest(), this.#replaced) + 1;

@@ -1,8 +1,8 @@
 // What Central remembers of the messages of its agents. The outbox of an agent that says so refuses repeated messages
-// within an incarnation of its log: of these nothing is written but the events, and nothing is looked up. Everything else
-// is looked up message by message (DeduplicationTable): logs without that word, and for the retention each log that
-// restarted. Before that begins, the agent's stored events are entered into the table, in steps. They are kept for at
-// least as long as repeated messages are refused (central/parameters/values.ts).
+// within an incarnation of its log: of these nothing is written but the events, and nothing is looked up. Everything
+// else is looked up message by message (DeduplicationTable): logs without that word, and for the retention each log
+// that restarted. Before that begins, the agent's stored events are entered into the table, in steps. They are kept for
+// at least as long as repeated messages are refused (central/parameters/values.ts).
 import type { DatabaseSync } from 'node:sqlite';
 import { readItem, type Item } from '../../../../shared/delivery/message.ts';
 import { DeduplicationTable, type Deduplication, type Taken } from '../../../../shared/sqlite/logs/deduplication.ts';
@@ -103,7 +103,10 @@ export class SeenEvents implements Deduplication {
     return integer(row, 'deduplicates') === 0 || integerOrNull(row, 'looked_up_since') !== null;
   }
 
-  /** The first run that is not in the table, of the agent or of another one with the same key; and what need not be entered. */
+  /**
+   * The first run that is not in the table, of the agent or of another one with the same key; and what need not be
+   * entered.
+   */
   #nextRun(
     peer: number,
   ): { readonly agentId: string; readonly through: number; readonly olderThan: number } | undefined {

@@ -1,5 +1,5 @@
-// Reads and writes the content of files, in chunks: a row of `blob` for each, and a row of `blob_chunk` for each 64 KiB of it. A blob
-// without a SHA-256 is being written, or being deleted.
+// Reads and writes the content of files, in chunks: a row of `blob` for each, and a row of `blob_chunk` for each 64 KiB
+// of it. A blob without a SHA-256 is being written, or being deleted.
 import type { DatabaseSync } from 'node:sqlite';
 import { blob as bytes, integer, integerOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';

@@ -1,4 +1,5 @@
-// Reads and writes the rows of prepared releases. The manifest of a release is a blob, named by the digest of the release.
+// Reads and writes the rows of prepared releases. The manifest of a release is a blob, named by the digest of the
+// release.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import type { ReleaseKind } from '../../../../shared/releases/manifest.ts';

@@ -1,9 +1,9 @@
 // The tables of profiles, releases and blobs, as one step of the migrations (central/store/sqlite/migrations.ts).
 
 /**
- * The key of a chunk is the key of its blob times 4096, plus its index: chunks of one blob are beside each other. `sha256` is null
- * while a blob is written, and again while it is deleted. `profile_file` is the draft of a profile. The manifest of a release is a
- * blob, named by the digest of the release, and in `release_blob` with the files.
+ * The key of a chunk is the key of its blob times 4096, plus its index: chunks of one blob are beside each other.
+ * `sha256` is null while a blob is written, and again while it is deleted. `profile_file` is the draft of a profile.
+ * The manifest of a release is a blob, named by the digest of the release, and in `release_blob` with the files.
  */
 export const RELEASES = `
   CREATE TABLE blob (

@@ -1,8 +1,8 @@
 // The tables of rollouts. A rollout is a JSON document, since it is read and written whole; its agents are rows.
 
 /**
- * `rollout_agent.busy`: 1 while the agent takes part, NULL otherwise: an agent is in one rollout at a time. `agent_release` has what
- * each agent shall have and says it runs, by part (its column is named kind).
+ * `rollout_agent.busy`: 1 while the agent takes part, NULL otherwise: an agent is in one rollout at a time.
+ * `agent_release` has what each agent shall have and says it runs, by part (its column is named kind).
  */
 export const ROLLOUTS = `
   CREATE TABLE rollout (

@@ -1,6 +1,6 @@
-// Reads what became of commands, and withdraws one that was not sent. Nothing is written for it as commands pass: what waits is in the
-// outbox, what was seen of a message beside it, what expired or was withdrawn in the dead letters, and what consumers have in the report
-// of the agent.
+// Reads what became of commands, and withdraws one that was not sent. Nothing is written for it as commands pass: what
+// waits is in the outbox, what was seen of a message beside it, what expired or was withdrawn in the dead letters, and
+// what consumers have in the report of the agent.
 import type { DatabaseSync } from 'node:sqlite';
 import { EXPIRED, EXPIRED_AT_AGENT, WITHDRAWN } from '../../../../shared/delivery/dead-letters.ts';
 import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';

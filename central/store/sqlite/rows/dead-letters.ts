@@ -18,7 +18,10 @@ interface DeadLetterNeeds {
 
 /** Rows that one step of giving way looks at: well below a millisecond. */
 const STEP_ROWS = 256;
-/** Among so many of the newest, one that an agent repeats is found: it sends a few dozen, and repeats them before others. */
+/**
+ * Among so many of the newest, one that an agent repeats is found: it sends a few dozen, and repeats them before
+ * others.
+ */
 const RECENT_LETTERS = 256;
 /** Steps within one call; what is left, the next call or the next pruning takes. */
 const MAX_STEPS = 8;

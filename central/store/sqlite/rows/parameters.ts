@@ -1,5 +1,5 @@
-// Reads and writes what administrators change under a version: parameters with the pending change, and Central's keys and
-// certificates; each change together with its audit entry.
+// Reads and writes what administrators change under a version: parameters with the pending change, and Central's keys
+// and certificates; each change together with its audit entry.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';

@@ -1,5 +1,5 @@
-// The tables of subscriptions. What an administrator sets is a JSON document, since it is read and written whole; how far the
-// subscription is changes with each delivery.
+// The tables of subscriptions. What an administrator sets is a JSON document, since it is read and written whole; how
+// far the subscription is changes with each delivery.
 
 export const SUBSCRIPTIONS = `
   CREATE TABLE subscription (

@@ -1,4 +1,5 @@
-// Commands as server-sent events: all that is not acknowledged, then each as it comes, until the token or the daemon ends.
+// Commands as server-sent events: all that is not acknowledged, then each as it comes, until the token or the daemon
+// ends.
 import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../../../flow/processes.ts';
 import { ask, bearer, endAll, Line, openApi, type ApiSetting } from '../parts.ts';

@@ -1,5 +1,5 @@
-// An agent that dies at any step of an update of its software: the launcher always starts something that is whole, and the next
-// processes finish what was begun and say so.
+// An agent that dies at any step of an update of its software: the launcher always starts something that is whole, and
+// the next processes finish what was begun and say so.
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';

@@ -1,5 +1,5 @@
-// A machine with an installed agent: the real launcher, slots and state; what it would start as Node.js says which slot it is, and the
-// daemon of that slot runs in the process of the test.
+// A machine with an installed agent: the real launcher, slots and state; what it would start as Node.js says which slot
+// it is, and the daemon of that slot runs in the process of the test.
 import { spawnSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// Whose build signature this machine accepts: by the files that it names itself (agent/releases/software/signers.ts, agent/conf.ts).
+// Whose build signature this machine accepts: by the files that it names itself (agent/releases/software/signers.ts,
+// agent/conf.ts).
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

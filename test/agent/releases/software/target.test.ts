@@ -1,5 +1,5 @@
-// What an installed agent does with a release of its software: from the offer over the trial in the next process to the commit, and
-// back. The launcher is the real one.
+// What an installed agent does with a release of its software: from the offer over the trial in the next process to the
+// commit, and back. The launcher is the real one.
 import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

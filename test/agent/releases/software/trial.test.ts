@@ -1,4 +1,5 @@
-// When a process that is the trial of its own software has proved itself, failed, or says nothing (agent/releases/software/trial.ts).
+// When a process that is the trial of its own software has proved itself, failed, or says nothing
+// (agent/releases/software/trial.ts).
 import { expect, it } from 'vitest';
 import { COMMIT_SECONDS, proveSession, type Connection } from '../../../../agent/releases/software/trial.ts';
 

@@ -1,4 +1,5 @@
-// What changes by itself is waited for: a drain, a rollout, a change. With the tag of an earlier answer and waitSeconds.
+// What changes by itself is waited for: a drain, a rollout, a change. With the tag of an earlier answer and
+// waitSeconds.
 import { expect, test } from 'vitest';
 import { agentRecord } from '../../fakes.ts';
 import { NAME, startRollouts } from '../releases/scene.ts';

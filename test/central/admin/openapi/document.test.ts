@@ -1,5 +1,5 @@
-// openapi.json: complete, valid OpenAPI 3.1, in the names of the API's rules; and its page. That answers are as described is checked
-// at every request of the tests (test/described-answers.ts).
+// openapi.json: complete, valid OpenAPI 3.1, in the names of the API's rules; and its page. That answers are as
+// described is checked at every request of the tests (test/described-answers.ts).
 import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { describe, expect, it } from 'vitest';
 import {

@@ -3,7 +3,10 @@ import { Drains, type DrainOrder } from '../../../../central/agents/acts/drains.
 import { CENTRAL } from '../../../../central/audit.ts';
 import type { Session } from '../../../../central/sessions/session.ts';
 
-/** Agents a0, a1, ... with a session each, of epoch 1; those of `slow` do not end. A clock and ticks that the test moves. */
+/**
+ * Agents a0, a1, ... with a session each, of epoch 1; those of `slow` do not end. A clock and ticks that the test
+ * moves.
+ */
 function setUp(count: number, slow: readonly string[] = []) {
   const epochs = new Map(Array.from({ length: count }, (_, i) => [`a${i}`, 1]));
   const clock = { now: 1_000_000 };

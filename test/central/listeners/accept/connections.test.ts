@@ -1,4 +1,5 @@
-// What happens between accept and protocol, on real sockets: wrong protocols are answered, and what becomes nothing is cut.
+// What happens between accept and protocol, on real sockets: wrong protocols are answered, and what becomes nothing is
+// cut.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -21,7 +22,10 @@ import { SUBPROTOCOL } from '../../../../shared/wire/messages.ts';
 
 /** Of TCP to "something": short, so that a test sees it pass. */
 const DEADLINE_MS = 400;
-/** How late a timer may be on a busy machine: only less than the 60 s after which Node itself would end what sends no request. */
+/**
+ * How late a timer may be on a busy machine: only less than the 60 s after which Node itself would end what sends no
+ * request.
+ */
 const LATE_MS = 45_000;
 
 const credentials = {

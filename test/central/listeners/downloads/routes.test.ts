@@ -178,9 +178,9 @@ test('a file as zstd is a content of its own, with its length, its tag and its p
   // It is kept.
   expect(read).toHaveLength(reads);
   // The tag of the file is not that of its compressed form.
-  expect((await get(`${path}?encoding=zstd`, { range: 'bytes=100-', 'if-range': `"${sha256Of(program)}"` })).status).toBe(
-    200,
-  );
+  expect(
+    (await get(`${path}?encoding=zstd`, { range: 'bytes=100-', 'if-range': `"${sha256Of(program)}"` })).status,
+  ).toBe(200);
   const random = await get(`/blobs/${blob}?encoding=zstd`);
   expect(random.headers.get('content-type')).toBe('application/octet-stream');
   expect((await bytesOf(random)).equals(file)).toBe(true);

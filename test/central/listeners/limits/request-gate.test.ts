@@ -240,7 +240,8 @@ describe('responses that are not read', () => {
 
   test('go on as long as something of them is taken in time', async () => {
     const { port, faults, sockets } = await listen({ readMs: 400 });
-    // The time of the gate is the test's: three quarters of the bound pass after each 4 MiB, whatever the machine's load.
+    // The time of the gate is the test's: three quarters of the bound pass after each 4 MiB, whatever the machine's
+    // load.
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const socket = dial(port);

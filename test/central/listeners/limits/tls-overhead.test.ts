@@ -1,4 +1,5 @@
-// TLS records without data, from a real client (openssl sends key updates when "K" is typed), and data in the smallest records.
+// TLS records without data, from a real client (openssl sends key updates when "K" is typed), and data in the smallest
+// records.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// A body that makes progress may take as long as it takes; one that does not is ended within its window. Time is counted by the test.
+// A body that makes progress may take as long as it takes; one that does not is ended within its window. Time is
+// counted by the test.
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';

@@ -1,5 +1,5 @@
-// After the switch Central shows one chain to everybody. Real peers look at it: Node, openssl s_client, and Java with a truststore
-// that keytool made; each once with the old root only, once with the new one only, and with a stranger's.
+// After the switch Central shows one chain to everybody. Real peers look at it: Node, openssl s_client, and Java with a
+// truststore that keytool made; each once with the old root only, once with the new one only, and with a stranger's.
 import { spawn } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,5 +1,5 @@
-// A root that was made while the clock of Central was wrong: it is reissued, agents that trust the one before are not cut off by
-// that, and those that do not have the new one are named.
+// A root that was made while the clock of Central was wrong: it is reissued, agents that trust the one before are not
+// cut off by that, and those that do not have the new one are named.
 import { once } from 'node:events';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,5 @@
-// Private keys at rest: encrypted in the store, decrypted with the right key only, and never overwritten by a start with a wrong one.
+// Private keys at rest: encrypted in the store, decrypted with the right key only, and never overwritten by a start
+// with a wrong one.
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

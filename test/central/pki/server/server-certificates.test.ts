@@ -1,5 +1,5 @@
-// Central's certificate by hand: files of openssl and keytool in every format, each fault named, swaps on a live TLS listener,
-// and the rollback when agents do not come.
+// Central's certificate by hand: files of openssl and keytool in every format, each fault named, swaps on a live TLS
+// listener, and the rollback when agents do not come.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';

@@ -1,4 +1,5 @@
-// The revocation lists, read by openssl: what is on them, who signed them, how long they are good; and when they are made.
+// The revocation lists, read by openssl: what is on them, who signed them, how long they are good; and when they are
+// made.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

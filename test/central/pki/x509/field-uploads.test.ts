@@ -1,5 +1,5 @@
-// Uploads of certificates as the field has them: a server certificate without a subject is taken, and every file that cannot be is a fault
-// of the request (422) with a code, never of Central.
+// Uploads of certificates as the field has them: a server certificate without a subject is taken, and every file that
+// cannot be is a fault of the request (422) with a code, never of Central.
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { buildChain, chainFaults } from '../../../../central/pki/x509/chain.ts';

@@ -1,4 +1,5 @@
-// How the files of an act are stored: small ones beside each other, so that they share commits, and nothing of an act that fails.
+// How the files of an act are stored: small ones beside each other, so that they share commits, and nothing of an act
+// that fails.
 import { expect, test } from 'vitest';
 import { BlobIntake, withIntake } from '../../../../central/profiles/contents/blobs.ts';
 import { CHUNK_BYTES, type BegunBlob } from '../../../../central/store/releases/release-store.ts';

@@ -46,7 +46,10 @@ class Peer {
   }
 }
 
-/** Reads every session that may be read and commits `perTurn` bytes each turn, until all is committed; the most that was held, and what `each` says. */
+/**
+ * Reads every session that may be read and commits `perTurn` bytes each turn, until all is committed; the most that was
+ * held, and what `each` says.
+ */
 function run(
   budget: ByteBudget,
   peers: readonly Peer[],

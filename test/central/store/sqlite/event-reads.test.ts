@@ -1,4 +1,5 @@
-// Reading events for many at once: how many slices are on their way, in which order, and what becomes of those whose reader has gone.
+// Reading events for many at once: how many slices are on their way, in which order, and what becomes of those whose
+// reader has gone.
 import { describe, expect, test } from 'vitest';
 import { EventReads } from '../../../../central/store/sqlite/event-reads.ts';
 import type { EventSlice } from '../../../../central/store/sqlite/events/event-reads.ts';

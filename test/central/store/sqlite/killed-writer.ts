@@ -1,4 +1,5 @@
-// A process that a test kills: appends events of one agent, several calls in flight, and prints each number that was answered.
+// A process that a test kills: appends events of one agent, several calls in flight, and prints each number that was
+// answered.
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { claimOf, items, NOW, online } from '../samples.ts';
 import { framesOf } from '../../../shared/delivery/frames.ts';

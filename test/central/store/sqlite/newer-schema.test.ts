@@ -1,4 +1,5 @@
-// After a failed upgrade the version before it starts again: it works with a store in which a newer one has added tables and columns.
+// After a failed upgrade the version before it starts again: it works with a store in which a newer one has added
+// tables and columns.
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,5 @@
-// The disk reserve as the writing thread keeps it: what is refused, what goes on, and when it ends; over a file system of the test's own figures.
+// The disk reserve as the writing thread keeps it: what is refused, what goes on, and when it ends; over a file system
+// of the test's own figures.
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';

@@ -195,7 +195,8 @@ describe('OutboxLog', () => {
     const missing = { from: 1, through: 1 };
     const begun = log.resume(PEER, null);
     expect(begun).toMatchObject({ missing, restarted: true });
-    expect(log.resume(PEER, null)).toEqual({ incarnation: begun.incarnation, next: 1, missing, restarted: false });
+    const again = { incarnation: begun.incarnation, next: 1, newest: 1, missing, restarted: false };
+    expect(log.resume(PEER, null)).toEqual(again);
     expect(log.resume(PEER, { incarnation: 'the old one', number: 9, id: 'x' })).toMatchObject({
       missing,
       restarted: false,

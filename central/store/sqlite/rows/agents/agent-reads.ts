@@ -140,8 +140,8 @@ function fitsAll(agent: SelectedAgent, groups: readonly (readonly AgentMatch[])[
 }
 
 /**
- * Reads a few columns of each agent in order of name, whatever is selected: ten thousand take some tens of milliseconds of
- * the reading thread. Labels have no index of their own.
+ * Reads a few columns of each agent in order of name, whatever is selected: ten thousand take some tens of milliseconds
+ * of the reading thread. Labels have no index of their own.
  */
 function selectedAgents(database: DatabaseSync) {
   const all = database.prepare(

@@ -1,4 +1,5 @@
-// Writes the replacement of one agent by another one: the new one takes name, labels, notes, history and what waits; the old one is gone.
+// Writes the replacement of one agent by another one: the new one takes name, labels, notes, history and what waits;
+// the old one is gone.
 import type { DatabaseSync } from 'node:sqlite';
 import type { OutboxLog } from '../../../../../shared/sqlite/logs/outbox-log.ts';
 import { integer, text } from '../../../../../shared/sqlite/row.ts';

@@ -230,7 +230,10 @@ function restrictionWrites(database: DatabaseSync, { certificates }: AgentWrites
   };
 }
 
-/** The number of an agent in the logs. Errors: agent_unknown, agent_revoked; stale_epoch when the epoch is no longer the agent's. */
+/**
+ * The number of an agent in the logs. Errors: agent_unknown, agent_revoked; stale_epoch when the epoch is no longer the
+ * agent's.
+ */
 export function agentKeys(database: DatabaseSync) {
   const select = database.prepare('SELECT key, epoch, state FROM agent WHERE id = ?');
   return {
