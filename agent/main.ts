@@ -400,7 +400,7 @@ async function reload({ request, conf, store, log }: Ground, tokens: ConsumerTok
   } catch (error) {
     log.error(
       { error: textOf(error) },
-      'the configuration could not be read again; the agent goes on with the one before',
+      'the configuration could not be read again; the agent continues with the previous one',
     );
   }
 }

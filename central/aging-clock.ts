@@ -58,7 +58,7 @@ export class AgingClock {
     this.#doubt = undefined;
     this.#anchor = { at, bootMs };
     if (before !== undefined)
-      this.#options.log.info({ code: 'clock_stepped' }, 'the clock is right again: pruning and expiry go on');
+      this.#options.log.info({ code: 'clock_stepped' }, 'the clock is right again: pruning and expiry continue');
     return at;
   }
 

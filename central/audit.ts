@@ -98,7 +98,7 @@ export const AUDIT_ACTIONS = {
   'profiles.truststore.delete': { text: 'deleted a certificate from the truststore of a profile' },
   'profiles.truststore.import': { text: 'imported certificates into the truststore of a profile' },
   'profiles.upgrade': {
-    text: 'started a rollout of a release, or let one that had synchronized it go on; `agents profile repair` starts one for one agent',
+    text: 'started a rollout of a release, or continued one that had synchronized it; `agents profile repair` starts one for one agent',
   },
   'release-tickets.create-key': { by: 'central', text: 'created the key of the tickets for downloads of releases' },
   'rollouts.cancel': { text: 'canceled a rollout; agents on trial finish it' },
@@ -123,7 +123,7 @@ export const AUDIT_ACTIONS = {
     text: 'imported a release of the software; `signers` has the keys of its signature, `forced` says that --force overrode its lack',
   },
   'software.synchronize': { text: 'started a rollout that brings software to agents, which stay on theirs' },
-  'software.upgrade': { text: 'started a rollout of software, or let one that had synchronized it go on' },
+  'software.upgrade': { text: 'started a rollout of software, or continued one that had synchronized it' },
   'store.backup': { text: 'made a backup of the store' },
   'store.restore': { text: 'replaced the store with a backup' },
 } as const satisfies Readonly<Record<string, AuditedAction>>;
@@ -189,7 +189,7 @@ export function auditMarkdown(): string {
     'API token if there is a valid one, else `unauthenticated`; the details have the error code, the count and when it began. Strangers must',
     'not fill the log: the same refusal of one address block (IPv4 address, IPv6 /64) or API token is one entry after 5 seconds, then one',
     'an hour with the count. Each action has at most 10 such entries an hour; all further sources share one. While the disk reserve',
-    'of the store is reached, acts and their entries go on, and refusals are counted in memory until there is room again',
+    'of the store is reached, acts and their entries continue, and refusals are counted in memory until there is room again',
     '(`queuegate_audit_refusals_waiting`).',
     '',
     'The action of an administrator is called as the command of `queuegate`: `ca.rotation.switch` is `queuegate ca rotation switch`.',

@@ -96,7 +96,7 @@ async function reload(
   } catch (error) {
     log.error(
       { error: textOf(error) },
-      'the configuration could not be read again; Central goes on with the one before',
+      'the configuration could not be read again; Central continues with the previous one',
     );
   }
 }
@@ -147,7 +147,7 @@ async function restoreStore(
   } catch (error) {
     log.error(
       { error: textOf(error) },
-      'the backup could not be put in place; Central goes on with the store that it had',
+      'the backup could not be put in place; Central continues with the store that it had',
     );
     return { outcome: { backup: staged.facts, failure: `it could not be put in place: ${textOf(error)}` } };
   }

@@ -67,7 +67,7 @@ export const METRICS = {
   queuegate_events_unconverted: {
     kind: 'gauge',
     labels: [],
-    help: 'Events that an older version stored and that are still to be converted to the present layout, which goes on while Central works; 0 afterwards.',
+    help: 'Events that an older version stored and that are still to be converted to the present layout, which continues while Central works; 0 afterwards.',
   },
   queuegate_dead_letters: {
     kind: 'gauge',
@@ -97,7 +97,7 @@ export const METRICS = {
   queuegate_store_reserve_bytes: {
     kind: 'gauge',
     labels: [],
-    help: 'Bytes below which only essential writes go on (store.reserveBytes, at most a quarter of the file system); 0 when there is no reserve.',
+    help: 'Bytes below which only essential writes continue (store.reserveBytes, at most a quarter of the file system); 0 when there is no reserve.',
   },
   queuegate_store_waiting: {
     kind: 'gauge',

@@ -84,7 +84,7 @@ export const CLI_ERRORS = {
   },
   audit_invalid: {
     text: 'The audit log is not what was written; faults: {count}.',
-    hint: 'docs/OPERATIONS.md, "The audit log", says how to go on.',
+    hint: 'docs/OPERATIONS.md, "The audit log", says how to continue.',
   },
   audit_entry_unknown: {
     text: 'The audit log has no entry {number}.',

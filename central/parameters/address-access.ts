@@ -46,7 +46,7 @@ function allow<const W extends string>(who: W) {
 function deny<const W extends string>(who: W) {
   return {
     ...cidrs,
-    description: `Addresses from which it is refused that ${who}, as CIDR (10.0.0.0/8) or single addresses, whatever the list "allow" says.`,
+    description: `Addresses that are refused, as CIDR (10.0.0.0/8) or single addresses, even if the list "allow" contains them. From all others ${who}.`,
     reason: 'No address is refused unless you say so.',
   } as const;
 }

@@ -213,7 +213,7 @@ export class RolloutEngine {
       .runExclusive(async () => {
         while (this.#events.size > 0 || this.#reported.isWaiting) await this.#round();
       })
-      .catch((error: unknown) => this.#needs.log.error({ error: textOf(error) }, 'a rollout could not go on'))
+      .catch((error: unknown) => this.#needs.log.error({ error: textOf(error) }, 'a rollout could not continue'))
       .finally(() => {
         this.#isPumping = false;
         if (this.#events.size > 0) this.#pump();

@@ -162,8 +162,9 @@ function agentsOf(agents: readonly string[] | undefined): readonly string[] {
 
 /** Errors: request_invalid. */
 function continued({ agents, stage }: RolloutBody, rollout: string): string {
-  if (agents !== undefined) throw refused('#/agents', 'agents has no effect with rollout, whose agents go on.');
-  if (stage !== 'upgrade') throw refused('#/stage', 'rollout goes on with the stage upgrade only.');
+  if (agents !== undefined)
+    throw refused('#/agents', 'agents has no effect with rollout, which continues with its own agents.');
+  if (stage !== 'upgrade') throw refused('#/stage', 'rollout continues with the stage upgrade only.');
   return rollout;
 }
 

@@ -21,7 +21,7 @@ export const maintenanceCommands: readonly Command[] = [
     name: 'maintenance enable',
     usage: '[--retry-after TIME]',
     summary: 'end the sessions of all agents, and admit none until maintenance mode is disabled',
-    help: 'Agents lose nothing: events wait on their disks, commands at Central. The mode outlasts a restart of Central. Run it again to change --retry-after. Enrollment goes on.',
+    help: 'Agents lose nothing: events wait on their disks, commands at Central. The mode outlasts a restart of Central. Run it again to change --retry-after. Enrollment continues.',
     options: {
       'retry-after': { type: 'string', value: 'TIME', doc: 'when agents try again, such as 30s or 5m; 1m unless set' },
       ...DRY_RUN,
@@ -76,7 +76,7 @@ export const maintenanceCommands: readonly Command[] = [
       call.answer(answer, () =>
         answer['foundAt'] === null
           ? 'The clock was not in doubt.'
-          : `The clock is accepted: it showed ${shown(answer['foundAt'])}, and ${shown(answer['expectedAt'])} was expected. Pruning and expiry go on.`,
+          : `The clock is accepted: it showed ${shown(answer['foundAt'])}, and ${shown(answer['expectedAt'])} was expected. Pruning and expiry continue.`,
       );
     },
   },
