@@ -126,6 +126,14 @@ export const AUDIT_ACTIONS = {
   'software.upgrade': { text: 'started a rollout of software, or continued one that had synchronized it' },
   'store.backup': { text: 'made a backup of the store' },
   'store.restore': { text: 'replaced the store with a backup' },
+  'subscriptions.create': { text: 'created a subscription to events' },
+  'subscriptions.create-key': { by: 'central', text: 'created the key of the secrets of webhooks' },
+  'subscriptions.delete': { text: 'deleted a subscription to events' },
+  'subscriptions.pause': { text: 'paused a subscription to events; Central does it when the receiver answers 410' },
+  'subscriptions.replay': { text: 'let a subscription to events deliver from another position' },
+  'subscriptions.resume': { text: 'resumed a subscription to events' },
+  'subscriptions.rotate-secret': { text: 'gave a subscription to events another secret' },
+  'subscriptions.set': { text: 'set the name, the target or the filter of a subscription to events' },
 } as const satisfies Readonly<Record<string, AuditedAction>>;
 export type AuditAction = keyof typeof AUDIT_ACTIONS;
 

@@ -21,6 +21,7 @@ import { openPki } from './pki/open-pki.ts';
 import { SoftwareReleases } from './software/software-releases.ts';
 import { openProfiles } from './profiles/open-profiles.ts';
 import { openRollouts } from './rollouts/open-rollouts.ts';
+import { openSubscriptions } from './subscriptions/open-subscriptions.ts';
 import { openSessions } from './sessions/open-sessions.ts';
 import { EventConversion } from './composition/event-conversion.ts';
 import { openStatus } from './composition/status.ts';
@@ -28,7 +29,7 @@ import type { RestoreOutcome, StagedRestore } from './store/backup/backup.ts';
 import { openBackups, openCentralStore } from './store/open-store.ts';
 import { SpaceWatch } from './store/space/watch.ts';
 import type { Store } from './store/store.ts';
-import { subscribe } from './composition/subscriptions.ts';
+import { subscribe } from './composition/event-wiring.ts';
 
 type CentralLog = Pick<Log, 'log' | 'lostLines'>;
 
@@ -74,6 +75,7 @@ async function compose(
   const enrollment = openEnrollment({ ...core, ...online, pki });
   const profiles = await openProfiles({ ...core, pki });
   const rollouts = openRollouts({ ...core, ...online, ...agents, ...profiles, pki });
+  const subscriptions = openSubscriptions({ ...core, ...agents, pki });
   const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, ...profiles, pki });
   const parameters = new ParameterService({
     ...core,
@@ -95,6 +97,7 @@ async function compose(
     ...enrollment,
     ...profiles,
     ...rollouts,
+    ...subscriptions,
     ...opened,
   };
   const services = { ...parts, ...found, ...backups };

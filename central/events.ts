@@ -1,5 +1,5 @@
 // Carries what happens in one part of Central to parts that are opened after it. An emitter does not know its
-// listeners; central/composition/subscriptions.ts subscribes them all.
+// listeners; central/composition/event-wiring.ts subscribes them all.
 import type { AgentControl } from '../shared/wire/messages.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import type { ServerCredentials } from './pki/server/slots.ts';

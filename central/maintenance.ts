@@ -23,6 +23,7 @@ interface MaintenanceOptions {
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly trust: { measure(metrics: Metrics): Promise<void> };
   readonly rollouts: { measure(metrics: Metrics): void };
+  readonly subscriptions: { measure(metrics: Metrics): Promise<void> };
   /** True when the store should be pruned early. */
   readonly space: { check(): Promise<boolean> };
   /** Stores that restores replaced. */
@@ -50,6 +51,7 @@ const LARGEST_OUTBOXES = 10;
 /** Until the next run of steps; most stores have nothing to convert. */
 const CONVERT_MS = 1_000;
 const CERTIFICATES_MS = 60_000;
+const SUBSCRIPTIONS_MS = 15_000;
 /**
  * The store refuses new data on its own; this is how soon sessions and the status follow, also after space was freed.
  */
@@ -88,6 +90,9 @@ export class Maintenance {
     this.#every(CERTIFICATES_MS, 'looking for agents at their quota', () => this.#options.quotas.measure());
     this.#every(CERTIFICATES_MS, 'counting pending enrollments', () => this.#options.approvals.measure());
     this.#every(CERTIFICATES_MS, 'looking for names that break a rule', () => this.#options.names.measure());
+    this.#every(SUBSCRIPTIONS_MS, 'measuring subscriptions', () =>
+      this.#options.subscriptions.measure(this.#options.metrics),
+    );
     this.#every(CERTIFICATES_MS, 'measuring what agents trust', () =>
       this.#options.trust.measure(this.#options.metrics),
     );
@@ -139,12 +144,14 @@ export class Maintenance {
     );
   }
 
-  async #prune(): Promise<void> {
+  /** `isLow`: disk space is more urgent than a subscription that is behind. */
+  async #prune(isLow = false): Promise<void> {
     const at = this.#options.aging.now();
     const values = this.#options.values();
     await this.#options.store.prune({
       now: at,
       eventsOlderThan: at - values['events.retentionDays'] * DAY_MS,
+      ...(isLow ? {} : { undeliveredOlderThan: at - values['events.undeliveredRetentionDays'] * DAY_MS }),
       deadLettersOlderThan: at - values['deadLetters.retentionDays'] * DAY_MS,
       deduplicationOlderThan: at - values['messages.deduplicationDays'] * DAY_MS,
       incidentsOlderThan: at - INCIDENT_DAYS * DAY_MS,
@@ -152,7 +159,7 @@ export class Maintenance {
   }
 
   async #space(): Promise<void> {
-    if (await this.#options.space.check()) await this.#prune();
+    if (await this.#options.space.check()) await this.#prune(true);
   }
 
   async #renew(): Promise<void> {

@@ -164,6 +164,21 @@ export const METRICS = {
     labels: ['state'],
     help: 'Registered agents by state (enrolled, online, disconnected, quarantined, disabled, revoked).',
   },
+  queuegate_subscription_lag_events: {
+    kind: 'gauge',
+    labels: ['subscription'],
+    help: 'Events that are not yet delivered to a subscription, by its name; those that do not fit its filter are counted until they are passed.',
+  },
+  queuegate_subscription_lag_seconds: {
+    kind: 'gauge',
+    labels: ['subscription'],
+    help: 'Age of the oldest event that is not yet delivered to a subscription, by its name; 0 if there is none.',
+  },
+  queuegate_subscription_failing: {
+    kind: 'gauge',
+    labels: ['subscription'],
+    help: '1 while a subscription is paused or its last attempt failed, by its name.',
+  },
   queuegate_rollouts: {
     kind: 'gauge',
     labels: ['state'],

@@ -27,6 +27,7 @@ import { PROPERTIES_ERRORS } from '../shared/settings/properties.ts';
 import { SETTINGS_ERRORS } from '../shared/settings/settings.ts';
 import { PROFILE_ERRORS } from '../central/profiles/errors.ts';
 import { SOFTWARE_ERRORS } from '../central/software/errors.ts';
+import { SUBSCRIPTION_ERRORS } from '../central/subscriptions/errors.ts';
 import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
@@ -231,6 +232,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: selectors of agents',
     about: 'Answers to acts and lists that name several agents by labels, names or a list of agents.',
     errors: SELECTOR_ERRORS,
+  },
+  {
+    table: 'SUBSCRIPTION_ERRORS',
+    reader: 'central',
+    title: 'Central: subscriptions to events',
+    about:
+      'Answers to `/subscriptions` of the REST API, and why deliveries to a webhook fail ([OPERATIONS.md](OPERATIONS.md#webhooks)).',
+    errors: SUBSCRIPTION_ERRORS,
   },
   {
     table: 'BACKUP_ERRORS',

@@ -26,6 +26,8 @@ export const COLLECTIONS: Readonly<Record<string, string>> = {
   'software-releases': 'release',
   settings: '',
   rollouts: 'rollout',
+  subscriptions: 'subscription',
+  deliveries: '',
 };
 /** A truststore is one thing, and has entries. */
 const ENTRIES: Readonly<Record<string, string>> = { truststore: 'alias' };
@@ -79,6 +81,8 @@ export const VERBS = new Set([
   'revoke',
   'rollback',
   'switch',
+  'replay',
+  'rotate-secret',
 ]);
 /** Outside /api/v1: others fix these paths (RFC 5280 distribution points, Prometheus, tools of OpenAPI). */
 export const ROOT_PATHS = new Set(['/metrics', '/crl.der', '/crl.pem', '/openapi.json', '/docs']);
@@ -250,6 +254,18 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'upgrade',
   ],
   software: ['list', 'show', 'import', 'synchronize', 'upgrade', 'delete'],
+  subscriptions: [
+    'list',
+    'show',
+    'create',
+    'set',
+    'delete',
+    'pause',
+    'resume',
+    'replay',
+    'rotate-secret',
+    'deliveries',
+  ],
   rollouts: ['list', 'show', 'pause', 'resume', 'cancel', 'retry', 'rollback'],
   'server-certificate': [
     'show',

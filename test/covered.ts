@@ -13,6 +13,27 @@ export interface CoveredFiles {
 
 export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
+    by: 'test/central/subscriptions/subscriptions.test.ts',
+    why: 'Subscriptions over a real store, to real receivers.',
+    files: [
+      'central/messaging/event-pages.ts',
+      'central/subscriptions/errors.ts',
+      'central/subscriptions/sender.ts',
+      'central/subscriptions/signature.ts',
+      'central/subscriptions/worker.ts',
+    ],
+  },
+  {
+    by: 'test/flow/webhooks.test.ts',
+    why: 'The whole way, from a program at a branch to a receiver.',
+    files: ['central/subscriptions/open-subscriptions.ts'],
+  },
+  {
+    by: 'test/central/cli/commands/events/subscriptions.test.ts',
+    why: 'The routes and the commands, over a real service.',
+    files: ['central/admin/messages/subscriptions.ts'],
+  },
+  {
     by: 'test/central/admin/openapi/document.test.ts',
     why: 'The document that is made of them; each answer of the tests is validated against them (test/described-answers.ts).',
     files: [
@@ -239,7 +260,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/files.ts',
       'central/cli/terms.ts',
       'central/cli/commands/enrollments.ts',
-      'central/cli/commands/events.ts',
+      'central/cli/commands/events/events.ts',
       'central/cli/commands/failures.ts',
       'central/cli/commands/parameters.ts',
       'central/cli/commands/rotation.ts',
@@ -492,7 +513,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/central.ts',
       'central/composition/lifecycle.ts',
       'central/composition/status.ts',
-      'central/composition/subscriptions.ts',
+      'central/composition/event-wiring.ts',
       'central/enrollment/open-enrollment.ts',
       'central/listeners/open-listeners.ts',
       'central/pki/open-pki-services.ts',

@@ -58,6 +58,7 @@ const CENTRAL_ORDER = [
   'profiles',
   'software',
   'rollouts',
+  'subscriptions',
   'listeners',
   'admin',
   'central-agent',

@@ -183,6 +183,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '20 s: delays after wrong secrets',
     quick: 'test/central/auth/wrong-attempts.test.ts',
   },
+  'test/flow/webhooks.test.ts': {
+    why: '8 s: Central is killed and starts again, attempts wait for seconds',
+    quick: 'test/central/subscriptions/subscriptions.test.ts',
+  },
   'test/reliability/backup.test.ts': {
     why: '17 s: backups under load',
     quick: 'test/central/store/backup/backup.test.ts',

@@ -17,6 +17,7 @@ import { eventRoutes } from './messages/events.ts';
 import { handshakeRoutes } from './agents/handshake-failures.ts';
 import { commandRoutes } from './messages/command-states.ts';
 import { messageRoutes } from './messages/commands.ts';
+import { subscriptionRoutes } from './messages/subscriptions.ts';
 import { noteRoutes } from './openapi/registered.ts';
 import { openApiRoutes } from './openapi/routes.ts';
 import { parameterRoutes } from './changes/parameters.ts';
@@ -61,6 +62,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       messageRoutes(scope, services);
       commandRoutes(scope, services, access);
       eventRoutes(scope, services);
+      subscriptionRoutes(scope, services, access);
       auditRoutes(scope, services);
       tokenRoutes(scope, services, access);
       enrollmentRoutes(scope, services, access);

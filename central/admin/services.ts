@@ -40,6 +40,7 @@ import type { AuditStore } from '../store/audit-store.ts';
 import type { InboxStore } from '../store/message-store.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
 import type { Store } from '../store/store.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 
 export interface AdminServices {
   readonly apiTokens: ApiTokens;
@@ -58,6 +59,10 @@ export interface AdminServices {
   readonly messages: Pick<Commands, 'append' | 'deadLetters' | 'find' | 'online' | 'statesOf' | 'waiting' | 'withdraw'>;
   readonly inbox: Pick<InboxStore, 'lastCursor' | 'prunedThrough' | 'read'>;
   readonly hub: Pick<EventHub, 'wait'>;
+  readonly subscriptions: Pick<
+    Subscriptions,
+    'create' | 'deliveries' | 'find' | 'list' | 'pause' | 'remove' | 'replay' | 'resume' | 'rotateSecret' | 'set'
+  >;
   readonly backups: Pick<Backups, 'make' | 'stage'>;
   /** Makes Central end its sessions, replace its store with the staged one, and start again. */
   readonly applyRestore: (staged: StagedRestore) => void;

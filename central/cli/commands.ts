@@ -7,7 +7,7 @@ import { auditCommands } from './commands/audit/audit.ts';
 import { caCommands } from './commands/ca.ts';
 import { changeCommands } from './commands/changes.ts';
 import { enrollmentCommands } from './commands/enrollments.ts';
-import { eventCommands } from './commands/events.ts';
+import { eventCommands } from './commands/events/events.ts';
 import { failureCommands } from './commands/failures.ts';
 import { maintenanceCommands } from './commands/maintenance.ts';
 import { parameterCommands } from './commands/parameters.ts';
@@ -20,6 +20,7 @@ import { rotationCommands } from './commands/rotation.ts';
 import { serverCertificateCommands } from './commands/server-certificate.ts';
 import { statusCommands } from './commands/status.ts';
 import { storeCommands } from './commands/store.ts';
+import { subscriptionCommands } from './commands/events/subscriptions.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import type { Command } from './command.ts';
 import { contextCommands } from './connection/context-commands.ts';
@@ -49,6 +50,7 @@ export const COMMANDS: readonly Command[] = [
   ...enrollmentCommands,
   ...failureCommands,
   ...eventCommands,
+  ...subscriptionCommands,
   ...tokenCommands,
   ...auditCommands,
   ...caCommands,

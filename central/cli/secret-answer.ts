@@ -16,7 +16,7 @@ export const SECRET_OUT = {
   },
 } as const;
 
-type SecretKind = 'api-token' | 'enrollment-token' | 'recovery-code';
+type SecretKind = 'api-token' | 'enrollment-token' | 'recovery-code' | 'webhook-secret';
 
 interface SecretPlace {
   /** Writes the secret; where to, as it is typed. Undefined: it is to be shown. */

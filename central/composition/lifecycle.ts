@@ -15,6 +15,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { StagedRestore } from '../store/backup/backup.ts';
 import type { Problem } from '../problems.ts';
 import type { Store } from '../store/store.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import type { FirstStart } from './first-start.ts';
 
 /** Sessions have this long to close on a stop. */
@@ -49,6 +50,7 @@ interface LifecycleParts {
   readonly firstStart: () => Promise<FirstStart | undefined>;
   readonly sessions: Sessions;
   readonly rolloutEngine: Pick<RolloutEngine, 'start' | 'stop'>;
+  readonly subscriptions: Pick<Subscriptions, 'start' | 'stop'>;
   readonly pkiServices: PkiServices;
   readonly opened: OpenedListeners;
   readonly maintenance: Maintenance;
@@ -74,6 +76,7 @@ export class Lifecycle {
       await this.#parts.rolloutEngine.start();
       await listeners.start(parameters.values());
       await localSocket.start();
+      await this.#parts.subscriptions.start();
       maintenance.start();
       pkiServices.trustPublication.start();
       await pkiServices.profiles?.follow();
@@ -117,6 +120,7 @@ export class Lifecycle {
     await sessions.stop(parameters.values()['agents.drain.spreadSeconds'], SESSIONS_STOP_MS);
     localSocket.cut();
     await apps.stop();
+    await this.#parts.subscriptions.stop();
     await this.#parts.rolloutEngine.stop();
     await incidents.flush(now());
     await this.#parts.refusals.flush();

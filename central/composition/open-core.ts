@@ -14,7 +14,7 @@ import { EventHub } from '../messaging/event-hub.ts';
 import { createMetrics } from '../metrics.ts';
 import { AddressAccess } from '../parameters/address-access.ts';
 import { ParameterState } from '../parameters/state.ts';
-import { storeBounds } from '../parameters/store-bounds.ts';
+import { storeBounds } from './store-bounds.ts';
 import { removeLeftovers } from '../store/backup/backup.ts';
 import type { Store } from '../store/store.ts';
 

@@ -17,6 +17,7 @@ import type { ServerCredentials } from '../pki/server/slots.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { RestoreOutcome } from '../store/backup/backup.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import type { AuditVerification } from './audit-verification.ts';
 
 /** A log that was read meanwhile shows the gap itself. */
@@ -41,6 +42,7 @@ interface StatusNeeds {
   readonly descriptors: Pick<Descriptors, 'problems'>;
   readonly aging: Pick<AgingClock, 'problems'>;
   readonly maintenanceMode: Pick<MaintenanceMode, 'problems'>;
+  readonly subscriptions: Pick<Subscriptions, 'problems'>;
   readonly lostLines: () => LostLines;
 }
 
@@ -62,6 +64,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     aging,
     auditVerification,
     maintenanceMode,
+    subscriptions,
   } = needs;
   return () => ({
     central: config.centralName,
@@ -86,6 +89,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
         quotas,
         consumerReports,
         descriptors,
+        subscriptions,
       ].flatMap((part) => part.problems()),
       ...listeners.problems(['http']),
       ...localSocket.problems(),

@@ -4,6 +4,7 @@
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
 import { ACCESS_DEFINITIONS, ACCESS_GROUP } from './address-access.ts';
 import type { ParameterDefinition } from './parameter-definition.ts';
+import { subscriptionDefinitions } from './subscription-definitions.ts';
 
 /** The names that administrators know from their installations. */
 export const GROUPS = {
@@ -392,6 +393,7 @@ export const DEFINITIONS = {
     reason: 'A consumer that was out of service for a month still finds everything.',
     applying: 'At the next pruning. Deleted entries are not restored.',
   },
+  ...subscriptionDefinitions(GROUPS.messages),
   'deadLetters.retentionDays': {
     ...days,
     group: GROUPS.messages,

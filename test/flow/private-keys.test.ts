@@ -73,6 +73,7 @@ async function askAll(central: CentralProcess, when: string, places: Places): Pr
         ':incident',
         ':deadLetter',
         ':release',
+        ':subscription',
       ].map((hole) => [hole, ['0']]),
     ),
   };

@@ -30,7 +30,7 @@ async function withoutSync(): Promise<Harness> {
     await mkdir(join(tree, folder), { recursive: true });
     await cp(join(ROOT, folder), join(tree, folder), { recursive: true });
   }
-  await cp(join(ROOT, 'package.json'), join(tree, 'package.json'));
+  for (const file of ['package.json', 'test/described-answers.ts']) await cp(join(ROOT, file), join(tree, file));
   await symlink(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
   const file = join(tree, 'shared/sqlite/database.ts');
   const source = await readFile(file, 'utf8');

@@ -7,7 +7,8 @@ import { withAgent } from '../../../shared/delivery/message.ts';
 import { whenClosed } from '../../../shared/http/closed.ts';
 import { MAX_SELECTOR_LENGTH, parseLabelFilters } from '../../agents/selectors.ts';
 import { authFault } from '../../auth/errors.ts';
-import type { EventFilter, StoredEvent } from '../../store/message-store.ts';
+import { labeledAgents, readEventPage, type EventPage, type WantedEvents } from '../../messaging/event-pages.ts';
+import type { StoredEvent } from '../../store/message-store.ts';
 import { answerType, VIEWER, reads } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { adminFault, requestInvalid } from '../errors.ts';
@@ -22,8 +23,6 @@ const BATCH_TYPE = 'application/cloudevents-batch+json';
 const TYPES = ['application/json', BATCH_TYPE, STREAM_TYPE] as const;
 /** Of a stream, at once. */
 const STREAM_BATCH = 100;
-/** How old the labels may be by which a stream selects: agents are selected again, all of them. */
-const LABELS_MS = 5_000;
 const POSITION = String.raw`^(\d{1,15}|oldest|newest)$`;
 
 const readQuery = queryOf(
@@ -47,16 +46,6 @@ const readQuery = queryOf(
   ),
 );
 
-interface Page {
-  readonly events: readonly StoredEvent[];
-  readonly next: number;
-}
-
-/** Which events a request is about; `agents`: those with its labels. */
-interface Wanted extends EventFilter {
-  readonly agents?: (() => Promise<ReadonlySet<string>>) | undefined;
-}
-
 export function eventRoutes(app: FastifyInstance, services: AdminServices): void {
   const { apiTokens, inbox, hub, metrics } = services;
   let waiting = 0;
@@ -70,18 +59,18 @@ export function eventRoutes(app: FastifyInstance, services: AdminServices): void
   /** Waits for something to answer, until the time is over or the client is gone. */
   async function poll(
     after: number,
-    wanted: Wanted,
+    wanted: WantedEvents,
     most: number,
     signal: AbortSignal,
     gone: AbortSignal,
-  ): Promise<Page> {
-    let page = await readPage(inbox, after, wanted, most, gone);
+  ): Promise<EventPage> {
+    let page = await readEventPage(inbox, after, wanted, most, gone);
     if (page.events.length > 0 || signal.aborted) return page;
     enter();
     try {
       while (page.events.length === 0 && !signal.aborted) {
         await hub.wait(page.next, signal);
-        page = await readPage(inbox, page.next, wanted, most, gone);
+        page = await readEventPage(inbox, page.next, wanted, most, gone);
       }
       return page;
     } finally {
@@ -89,13 +78,13 @@ export function eventRoutes(app: FastifyInstance, services: AdminServices): void
     }
   }
 
-  function stream(request: FastifyRequest, reply: FastifyReply, after: number, wanted: Wanted): FastifyReply {
+  function stream(request: FastifyRequest, reply: FastifyReply, after: number, wanted: WantedEvents): FastifyReply {
     enter();
     const token = (request.headers.authorization ?? '').replace(/^bearer +/i, '').trim();
     return sendEvents(reply, after, {
       async read(cursor, gone) {
         await assertKept(inbox, cursor);
-        return await readPage(inbox, cursor, wanted, STREAM_BATCH, gone);
+        return await readEventPage(inbox, cursor, wanted, STREAM_BATCH, gone);
       },
       wait: (cursor, signal) => hub.wait(cursor, signal),
       itemOf: itemJson,
@@ -152,22 +141,13 @@ async function assertKept(inbox: AdminServices['inbox'], after: number): Promise
 async function wantedOf(
   { agents, now }: Pick<AdminServices, 'agents' | 'now'>,
   { agent, type, source, label }: ReturnType<typeof readQuery>,
-): Promise<Wanted> {
+): Promise<WantedEvents> {
   const labels = label === undefined ? undefined : parseLabelFilters(label, () => ({ parameter: 'label' }));
-  let known: { readonly at: number; readonly ids: Promise<ReadonlySet<string>> } | undefined;
   return {
     ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }),
     ...(type === undefined ? {} : { type }),
     ...(source === undefined ? {} : { source }),
-    ...(labels === undefined
-      ? {}
-      : {
-          agents: async () => {
-            if (known === undefined || now() - known.at >= LABELS_MS)
-              known = { at: now(), ids: agents.idsWith(labels) };
-            return await known.ids;
-          },
-        }),
+    ...(labels === undefined ? {} : { agents: labeledAgents(agents, labels, now) }),
   };
 }
 
@@ -188,49 +168,11 @@ function lastEventId({ headers }: FastifyRequest): string | undefined {
   return text;
 }
 
-/** Those of agents with the labels, page by page, until there is one or nothing more. */
-async function readPage(
-  inbox: AdminServices['inbox'],
-  after: number,
-  { agents, ...filter }: Wanted,
-  most: number,
-  gone: AbortSignal,
-): Promise<Page> {
-  let page = await readAny(inbox, after, filter, most, gone);
-  if (agents === undefined) return page;
-  for (;;) {
-    const ids = await agents();
-    const events = page.events.filter(({ agentId }) => ids.has(agentId));
-    if (events.length > 0 || page.events.length === 0 || gone.aborted) return { events, next: page.next };
-    page = await readAny(inbox, page.next, filter, most, gone);
-  }
-}
-
-/**
- * A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one
- * says that nothing more fits, and then `next` passes what the filter left out.
- */
-async function readAny(
-  inbox: AdminServices['inbox'],
-  after: number,
-  filter: EventFilter,
-  most: number,
-  gone: AbortSignal,
-): Promise<Page> {
-  const found = await inbox.read(after, filter, most, gone);
-  const last = found.at(-1);
-  if (last !== undefined) return { events: found, next: last.cursor };
-  // Asked before the log is read once more: what is committed in between belongs to the next page.
-  const newest = await inbox.lastCursor();
-  const again = newest > after ? await inbox.read(after, filter, most, gone) : [];
-  return { events: again, next: again.at(-1)?.cursor ?? Math.max(newest, after) };
-}
-
 /**
  * The events are JSON text in the store and go out as that text. In the batch form each says by an extension which
  * agent sent it.
  */
-async function sendPage(reply: FastifyReply, { events, next }: Page, type: string): Promise<FastifyReply> {
+async function sendPage(reply: FastifyReply, { events, next }: EventPage, type: string): Promise<FastifyReply> {
   if (type === BATCH_TYPE) {
     return await reply
       .type(`${BATCH_TYPE}; charset=utf-8`)

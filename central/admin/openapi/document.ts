@@ -12,6 +12,7 @@ import { ROLLOUT_ERRORS } from '../../rollouts/errors.ts';
 import { SOFTWARE_ERRORS } from '../../software/errors.ts';
 import { BACKUP_ERRORS } from '../../store/backup/errors.ts';
 import { STORE_ERRORS } from '../../store/errors.ts';
+import { SUBSCRIPTION_ERRORS } from '../../subscriptions/errors.ts';
 import { MESSAGE_ERRORS } from '../../../shared/delivery/errors.ts';
 import type { ErrorTable } from '../../../shared/errors.ts';
 import { DISK_ERRORS } from '../../../shared/files/errors.ts';
@@ -65,6 +66,7 @@ const ERRORS: ErrorTable = {
   ...SELECTOR_ERRORS,
   ...SOFTWARE_ERRORS,
   ...STORE_ERRORS,
+  ...SUBSCRIPTION_ERRORS,
 };
 
 const EVERYWHERE = [
@@ -93,6 +95,7 @@ const PATH_EXAMPLES: Readonly<Record<string, string>> = {
   release: 'a4b1c2d3',
   request: '69bd19d9946a0e0f',
   rollout: 'r-17',
+  subscription: 'tickets',
   thumbprint: '69bd19d9946a0e0fd2dbaa474c2067a9bab8e263da9589da4eedb8c46b726395',
   token: '9f3c5a109f3c5a10',
 };

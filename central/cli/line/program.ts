@@ -32,6 +32,7 @@ const ABOUT: Readonly<Record<string, string>> = {
   'server-certificate': "Central's own certificate",
   'server-certificate request': 'requests (CSR) for another authority',
   store: 'the store of Central, its backup and its restore',
+  subscriptions: 'receivers to which Central pushes events',
 };
 
 export type Line = ProgramLine<Command>;

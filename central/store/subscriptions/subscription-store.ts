@@ -3,7 +3,7 @@
 import type { AuditEntry } from '../audit-store.ts';
 
 /** Which events it gets: all conditions hold, null is none. `label`: terms such as region=north,tier!=test. */
-interface SubscriptionFilter {
+export interface SubscriptionFilter {
   readonly type: string | null;
   readonly source: string | null;
   readonly agentId: string | null;
@@ -11,7 +11,7 @@ interface SubscriptionFilter {
 }
 
 /** What an administrator sets. */
-interface SubscriptionSettings {
+export interface SubscriptionSettings {
   /** No other subscription has it, compared case-insensitively. */
   readonly name: string;
   /** URL. */

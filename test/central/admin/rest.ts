@@ -442,6 +442,7 @@ export async function startRest(
 }
 
 type AbsentService =
+  | 'subscriptions'
   | 'authorityService'
   | 'serverCertificates'
   | 'expiry'
@@ -469,6 +470,7 @@ function absentPki(): Pick<AdminServices, AbsentService> {
     offlineEnrollment: absent,
     recoveries: absent,
     rollouts: absent,
+    subscriptions: absent,
   } as unknown as Pick<AdminServices, AbsentService>;
 }
 

@@ -71,6 +71,8 @@ const LISTS: Readonly<Record<string, readonly [line: string, member: string]>> =
   'rollouts list': ['', 'id'],
   'rollouts show': ['r-1 --agents', 'name'],
   'software list': ['', 'release'],
+  'subscriptions deliveries': ['tickets', '1'],
+  'subscriptions list': ['', 'name'],
 };
 /** No command takes one of their items. */
 const WITHOUT_NAMES = ['agents history', 'events list'];

@@ -53,6 +53,7 @@ const LINES: Readonly<Record<string, { line: readonly string[]; names: string; y
   'profiles prepare': { line: ['branch', '--force'], names: 'a release of branch' },
   'profiles set': { line: ['branch', 'some.key=1', '--force'], names: 'Set some.key' },
   'profiles truststore delete': { line: ['branch', 'bank'], names: 'bank from the truststore of the profile branch' },
+  'subscriptions delete': { line: ['tickets'], names: 'the subscription tickets' },
   'rollouts cancel': { line: ['r-17'], names: 'the rollout r-17' },
   'rollouts rollback': { line: ['r-17'], names: 'the rollout r-17' },
   'server-certificate activate': { line: ['--force'], names: 'the staged one' },

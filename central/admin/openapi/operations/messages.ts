@@ -11,6 +11,7 @@ import {
   named,
   NO_CONTENT,
   object,
+  orNull,
   shortId,
   text,
   textOrNull,
@@ -18,6 +19,7 @@ import {
   timeOrNull,
   words,
   type Operations,
+  type Schema,
 } from '../schema.ts';
 
 const CLOUD_EVENT = named('CloudEvent', {
@@ -48,6 +50,41 @@ const COMMAND = named(
     text: { ...textOrNull, description: 'the CloudEvent as it was sent; null: it is no longer kept' },
   }),
 );
+const SUBSCRIPTION: Readonly<Record<string, Schema>> = {
+  id: shortId,
+  name: text,
+  kind: words(['webhook']),
+  target: text,
+  ca: { ...textOrNull, description: 'PEM; null: the authorities of the system' },
+  filter: object({ type: textOrNull, source: textOrNull, agentId: textOrNull, label: textOrNull }),
+  state: words(['active', 'failing', 'paused']),
+  stateChangedAt: time,
+  stateReason: orNull(object({ code: text, detail: text, hint: text })),
+  createdAt: time,
+  createdBy: text,
+  cursor: { ...count, description: 'the events through it are delivered, or do not fit the filter' },
+  lagCount: count,
+  lagSeconds: count,
+  lostCount: { ...count, description: 'events that were deleted before they were delivered, at most' },
+  lostAt: timeOrNull,
+  deliveredAt: { ...timeOrNull, description: 'the last delivery since Central started' },
+  lastError: orNull(object({ code: text, detail: text, hint: text, occurredAt: time })),
+  previousSecretExpiresAt: timeOrNull,
+};
+const SUBSCRIPTION_SHAPE = named('Subscription', object(SUBSCRIPTION));
+const WITH_SECRET = object({
+  ...SUBSCRIPTION,
+  secret: { type: 'string', description: 'whsec_ and base64; only in this answer' },
+});
+const OF_SETTINGS = [
+  'agent_ambiguous',
+  'agent_unknown',
+  'selector_invalid',
+  'subscription_ca_invalid',
+  'subscription_name_taken',
+  'subscription_target_invalid',
+] as const;
+const OF_SUBSCRIPTION = ['subscription_unknown'] as const;
 const OF_MESSAGES = ['body_not_utf8', 'message_expired', 'message_invalid', 'outbox_full', 'store_low'] as const;
 const EXAMPLE = { type: 'com.example.ticket.call', data: { ticket: 'A017', counter: 4 } };
 
@@ -132,6 +169,92 @@ export const MESSAGE_OPERATIONS: Operations = {
       ),
     },
     errors: ['agent_ambiguous', 'agent_unknown'],
+  },
+  'GET /subscriptions': {
+    id: 'listSubscriptions',
+    summary: 'The receivers to which Central pushes events, and how far each is.',
+    answers: { 200: json('A page.', listOf(SUBSCRIPTION_SHAPE)) },
+  },
+  'POST /subscriptions': {
+    id: 'createSubscription',
+    summary: 'Pushes events to a webhook from now on.',
+    answers: { 201: json('The subscription, with its secret.', WITH_SECRET) },
+    errors: [...OF_SETTINGS, 'subscriptions_full'],
+    example: {
+      body: {
+        name: 'tickets',
+        target: 'https://tickets.example.com/hook',
+        filter: { type: 'com.example.ticket.printed', label: 'region=north' },
+      },
+    },
+  },
+  'GET /subscriptions/{subscription}': {
+    id: 'getSubscription',
+    summary: 'One subscription, by its id or name.',
+    answers: { 200: json('The subscription.', SUBSCRIPTION_SHAPE) },
+    errors: OF_SUBSCRIPTION,
+  },
+  'PATCH /subscriptions/{subscription}': {
+    id: 'changeSubscription',
+    summary: 'Changes name, target, authorities or filter of a subscription.',
+    answers: { 200: json('The subscription.', SUBSCRIPTION_SHAPE) },
+    errors: [...OF_SETTINGS, ...OF_SUBSCRIPTION, 'version_conflict'],
+    example: { body: { filter: { type: 'com.example.ticket.printed' } } },
+  },
+  'DELETE /subscriptions/{subscription}': {
+    id: 'deleteSubscription',
+    summary: 'Deletes a subscription; nothing is delivered to it any more.',
+    answers: NO_CONTENT,
+    errors: OF_SUBSCRIPTION,
+  },
+  'POST /subscriptions/{subscription}/pause': {
+    id: 'pauseSubscription',
+    summary: 'Delivers nothing until the subscription is resumed.',
+    answers: { 200: json('The subscription.', SUBSCRIPTION_SHAPE) },
+    errors: OF_SUBSCRIPTION,
+  },
+  'POST /subscriptions/{subscription}/resume': {
+    id: 'resumeSubscription',
+    summary: 'Continues where the subscription was paused.',
+    answers: { 200: json('The subscription.', SUBSCRIPTION_SHAPE) },
+    errors: OF_SUBSCRIPTION,
+  },
+  'POST /subscriptions/{subscription}/replay': {
+    id: 'replaySubscription',
+    summary: 'Delivers from another position, again or not at all.',
+    answers: { 200: json('The subscription.', SUBSCRIPTION_SHAPE) },
+    errors: OF_SUBSCRIPTION,
+    example: { body: { after: 'oldest' } },
+  },
+  'POST /subscriptions/{subscription}/rotate-secret': {
+    id: 'rotateSubscriptionSecret',
+    summary: 'Gives the subscription a new secret; for 24 hours both sign.',
+    answers: { 200: json('The subscription, with its secret.', WITH_SECRET) },
+    errors: OF_SUBSCRIPTION,
+  },
+  'GET /subscriptions/{subscription}/deliveries': {
+    id: 'listSubscriptionDeliveries',
+    summary: 'The last 1,000 attempts, the newest first.',
+    answers: {
+      200: json(
+        'A page.',
+        listOf(
+          object({
+            number: count,
+            startedAt: time,
+            durationSeconds: { type: 'number', minimum: 0 },
+            webhookId: text,
+            attempt: count,
+            eventCount: count,
+            firstCursor: count,
+            lastCursor: count,
+            status: { type: ['integer', 'null'], description: 'of HTTP; null: no answer came' },
+            failure: orNull(object({ code: text, detail: text, hint: text })),
+          }),
+        ),
+      ),
+    },
+    errors: OF_SUBSCRIPTION,
   },
   'GET /events': {
     id: 'listEvents',

@@ -1,6 +1,6 @@
 // Derives the bounds of the store from the parameters.
 import type { StoreBounds } from '../store/space/bounds.ts';
-import type { ParameterValues } from './definitions.ts';
+import type { ParameterValues } from '../parameters/definitions.ts';
 
 export function storeBounds(values: ParameterValues): StoreBounds {
   return {

@@ -7,7 +7,7 @@ import type { Renewals } from '../agents/renewal.ts';
 import type { CentralAgent } from '../central-agent.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import type { OpenedListeners } from '../listeners/open-listeners.ts';
-import { storeBounds } from '../parameters/store-bounds.ts';
+import { storeBounds } from './store-bounds.ts';
 import { differs, sameValue } from '../parameters/values.ts';
 import type { TrustPublication } from '../pki/trust/publication.ts';
 import type { RolloutEngine } from '../rollouts/engine.ts';

@@ -1,13 +1,13 @@
 // The command `events list`: a page of events, or all that come until it is interrupted.
-import type { Command, CommandCall } from '../command.ts';
-import { escapeLine } from '../../../shared/terminal/escape.ts';
+import type { Command, CommandCall } from '../../command.ts';
+import { escapeLine } from '../../../../shared/terminal/escape.ts';
 import {
   scanObjectWithList,
   scanValue,
   stringAt,
   type JsonMember,
   type JsonNode,
-} from '../../../shared/wire/json-text.ts';
+} from '../../../../shared/wire/json-text.ts';
 
 const FILTERS = {
   agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
