@@ -102,7 +102,7 @@ describe('the time by which messages grow old', () => {
       expect([clock.now(), clock.problems()]).toEqual([time.at, []]);
       expect(lines).toEqual([
         expect.stringContaining('nothing is pruned and nothing expires'),
-        'the clock is right again: pruning and expiry go on',
+        'the clock is right again: pruning and expiry continue',
       ]);
     }
   });

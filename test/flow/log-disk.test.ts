@@ -169,7 +169,7 @@ describe('signals', () => {
     expect(readFileSync(join(agent.folders.data, 'consumers', 'printer.json'), 'utf8')).toContain('"token":"qgl_');
     await appendFile(join(agent.folders.profile, 'conf/agent.local.conf'), 'log.level = loud\n');
     agent.process.child.kill('SIGHUP');
-    await agent.process.printed(/the configuration could not be read again; the agent goes on with the one before/);
+    await agent.process.printed(/the configuration could not be read again; the agent continues with the previous one/);
     for (const { process } of [agent, central]) expect((await process.stop()).code).toBe(0);
   });
 });
