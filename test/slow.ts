@@ -31,6 +31,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '45 s: a rollout to real agents, and a trial of thirty seconds',
     quick: 'test/agent/releases/manager.test.ts',
   },
+  'test/agent/bait.test.ts': {
+    why: '5 s: bait in every string that an agent takes',
+    quick: 'test/shared/wire/bait.test.ts',
+  },
   'test/flow/version-skew.test.ts': {
     why: '90 s: two Centrals with their agents, and the ten seconds in which a release proves itself',
     quick: 'test/flow/compatibility.test.ts',
@@ -102,6 +106,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   'test/flow/descriptors.test.ts': {
     why: '30 s: agents that are asked to retry later',
     quick: 'test/central/listeners/limits/descriptors.test.ts',
+  },
+  'test/flow/doctor.test.ts': {
+    why: '12 s: a process of the doctor for each cause',
+    quick: 'test/agent/cli/commands.test.ts',
   },
   'test/flow/empty-subject.test.ts': {
     why: '8 s: Central, an agent, and a process per command',
@@ -185,7 +193,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   },
   'test/flow/webhooks.test.ts': {
     why: '8 s: Central is killed and starts again, attempts wait for seconds',
-    quick: 'test/central/subscriptions/subscriptions.test.ts',
+    quick: 'test/central/cli/commands/events/subscriptions.test.ts',
   },
   'test/reliability/backup.test.ts': {
     why: '17 s: backups under load',
@@ -235,9 +243,17 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '22 s: 200 ms for each sync',
     quick: 'test/shared/sqlite/group-commit.test.ts',
   },
+  'test/central/subscriptions/subscriptions.test.ts': {
+    why: '8 s: certificates by openssl, a store and receivers for each case',
+    quick: 'test/central/cli/commands/events/subscriptions.test.ts',
+  },
   'test/shared/keystore/hints.test.ts': {
     why: '6 s: keytool and openssl run the command of every hint',
     quick: 'test/shared/keystore/field-files.test.ts',
+  },
+  'test/shared/truststore/change.test.ts': {
+    why: '9 s: keytool and openssl read what each command wrote',
+    quick: 'test/shared/truststore/update.test.ts',
   },
   'test/shared/keystore/interoperability.test.ts': {
     why: '9 s: starts Java for each key store',
