@@ -167,6 +167,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '14 s: every file, log and answer of a whole life is searched',
     quick: 'test/central/pki/keys/key-material.test.ts',
   },
+  'test/flow/proxied-origin.test.ts': {
+    why: '4 s: a Central, and agents behind proxies',
+    quick: 'test/central/listeners/accept/proxy-header.test.ts',
+  },
   'test/flow/recovery.test.ts': {
     why: '69 s: delays after wrong codes',
     quick: 'test/shared/wire/recovery.test.ts',
@@ -250,6 +254,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   'test/shared/keystore/hints.test.ts': {
     why: '6 s: keytool and openssl run the command of every hint',
     quick: 'test/shared/keystore/field-files.test.ts',
+  },
+  'test/shared/wire/json-text-linear.test.ts': {
+    why: '5 s: texts of growing length, each read many times',
+    quick: 'test/shared/wire/json-text.test.ts',
   },
   'test/shared/truststore/change.test.ts': {
     why: '9 s: keytool and openssl read what each command wrote',
