@@ -40,6 +40,7 @@ export async function loadManagedRoots(dataFolder: string): Promise<Buffer[]> {
 
 /** False: they are there already. */
 export async function saveManagedRoots(dataFolder: string, certificates: readonly Buffer[]): Promise<boolean> {
+  // A file that cannot be read is replaced by what Central sent.
   const before = await loadManagedRoots(dataFolder).catch(() => undefined);
   if (before !== undefined && Buffer.concat(before).equals(Buffer.concat(certificates))) return false;
   await makeFolder(trustFolder(dataFolder), 0o700);
