@@ -17,6 +17,8 @@ import { agentFault } from './errors.ts';
 import { findRelease, profileReleaseFolder, runningRelease, type ReleaseFolder } from './release-record.ts';
 import { proxySettings, type ProxySettings } from './dial/proxy-settings.ts';
 import { isConsumerKey, readConsumers, type ConsumerSettings } from './consumer-settings.ts';
+import { isServiceKey, readServices, type ServiceSettings } from './services/service-settings.ts';
+import { isTaskKey, readTaskHandlers, type TaskHandler } from './tasks/settings.ts';
 
 /** Variables that commands read by themselves. */
 const OTHER_VARIABLES = [
@@ -95,12 +97,18 @@ export interface AgentConf {
   };
   /** As the files name them; \`default\` only when it is named. */
   readonly consumers: readonly ConsumerSettings[];
+  /** Of this host, which Central may reach. */
+  readonly services: readonly ServiceSettings[];
+  /** The programs that Central may start on this host. */
+  readonly taskHandlers: readonly TaskHandler[];
   readonly logLevel: LogLevel;
   readonly outbox: { readonly maxMessages: number; readonly maxBytes: number };
   readonly inbox: { readonly maxMessages: number; readonly maxBytes: number };
   readonly origins: Readonly<Record<AgentSettingName, string>>;
   /** By their names in the file, to find what a reload changed. */
   readonly settings: SettingValues<typeof AGENT_SCHEMA>;
+  /** Settings that agent.conf names, and that agent.local.conf, the environment or a flag sets on this host. */
+  readonly overridden: readonly string[];
   /** Keys of agent.conf that mean nothing to this agent; they stay in the file. */
   readonly unknownKeys: readonly UnknownSetting[];
   readonly warnings: readonly string[];
@@ -153,11 +161,13 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
   const name = basename(base);
   const files = await readFiles(source);
   const consumers = readConsumers(files.map(({ properties }) => properties));
+  const services = readServices(files.map(({ properties }) => properties));
+  const taskHandlers = readTaskHandlers(files.map(({ properties }) => properties));
   const { values, origins, unknown, warnings, slashed } = loadSettings({
     schema: AGENT_SCHEMA,
     prefix: AGENT_PREFIX,
     otherVariables: OTHER_VARIABLES,
-    files: files.map(withoutConsumers),
+    files: files.map(withoutNamed),
     environment,
     flags,
   });
@@ -203,11 +213,14 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
           : resolve(workingFolder, values['localApi.consumers.folder']),
     },
     consumers,
+    services,
+    taskHandlers,
     logLevel: values['log.level'],
     outbox: { maxMessages: values['outbox.maxMessages'], maxBytes: values['outbox.maxBytes'] },
     inbox: { maxMessages: values['inbox.maxMessages'], maxBytes: values['inbox.maxBytes'] },
     origins,
     settings: values,
+    overridden: overriddenIn(files, origins),
     unknownKeys: unknown,
     warnings: [
       ...warnings,
@@ -237,6 +250,16 @@ function signersOf(named: string, packaged: string | undefined, base: string): s
   return packaged ? [packaged] : [];
 }
 
+/** What the first file names, and another layer decides. */
+function overriddenIn([field]: readonly SettingsFile[], origins: Readonly<Record<AgentSettingName, string>>): string[] {
+  if (field?.foreign !== true) return [];
+  const own = `${field.properties.file} line `;
+  const named = new Set(field.properties.entries.map(({ key }) => key));
+  return AGENT_SCHEMA.filter((setting) => named.has(setting.name) || ('alias' in setting && named.has(setting.alias)))
+    .map(({ name }) => name)
+    .filter((name) => !origins[name].startsWith(own));
+}
+
 function confFile(folder: string): string {
   return join(folder, 'conf', 'agent.conf');
 }
@@ -259,11 +282,14 @@ async function readFiles({ base, release }: ProfileSource): Promise<SettingsFile
   ];
 }
 
-/** Consumers have names of their own (consumer-settings.ts); no schema knows their keys. */
-function withoutConsumers({ properties, ...file }: SettingsFile): SettingsFile {
+/** Consumers, services and handlers of tasks have names of their own; no schema knows their keys. */
+function withoutNamed({ properties, ...file }: SettingsFile): SettingsFile {
   return {
     ...file,
-    properties: { ...properties, entries: properties.entries.filter(({ key }) => !isConsumerKey(key)) },
+    properties: {
+      ...properties,
+      entries: properties.entries.filter(({ key }) => !isConsumerKey(key) && !isServiceKey(key) && !isTaskKey(key)),
+    },
   };
 }
 

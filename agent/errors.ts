@@ -371,6 +371,11 @@ export const AGENT_ERRORS = {
     text: 'Only the account of the agent may do this.',
     hint: 'Run "queue-agent consumers" as that account, or send the request over the socket in its data folder.',
   },
+  local_task_events_only: {
+    status: 403,
+    text: 'The token of a task is for posting events only.',
+    hint: 'Send POST /api/v1/events with it. A program that takes commands uses the token of a consumer.',
+  },
   local_consumer_unknown: {
     status: 404,
     text: 'Unknown consumer "{found}".',
@@ -379,6 +384,14 @@ export const AGENT_ERRORS = {
   consumer_setting_bad: {
     text: '{setting} ({where}): found {found}; allowed: {allowed}.',
     hint: 'Correct it in that file. docs/LOCAL-API.md describes consumers.',
+  },
+  service_setting_bad: {
+    text: '{setting} ({where}): found {found}; allowed: {allowed}.',
+    hint: 'Correct it in that file. docs/SERVICES.md describes services.',
+  },
+  task_setting_bad: {
+    text: '{setting} ({where}): found {found}; allowed: {allowed}.',
+    hint: 'Correct it in that file. docs/TASKS.md describes the handlers of tasks.',
   },
   local_tokens_hidden: {
     text: 'The group "{group}" of the consumer "{consumer}" cannot read {path}: it may not enter the folder {folder}.',

@@ -18,7 +18,7 @@ import { FIXED_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } 
 import { agentFault } from './errors.ts';
 import { agentName, targetName } from './target.ts';
 import { ConsumerReport } from './connection/consumer-report.ts';
-import { ExpiredReport } from './connection/expired-report.ts';
+import { expiredReport } from './connection/expired-report.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
 import type { LocalApiPorts, Problem } from './local-api/types.ts';
@@ -35,6 +35,10 @@ import { ConsumerTokens } from './local-api/tokens.ts';
 import type { ReleaseNeeds } from './releases/manager.ts';
 import { openReleases, type Releases } from './releases/open-releases.ts';
 import { Renewal } from './renewal/renewal.ts';
+import { Services } from './services/services.ts';
+import { TaskLogs } from './tasks/task-logs.ts';
+import { Tasks } from './tasks/tasks.ts';
+import { TaskReport } from './connection/task-report.ts';
 import { softwareSlot, type SoftwareSlot } from './software-slot.ts';
 import { createTrustUpdates } from './trust/updates.ts';
 import { trustFile, trustFolder } from './trust/managed-roots.ts';
@@ -65,6 +69,8 @@ interface Ground {
   /** The configuration of the start. */
   readonly conf: AgentConf;
   readonly store: AgentStore;
+  /** Of programs on this host. */
+  readonly tokens: ConsumerTokens;
   readonly log: Logger;
   readonly now: () => number;
   /** The name that is in every line of the log. */
@@ -75,6 +81,9 @@ interface Ground {
 interface CentralLink {
   readonly daemon: Daemon;
   readonly releases: Releases;
+  readonly services: Services;
+  readonly tasks: Tasks;
+  readonly report: TaskReport;
   /** The current key, for the status. A dial reads the key together with the identity. */
   key(): AgentKey;
 }
@@ -104,18 +113,20 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     });
     opened.defer(() => store.stop());
     await removeUnfinished(conf);
-    const ground: Ground = { request, conf, store, log, now, who };
     // Before anything is received: each command is routed when it is stored.
     const gone = await store.inbox.route(new Routing(conf.consumers));
     const { dataFolder, consumers, localApi: settings } = conf;
     const tokens = await ConsumerTokens.open({ dataFolder, folder: settings.consumersFolder, consumers, gone, now });
+    const ground: Ground = { request, conf, store, tokens, log, now, who };
     const link = await openCentralLink(ground, {
-      onCommitted: () => reload(ground, tokens),
+      onCommitted: () => reload(ground, link),
       restart: () => startAgain('restart'),
     });
-    const { daemon, releases } = link;
+    const { daemon, releases, tasks } = link;
     opened.defer(() => daemon.stop());
     opened.defer(() => releases.stop());
+    opened.defer(() => tasks.stop());
+    await tasks.start();
     const ports = localApiPorts(ground, link);
     const api = await openLocalApi({ settings, dataFolder, tokens, ports, log });
     opened.defer(() => api.stop());
@@ -128,10 +139,10 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       conf,
       failed,
       restart,
-      reload: () => reload(ground, tokens),
+      reload: () => reload(ground, link),
       async stop(): Promise<void> {
         if (opened.disposed) return;
-        // In the opposite order: maintenance, local API, releases, connection, store.
+        // In the opposite order: maintenance, local API, tasks, releases, connection, store.
         await opened.disposeAsync();
         log.info('stopped');
       },
@@ -192,16 +203,13 @@ async function openCentralLink(ground: Ground, acts: ReleaseActs): Promise<Centr
     now,
   });
   const consumers = new ConsumerReport({ read: () => store.inbox.consumerPositions(), log, after });
-  const expired = new ExpiredReport({
-    read: () => store.inbox.expiredBatch(),
-    recorded: (through) => store.inbox.setExpiredRecorded(through),
-    log,
-    after,
-  });
+  const expired = expiredReport(store.inbox, { log, after });
   store.inbox.onChanged(() => {
     consumers.changed();
     expired.changed();
   });
+  const services = new Services(conf.services);
+  const { tasks, taskLogs, report } = openTasks(ground);
   const releases = openReleases(releaseNeeds(ground, slot, acts, () => daemon));
   const daemon: Daemon = new Daemon({
     firstConf: conf,
@@ -216,14 +224,51 @@ async function openCentralLink(ground: Ground, acts: ReleaseActs): Promise<Centr
     },
     trusted: (fresh) => loadTrusted({ ...fresh, dataFolder }),
     watched: (fresh) => watchedFiles({ ...fresh, dataFolder }),
-    control: createControl({ renewal, trust, consumers, expired, releases }),
+    control: createControl({
+      renewal,
+      trust,
+      consumers,
+      expired,
+      releases,
+      streams: { http: services, taskLogs },
+      tasks: report,
+    }),
     outbox: store.outbox,
     inbox: store.inbox,
     software: slot?.pair,
     log,
     now,
   });
-  return { daemon, releases, key: () => key };
+  return { daemon, releases, services, tasks, report, key: () => key };
+}
+
+/** The tasks, and what reports them to Central. */
+function openTasks({ request, conf, store, tokens, log, now, who }: Ground): {
+  tasks: Tasks;
+  taskLogs: TaskLogs;
+  report: TaskReport;
+} {
+  const tasks = new Tasks({
+    dataFolder: conf.dataFolder,
+    profileFolder: conf.profile.folder,
+    handlers: conf.taskHandlers,
+    agentName: () => who.agent,
+    records: store.tasks,
+    tokens: tokens.tasks,
+    environment: request.environment,
+    now,
+    log,
+  });
+  const report = new TaskReport({
+    records: store.tasks,
+    handlers: () => tasks.report(),
+    cancel: (canceled) => tasks.cancel(canceled),
+    log,
+    after,
+  });
+  report.follow(store, () => tasks.hint());
+  const taskLogs = new TaskLogs({ dataFolder: conf.dataFolder, records: store.tasks, log });
+  return { tasks, taskLogs, report };
 }
 
 function releaseNeeds(
@@ -378,20 +423,28 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
 }
 
 /**
- * Applies log.level and consumers. Names the settings that count from the next connection on, and those that need a
- * restart.
+ * Applies log.level, consumers, services and handlers of tasks. Names the settings that count from the next connection
+ * on, and those that need a restart.
  */
-async function reload({ request, conf, store, log }: Ground, tokens: ConsumerTokens): Promise<void> {
+async function reload(
+  { request, conf, store, tokens, log }: Ground,
+  { services, tasks, report }: Pick<CentralLink, 'report' | 'services' | 'tasks'>,
+): Promise<void> {
   try {
     const fresh = await loadAgentConf(request);
     log.level = fresh.logLevel;
     const gone = await store.inbox.route(new Routing(fresh.consumers));
     await tokens.change(fresh.consumers, gone);
+    services.use(fresh.services);
+    await tasks.setHandlers(fresh.taskHandlers, fresh.profile.folder);
+    report.handlersChanged();
     const changed = changedSettings(conf.settings, fresh.settings).filter((name) => name !== 'log.level');
     log.info(
       {
         logLevel: fresh.logLevel,
         consumers: fresh.consumers.map(({ name }) => name),
+        services: fresh.services.map(({ name }) => name),
+        taskHandlers: fresh.taskHandlers.map(({ name }) => name),
         nextConnection: changed.filter((name) => !FIXED_SETTINGS.has(name)),
         needsRestart: changed.filter((name) => FIXED_SETTINGS.has(name)),
       },

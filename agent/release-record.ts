@@ -10,7 +10,7 @@ import { INSTRUCTION } from '../shared/releases/instruction.ts';
 import type { ReleaseKind } from '../shared/releases/manifest.ts';
 import { SOFTWARE_PARTS } from '../shared/releases/software.ts';
 import type { JsonSchema, Static } from '../shared/wire/json-schema.ts';
-import { RELEASE_STATES } from '../shared/wire/messages.ts';
+import { RELEASE_STATES } from '../shared/wire/release-frames.ts';
 import { agentFault } from './errors.ts';
 import { readJsonFile } from './json-file.ts';
 

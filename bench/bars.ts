@@ -76,6 +76,16 @@ const BARS: readonly Definition[] = [
     bound: 100,
   },
   {
+    text: 'fleet: a page of agents, p95, at most 300 ms',
+    measure: 'fleet: a page of agents, p95',
+    bound: 300,
+  },
+  {
+    text: 'fleet: delay of the event loop while pages are read, p99, at most 50 ms',
+    measure: 'fleet: delay of the event loop while pages are read, p99',
+    bound: 50,
+  },
+  {
     text: 'goal: command and answer, median, at most 2.5 times the synced echo',
     measure: 'command and answer',
     size: 'median',

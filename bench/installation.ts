@@ -132,7 +132,7 @@ export class Installation {
         'localhost',
         ...ports,
       ],
-      { cwd: folder, env },
+      { cwd: folder, env: { ...(await unitEnvironment()), ...env } },
     );
     await program.printed(/Administration: .*\n/);
     const port = (title: string): number =>
@@ -163,6 +163,14 @@ export class Installation {
       },
     };
   }
+}
+
+/** What the unit of the package sets for Central's memory. */
+async function unitEnvironment(): Promise<Record<string, string>> {
+  const unit = await readFile(join(ROOT, 'deploy/queuegate-central/systemd/queuegate-central.service'), 'utf8');
+  const arenas = /^Environment=MALLOC_ARENA_MAX=(\d+)$/m.exec(unit)?.[1];
+  if (arenas === undefined) throw new Error('the unit of Central sets no MALLOC_ARENA_MAX');
+  return { MALLOC_ARENA_MAX: arenas };
 }
 
 async function enrollOne(agent: Agent, port: number, token: string, name: string): Promise<AgentSeed> {

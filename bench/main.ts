@@ -1,6 +1,6 @@
 // npm run bench: measures Queuegate beside its peers, interleaved round by round, and says what came out.
 //   --quick            a smoke test of some two minutes: counts are checked, figures mean little
-//   --only a,b         of: up, down, latency, crowd, filled, backlog, list, daemon
+//   --only a,b         of: up, down, latency, crowd, filled, backlog, list, fleet, daemon
 //   --json FILE        writes the whole report there too
 //   --against FOLDER   another checkout of the product as the only peer ("before"): what a change brings, as a ratio
 //   --profile FOLDER   CPU profiles of Central into this folder (bench/profile.ts reads them); Queuegate alone, 20 agents;
@@ -16,6 +16,7 @@ import { crowd, crowdAgents } from './cells/crowd.ts';
 import { daemon } from './cells/daemon.ts';
 import { filledStore } from './cells/filled.ts';
 import { commandAndAnswer, eventAndAck } from './cells/latency.ts';
+import { fleet } from './cells/fleet.ts';
 import { agentList } from './cells/list.ts';
 import { commandsDown, eventsUp } from './cells/throughput.ts';
 import { makeCredentials } from './credentials.ts';
@@ -120,6 +121,7 @@ try {
     wanted('up') ? plan.manyAgents : 0,
     wanted('crowd') ? crowdAgents(plan) : 0,
     wanted('backlog') ? plan.backlogAgents + 1 : 0,
+    wanted('fleet') ? plan.fleet : 0,
   );
   await installation.enroll(needed);
   await before?.enroll(needed);
@@ -135,6 +137,7 @@ try {
   await cell('filled', 'a store that has filled up', () => filledStore(own, plan));
   await cell('backlog', 'agents with a backlog', () => backlog(own, plan));
   await cell('list', 'the list of agents', () => agentList(own, plan));
+  await cell('fleet', 'a fleet that is online', () => fleet(own, plan, needed));
   await cell('daemon', 'the agent daemon', () => daemon(installation, ours, plan));
 } finally {
   await installation.remove();

@@ -44,7 +44,9 @@ export class MemoryOutbox implements OutboxPort {
 
   async resume(peer: Position | null): Promise<ResumedLog> {
     const through = peer?.incarnation === this.#run ? peer.number : 0;
-    this.#read = through;
+    this.#read = Math.max(this.#read, through);
+    // Stored, and the acknowledgement was lost with the session before: the product's outbox trims here too.
+    if (through > this.acknowledged) await this.acknowledge(through);
     return { incarnation: this.#run, next: through + 1, missing: null };
   }
 

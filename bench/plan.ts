@@ -16,6 +16,12 @@ export interface Plan {
   /** Events in the store when it is measured again, and read and trimmed. */
   readonly storedEvents: number;
   readonly listedAgents: number;
+  /** Agents that are connected while lists are read. */
+  readonly fleet: number;
+  /** So many of them are cut off and come back. */
+  readonly fleetCut: number;
+  /** After that the others are watched; a session that misses heartbeats ends after 38 s. */
+  readonly fleetWatchMs: number;
   readonly backlogAgents: number;
   /** Of each of them. */
   readonly backlogEvents: number;
@@ -35,6 +41,9 @@ export const FULL: Plan = {
   crowdRounds: 3,
   storedEvents: 10_000_000,
   listedAgents: 10_000,
+  fleet: 10_000,
+  fleetCut: 2_000,
+  fleetWatchMs: 45_000,
   backlogAgents: 600,
   backlogEvents: 5_000,
   daemonStarts: 7,
@@ -51,6 +60,9 @@ export const QUICK: Plan = {
   crowdRounds: 2,
   storedEvents: 200_000,
   listedAgents: 1_000,
+  fleet: 300,
+  fleetCut: 60,
+  fleetWatchMs: 1_000,
   backlogAgents: 200,
   backlogEvents: 500,
   daemonStarts: 3,

@@ -5,7 +5,7 @@ interface AuditedAction {
   /** What was done; of a refusal, what was refused. */
   readonly text: string;
   /** `refusal`: Central refused what somebody tried (central/auth/refusal-audit.ts). */
-  readonly by?: 'central' | 'agent' | 'refusal';
+  readonly by?: 'central' | 'agent' | 'caller' | 'refusal';
 }
 
 /**
@@ -37,13 +37,13 @@ export const AUDIT_ACTIONS = {
   'api-tokens.delete': { text: 'deleted an API token' },
   'api-tokens.forbid': {
     by: 'refusal',
-    text: 'a request beyond the role of its API token, or from an address where that role does not count (403)',
+    text: 'a request beyond the role or the scope of its API token, from an address where that role does not count, or of another site with the cookie of a browser (403)',
   },
   'api-tokens.refuse': {
     by: 'refusal',
     text: 'a request without an API token, or with one that was wrong, deleted or expired (401)',
   },
-  'api-tokens.set': { text: 'set the name, the role or the expiry of an API token' },
+  'api-tokens.set': { text: 'set the name, the role, the scope or the expiry of an API token' },
   'ca.create': { by: 'central', text: 'created the authority at the first start' },
   'ca.delete-key': { text: 'deleted the key of a retired or prepared authority' },
   'ca.export': { text: 'exported an authority with its key' },
@@ -83,6 +83,12 @@ export const AUDIT_ACTIONS = {
     text: 'withdrew an enrollment token that was sent unencrypted, or that a cut first start did not show',
   },
   'key-material.encrypt': { by: 'central', text: 'encrypted private keys with the key encryption key' },
+  login: { text: 'signed in with a browser, by an API token or as a person of the OpenID provider' },
+  'login.refuse': {
+    by: 'refusal',
+    text: 'a sign-in with the OpenID provider: a person without a group that has a role, or an answer that does not fit',
+  },
+  logout: { text: 'signed out with a browser' },
   'maintenance.accept-clock': { text: "accepted the clock of Central's host after it was set by more than a day" },
   'maintenance.disable': { text: 'disabled maintenance mode: agents are admitted again' },
   'maintenance.enable': { text: 'enabled maintenance mode, or changed when agents try again: no agent is admitted' },
@@ -116,6 +122,14 @@ export const AUDIT_ACTIONS = {
   'server-certificate.renew': { by: 'central', text: 'issued the first server certificate, or renewed it' },
   'server-certificate.request.create': { text: 'created the request for a server certificate of another authority' },
   'server-certificate.request.delete': { text: 'deleted the request for a server certificate, with its key' },
+  'services.expose': { text: 'exposed a service of an agent on a port of Central' },
+  'services.refuse': {
+    by: 'refusal',
+    text: 'a call of a service from an address or with a certificate without a role',
+  },
+  'services.request': { by: 'caller', text: 'sent requests to a service of an agent that may change something' },
+  'services.set': { text: 'set who may call an exposed service' },
+  'services.unexpose': { text: 'ended the exposure of a service' },
   'signing-certificate.create': { by: 'central', text: 'issued the certificate of the signing key' },
   'signing-key.create': { by: 'central', text: 'created the signing key at the first start' },
   'software.delete': { text: 'deleted a release of the software' },
@@ -134,6 +148,8 @@ export const AUDIT_ACTIONS = {
   'subscriptions.resume': { text: 'resumed a subscription to events' },
   'subscriptions.rotate-secret': { text: 'gave a subscription to events another secret' },
   'subscriptions.set': { text: 'set the name, the target or the filter of a subscription to events' },
+  'tasks.cancel': { text: 'canceled a task, or tried to when it had ended' },
+  'tasks.run': { text: 'ran a task: a program that the configuration of an agent names' },
 } as const satisfies Readonly<Record<string, AuditedAction>>;
 export type AuditAction = keyof typeof AUDIT_ACTIONS;
 
@@ -174,6 +190,7 @@ export function auditEntry(
 const DONE_BY = {
   administrator: 'an administrator',
   agent: 'an agent',
+  caller: 'a caller of a service',
   central: 'Central',
   refusal: 'refused by Central',
 } as const;

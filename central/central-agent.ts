@@ -3,7 +3,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeFolder } from '../shared/files/disk-faults.ts';
 import { replaceFile } from '../shared/files/atomic-file.ts';
@@ -11,7 +11,7 @@ import { createBackoff } from '../shared/backoff.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
 import { removeUnfinishedFiles } from '../shared/files/unfinished-files.ts';
 import { auditEntry, CENTRAL } from './audit.ts';
-import type { CentralConfig } from './config.ts';
+import { configFault, type CentralConfig } from './config.ts';
 import { DEFAULT_ENROLLMENT_SECONDS, type EnrollmentTokens } from './enrollment/tokens.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import { CENTRAL_AGENT_NAME } from './store/agent-names.ts';
@@ -20,6 +20,8 @@ import type { Store } from './store/store.ts';
 interface CentralAgentOptions {
   /** Holds its profile and its data. */
   readonly folder: string;
+  /** Of the agent: its command line. */
+  readonly program: string;
   /** The template: profiles/central. */
   readonly profile: string;
   /** Makes a one-time enrollment token for it. */
@@ -31,6 +33,8 @@ interface CentralAgentOptions {
 }
 
 const PROFILE = resolve(fileURLToPath(import.meta.url), '../../profiles/central');
+/** Beside Central's: packages of Central alone do not have it. */
+const PROGRAM = resolve(fileURLToPath(import.meta.url), `../../agent/cli${extname(fileURLToPath(import.meta.url))}`);
 const LOCAL_API_PORT = 8889;
 /** A daemon that ends is started again: soon, and then less often. */
 const FIRST_RESTART_MS = 500;
@@ -101,16 +105,13 @@ export class CentralAgent {
   }
 
   #spawn(): void {
-    const { folder, log } = this.#options;
-    const program = fileURLToPath(import.meta.url);
-    const extension = program.endsWith('.ts') ? 'ts' : 'js';
-    const cli = join(dirname(program), '..', 'agent', `cli.${extension}`);
+    const { folder, program, log } = this.#options;
     const startedAt = performance.now();
     // The channel carries nothing: its end shows the agent that Central is gone, also after kill -9. Otherwise the old
     // agent would keep the data folder locked for the one that the next Central starts.
     const child = spawn(
       process.execPath,
-      [cli, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')],
+      [program, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')],
       { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
     );
     this.#child = child;
@@ -135,12 +136,14 @@ interface CentralAgentNeeds {
   readonly now: () => number;
 }
 
-/** The Central agent; undefined where the configuration has none. */
+/** The Central agent; undefined where the configuration has none. Errors: central_agent_missing. */
 export function openCentralAgent(needs: CentralAgentNeeds): CentralAgent | undefined {
   const { config, parameters, listeners, log } = needs;
   if (!config.centralAgent) return undefined;
+  if (!existsSync(PROGRAM)) throw configFault('central_agent_missing', { path: PROGRAM });
   return new CentralAgent({
     folder: join(config.dataFolder, 'central-agent'),
+    program: PROGRAM,
     profile: PROFILE,
     enrollmentToken: async () => await enrollmentToken(needs),
     wsPort: () => listeners.port('ws') ?? parameters.values()['websocket.port'],

@@ -21,6 +21,8 @@ import { openPki } from './pki/open-pki.ts';
 import { SoftwareReleases } from './software/software-releases.ts';
 import { openProfiles } from './profiles/open-profiles.ts';
 import { openRollouts } from './rollouts/open-rollouts.ts';
+import { openServices } from './services/open-services.ts';
+import { openTasks } from './tasks/open-tasks.ts';
 import { openSubscriptions } from './subscriptions/open-subscriptions.ts';
 import { openSessions } from './sessions/open-sessions.ts';
 import { EventConversion } from './composition/event-conversion.ts';
@@ -75,6 +77,7 @@ async function compose(
   const enrollment = openEnrollment({ ...core, ...online, pki });
   const profiles = await openProfiles({ ...core, pki });
   const rollouts = openRollouts({ ...core, ...online, ...agents, ...profiles, pki });
+  const tasks = openTasks({ ...core, ...online });
   const subscriptions = openSubscriptions({ ...core, ...agents, pki });
   const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, ...profiles, pki });
   const parameters = new ParameterService({
@@ -98,6 +101,8 @@ async function compose(
     ...profiles,
     ...rollouts,
     ...subscriptions,
+    ...openServices({ ...core, ...online, pki }),
+    ...tasks,
     ...opened,
   };
   const services = { ...parts, ...found, ...backups };

@@ -11,6 +11,7 @@ import {
   printsToTerminal,
   printWithHeader,
   redrawOut,
+  writeBytes,
 } from '../shared/terminal/standard-streams.ts';
 import { runCli } from './cli/run.ts';
 
@@ -23,6 +24,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   workingFolder: process.cwd(),
   out: (text, hasHeader) => (hasHeader ? printWithHeader : printOut)(`${text}\n`),
   error: (text, isFault) => (isFault ? printFault : printError)(`${text}\n`),
+  bytes: writeBytes,
   redraw: (text, hasHeader) => redrawOut(`${text}\n`, hasHeader),
   terminal: printsToTerminal(),
   // 0: a terminal that does not say how wide it is.

@@ -8,6 +8,7 @@ import { defineErrors, type ErrorTable } from '../shared/errors.ts';
 import { wrongDash } from '../shared/terminal/dashes.ts';
 import { readPropertiesFile } from '../shared/settings/properties.ts';
 import { hostName, hostNameFrom, oneOf, text, yesOrNo, type SettingFormat } from '../shared/settings/format.ts';
+import { callbackUrl, groupRoles, issuerUrl, oidcScopes, type OidcSettings } from '../shared/settings/oidc-settings.ts';
 import { flagOptions, loadSettings, type Schema, type SettingValues } from '../shared/settings/settings.ts';
 
 export const CENTRAL_PREFIX = 'QUEUEGATE_';
@@ -49,9 +50,17 @@ export const CONFIG_ERRORS = {
     text: 'The process {pid} uses {folder}, but did not create the token within {seconds} seconds.',
     hint: 'If Central is starting, run this again when it is ready. Otherwise stop it, run this again, and start it.',
   },
+  central_agent_missing: {
+    text: 'The Central agent (--central-agent) needs the program of the agent, which is not part of this installation: {path} does not exist.',
+    hint: 'Start Central without --central-agent. For an agent on this host, install the package queue-agent and enroll it (docs/INSTALL.md).',
+  },
   override_ports_equal: {
     text: '{one} ({oneOrigin}) and {other} ({otherOrigin}) are both {port}.',
     hint: 'Set a different port for each listener of this node; 0 takes any free one.',
+  },
+  oidc_setting_missing: {
+    text: '{name} is missing, which sign-in with an OpenID provider needs beside {given}.',
+    hint: 'Set all of {needed} in central.conf (docs/DASHBOARD.md), or none of them.',
   },
 } as const satisfies ErrorTable;
 
@@ -147,6 +156,54 @@ export const CENTRAL_SCHEMA = [
     doc: 'File with the previous key, set only for the start that changes the key: Central encrypts again with the new key what is encrypted with the previous one.',
   },
   {
+    name: 'oidc.issuer',
+    format: issuerUrl,
+    default: '',
+    doc: 'The OpenID provider with which people sign in to the dashboard, as it calls itself. Empty: they sign in with API tokens only.',
+  },
+  {
+    name: 'oidc.clientId',
+    format: text(0, 256),
+    default: '',
+    doc: 'The id of Central as a client of the provider.',
+  },
+  {
+    name: 'oidc.clientSecretFile',
+    format: text(0, 4096),
+    default: '',
+    doc: 'File with the secret of that client; relative to the working folder. No other account may read it.',
+  },
+  {
+    name: 'oidc.redirectUri',
+    format: callbackUrl,
+    default: '',
+    doc: 'Where the provider sends browsers back to, as it knows it: the address of the administration with the path /oidc/callback.',
+  },
+  {
+    name: 'oidc.roles',
+    format: groupRoles,
+    default: [],
+    doc: 'The roles of groups; the first entry whose group a person has counts. Who has none of the groups may not sign in.',
+  },
+  {
+    name: 'oidc.groupsClaim',
+    format: text(1, 128),
+    default: 'groups',
+    doc: 'The claim with the groups, in the ID token or in the userinfo of the provider.',
+  },
+  {
+    name: 'oidc.scopes',
+    format: oidcScopes,
+    default: 'openid profile',
+    doc: 'The scopes that Central asks for. Some providers need one more for the groups.',
+  },
+  {
+    name: 'oidc.caFile',
+    format: text(0, 4096),
+    default: '',
+    doc: "File with the root of the provider's certificate (PEM); relative to the working folder. Empty: the authorities that the system trusts.",
+  },
+  {
     name: 'log.level',
     format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
     default: 'info',
@@ -212,6 +269,8 @@ export interface CentralConfig {
     readonly environment: string | undefined;
     readonly credentialsFolder: string | undefined;
   };
+  /** Undefined: people cannot sign in with an OpenID provider. */
+  readonly oidc: OidcSettings | undefined;
   readonly logLevel: Values['log.level'];
   /** For ParameterService: parameters that this node overrides. */
   readonly overrides: readonly {
@@ -235,8 +294,8 @@ interface CentralConfigRequest {
 }
 
 /**
- * Reads the configuration. Errors: flag_unknown, override_ports_equal, settings_refused, and those of files and
- * properties.
+ * Reads the configuration. Errors: flag_unknown, oidc_setting_missing, override_ports_equal, settings_refused, and those
+ * of files and properties.
  */
 export async function loadCentralConfig(request: CentralConfigRequest): Promise<CentralConfig> {
   const { environment, workingFolder = process.cwd() } = request;
@@ -279,6 +338,7 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
       environment: environment['QUEUEGATE_KEY_ENCRYPTION_KEY'] || undefined,
       credentialsFolder: environment['CREDENTIALS_DIRECTORY'] || undefined,
     },
+    oidc: oidcOf(values, (file) => resolve(workingFolder, file)),
     logLevel: values['log.level'],
     overrides: overridesOf(values, origins),
     origins,
@@ -337,4 +397,31 @@ function overridesOf(values: Values, origins: Readonly<Record<keyof Values, stri
     overrides.push({ name, value, origin: origins[name] });
   }
   return overrides;
+}
+
+const OIDC_NEEDS = [
+  'oidc.issuer',
+  'oidc.clientId',
+  'oidc.clientSecretFile',
+  'oidc.redirectUri',
+  'oidc.roles',
+] as const satisfies readonly (keyof Values)[];
+
+/** All of the provider, or nothing. Errors: oidc_setting_missing. */
+function oidcOf(values: Values, absolute: (file: string) => string): OidcSettings | undefined {
+  const given = OIDC_NEEDS.filter((name) => values[name].length > 0);
+  const missing = OIDC_NEEDS.find((name) => !given.includes(name));
+  if (given[0] === undefined) return undefined;
+  if (missing !== undefined)
+    throw configFault('oidc_setting_missing', { name: missing, given: given[0], needed: OIDC_NEEDS.join(', ') });
+  return {
+    issuer: values['oidc.issuer'],
+    clientId: values['oidc.clientId'],
+    clientSecretFile: absolute(values['oidc.clientSecretFile']),
+    redirectUri: values['oidc.redirectUri'],
+    scopes: values['oidc.scopes'],
+    groupsClaim: values['oidc.groupsClaim'],
+    roles: values['oidc.roles'],
+    caFile: values['oidc.caFile'] === '' ? undefined : absolute(values['oidc.caFile']),
+  };
 }

@@ -23,6 +23,7 @@ interface MaintenanceOptions {
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly trust: { measure(metrics: Metrics): Promise<void> };
   readonly rollouts: { measure(metrics: Metrics): void };
+  readonly downloads: { measure(metrics: Metrics): void };
   readonly subscriptions: { measure(metrics: Metrics): Promise<void> };
   /** True when the store should be pruned early. */
   readonly space: { check(): Promise<boolean> };
@@ -154,7 +155,9 @@ export class Maintenance {
       ...(isLow ? {} : { undeliveredOlderThan: at - values['events.undeliveredRetentionDays'] * DAY_MS }),
       deadLettersOlderThan: at - values['deadLetters.retentionDays'] * DAY_MS,
       deduplicationOlderThan: at - values['messages.deduplicationDays'] * DAY_MS,
+      commandStatesOlderThan: at - values['commands.stateRetentionDays'] * DAY_MS,
       incidentsOlderThan: at - INCIDENT_DAYS * DAY_MS,
+      tasksOlderThan: at - values['tasks.retentionDays'] * DAY_MS,
     });
   }
 
@@ -177,6 +180,7 @@ export class Maintenance {
     } = metrics.instruments;
     metrics.instruments.queuegate_audit_refusals_waiting.set(this.#options.refusals.waiting);
     this.#options.rollouts.measure(metrics);
+    this.#options.downloads.measure(metrics);
     const stats = await store.stats();
     metrics.instruments.queuegate_store_bytes.set(stats.bytes);
     waiting.set(stats.waitingCalls);

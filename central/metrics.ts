@@ -162,7 +162,7 @@ export const METRICS = {
   queuegate_agents: {
     kind: 'gauge',
     labels: ['state'],
-    help: 'Registered agents by state (enrolled, online, disconnected, quarantined, disabled, revoked).',
+    help: 'Registered agents by state (docs/AGENTS.md).',
   },
   queuegate_subscription_lag_events: {
     kind: 'gauge',
@@ -179,6 +179,26 @@ export const METRICS = {
     labels: ['subscription'],
     help: '1 while a subscription is paused or its last attempt failed, by its name.',
   },
+  queuegate_service_requests_total: {
+    kind: 'counter',
+    labels: ['service', 'status'],
+    help: 'Calls of exposed services by the name of the service and the status of the answer; none: the caller left before.',
+  },
+  queuegate_service_streams: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Calls of exposed services that are open, at most 1,000, and 64 of one agent.',
+  },
+  queuegate_tasks: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: 'Tasks that have not ended, by state (queued, sent, accepted, running, canceling).',
+  },
+  queuegate_tasks_ended_total: {
+    kind: 'counter',
+    labels: ['state'],
+    help: 'Tasks that ended since Central started, by state (succeeded, failed, canceled, timed-out, expired, lost). What is lost may have run.',
+  },
   queuegate_rollouts: {
     kind: 'gauge',
     labels: ['state'],
@@ -188,6 +208,21 @@ export const METRICS = {
     kind: 'gauge',
     labels: ['state'],
     help: 'Agents of the rollouts that have not ended, by their state in it (waiting, offered, synchronizing, synchronized, trying, succeeded, rolled-back, failed, skipped, canceled, timed-out).',
+  },
+  queuegate_downloads: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: 'Downloads of releases by agents that are open, by state: sending, throttled (they wait for agents.downloads.bytesPerSecond or agents.downloads.bytesPerSecondInAll). At most 128.',
+  },
+  queuegate_download_bytes_total: {
+    kind: 'counter',
+    labels: ['content'],
+    help: 'Bytes of releases that were sent to agents, by content: manifest, signature, file, compressed (files as zstd).',
+  },
+  queuegate_download_refusals_total: {
+    kind: 'counter',
+    labels: ['code'],
+    help: 'Downloads of releases that were refused, by code (docs/ERRORS.md), such as downloads_full, too_many_downloads and ticket_invalid.',
   },
   queuegate_enrollment_requests: {
     kind: 'gauge',

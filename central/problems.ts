@@ -8,6 +8,7 @@ export const PROBLEM_ERRORS = {
     hint: 'Stop the process that holds the port ("ss -ltnp" shows which; Central takes the port as soon as it is free), or choose another port.',
   },
   central_stopping: {
+    status: 503,
     text: 'Central is stopping: it accepts no new connections, and its sessions end.',
     hint: 'No action needed if it was stopped on purpose; otherwise its log says why.',
   },
@@ -47,6 +48,10 @@ export const PROBLEM_ERRORS = {
     text: 'The inbox of {count} agents is full, so that they accept no commands: {agents}.',
     hint: 'Start the program of that consumer on the host of the agent: it has to acknowledge its commands. "queuegate agents show NAME" lists the consumers of an agent, "queue-agent status" on its host names the cause.',
   },
+  agents_unencrypted: {
+    text: 'Unencrypted WebSocket (ws) is used from other hosts by {count}: {agents}. Others on the networks between can read and change what is sent.',
+    hint: 'Set central.websocket.secure=true for each of them ("queuegate agents list --transport ws" lists them; a rollout of their profile sets it for all), then turn unencrypted WebSocket off: "queuegate parameters set websocket.enabled=false".',
+  },
   clock_stepped: {
     text: 'The clock of this host shows {foundAt}, but {expectedAt} was expected: nothing is pruned and nothing expires.',
     hint: 'Correct the clock; Central then continues automatically. If it is right, run "queuegate maintenance accept-clock".',
@@ -79,16 +84,28 @@ export const PROBLEM_ERRORS = {
 
 export const problemFault = defineErrors(PROBLEM_ERRORS);
 
+export const PROBLEM_SUBJECTS = ['agent', 'certificate', 'listener', 'subscription'] as const;
+
+/** The one thing that a problem is about. */
+interface ProblemSubject {
+  readonly kind: (typeof PROBLEM_SUBJECTS)[number];
+  /** As its own route takes it; of a listener its name in the status, of a certificate the thumbprint. */
+  readonly id: string;
+  readonly name: string;
+}
+
 export interface Problem {
   /** In docs/ERRORS.md. */
   readonly code: string;
   readonly detail: string;
   readonly hint: string;
   readonly startedAt: number;
+  /** Absent: it is about Central as a whole, or about several things. */
+  readonly subject?: ProblemSubject | undefined;
 }
 
-export function problemOf({ code, message, hint }: CodedError, startedAt: number): Problem {
-  return { code, detail: message, hint, startedAt };
+export function problemOf({ code, message, hint }: CodedError, startedAt: number, subject?: ProblemSubject): Problem {
+  return { code, detail: message, hint, startedAt, subject };
 }
 
 /** For a line of text. */

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync, existsSync } from 'node:fs';
 import { dirname, extname, join, relative } from 'node:path';
 import { build, type Metafile } from 'esbuild';
+import { bundleDashboard } from '../central/dashboard/bundle.ts';
 import { ROOT, type Entry } from './entry.ts';
 
 /** Some packages are CommonJS and call require for modules of Node.js. */
@@ -26,10 +27,17 @@ export async function bundleAgent(): Promise<Program> {
 /** Central with its threads, and the command line of administrators: one file for each. */
 export async function bundleCentral(): Promise<Program> {
   const threads = threadsOf('central');
-  return await bundle({ 'central/main': 'central/main.ts', 'central/cli': 'central/cli.ts', ...threads }, undefined, [
-    'profiles/default',
-    'profiles/central',
-  ]);
+  const program = await bundle(
+    { 'central/main': 'central/main.ts', 'central/cli': 'central/cli.ts', ...threads },
+    undefined,
+    ['profiles/default', 'profiles/central'],
+  );
+  const { files, metafile } = await bundleDashboard();
+  const pages = [...files].map(([name, content]) => ({ path: `central/web/${name}`, content, executable: false }));
+  return {
+    entries: [...program.entries, ...pages].toSorted((one, other) => (one.path < other.path ? -1 : 1)),
+    licenses: `${program.licenses}\n${'-'.repeat(78)}\n\n${licensesOf(metafile)}`,
+  };
 }
 
 /**

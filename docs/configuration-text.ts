@@ -25,7 +25,8 @@ The files have the syntax of Java properties, exactly as \`java.util.Properties\
   ignored.
 - \`\\t\`, \`\\n\`, \`\\r\`, \`\\f\`, \`\\\\\` and \`\\u00f6\` are escapes. A backslash in a Windows path must be
   doubled: \`C:\\\\queuegate\`.
-- The encoding is UTF-8; a file that is not valid UTF-8 is read as ISO-8859-1. The size is at most 1 MiB.
+- The encoding is UTF-8; a file that is not valid UTF-8 is read as ISO-8859-1. The size is at most 1 MiB, and
+  it sets at most 5,000 keys.
 - If a key is set twice, the last value is used, with a warning.
 
 If a setting has a second name, this name works in all layers, and its variable and flag are formed from it in the same
@@ -102,10 +103,10 @@ connection depends on within a second or two, also while it waits for its next a
 | --- | --- |
 | \`central.*\`, \`truststore\`, \`truststore.password\`, \`jetty.jvm.args\`, \`agent.name\`, the truststore file itself | at the next connection; an open session continues unchanged |
 | \`enrollment.file\`, \`agent.id\` | at the enrollment |
-| \`log.level\`, \`consumer.*\` | at SIGHUP |
+| \`log.level\`, \`consumer.*\`, \`service.*\`, \`task.*\` ([TASKS.md](TASKS.md#handlers)) | at SIGHUP |
 | everything else | at the next start of the agent |
 
-On SIGHUP the agent reads its configuration at once and applies \`log.level\` and the consumers. It logs which of the
+On SIGHUP the agent reads its configuration at once and applies \`log.level\`, the consumers, the services and the handlers of tasks. It logs which of the
 other changed settings take effect at the next connection, and which need a restart. If the files contain an error, the
 agent logs it and changes nothing.
 
@@ -158,4 +159,10 @@ localApi.consumers.folder = /var/lib/queue-agent/consumers
 \`\`\`
 
 [LOCAL-API.md](LOCAL-API.md) describes how programs use their consumer.
+
+### Services
+
+The keys \`service.NAME.*\` name programs of the agent's host that Central may reach for callers
+([SERVICES.md](SERVICES.md)). Anything that is not allowed is refused at the start
+([\`service_setting_bad\`](ERRORS.md#service_setting_bad)).
 `;

@@ -14,6 +14,7 @@ import { PARAMETER_ERRORS } from '../central/parameters/errors.ts';
 import { PKI_ERRORS, ROTATION_ERRORS } from '../central/pki/errors.ts';
 import { PROBLEM_ERRORS } from '../central/problems.ts';
 import { BACKUP_ERRORS } from '../central/store/backup/errors.ts';
+import { STATE_CAUSES } from '../central/store/agents/state-reasons.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_ERRORS } from '../agent/errors.ts';
 import { SOFTWARE_UPDATE_ERRORS } from '../agent/releases/software/errors.ts';
@@ -25,9 +26,15 @@ import { PRIVATE_KEY_ERRORS } from '../shared/keystore/key-file.ts';
 import { LOCAL_SOCKET_ERRORS } from '../shared/platform/local-socket.ts';
 import { PROPERTIES_ERRORS } from '../shared/settings/properties.ts';
 import { SETTINGS_ERRORS } from '../shared/settings/settings.ts';
+import { OIDC_ERRORS } from '../central/auth/oidc/errors.ts';
+import { DASHBOARD_ERRORS } from '../central/dashboard/errors.ts';
 import { PROFILE_ERRORS } from '../central/profiles/errors.ts';
 import { SOFTWARE_ERRORS } from '../central/software/errors.ts';
+import { SERVICE_ERRORS } from '../central/services/errors.ts';
 import { SUBSCRIPTION_ERRORS } from '../central/subscriptions/errors.ts';
+import { TASK_ERRORS } from '../central/tasks/errors.ts';
+import { CENTRAL_TASK_CAUSES } from '../central/store/tasks/task-steps.ts';
+import { TASK_CAUSES } from '../agent/tasks/causes.ts';
 import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
@@ -95,6 +102,27 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     errors: SOFTWARE_UPDATE_ERRORS,
   },
   {
+    table: 'TASK_CAUSES',
+    reader: 'client',
+    title: 'Tasks: why one did not run, or how it ended',
+    about: 'What agents report, in `stateReason` of a task ([TASKS.md](TASKS.md)).',
+    errors: TASK_CAUSES,
+  },
+  {
+    table: 'CENTRAL_TASK_CAUSES',
+    reader: 'client',
+    title: 'Tasks that Central gave up',
+    about: 'In `stateReason` of a task: the agent did not report in time.',
+    errors: CENTRAL_TASK_CAUSES,
+  },
+  {
+    table: 'TASK_ERRORS',
+    reader: 'client',
+    title: 'Tasks: requests',
+    about: 'Answers to `POST /tasks` of the REST API of Central. Nothing runs.',
+    errors: TASK_ERRORS,
+  },
+  {
     table: 'MESSAGE_ERRORS',
     reader: 'client',
     title: 'Messages from producers',
@@ -124,6 +152,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'The `stateReason` of a rollout, or of an agent in it. Other causes of an agent are those that it reports itself.',
     errors: ROLLOUT_CAUSES,
+  },
+  {
+    table: 'STATE_CAUSES',
+    reader: 'central',
+    title: 'States of agents',
+    about:
+      'The `stateReason` of an agent and in its history. A session that Central ended has the code of that refusal ([Sessions](#sessions-refusals-and-close-codes)).',
+    errors: STATE_CAUSES,
   },
   {
     table: 'RELEASE_ERRORS',
@@ -199,6 +235,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     errors: AUTH_ERRORS,
   },
   {
+    table: 'OIDC_ERRORS',
+    reader: 'client',
+    title: 'Central: sign-in with OpenID Connect',
+    about:
+      'What the sign-in page of the dashboard shows, and what refuses a start with such settings ([DASHBOARD.md](DASHBOARD.md#sign-in-with-your-organization)).',
+    errors: OIDC_ERRORS,
+  },
+  {
     table: 'ADMIN_ERRORS',
     reader: 'client',
     title: 'Central: requests to the administration',
@@ -242,6 +286,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     errors: SUBSCRIPTION_ERRORS,
   },
   {
+    table: 'SERVICE_ERRORS',
+    reader: 'central',
+    title: 'Central: services of agents',
+    about:
+      'Answers to `/service-exposures` of the REST API, and to callers of an exposed service ([SERVICES.md](SERVICES.md)).',
+    errors: SERVICE_ERRORS,
+  },
+  {
     table: 'BACKUP_ERRORS',
     reader: 'central',
     title: 'Central: backup and restore',
@@ -277,6 +329,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: listeners',
     about: 'Binding of ports, at the start and when a parameter moves one.',
     errors: LISTENER_ERRORS,
+  },
+  {
+    table: 'DASHBOARD_ERRORS',
+    reader: 'central',
+    title: 'Central: dashboard',
+    about: 'Answers to a browser instead of the page.',
+    errors: DASHBOARD_ERRORS,
   },
   {
     table: 'PROFILE_ERRORS',

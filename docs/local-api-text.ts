@@ -3,6 +3,7 @@ import type { Operation } from '../agent/local-api/types.ts';
 
 export const WHO: Readonly<Record<Operation['who'], string>> = {
   none: 'anyone on this host',
+  producer: 'any consumer, a running task, the owner',
   any: 'any consumer, the owner',
   own: 'the consumer itself, the owner',
   owner: 'the owner',
@@ -70,6 +71,9 @@ a connection fails. Send the token as \`Authorization: Bearer TOKEN\`; it identi
 
 \`queue-agent consumers rotate-token [CONSUMER]\` creates a new token. The previous token stays valid for 24 hours, also
 after a restart; the next rotation revokes it at once. If a token has leaked, rotate twice.
+
+A task that the agent runs has a token of its own, in the file that its variable \`QUEUEGATE_LOCAL_API_FILE\` names
+([TASKS.md](TASKS.md#events-of-a-task)). It may only post events, and it ends with the task.
 
 The commands (\`status\`, \`doctor\`, \`consumers\`) send no token. They use the socket. If there is none, the daemon
 first proves that it can read \`local-owner.key\` in the data folder (written at each start, mode 0600), and the command

@@ -1,6 +1,6 @@
 // Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS, AUDIT,
-// LOCAL-API, CLI (npm run docs). test/docs.test.ts holds each file to what is made here. The other documents are
-// written by hand.
+// LOCAL-API, CLI, and REST from the description of the interface (npm run docs). test/docs.test.ts holds each file to
+// what is made here. The other documents are written by hand.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { auditMarkdown } from '../central/audit.ts';
@@ -20,7 +20,9 @@ import {
   CENTRAL_INTRODUCTION,
   CONFIGURATION_INTRODUCTION,
 } from './configuration-text.ts';
+import { registeredRoutes } from '../test/described-answers.ts';
 import { localApiMarkdown } from './local-api.ts';
+import { restMarkdown, restTexts } from './rest.ts';
 import { ERROR_SUBJECTS, READERS, type ErrorSubject } from './error-subjects.ts';
 
 /** The documents made here, by path from the root of the repository. */
@@ -204,4 +206,5 @@ function cell(text: string): string {
 if (import.meta.main) {
   const root = join(import.meta.dirname, '..');
   for (const [path, text] of madeDocuments()) writeFileSync(join(root, path), text);
+  writeFileSync(join(root, 'docs/REST.md'), restMarkdown(restTexts(), await registeredRoutes()));
 }

@@ -26,11 +26,15 @@ export const COLLECTIONS: Readonly<Record<string, string>> = {
   'software-releases': 'release',
   settings: '',
   rollouts: 'rollout',
+  'service-exposures': 'exposure',
   subscriptions: 'subscription',
+  'task-handlers': '',
+  services: '',
+  tasks: 'task',
   deliveries: '',
 };
-/** A truststore is one thing, and has entries. */
-const ENTRIES: Readonly<Record<string, string>> = { truststore: 'alias' };
+/** A truststore is one thing, and has entries; so has the output of a task. */
+const ENTRIES: Readonly<Record<string, string>> = { truststore: 'alias', output: 'channel' };
 /** One for each installation, or for each resource above it. */
 export const SINGLETONS = new Set([
   'ca',
@@ -39,6 +43,7 @@ export const SINGLETONS = new Set([
   'live',
   'login',
   'maintenance',
+  'output',
   'profile',
   'ready',
   'recovery-code',
@@ -46,6 +51,7 @@ export const SINGLETONS = new Set([
   'rotation',
   'server-certificate',
   'staged',
+  'watch',
   'audit',
   'diff',
   'status',
@@ -69,6 +75,7 @@ export const VERBS = new Set([
   'verify',
   'install',
   'issue',
+  'measure',
   'pause',
   'prepare',
   'publish',
@@ -125,7 +132,9 @@ const STANDARD_VALUES = new Set(['keyCompromise', 'affiliationChanged', 'cessati
 /** Numbers that need no unit in their names, each with the reason. */
 const WITHOUT_UNIT = new Map([
   ['limit', 'entries of a page'],
+  ['listenPort', 'a port'],
   ['maxUses', 'uses of a token, counted by its name'],
+  ['exitCode', 'of a program, as its system has it'],
 ]);
 const UNITS = /(?:Seconds|Bytes|[bB]ytesPerSecond|Days|Count|Share)$/;
 
@@ -193,6 +202,8 @@ export function codeFaults(code: string): string[] {
 const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   agents: [
     'list',
+    'handlers',
+    'services',
     'show',
     'create',
     'set',
@@ -202,6 +213,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'revoke',
     'recovery-code create',
     'profile show',
+    'profile measure',
     'profile repair',
     'history',
     'replace',
@@ -254,6 +266,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'upgrade',
   ],
   software: ['list', 'show', 'import', 'synchronize', 'upgrade', 'delete'],
+  tasks: ['run', 'list', 'show', 'cancel', 'output'],
   subscriptions: [
     'list',
     'show',
@@ -266,6 +279,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'rotate-secret',
     'deliveries',
   ],
+  services: ['list', 'show', 'expose', 'set', 'unexpose'],
   rollouts: ['list', 'show', 'pause', 'resume', 'cancel', 'retry', 'rollback'],
   'server-certificate': [
     'show',

@@ -195,6 +195,10 @@ export class CostCheck {
   readonly tooMuch: string[] = [];
   checked = 0;
 
+  /**
+   * `work` has its text, and its request, ready: making a megabyte of bait costs more than what is measured, and several
+   * times as much on a machine that is busy.
+   */
   async check(what: string, work: () => unknown, allowedMs = MAX_CPU_MS): Promise<void> {
     this.checked += 1;
     let least = Number.POSITIVE_INFINITY;

@@ -37,6 +37,7 @@ const CENTRAL_GROUPS = new Set([
   'http',
   'https',
   'keyEncryption',
+  'oidc',
   'log',
   'node',
   'profiles',
@@ -83,6 +84,7 @@ const POSITIONS = new Map([
   ['throughNumber', 'position in a log'],
   ['count', 'of what the object is about'],
   ['generation', 'counts the instructions to an agent'],
+  ['exitCode', 'the status of a program, as a shell has it'],
   ['epoch', 'counts the sessions of an agent'],
   ['time', "Central's clock, in milliseconds: its transcript needs a form that is written in one way only"],
 ]);
@@ -98,6 +100,9 @@ const OTHER_WORDS = new Map([
   ['mac', 'proof'],
 ]);
 
+/** Families that are named by their subject; a frame called `release` alone would say nothing. */
+const SUBJECTS = new Set(['release', 'task']);
+
 type Member = Readonly<Record<string, unknown>>;
 
 /** What is wrong with a frame: its type, and its members on every level. `types` are all frames of both directions. */
@@ -106,8 +111,7 @@ export function frameFaults(type: string, schema: Member, types: readonly string
   if (!KEBAB.test(type) || !isAmerican(type)) faults.push(`${type}: kebab-case, American spelling`);
   // A family shares its stem: `renew`, `renew-refused`.
   const [stem = ''] = type.split('-', 1);
-  // The design names this family by its subject; a frame called `release` alone would say nothing.
-  if (stem !== 'release' && !types.includes(stem)) faults.push(`${type}: there is no frame ${stem}`);
+  if (!SUBJECTS.has(stem) && !types.includes(stem)) faults.push(`${type}: there is no frame ${stem}`);
   const properties = propertiesOf(schema);
   if (properties['type']?.['const'] !== type) faults.push(`${type}: its member type says something else`);
   const required = schema['required'] as readonly string[];

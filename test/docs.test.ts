@@ -11,7 +11,9 @@ import type { AdminServices } from '../central/admin/services.ts';
 import { createMetrics } from '../central/metrics.ts';
 import { readRequest } from '../central/pki/x509/csr.ts';
 import { ERROR_SUBJECTS } from '../docs/error-subjects.ts';
+import { openApiDocument } from '../central/admin/openapi/document.ts';
 import { anchorOf, errorsMarkdown, madeDocuments } from '../docs/make.ts';
+import { restMarkdown, restTexts } from '../docs/rest.ts';
 import { linkOf } from '../shared/sqlite/logs/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
 import {
@@ -44,6 +46,7 @@ import {
 import { helloTranscript, readPublicKey, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
 import { readRecoveryCode, recoveryKey, recoveryProof } from '../shared/wire/recovery.ts';
 import { REFUSALS } from '../shared/wire/refusals.ts';
+import { registeredRoutes } from './described-answers.ts';
 import { commandsOf, SECURE_TURN } from './long/secure-turn.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -438,5 +441,53 @@ describe('REST.md', () => {
       ([, route, role]) => `${route} ${role}`,
     );
     expect(documented.toSorted()).toEqual(registered.toSorted());
+  });
+
+  it('is what the description of the interface and the texts make of it (npm run docs)', async () => {
+    expect(restMarkdown(restTexts(), await registeredRoutes())).toBe(read('docs/REST.md'));
+  });
+
+  it('is not made if a route has no place in the texts, or if a text is about a route that does not exist', async () => {
+    const routes = await registeredRoutes();
+    expect(() => restMarkdown(restTexts().slice(1, -1), routes)).toThrow('no heading for GET /api/v1/audit');
+    expect(() => restMarkdown([...restTexts(), '### `GET /api/v1/nothing`\n\n'], routes)).toThrow(
+      'GET /api/v1/nothing is not a route',
+    );
+  });
+
+  it('explains each parameter of a query and each member of a body in the section of its route', async () => {
+    const routes = await registeredRoutes();
+    const { paths } = openApiDocument(routes);
+    const sections = new Map(
+      Array.from(read('docs/REST.md').matchAll(/^### `([A-Z]+ \S+)`\n([^]*?)(?=^##|$(?![^]))/gm), ([, route, body]) => [
+        route,
+        body,
+      ]),
+    );
+    // Once for all routes: the terms of an act, and pages.
+    const common = new Set([
+      'after',
+      'comment',
+      'confirmShare',
+      'confirmWithinSeconds',
+      'dryRun',
+      'force',
+      'limit',
+      'stage',
+      'ticket',
+    ]);
+    const missing = routes.flatMap(({ key, method, path, body }) => {
+      const parameters = paths[path]?.[method.toLowerCase()]?.parameters ?? [];
+      const query = parameters.filter((parameter) => parameter.in === 'query').map(({ name }) => name);
+      const names = [
+        ...query,
+        ...Object.keys(body !== undefined && 'properties' in body ? (body.properties as object) : {}),
+      ];
+      const section = sections.get(`${method} ${path}`) ?? '';
+      return names
+        .filter((name) => !common.has(name) && !section.includes(`\`${name}\``))
+        .map((name) => `${key}: ${name}`);
+    });
+    expect(missing).toEqual([]);
   });
 });

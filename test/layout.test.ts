@@ -21,7 +21,11 @@ function files(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-const sources = ['central', 'agent', 'shared'].flatMap((folder) => files(folder));
+/** What runs in browsers has rules of its own below. */
+const WEB = 'central/dashboard/web/';
+const sources = ['central', 'agent', 'shared']
+  .flatMap((folder) => files(folder))
+  .filter((file) => !file.startsWith(WEB));
 const IMPORT =
   /^(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)/gm;
 
@@ -46,6 +50,7 @@ const CENTRAL_ORDER = [
   'metrics',
   'events',
   'store',
+  'watching',
   'aging-clock',
   'change',
   'parameters',
@@ -59,7 +64,10 @@ const CENTRAL_ORDER = [
   'software',
   'rollouts',
   'subscriptions',
+  'tasks',
   'listeners',
+  'services',
+  'dashboard',
   'admin',
   'central-agent',
   'maintenance',
@@ -78,6 +86,8 @@ const AGENT_ORDER = [
   'identity',
   'dial',
   'consumer-settings',
+  'services',
+  'tasks',
   'conf',
   'profile',
   'target',
@@ -100,7 +110,9 @@ const FENCES: Readonly<Record<string, RegExp>> = {
   'node-forge': /^shared\/keystore\/pkcs12\/rc2\.ts$/,
   commander: /^shared\/terminal\/program\.ts$/,
   convict: /^shared\/settings\/settings\.ts$/,
+  'openid-client': /^central\/auth\/oidc\/provider\.ts$/,
   fastify: /^central\/(listeners|admin)\//,
+  esbuild: /^central\/dashboard\/bundle\.ts$/,
   '@fastify/websocket': /^central\/listeners\/agent-socket\.ts$/,
   'prom-client': /^central\//,
   // Only its types: shared/http/node-http.ts. A command line ends soon.
@@ -220,6 +232,18 @@ describe('the layout', () => {
       ({ from, to, typeOnly }) => !typeOnly && Object.hasOwn(FENCES, to) && !FENCES[to]?.test(from),
     );
     expect(wrong).toEqual([]);
+  });
+
+  it('loads into the command line only the libraries that read its arguments and its files: it starts for each command', () => {
+    const packages = (file: string): string[] =>
+      [...reachedBy(file)].flatMap((reached) =>
+        [
+          ...readFileSync(join(root, reached), 'utf8').matchAll(
+            /^import (?!type\b)[^;]*? from '(?!node:|\.)([^']+)';/gm,
+          ),
+        ].map(([, name = '']) => name),
+      );
+    expect([...new Set(packages('central/cli.ts'))].toSorted()).toEqual(['commander', 'convict', 'node-forge']);
   });
 
   it('names the engine of the store in one file', () => {
@@ -365,6 +389,51 @@ describe('the layout', () => {
         : text.split('\n').flatMap((line, i) => (word.test(line) ? [`${file}:${i + 1} ${line.trim()}`] : [])),
     );
     expect(found).toEqual([]);
+  });
+});
+
+describe("the dashboard's part in browsers", () => {
+  const browser = readdirSync(join(root, WEB), { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.(?:tsx?|css)$/.test(name))
+    .map((name) => join(WEB, name));
+  const scripts = browser.filter((file) => /\.tsx?$/.test(file));
+
+  it('imports its own files and Preact only', () => {
+    const wrong = scripts.flatMap((file) =>
+      Array.from(readFileSync(join(root, file), 'utf8').matchAll(/\bfrom '([^']+)'|\bimport\('([^']+)'/g), (found) => {
+        const to = found[1] ?? found[2] ?? '';
+        return to.startsWith('.') ? relative(root, resolve(root, dirname(file), to)) : to;
+      }).filter((to) => !to.startsWith(WEB) && !/^preact(?:\/hooks)?$/.test(to)),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('makes text nodes only: no HTML from text, no inline style, no code from text', () => {
+    const unsafe =
+      /dangerouslySetInnerHTML|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\bstyle=|\beval\(|new Function|srcdoc|javascript:/;
+    expect(scripts.filter((file) => unsafe.test(readFileSync(join(root, file), 'utf8')))).toEqual([]);
+  });
+
+  it('names colors in tokens.css only', () => {
+    const color = /#[0-9a-f]{3,8}\b(?!\s*[,{.:>])|\brgba?\(|\bhsla?\(/i;
+    const found = browser.filter((file) => file.endsWith('.css') && color.test(readFileSync(join(root, file), 'utf8')));
+    expect(found).toEqual([join(WEB, 'tokens.css')]);
+  });
+
+  it('sends its requests from one file', () => {
+    const asks = /\bfetch\(|XMLHttpRequest|sendBeacon/;
+    expect(scripts.filter((file) => asks.test(readFileSync(join(root, file), 'utf8')))).toEqual([
+      join(WEB, 'client/api.ts'),
+    ]);
+  });
+
+  it('has no file over 500 lines, no folder of more than a dozen scripts, and says in its first lines what each owns', () => {
+    const texts = browser.map((file) => [file, readFileSync(join(root, file), 'utf8')] as const);
+    expect(texts.filter(([, text]) => text.split('\n').length > 500).map(([file]) => file)).toEqual([]);
+    expect(texts.filter(([, text]) => !/^(?:\/\/|\/\*)/.test(text)).map(([file]) => file)).toEqual([]);
+    const counts = new Map<string, number>();
+    for (const file of scripts) counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1);
+    expect([...counts].filter(([, count]) => count > 12)).toEqual([]);
   });
 });
 

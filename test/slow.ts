@@ -4,19 +4,119 @@ import { readFileSync, statfsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 export interface SlowFile {
-  /** What takes the time; seconds on two cores without other load. */
+  /** What takes the time; seconds in a run of CI, in which another file shares the two cores. The longest begins first. */
   readonly why: string;
   /** The quicker test that `npm test` runs. */
   readonly quick: string;
 }
 
 export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/flow/tasks.test.ts': {
+    why: '25 s: a real Central, an agent that is killed, and programs that end in every way',
+    quick: 'test/central/store/tasks/task-steps.test.ts',
+  },
+  'test/dashboard/agents.test.ts': {
+    why: '150 s: Chromium in front of a real Central with real agents',
+    quick: 'test/central/dashboard/files.test.ts',
+  },
+  'test/dashboard/cross-site.test.ts': {
+    why: '25 s: Chromium in front of a real Central, and a page of another site',
+    quick: 'test/central/admin/login/login.test.ts',
+  },
+  'test/dashboard/oidc.test.ts': {
+    why: '20 s: Chromium in front of a real Central and a real OpenID provider',
+    quick: 'test/central/auth/oidc/oidc.test.ts',
+  },
+  'test/dashboard/audit.test.ts': {
+    why: '45 s: Chromium in front of a real Central',
+    quick: 'test/central/admin/audit/audit.test.ts',
+  },
+  'test/dashboard/bulk.test.ts': {
+    why: '50 s: Chromium in front of a real Central with three agents',
+    quick: 'test/central/admin/agents/actions.test.ts',
+  },
+  'test/dashboard/enrollment.test.ts': {
+    why: '140 s: Chromium in front of a real Central, and six machines that enroll',
+    quick: 'test/central/enrollment/approvals.test.ts',
+  },
+  'test/dashboard/certificates.test.ts': {
+    why: '120 s: Chromium in front of a real Central with real agents, and a whole rotation',
+    quick: 'test/central/pki/rotation/rotation.test.ts',
+  },
+  'test/dashboard/parameters.test.ts': {
+    why: '160 s: Chromium in front of a real Central, and a change that rolls back by itself',
+    quick: 'test/central/parameters/service.test.ts',
+  },
+  'test/dashboard/texts.test.ts': {
+    why: '60 s: Chromium in front of a real Central, and every page',
+    quick: 'test/layout.test.ts',
+  },
+  'test/dashboard/live.test.ts': {
+    why: '60 s: Chromium in front of a real Central, behind a line that is cut',
+    quick: 'test/central/admin/changes/watch.test.ts',
+  },
+  'test/dashboard/rollouts.test.ts': {
+    why: '240 s: Chromium in front of a real Central with real agents, which try a release for a minute',
+    quick: 'test/central/rollouts/machine.test.ts',
+  },
+  'test/central/cli/questions.test.ts': {
+    why: '17 s: each command that asks, at a terminal, without one, and answered in every way',
+    quick: 'test/central/cli/names.test.ts',
+  },
+  'test/central/pki/server/server-certificates.test.ts': {
+    why: '17 s: keytool and openssl make what is installed and imported',
+    quick: 'test/central/pki/server/server-identity.test.ts',
+  },
+  'test/central/store/sqlite/audited-acts.test.ts': {
+    why: '13 s: each act in a store whose disk is full, and below its reserve',
+    quick: 'test/central/audit.test.ts',
+  },
+  'test/agent/releases/software/target.test.ts': {
+    why: '16 s: programs of Node.js that are tried, fail and are repaired',
+    quick: 'test/agent/releases/software/trial.test.ts',
+  },
+  'test/deploy/launch.test.ts': {
+    why: '20 s: starts programs that end, hang, or run, until the launcher has seen it',
+    quick: 'test/deploy/packages.test.ts',
+  },
+  'test/flow/services.test.ts': {
+    why: '40 s: a real Central, an agent, and some twenty commands',
+    quick: 'test/agent/services/services.test.ts',
+  },
+  'test/flow/task-output.test.ts': {
+    why: '25 s: a real Central and an agent, whose line is cut and which is killed',
+    quick: 'test/agent/tasks/task-logs.test.ts',
+  },
+  'test/flow/authentication.test.ts': {
+    why: '6 s: a real Central, and an agent of the test that speaks wrongly in every way',
+    quick: 'test/central/auth/agent-identity.test.ts',
+  },
+  'test/central/enrollment/compressed-keys.test.ts': {
+    why: '5 s: a revoked key in every form, by every way in',
+    quick: 'test/central/enrollment/approvals.test.ts',
+  },
   'test/flow/start.test.ts': {
-    why: '24 s: starts and stops Central for each case',
+    why: '90 s: starts and stops Central for each case',
     quick: 'test/central/composition/first-start.test.ts',
   },
+  'test/central/cli/hostile-answers.test.ts': {
+    why: '30 s: every command, in four formats',
+    quick: 'test/central/cli/run.test.ts',
+  },
+  'test/central/admin/scopes/two-regions.test.ts': {
+    why: '3 s: a whole Central, and every route for both regions',
+    quick: 'test/central/admin/scopes/routes.test.ts',
+  },
+  'test/central/store/sqlite/contract.test.ts': {
+    why: '70 s: opens and opens again a store with its two threads for each case',
+    quick: 'test/central/store/sqlite/sqlite-store.test.ts',
+  },
+  'test/central/store/backup/backup.test.ts': {
+    why: '50 s: keys are derived from passwords for each backup and each restore',
+    quick: 'test/central/store/backup/format.test.ts',
+  },
   'test/central/store/sqlite/newer-schema.test.ts': {
-    why: '12 s: the whole contract of the store, a second time',
+    why: '80 s: the whole contract of the store, a second time',
     quick: 'test/shared/sqlite/database.test.ts',
   },
   'test/central/pki/authority/cross-certificate.test.ts': {
@@ -25,10 +125,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   },
   'test/agent/releases/software/crashes.test.ts': {
     why: '30 s: starts the launcher and two to four daemons for each of a hundred deaths',
-    quick: 'test/agent/releases/software/target.test.ts',
+    quick: 'test/agent/releases/software/trial.test.ts',
   },
   'test/flow/rollout.test.ts': {
-    why: '45 s: a rollout to real agents, and a trial of thirty seconds',
+    why: '150 s: rollouts to real agents, five kills of Central after which they come back, and a trial of thirty seconds',
     quick: 'test/agent/releases/manager.test.ts',
   },
   'test/agent/bait.test.ts': {
@@ -44,15 +144,23 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/agent/releases/manager.test.ts',
   },
   'test/flow/release-kills.test.ts': {
-    why: '15 s: real agents, and the ten seconds in which a release proves itself',
+    why: '45 s: real agents, and the ten seconds in which each release proves itself',
     quick: 'test/agent/releases/crashes.test.ts',
   },
+  'test/flow/upload-kills.test.ts': {
+    why: '12 s: Central is killed in the middle of two uploads and starts again',
+    quick: 'test/central/store/sqlite/sqlite-store.test.ts',
+  },
+  'test/flow/task-kills.test.ts': {
+    why: '40 s: sixty tasks, and seven kills of Central and of daemons',
+    quick: 'test/agent/tasks/tasks.test.ts',
+  },
   'test/flow/npm-package.test.ts': {
-    why: '20 s: builds and packs everything, then two Centrals and their agents',
+    why: '40 s: builds and packs everything, then two Centrals and their agents',
     quick: 'test/shared/bin.test.ts',
   },
   'test/flow/reverse-proxies.test.ts': {
-    why: '30 s: eight proxies with an agent behind each, silent for longer than their timeouts',
+    why: '70 s: eight proxies with an agent behind each, silent for longer than their timeouts',
     quick: 'test/deploy/proxies.test.ts',
   },
   'test/flow/prometheus.test.ts': {
@@ -60,7 +168,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/deploy/prometheus.test.ts',
   },
   'test/flow/line.test.ts': {
-    why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
+    why: '30 s: a real proxy, and a line whose TCP handshake takes a second',
     quick: 'test/agent/dial/proxy-connect.test.ts',
   },
   'test/flow/labels.test.ts': {
@@ -76,27 +184,27 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/agent/store/central-time.test.ts',
   },
   'test/flow/administrator-token.test.ts': {
-    why: '6 s: Central runs, is stopped, and runs again',
+    why: '20 s: Central runs, is stopped, and runs again',
     quick: 'test/central/composition/administrator-token.test.ts',
   },
   'test/flow/agent-names.test.ts': {
-    why: '10 s: three Centrals and an enrollment per name',
+    why: '30 s: three Centrals and an enrollment per name',
     quick: 'test/shared/wire/names.test.ts',
   },
   'test/flow/backlog.test.ts': {
-    why: '10 s: backlogs of many agents',
+    why: '30 s: backlogs of many agents',
     quick: 'test/central/sessions/limits/byte-budget.test.ts',
   },
   'test/flow/certificate-record.test.ts': {
-    why: '8 s: certificates run short lives',
+    why: '30 s: certificates run short lives',
     quick: 'test/central/enrollment/enrollment.test.ts',
   },
   'test/flow/certificates.test.ts': {
-    why: '40 s: a Central per test, commit-confirm waits for its deadline',
-    quick: 'test/central/pki/server/server-certificates.test.ts',
+    why: '80 s: a Central per test, commit-confirm waits for its deadline',
+    quick: 'test/central/pki/server/server-identity.test.ts',
   },
   'test/flow/cli.test.ts': {
-    why: '32 s: a process per command',
+    why: '80 s: a process per command',
     quick: 'test/central/cli/run.test.ts',
   },
   'test/flow/client-certificates.test.ts': {
@@ -108,7 +216,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/listeners/limits/descriptors.test.ts',
   },
   'test/flow/doctor.test.ts': {
-    why: '12 s: a process of the doctor for each cause',
+    why: '30 s: a process of the doctor for each cause',
     quick: 'test/agent/cli/commands.test.ts',
   },
   'test/flow/empty-subject.test.ts': {
@@ -116,7 +224,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/agent/connection/field-certificates.test.ts',
   },
   'test/flow/enrollment.test.ts': {
-    why: '15 s: a Central and a process for each way to enroll, and each way in which it is refused',
+    why: '50 s: a Central and a process for each way to enroll, and each way in which it is refused',
     quick: 'test/central/enrollment/enrollment.test.ts',
   },
   'test/flow/enrollment-approve.test.ts': {
@@ -124,7 +232,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/enrollment/approvals.test.ts',
   },
   'test/flow/enrollment-offline.test.ts': {
-    why: '14 s: a process per step',
+    why: '50 s: a process per step',
     quick: 'test/central/enrollment/offline.test.ts',
   },
   'test/flow/field-profile.test.ts': {
@@ -152,11 +260,11 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/pki/trust/publication.test.ts',
   },
   'test/flow/log-disk.test.ts': {
-    why: '13 s: disks that fill, agents that reconnect',
+    why: '30 s: disks that fill, agents that reconnect',
     quick: 'test/shared/terminal/log-output.test.ts',
   },
   'test/flow/parameters.test.ts': {
-    why: '11 s: a change waits for its deadline, Central is killed and starts again',
+    why: '30 s: a change waits for its deadline, Central is killed and starts again',
     quick: 'test/central/parameters/service.test.ts',
   },
   'test/flow/payload.test.ts': {
@@ -164,7 +272,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/shared/delivery/payload.test.ts',
   },
   'test/flow/private-keys.test.ts': {
-    why: '14 s: every file, log and answer of a whole life is searched',
+    why: '40 s: every file, log and answer of a whole life is searched',
     quick: 'test/central/pki/keys/key-material.test.ts',
   },
   'test/flow/proxied-origin.test.ts': {
@@ -180,7 +288,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/sessions/limits/refusal-lines.test.ts',
   },
   'test/flow/restart.test.ts': {
-    why: '16 s: Central starts twice in each test',
+    why: '40 s: Central starts twice in each test',
     quick: 'test/central/composition/first-start.test.ts',
   },
   'test/flow/revocation.test.ts': {
@@ -188,11 +296,11 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/agents/revocation.test.ts',
   },
   'test/flow/unencrypted-off.test.ts': {
-    why: '6 s: a listener moves under load',
+    why: '20 s: a listener moves under load',
     quick: 'test/central/listeners/reconcile.test.ts',
   },
   'test/flow/wrong-secrets.test.ts': {
-    why: '20 s: delays after wrong secrets',
+    why: '40 s: delays after wrong secrets',
     quick: 'test/central/auth/wrong-attempts.test.ts',
   },
   'test/flow/webhooks.test.ts': {
@@ -201,7 +309,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   },
   'test/reliability/backup.test.ts': {
     why: '17 s: backups under load',
-    quick: 'test/central/store/backup/backup.test.ts',
+    quick: 'test/central/store/backup/format.test.ts',
   },
   'test/reliability/consumers.test.ts': {
     why: '15 s: six kills of a daemon under load',
@@ -241,14 +349,18 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   },
   'test/reliability/restore.test.ts': {
     why: '13 s: both programs are restored from an earlier copy, and run on',
-    quick: 'test/central/store/backup/backup.test.ts',
+    quick: 'test/central/store/backup/format.test.ts',
   },
   'test/reliability/slow-disk.test.ts': {
     why: '22 s: 200 ms for each sync',
     quick: 'test/shared/sqlite/group-commit.test.ts',
   },
+  'test/central/auth/oidc/provider.test.ts': {
+    why: '6 s: a provider over TLS, and a whole Central that starts again and again',
+    quick: 'test/central/auth/oidc/oidc.test.ts',
+  },
   'test/central/subscriptions/subscriptions.test.ts': {
-    why: '8 s: certificates by openssl, a store and receivers for each case',
+    why: '20 s: certificates by openssl, a store and receivers for each case',
     quick: 'test/central/cli/commands/events/subscriptions.test.ts',
   },
   'test/shared/keystore/hints.test.ts': {
@@ -264,7 +376,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/shared/truststore/update.test.ts',
   },
   'test/shared/keystore/interoperability.test.ts': {
-    why: '9 s: starts Java for each key store',
+    why: '20 s: starts Java for each key store',
     quick: 'test/shared/keystore/open.test.ts',
   },
 };

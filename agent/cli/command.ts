@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { textOf } from '../../shared/errors.ts';
 import { flagOptions } from '../../shared/settings/settings.ts';
 import { wrongDash } from '../../shared/terminal/dashes.ts';
+import { escapeLine } from '../../shared/terminal/escape.ts';
 import { folded } from '../../shared/terminal/fold.ts';
 import { answerText, formatOf, isForPeople, type OutputFormat } from '../../shared/terminal/output.ts';
 import { secondsOf } from '../../shared/terminal/quantities.ts';
@@ -63,7 +64,7 @@ export interface Call {
   readonly format: OutputFormat;
   /** Of TIMEOUT; undefined: it was not set. */
   readonly timeoutMs: number | undefined;
-  /** Prints an answer in the format that was chosen. */
+  /** Prints an answer in the format that was chosen. Each line for people stays one line, whatever is in it. */
   readonly answer: (value: unknown, people: () => readonly string[]) => void;
   /** Prints lines beside the answer: on the standard error where a program reads that. */
   readonly notice: (lines: readonly string[]) => void;
@@ -117,13 +118,18 @@ export function parseCall(
     format,
     timeoutMs: seconds === undefined ? undefined : seconds * 1000,
     answer(value, people) {
-      const shown = answerText(format, value, () => people().join('\n'));
+      const shown = answerText(format, value, () => linesOf(people()));
       if (shown !== undefined) printOut(`${shown}\n`);
     },
     notice(lines) {
-      if (values['quiet'] !== true) (isForPeople(format) ? printOut : printError)(`${lines.join('\n')}\n`);
+      if (values['quiet'] !== true) (isForPeople(format) ? printOut : printError)(`${linesOf(lines)}\n`);
     },
   };
+}
+
+/** Names of Central, reasons and files of a profile come from elsewhere: none of them begins a line of its own. */
+function linesOf(lines: readonly string[]): string {
+  return lines.map(escapeLine).join('\n');
 }
 
 /** Errors: UsageError. */

@@ -2,7 +2,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { watchForOrphaning } from '../../shared/orphan.ts';
 import { stopSignal } from '../../shared/signals.ts';
-import { escapeLine } from '../../shared/terminal/escape.ts';
 import { EXIT_DONE, EXIT_FAILED } from '../../shared/terminal/exit-status.ts';
 import { releaseInput } from '../../shared/terminal/standard-streams.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
@@ -113,7 +112,7 @@ async function status(call: Call): Promise<number> {
   const answer = await askDaemon(conf.dataFolder, call.timeoutMs);
   if (answer.kind !== 'status') throw noDaemon(answer, conf, call.request);
   const found = answer.status;
-  call.answer(found, () => statusLines(found).map(escapeLine));
+  call.answer(found, () => statusLines(found));
   return found.connection.state === 'online' ? EXIT_DONE : EXIT_FAILED;
 }
 
@@ -175,13 +174,11 @@ async function listConsumers(call: Call): Promise<number> {
   const answer = await client.listConsumers(conf.dataFolder, call.timeoutMs);
   if (answer.kind !== 'done') throw noDaemon(answer, conf, call.request);
   call.answer(answer.found, () =>
-    answer.found.items
-      .flatMap(({ name, types, tokenFile, waitingCount, oldestAt }) => [
-        `${name}: ${waitingCount} commands wait${oldestAt === null ? '' : `, the oldest since ${oldestAt}`}`,
-        `  types     ${types.length === 0 ? 'all that no other consumer gets' : types.join(', ')}`,
-        `  token     ${tokenFile}`,
-      ])
-      .map(escapeLine),
+    answer.found.items.flatMap(({ name, types, tokenFile, waitingCount, oldestAt }) => [
+      `${name}: ${waitingCount} commands wait${oldestAt === null ? '' : `, the oldest since ${oldestAt}`}`,
+      `  types     ${types.length === 0 ? 'all that no other consumer gets' : types.join(', ')}`,
+      `  token     ${tokenFile}`,
+    ]),
   );
   return EXIT_DONE;
 }
@@ -195,8 +192,8 @@ async function rotateToken(call: Call): Promise<number> {
   if (answer.kind !== 'done') throw noDaemon(answer, conf, call.request);
   const { tokenFile, previousExpiresAt } = answer.found;
   call.answer({ name: consumer, ...answer.found }, () => [
-    `the new token is in ${escapeLine(tokenFile)}`,
-    `the old token stays valid until ${escapeLine(previousExpiresAt)}; the next rotation revokes it at once`,
+    `the new token is in ${tokenFile}`,
+    `the old token stays valid until ${previousExpiresAt}; the next rotation revokes it at once`,
   ]);
   return EXIT_DONE;
 }

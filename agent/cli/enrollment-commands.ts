@@ -2,7 +2,6 @@
 // code.
 import { secondsOf } from '../../shared/terminal/quantities.ts';
 import { canPrompt } from '../../shared/terminal/secret-input.ts';
-import { escapeLine } from '../../shared/terminal/escape.ts';
 import { printError } from '../../shared/terminal/standard-streams.ts';
 import { loadAgentConf, type AgentConf } from '../conf.ts';
 import type { Enrollment } from '../enrollment/command.ts';
@@ -171,8 +170,8 @@ function printEnrolled({ request, answer }: Call, conf: AgentConf, { identity, t
   const [target] = dialTargets(conf, identity);
   const dials = target === undefined ? null : targetName(target);
   answer({ id, name, centralName, dataFolder: conf.dataFolder, trustFile: trusted ?? null, dials }, () => [
-    `enrolled with Central "${escapeLine(centralName)}" as ${escapeLine(name)}`,
-    `  id          ${escapeLine(id)}`,
+    `enrolled with Central "${centralName}" as ${name}`,
+    `  id          ${id}`,
     `  data        ${conf.dataFolder} (key, identity; keep it private)`,
     ...(trusted === undefined
       ? []

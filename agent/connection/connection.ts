@@ -8,6 +8,7 @@ import { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces.ts';
 import { closeSocket, Peer, type OtherFrame } from '../../shared/session/peer.ts';
+import type { Stream } from '../../shared/session/streams/stream.ts';
 import { hasChecksum, withChecksum } from '../../shared/wire/checksum.ts';
 import { decodeFromCentral, encode } from '../../shared/wire/codec.ts';
 import {
@@ -131,6 +132,21 @@ export function connectOnce(plan: DialPlan, ports: ConnectionPorts, signal: Abor
   });
 }
 
+/** An older Central has no streams. */
+function streamsOf(
+  { limits: { streamWindowBytes, connectionWindowBytes, maxStreamCount } }: Welcome,
+  control: Control,
+) {
+  if (streamWindowBytes === undefined || connectionWindowBytes === undefined || maxStreamCount === undefined) return {};
+  return {
+    streams: {
+      isCentral: false,
+      limits: { streamWindowBytes, connectionWindowBytes, maxStreamCount },
+      onOpen: (stream: Stream, open: Readonly<Record<string, unknown>>) => control.onStream(stream, open),
+    },
+  };
+}
+
 class Connection {
   readonly #plan: DialPlan;
   readonly #ports: ConnectionPorts;
@@ -235,6 +251,9 @@ class Connection {
       case 'expired-recorded':
       case 'release-offer':
       case 'release-cancel':
+      case 'release-measure':
+      case 'task-states-recorded':
+      case 'task-cancel':
         return this.#ports.control.onFrame(frame);
       case 'trust':
         return this.#onTrust(frame);
@@ -314,6 +333,7 @@ class Connection {
       outbox,
       inbox,
       limits: welcome.limits,
+      ...streamsOf(welcome, control),
       heartbeatMs,
       slowPeerMs: heartbeatMs * SLOW_PEER_PERIODS,
       now,

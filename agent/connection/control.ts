@@ -1,17 +1,20 @@
 // Dispatches the control frames, which travel beside the messages, to the renewal of the certificate, to the trust
-// updates, to the reports of consumers and of expired commands, and to the releases.
+// updates, to the reports of consumers and of expired commands, to the releases, and to the tasks.
 import type { X509Certificate } from 'node:crypto';
 import type {
   AgentControl,
   CentralControl,
   ExpiredRecorded,
-  ReleaseCancel,
-  ReleaseOffer,
   Renewed,
   RenewRefused,
   RenewNow,
   Trust,
 } from '../../shared/wire/messages.ts';
+import { TASKS_CAPABILITY, type TaskCancel, type TaskReportsRecorded } from '../../shared/wire/tasks/frames.ts';
+import { TASK_LOG } from '../../shared/wire/tasks/log-stream.ts';
+import type { ReleaseCancel, ReleaseMeasure, ReleaseOffer } from '../../shared/wire/release-frames.ts';
+import type { Stream } from '../../shared/session/streams/stream.ts';
+import { STREAMS_CAPABILITY } from '../../shared/session/streams/frames.ts';
 import type { AgentKey } from '../identity/identity.ts';
 
 export type SendControl = (frame: AgentControl) => void;
@@ -55,10 +58,29 @@ interface ExpiredControl extends ConsumersControl {
   onFrame(frame: ExpiredRecorded): void;
 }
 
+interface TasksControl extends ConsumersControl {
+  onFrame(frame: TaskCancel | TaskReportsRecorded): void;
+}
+
 export interface ReleasesControl {
   onOnline(send: SendControl, line: Pick<ControlLine, 'time'>): void;
-  onFrame(frame: ReleaseOffer | ReleaseCancel): void;
+  onFrame(frame: ReleaseOffer | ReleaseCancel | ReleaseMeasure): void;
   onOffline(): void;
+}
+
+/** What a stream of Central may be for, by its `kind`. */
+interface StreamUsers {
+  /** A request to a service of this host, or a WebSocket of it. */
+  readonly http: ServicesControl;
+  /** What a program wrote. */
+  readonly taskLogs: StreamUser;
+}
+
+interface ServicesControl extends StreamUser, ConsumersControl {}
+
+interface StreamUser {
+  /** Must not throw. */
+  onStream(stream: Stream, open: Readonly<Record<string, unknown>>): void;
 }
 
 export interface Control {
@@ -66,8 +88,22 @@ export interface Control {
   readonly capabilities: readonly string[];
   onOnline(send: SendControl, line: ControlLine): void;
   onFrame(frame: CentralControl): void;
+  /** Central has opened a stream. */
+  onStream(stream: Stream, open: Readonly<Record<string, unknown>>): void;
   onOffline(): void;
 }
+
+const CAPABILITIES = [
+  'renewal',
+  'trust',
+  'consumers',
+  'expired',
+  'deduplication',
+  'releases.1',
+  'releases.measure',
+  STREAMS_CAPABILITY,
+  TASKS_CAPABILITY,
+] as const;
 
 export function createControl({
   renewal,
@@ -75,21 +111,27 @@ export function createControl({
   consumers,
   expired,
   releases,
+  streams,
+  tasks,
 }: {
   readonly renewal: RenewalControl;
   readonly trust: TrustControl;
   readonly consumers: ConsumersControl;
   readonly expired: ExpiredControl;
   readonly releases: ReleasesControl;
+  readonly streams: StreamUsers;
+  readonly tasks: TasksControl;
 }): Control {
   return {
-    capabilities: ['renewal', 'trust', 'consumers', 'expired', 'deduplication', 'releases.1'],
+    capabilities: CAPABILITIES,
     onOnline(send, line): void {
       renewal.onOnline(send, line.key);
       trust.onOnline(send, line);
       consumers.onOnline(send);
       expired.onOnline(send);
       releases.onOnline(send, line);
+      streams.http.onOnline(send);
+      tasks.onOnline(send);
     },
     onFrame(frame): void {
       switch (frame.type) {
@@ -99,10 +141,19 @@ export function createControl({
           return expired.onFrame(frame);
         case 'release-offer':
         case 'release-cancel':
+        case 'release-measure':
           return releases.onFrame(frame);
+        case 'task-states-recorded':
+        case 'task-cancel':
+          return tasks.onFrame(frame);
         default:
           return renewal.onFrame(frame);
       }
+    },
+    onStream(stream, open): void {
+      if (open['kind'] === 'http' || open['kind'] === 'upgrade') streams.http.onStream(stream, open);
+      else if (open['kind'] === TASK_LOG) streams.taskLogs.onStream(stream, open);
+      else stream.reset('kind_unknown');
     },
     onOffline(): void {
       renewal.onOffline();
@@ -110,11 +161,19 @@ export function createControl({
       consumers.onOffline();
       expired.onOffline();
       releases.onOffline();
+      streams.http.onOffline();
+      tasks.onOffline();
     },
   };
 }
 
-const nothing = { capabilities: [], onOnline: () => undefined, onFrame: () => undefined, onOffline: () => undefined };
+const nothing = {
+  capabilities: [],
+  onOnline: () => undefined,
+  onFrame: () => undefined,
+  onStream: (stream: Stream) => stream.reset('kind_unknown'),
+  onOffline: () => undefined,
+};
 
 /** For a connection that ignores control frames, such as the doctor's. */
 export const NO_CONTROL: Control = nothing;

@@ -131,6 +131,7 @@ export async function askForDate(target: Target, timeoutMs: number): Promise<Dat
       text += chunk.toString('latin1');
       if (text.length > MAX_ANSWER_BYTES || text.includes('\r\n\r\n')) socket.destroy();
     });
+    // `close` follows, and what has come until then is read: the question is about a hint only.
     socket.on('error', () => undefined);
     socket.once('close', () => {
       clearTimeout(timer);

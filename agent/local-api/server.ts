@@ -177,7 +177,9 @@ async function serve(arrival: Arrival): Promise<void> {
   const { ports, tokens, stopping } = needs;
   const isStillAllowed = (): boolean => {
     const sent = request.headers.authorization;
-    return sent?.startsWith(BEARER) !== true || tokens.consumerOf(sent.slice(BEARER.length)) === authority.consumer;
+    return (
+      sent?.startsWith(BEARER) !== true || tokens.holderOf(sent.slice(BEARER.length))?.consumer === authority.consumer
+    );
   };
   const parameters = new URLSearchParams(query);
   if (Object.keys(operation.parameters).length === 0) readParameters(parameters, operation.parameters);
@@ -219,9 +221,11 @@ function operationFor(route: Route, request: IncomingMessage, response: ServerRe
   return undefined;
 }
 
-/** Errors: local_owner_only. */
+/** Errors: local_owner_only, local_task_events_only. */
 function checkAuthority({ who }: Operation, authority: Authority, segment: string): void {
-  if (authority.kind === 'owner' || who === 'none' || who === 'any') return;
+  if (authority.kind === 'owner' || who === 'none' || who === 'producer') return;
+  if (authority.kind === 'task') throw agentFault('local_task_events_only', {});
+  if (who === 'any') return;
   if (who === 'own' && authority.consumer === segment) return;
   throw agentFault('local_owner_only', {});
 }
@@ -229,10 +233,7 @@ function checkAuthority({ who }: Operation, authority: Authority, segment: strin
 /** A token says who the request is from on every listener, also where none is needed. */
 function authorityOf({ kind, needs, connection, request }: Arrival, path: string): Authority | undefined {
   const header = request.headers.authorization ?? '';
-  if (header.startsWith(BEARER)) {
-    const consumer = needs.tokens.consumerOf(header.slice(BEARER.length));
-    return consumer === undefined ? undefined : { kind: 'consumer', consumer };
-  }
+  if (header.startsWith(BEARER)) return needs.tokens.holderOf(header.slice(BEARER.length));
   if (kind === 'owner-socket') return OWNER;
   const { challenge } = connection;
   connection.challenge = undefined;

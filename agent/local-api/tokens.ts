@@ -1,5 +1,5 @@
 // The token files of all consumers: `default` has local-api.json, each other one a file of its own, which a group may
-// be allowed to read. A token says which consumer a request is from.
+// be allowed to read. A token says which consumer, or which running task, a request is from.
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
@@ -8,6 +8,8 @@ import { groupIdOf } from '../../shared/platform/group.ts';
 import { agentFault } from '../errors.ts';
 import { DEFAULT_CONSUMER } from '../store/routing.ts';
 import { LOCAL_API_FILE, TokenFile, tokenDigest, type LocalApiAddresses } from './file.ts';
+import { TaskTokens } from './task-tokens.ts';
+import type { Authority } from './types.ts';
 
 export interface ConsumerGroup {
   readonly name: string;
@@ -31,6 +33,7 @@ const PRIVATE_FOLDER = 0o700;
 
 export class ConsumerTokens {
   readonly #needs: ConsumerTokensNeeds;
+  readonly tasks: TaskTokens;
   #files = new Map<string, TokenFile>();
   #groups = new Map<string, string | undefined>();
   #problems: CodedError[] = [];
@@ -38,6 +41,7 @@ export class ConsumerTokens {
 
   private constructor(needs: ConsumerTokensNeeds) {
     this.#needs = needs;
+    this.tasks = new TaskTokens(needs.now);
   }
 
   /** Opens or makes the tokens; `publish` writes the files. */
@@ -75,12 +79,14 @@ export class ConsumerTokens {
     this.#files = files;
   }
 
-  /** The consumer that a token belongs to. All tokens are compared, whatever was sent. */
-  consumerOf(token: string): string | undefined {
+  /** Whom a token belongs to. All tokens are compared, whatever was sent. */
+  holderOf(token: string): Authority | undefined {
     const sent = tokenDigest(token);
     let found: string | undefined;
     for (const [name, file] of this.#files) if (file.accepts(sent)) found = name;
-    return found;
+    const task = this.tasks.taskOf(sent);
+    if (found !== undefined) return { kind: 'consumer', consumer: found };
+    return task === undefined ? undefined : { kind: 'task', consumer: '', task };
   }
 
   /** Undefined: there is no such consumer. */
@@ -97,6 +103,7 @@ export class ConsumerTokens {
   async publish(addresses: LocalApiAddresses): Promise<void> {
     this.#addresses = addresses;
     for (const [name, file] of this.#files) await this.#write(name, file);
+    await this.tasks.publish(addresses);
   }
 
   /** Makes another token; the one before stays valid for a day. Errors: local_consumer_unknown, file faults. */

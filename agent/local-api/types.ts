@@ -82,16 +82,22 @@ export interface LocalApiPorts {
 
 /** What rotates and shows token files (tokens.ts). */
 export interface TokenFiles {
-  consumerOf(token: string): string | undefined;
+  holderOf(token: string): Authority | undefined;
   pathOf(consumer: string): string | undefined;
   /** Errors: local_consumer_unknown, file faults. */
   rotate(consumer: string): Promise<{ readonly tokenFile: string; readonly previousExpiresAt: string }>;
 }
 
-/** Who a request is from: the account of the agent, which uses the consumer `default`, or a consumer by its token. */
+/**
+ * Who a request is from: the account of the agent, which uses the consumer `default`; a consumer or a running task by its
+ * token.
+ */
 export interface Authority {
-  readonly kind: 'owner' | 'consumer';
+  readonly kind: 'owner' | 'consumer' | 'task';
+  /** Empty for a task, which gets no commands. */
   readonly consumer: string;
+  /** Its id at Central. */
+  readonly task?: string;
 }
 
 /** One request that may be answered. */
@@ -126,8 +132,8 @@ export interface Operation {
   /** For openapi.json. */
   readonly id: string;
   readonly summary: string;
-  /** none: everybody on this host; own: the consumer of the path, or the owner. */
-  readonly who: 'none' | 'any' | 'own' | 'owner';
+  /** none: everybody on this host; producer: a running task too; own: the consumer of the path, or the owner. */
+  readonly who: 'none' | 'producer' | 'any' | 'own' | 'owner';
   readonly parameters: Parameters;
   readonly body?: { readonly types: readonly string[]; readonly schema: JsonSchema };
   readonly answers: Readonly<

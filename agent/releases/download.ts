@@ -3,14 +3,16 @@
 // sections 14.2, 13.1.5).
 import { createHash, type Hash } from 'node:crypto';
 import type { ClientRequestArgs, IncomingMessage } from 'node:http';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { constants, createZstdDecompress } from 'node:zlib';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { writing } from '../../shared/files/disk-faults.ts';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
-import { syncFolder } from '../../shared/platform/files.ts';
+import { isForeign } from '../../shared/files/path-links.ts';
+import { lstatIfThere } from '../../shared/files/secret-file.ts';
+import { HAS_FILE_MODES, hasOneName, syncFolder } from '../../shared/platform/files.ts';
 import { MAX_SIGNATURE_BYTES } from '../../shared/releases/build-signature.ts';
 import { COMPRESSED_TYPE, ENCODING, isCompressible, MAX_WINDOW_LOG } from '../../shared/releases/compressed.ts';
 import {
@@ -114,7 +116,7 @@ export class Download {
     const whole = join(folder, file.sha256);
     if (await isWhole(whole, file)) return;
     const part = `${whole}.part`;
-    const { hash, size } = await hashPart(part, file.size);
+    const { hash, size } = (await isOwnPart(part)) ? await hashPart(part, file.size) : nothing();
     const found = size === file.size ? hash : await this.#rest(part, file, { hash, size });
     const sha256 = found.digest('hex');
     if (sha256 !== file.sha256) {
@@ -145,7 +147,7 @@ export class Download {
     }
     const hash = goesOn ? have.hash : createHash('sha256');
     let at = goesOn ? have.size : 0;
-    const handle = await writing(part, () => open(part, goesOn ? 'r+' : 'w', 0o600));
+    const handle = await writing(part, () => (goesOn ? open(part, 'r+') : beginPart(part)));
     try {
       const [pieces, share] = contentOf(response, size);
       for await (const piece of pieces) {
@@ -249,6 +251,23 @@ async function isWhole(path: string, { size, sha256 }: Pick<ReleaseFile, 'sha256
   if (found.size === size && hash.digest('hex') === sha256) return true;
   await rm(path, { force: true });
   return false;
+}
+
+/** A file may be a setting with a password: it is made exclusively, with its mode. */
+async function beginPart(path: string): Promise<FileHandle> {
+  await rm(path, { force: true });
+  return await open(path, 'wx', 0o600);
+}
+
+/** What an earlier download left is continued; a link, a file of another account or one that others may read is not. */
+async function isOwnPart(path: string): Promise<boolean> {
+  const found = await lstatIfThere(path);
+  if (found === undefined || !found.isFile()) return false;
+  return !HAS_FILE_MODES || (!isForeign(found) && hasOneName(found) && (found.mode & 0o077) === 0);
+}
+
+function nothing(): { readonly hash: Hash; readonly size: number } {
+  return { hash: createHash('sha256'), size: 0 };
 }
 
 /** What a part holds; one that is too long is begun again. */

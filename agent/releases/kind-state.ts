@@ -4,13 +4,23 @@
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';
-import type { ReleaseState } from '../../shared/wire/messages.ts';
+import { MAX_CHANGED_FILES, MAX_OVERRIDDEN_KEYS, type ReleaseState } from '../../shared/wire/release-frames.ts';
 import { agentFault } from '../errors.ts';
 import { saveReleaseRecord, type KindRecord, type ReleaseRecord } from '../release-record.ts';
 import type { StateReport } from './state-report.ts';
 
 export type Problem = Pick<CodedError, 'code' | 'message' | 'hint'>;
 export const NO_PROBLEM = { code: '', detail: '', hint: '' } as const;
+
+/** What was found of a release that runs. */
+export interface Measured {
+  /** Undefined: nothing has changed. */
+  readonly fault: Problem | undefined;
+  /** Files that differ from the release. */
+  readonly files: readonly string[];
+  /** Keys of its agent.conf that a value of this host overrides. */
+  readonly overridden: readonly string[];
+}
 
 /** The record of all kinds: one file, written by one job at a time. */
 export class RecordKeeper {
@@ -92,16 +102,20 @@ export class KindState<K extends ReleaseKind = ReleaseKind> {
     this.#send('state', { generation, release, state, receivedBytes, totalBytes, code, detail, hint });
   }
 
-  /** Of a release that runs, beside the state of the instruction; undefined: nothing is wrong with it. */
-  reportRunning(release: string, fault: Problem | undefined): void {
+  /** Of a release that runs, beside the state of the instruction. */
+  reportRunning(release: string, { fault, files, overridden }: Measured): void {
     const { found } = this;
     if (found === null) return;
-    const { instruction, totalBytes } = found;
     // It is being repaired: what is reported of its generation is how far that is.
-    if (!this.isFinal && instruction.release === release) return;
-    const state = { state: 'succeeded', receivedBytes: totalBytes, totalBytes } as const;
-    const problem = fault === undefined ? NO_PROBLEM : shown(fault);
-    this.#send(`running ${release}`, { generation: instruction.generation, release, ...state, ...problem });
+    if (!this.isFinal && found.instruction.release === release) return;
+    this.#report.report(`${this.kind} running ${release}`, {
+      type: 'release-measured',
+      kind: this.kind,
+      release,
+      changedFiles: files.slice(0, MAX_CHANGED_FILES).map((file) => file.slice(0, 240)),
+      overriddenKeys: overridden.slice(0, MAX_OVERRIDDEN_KEYS),
+      ...(fault === undefined ? NO_PROBLEM : shown(fault)),
+    });
   }
 
   reportRefused(generation: number, release: string, { code, message: detail, hint }: Problem): void {
@@ -110,7 +124,7 @@ export class KindState<K extends ReleaseKind = ReleaseKind> {
   }
 
   #send(subject: string, state: Omit<ReleaseState, 'type' | 'kind'>): void {
-    this.#report.report(`${this.kind} ${subject}`, { kind: this.kind, ...state });
+    this.#report.report(`${this.kind} ${subject}`, { type: 'release-state', kind: this.kind, ...state });
   }
 
   /** The first change is whole. */

@@ -4,7 +4,7 @@ import { textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import type { Envelope } from '../../shared/releases/dsse.ts';
 import { openInstruction, type Instruction } from '../../shared/releases/instruction.ts';
-import type { ReleaseCancel, ReleaseOffer } from '../../shared/wire/messages.ts';
+import type { ReleaseCancel, ReleaseMeasure, ReleaseOffer } from '../../shared/wire/release-frames.ts';
 import { readPublicKey } from '../../shared/wire/proof.ts';
 import type { DialPlan } from '../connection/connection.ts';
 import type { ControlLine, SendControl } from '../connection/control.ts';
@@ -86,7 +86,7 @@ export class ReleaseManager {
     this.#time = { at: time, since: this.#needs.clock() };
     for (const { state, drift } of this.#targets) {
       state.report();
-      for (const [release, fault] of drift.faults) state.reportRunning(release, fault);
+      for (const [release, measured] of drift.measured) state.reportRunning(release, measured);
     }
     this.#report.onOnline(send);
     const plan = this.#needs.livePlan();
@@ -98,7 +98,12 @@ export class ReleaseManager {
   }
 
   /** Never rejects. */
-  async onFrame(frame: ReleaseOffer | ReleaseCancel): Promise<void> {
+  async onFrame(frame: ReleaseOffer | ReleaseCancel | ReleaseMeasure): Promise<void> {
+    // Beside what is under way: it may take as long as the disk needs to read a release.
+    if (frame.type === 'release-measure') {
+      for (const { drift } of this.#targets) drift.request();
+      return;
+    }
     await this.#turns
       .runExclusive(async () => {
         if (frame.type === 'release-offer') await this.#offer(frame);

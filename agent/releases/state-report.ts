@@ -1,14 +1,16 @@
-// Reports to Central how far the agent is: the newest state of each subject, at most one frame a second, and each again
+// Reports to Central how far the agent is, and what it measured: the newest frame of each subject, at most one frame a second, and each again
 // after a welcome.
-import type { ReleaseState } from '../../shared/wire/messages.ts';
+import type { ReleaseMeasured, ReleaseState } from '../../shared/wire/release-frames.ts';
 import type { SendControl } from '../connection/control.ts';
+
+type ReleaseFrame = ReleaseState | ReleaseMeasured;
 
 const INTERVAL_MS = 1_000;
 
 export class StateReport {
   readonly #after: (ms: number, run: () => void) => () => void;
   #send: SendControl | undefined;
-  readonly #waiting = new Map<string, ReleaseState>();
+  readonly #waiting = new Map<string, ReleaseFrame>();
   #cancel: (() => void) | undefined;
 
   constructor(after: (ms: number, run: () => void) => () => void) {
@@ -25,13 +27,9 @@ export class StateReport {
   }
 
   /** Of one subject the newest counts; without a session it waits for the next. */
-  report(subject: string, state: Omit<ReleaseState, 'type'>): void {
-    this.#waiting.set(subject, {
-      type: 'release-state',
-      ...state,
-      detail: state.detail.slice(0, 1024),
-      hint: state.hint.slice(0, 1024),
-    });
+  report(subject: string, frame: ReleaseFrame): void {
+    const { detail, hint } = frame;
+    this.#waiting.set(subject, { ...frame, detail: detail.slice(0, 1024), hint: hint.slice(0, 1024) });
     this.#next();
   }
 

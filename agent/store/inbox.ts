@@ -1,19 +1,21 @@
 // Stores the commands from Central for the local programs: on disk before they are acknowledged to Central, kept
 // until the consumer that they belong to has acknowledged them. A full inbox makes Central wait; nothing is dropped.
 // Implements InboxPort (shared/delivery/log-interfaces.ts).
-import { tombstoneJson, type Item } from '../../shared/delivery/message.ts';
+import { tombstoneJson, type Item, type Message } from '../../shared/delivery/message.ts';
 import type { OutboxBounds } from '../../shared/delivery/log-interfaces.ts';
 import { readMessageFrames, type MessageFrame } from '../../shared/delivery/message-frames.ts';
 import { databaseFault } from '../../shared/sqlite/errors.ts';
 import { EXPIRED, ID_REUSED } from '../../shared/delivery/dead-letters.ts';
 import type { Begin, InboxLog } from '../../shared/sqlite/logs/inbox-log.ts';
 import type { Consumers, Position } from '../../shared/wire/messages.ts';
+import { readTaskStart, TASK_SOURCE, TASK_START } from '../../shared/wire/tasks/frames.ts';
 import type { Commands, CommandTotal, ConsumerTotal, NewCommand, TakenCommand } from './commands.ts';
 import type { Disk } from './outbox.ts';
 import { CENTRAL } from './migrations.ts';
 import type { CentralTime } from './central-time.ts';
 import type { ExpiredBatch, ExpiredLog } from './expired.ts';
 import type { DeadLetterLog, IncidentLog } from './records.ts';
+import type { TaskLog } from './tasks.ts';
 import { DEFAULT_CONSUMER, Routing } from './routing.ts';
 
 interface InboxOptions {
@@ -23,6 +25,8 @@ interface InboxOptions {
   readonly incidents: IncidentLog;
   readonly deadLetters: DeadLetterLog;
   readonly expired: ExpiredLog;
+  /** Commands that start tasks go there, in the transaction that takes them out of Central's log. */
+  readonly tasks: Pick<TaskLog, 'accept'>;
   readonly centralTime: CentralTime;
   readonly bounds: OutboxBounds;
   readonly now: () => number;
@@ -340,7 +344,10 @@ export class Inbox {
       const number = first + index;
       if (item.kind === 'message') {
         const { message } = item;
-        if (fresh[index] === true) batch.push({ number, message, consumer: this.#routing.consumerOf(message.type) });
+        if (fresh[index] === true && message.type === TASK_START && message.source === TASK_SOURCE)
+          this.#acceptTask(number, message, at);
+        else if (fresh[index] === true)
+          batch.push({ number, message, consumer: this.#routing.consumerOf(message.type) });
         else if (reused.has(index))
           deadLetters.record({
             at,
@@ -357,6 +364,13 @@ export class Inbox {
     }
     commands.add(batch, at);
     return through;
+  }
+
+  /** A start that a newer Central writes otherwise is not guessed at. */
+  #acceptTask(number: number, { id, json }: Message, at: number): void {
+    const start = readTaskStart(json);
+    if (typeof start !== 'string') return this.#options.tasks.accept(start, at);
+    this.#options.deadLetters.record({ at, direction: 'down', number, id, reason: `/data ${start}`, json });
   }
 
   /** Runs what changes the commands, and after its commit wakes those who waited for that. */

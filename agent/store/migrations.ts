@@ -104,5 +104,27 @@ const CENTRAL_TIME = `
   ) STRICT;
 `;
 
+/**
+ * The tasks of the agent (tasks.ts). `change` numbers what Central does not know yet; NULL: it knows the row as it is.
+ */
+const TASKS = `
+  CREATE TABLE task (
+    key TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    change INTEGER,
+    document TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX task_change ON task (change) WHERE change IS NOT NULL;
+  CREATE INDEX task_state ON task (state);
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, DATA_HASHES, CONSUMERS, CENTRAL_TIME, compatibilitySchema(5)];
+export const MIGRATIONS: readonly string[] = [
+  FIRST,
+  DATA_HASHES,
+  CONSUMERS,
+  CENTRAL_TIME,
+  compatibilitySchema(5),
+  TASKS,
+];

@@ -3,6 +3,7 @@
 // unattended.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../shared/sqlite/row.ts';
+import { TextPage } from '../../shared/text-page.ts';
 import type { Range } from '../../shared/wire/messages.ts';
 
 /** A page of a list with the newest first: rows behind `before`, the key of a row; null: from the newest. */
@@ -18,10 +19,26 @@ const MAX_ROWS = 1_000;
 class RecentRows<T> {
   readonly #statements: ReturnType<typeof prepare>;
   readonly #read: (row: Row) => T;
+  readonly #textOf: (entry: T) => string;
 
-  constructor(database: DatabaseSync, table: string, columns: readonly string[], read: (row: Row) => T) {
+  constructor(
+    database: DatabaseSync,
+    {
+      table,
+      columns,
+      read,
+      textOf,
+    }: {
+      readonly table: string;
+      readonly columns: readonly string[];
+      readonly read: (row: Row) => T;
+      /** What may be long in it. */
+      readonly textOf: (entry: T) => string;
+    },
+  ) {
     this.#statements = prepare(database, table, columns);
     this.#read = read;
+    this.#textOf = textOf;
   }
 
   /** Inside a transaction of the caller; the values in the order of the columns. */
@@ -31,8 +48,12 @@ class RecentRows<T> {
   }
 
   list({ limit, before }: NewestFirst): (T & { readonly key: number })[] {
-    const rows = this.#statements.list.all(before ?? Number.MAX_SAFE_INTEGER, limit);
-    return rows.map((row) => ({ key: integer(row, 'key'), ...this.#read(row) }));
+    const page = new TextPage<T & { readonly key: number }>(limit, this.#textOf);
+    for (const row of this.#statements.list.iterate(before ?? Number.MAX_SAFE_INTEGER, limit)) {
+      page.add({ key: integer(row, 'key'), ...this.#read(row) });
+      if (page.isFull) break;
+    }
+    return page.entries;
   }
 }
 
@@ -56,11 +77,12 @@ export class IncidentLog {
   readonly #rows: RecentRows<AgentIncident>;
 
   constructor(database: DatabaseSync) {
-    this.#rows = new RecentRows(database, 'incident', ['at', 'kind', 'detail'], (row) => ({
-      at: integer(row, 'at'),
-      kind: text(row, 'kind'),
-      detail: text(row, 'detail'),
-    }));
+    this.#rows = new RecentRows(database, {
+      table: 'incident',
+      columns: ['at', 'kind', 'detail'],
+      read: (row) => ({ at: integer(row, 'at'), kind: text(row, 'kind'), detail: text(row, 'detail') }),
+      textOf: ({ detail }) => detail,
+    });
   }
 
   /** Inside a transaction of the caller. One side went back in time (docs/RELIABILITY.md, promise 3). */
@@ -87,15 +109,19 @@ export class DeadLetterLog {
   readonly #rows: RecentRows<AgentDeadLetter>;
 
   constructor(database: DatabaseSync) {
-    const columns = ['at', 'direction', 'number', 'id', 'reason', 'json'];
-    this.#rows = new RecentRows(database, 'dead_letter', columns, (row) => ({
-      at: integer(row, 'at'),
-      direction: text(row, 'direction') === 'up' ? 'up' : 'down',
-      number: integer(row, 'number'),
-      id: text(row, 'id'),
-      reason: text(row, 'reason'),
-      json: text(row, 'json'),
-    }));
+    this.#rows = new RecentRows(database, {
+      table: 'dead_letter',
+      columns: ['at', 'direction', 'number', 'id', 'reason', 'json'],
+      read: (row) => ({
+        at: integer(row, 'at'),
+        direction: text(row, 'direction') === 'up' ? 'up' : 'down',
+        number: integer(row, 'number'),
+        id: text(row, 'id'),
+        reason: text(row, 'reason'),
+        json: text(row, 'json'),
+      }),
+      textOf: ({ json }) => json,
+    });
   }
 
   /** Inside a transaction of the caller. */

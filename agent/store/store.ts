@@ -18,6 +18,7 @@ import { Outbox, type Disk } from './outbox.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
 import { CentralTime, type HostClocks } from './central-time.ts';
 import { ExpiredLog } from './expired.ts';
+import { TaskLog, TaskRecords } from './tasks.ts';
 import { DeadLetterLog, IncidentLog, type NewestFirst } from './records.ts';
 
 export interface AgentStoreOptions extends HostClocks {
@@ -34,6 +35,7 @@ export interface AgentStoreOptions extends HostClocks {
 export interface AgentStore {
   readonly outbox: Outbox;
   readonly inbox: Inbox;
+  readonly tasks: TaskRecords;
   incidents(page: NewestFirst): Promise<ReturnType<IncidentLog['list']>>;
   deadLetters(page: NewestFirst): Promise<ReturnType<DeadLetterLog['list']>>;
   /** Forgets what was seen longer ago than `deduplicationMs`. Small steps; once a day is enough. */
@@ -80,6 +82,7 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
   const outboxLog = new OutboxLog(database, deduplicationMs);
   const inboxLog = new InboxLog(database, deduplicationMs);
   const centralTime = new CentralTime(database, options);
+  const taskLog = new TaskLog(database);
   const inbox = new Inbox({
     disk,
     log: inboxLog,
@@ -87,6 +90,7 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
     incidents,
     deadLetters,
     expired: new ExpiredLog(database),
+    tasks: taskLog,
     centralTime,
     bounds: options.inbox,
     now,
@@ -97,6 +101,7 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
   return {
     outbox: new Outbox({ disk, log: outboxLog, incidents, deadLetters, bounds: options.outbox, now }),
     inbox,
+    tasks: new TaskRecords(disk, taskLog, centralTime),
     incidents: (page) => disk.read(() => incidents.list(page)),
     deadLetters: (page) => disk.read(() => deadLetters.list(page)),
     async prune() {

@@ -40,7 +40,8 @@ export async function loadManagedRoots(dataFolder: string): Promise<Buffer[]> {
 
 /** False: they are there already. */
 export async function saveManagedRoots(dataFolder: string, certificates: readonly Buffer[]): Promise<boolean> {
-  // A file that cannot be read is replaced by what Central sent.
+  // A file that cannot be read is replaced by what Central sent, which ends the fault. Where it cannot be replaced
+  // either, that is thrown here, and until then each dial reports what loadManagedRoots throws.
   const before = await loadManagedRoots(dataFolder).catch(() => undefined);
   if (before !== undefined && Buffer.concat(before).equals(Buffer.concat(certificates))) return false;
   await makeFolder(trustFolder(dataFolder), 0o700);

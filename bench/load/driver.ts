@@ -26,8 +26,11 @@ export interface Dialled {
 }
 
 export interface LoadDriver {
-  /** Connects the agents `from` to `from + count - 1`, all at once. */
-  open(target: Target, from: number, count: number): Promise<Dialled>;
+  /**
+   * Connects the agents `from` to `from + count - 1`, all at once. With `atOnce` Queuegate's connect in groups of so
+   * many.
+   */
+  open(target: Target, from: number, count: number, atOnce?: number): Promise<Dialled>;
   /** Leaves with a close frame; resolves when all are closed. */
   close(): Promise<void>;
   /**
@@ -75,5 +78,16 @@ export async function untilTrue(look: () => boolean, withinMs: number, what: str
   while (!look()) {
     if (performance.now() > deadline) throw new Error(`${what} took longer than ${withinMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/**
+ * Calls `each` for all agents, a turn of the event loop apart: together, the first windows of a thousand agents keep the
+ * process from its sockets for longer than a heartbeat allows, and its sessions end.
+ */
+export async function inTurns<T>(agents: readonly T[], each: (agent: T) => void): Promise<void> {
+  for (const agent of agents) {
+    each(agent);
+    await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -2,12 +2,17 @@
 // binding, both logs, heartbeat) over logs in memory, and a producer and consumer of commands over REST.
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { connectOnce, type ConnectionPorts, type DialPlan } from '../../agent/connection/connection.ts';
+import {
+  connectOnce,
+  type ConnectionEnd,
+  type ConnectionPorts,
+  type DialPlan,
+} from '../../agent/connection/connection.ts';
 import type { Identity } from '../../agent/identity/identity.ts';
 import { keyThumbprint, readPublicKey } from '../../shared/wire/proof.ts';
 import { MemoryInbox, MemoryOutbox } from '../memory-log.ts';
 import { messageJson, sourceOf } from '../sample.ts';
-import { nowCount, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+import { inTurns, nowCount, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
 import { RestClient } from './rest.ts';
 import { NO_CONTROL } from '../../agent/connection/control.ts';
 
@@ -23,7 +28,12 @@ const CONTROL = { ...NO_CONTROL, capabilities: ['deduplication'] };
 /** Two thousand agents hold four million messages in their windows. */
 const DRAIN_MS = 180_000;
 const DIAL_MS = 120_000;
+/**
+ * The first attempt after a failed one; each further one waits up to twice as long, at random, as the product's agents
+ * do: a thousand that try again at once keep each other from the welcome for ever where the machine has other work.
+ */
 const RETRY_MS = 100;
+const MAX_RETRY_MS = 10_000;
 /** Commands per request, and requests at once: enough to keep Central's outboxes filled. */
 const BATCH = 500;
 const REQUESTS = 4;
@@ -36,6 +46,8 @@ interface BenchAgent {
   online: boolean;
   ended: boolean;
   notify: () => void;
+  /** Attempts in a row that failed. */
+  failures: number;
 }
 
 export class QueuegateLoad implements LoadDriver {
@@ -45,11 +57,12 @@ export class QueuegateLoad implements LoadDriver {
   #answering = false;
   #retries = 0;
   #lost = 0;
+  readonly #reported = new Set<string>();
   #onAcknowledged: ((through: number) => void) | undefined;
   #producing: Promise<number> | undefined;
   #producerOn = false;
 
-  async open(target: Target, from: number, count: number): Promise<Dialled> {
+  async open(target: Target, from: number, count: number, atOnce = count): Promise<Dialled> {
     if (this.#agents.length === 0)
       this.#agents = readSeeds(target)
         .slice(from, from + count)
@@ -57,8 +70,11 @@ export class QueuegateLoad implements LoadDriver {
     const startedAt = performance.now();
     this.#stop = new AbortController();
     this.#retries = 0;
-    for (const agent of this.#agents) this.#dial(agent, this.#stop.signal);
-    await untilTrue(() => this.#agents.every(({ online }) => online), DIAL_MS, `dialling ${count} agents`);
+    for (let at = 0; at < count; at += atOnce) {
+      const next = this.#agents.slice(at, at + atOnce);
+      for (const agent of next) this.#dial(agent, this.#stop.signal);
+      await untilTrue(() => next.every(({ online }) => online), DIAL_MS, `dialling ${next.length} of ${count} agents`);
+    }
     return { ms: performance.now() - startedAt, retries: this.#retries };
   }
 
@@ -68,10 +84,12 @@ export class QueuegateLoad implements LoadDriver {
   }
 
   async flowUp(on: boolean): Promise<number> {
-    for (const { outbox, notify } of this.#agents) {
-      outbox.flow(on);
-      notify();
-    }
+    const turn = (agent: BenchAgent): void => {
+      agent.outbox.flow(on);
+      agent.notify();
+    };
+    if (on) await inTurns(this.#agents, turn);
+    else this.#agents.forEach(turn);
     if (!on) await untilTrue(() => this.#agents.every(({ outbox }) => outbox.drained), DRAIN_MS, 'draining');
     return this.acknowledged().count;
   }
@@ -113,7 +131,7 @@ export class QueuegateLoad implements LoadDriver {
     let after = (await reading.events('newest', 0)).next;
     const taken: number[] = [];
     for (let number = 1; number <= count; number += 1) {
-      const answered = reading.events(String(after), 30);
+      const answered = reading.events(after, 30);
       const startedAt = performance.now();
       await sending.commands(first?.identity.id ?? '', messageJson('/central/bench', run, number));
       const page = await answered;
@@ -176,6 +194,7 @@ export class QueuegateLoad implements LoadDriver {
       online: false,
       ended: true,
       notify: () => undefined,
+      failures: 0,
     };
     return agent;
   }
@@ -189,6 +208,7 @@ export class QueuegateLoad implements LoadDriver {
       control: CONTROL,
       onOnline: (online) => {
         agent.online = true;
+        agent.failures = 0;
         agent.notify = () => online.notify();
       },
     };
@@ -201,9 +221,19 @@ export class QueuegateLoad implements LoadDriver {
         return;
       }
       this.#retries += 1;
-      if (this.#retries === 1) console.error(`an agent dials again: ${end.reason.message}`);
-      setTimeout(() => this.#dial(agent, signal), Math.max(RETRY_MS, end.retryAfterMs));
+      this.#report(end.reason);
+      const most = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** agent.failures);
+      agent.failures += 1;
+      const waitMs = Math.max(RETRY_MS, Math.random() * most, end.retryAfterMs);
+      setTimeout(() => this.#dial(agent, signal), waitMs);
     });
+  }
+
+  /** Each cause once. */
+  #report({ code, message }: ConnectionEnd['reason']): void {
+    if (this.#reported.has(code)) return;
+    this.#reported.add(code);
+    console.error(`an agent dials again: ${message} (${code})`);
   }
 
   async #produceAll(target: Target, seeds: readonly AgentSeed[]): Promise<number> {

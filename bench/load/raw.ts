@@ -5,7 +5,16 @@ import { LIMITS } from '../../shared/wire/messages.ts';
 import { MemoryOutbox } from '../memory-log.ts';
 import { ackOf, isMessages, throughOf } from '../raw-frames.ts';
 import { messageJson, sourceOf } from '../sample.ts';
-import { nowCount, unsupported, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+import {
+  inTurns,
+  nowCount,
+  unsupported,
+  untilTrue,
+  type Count,
+  type Dialled,
+  type LoadDriver,
+  type Target,
+} from './driver.ts';
 
 /** Two thousand agents hold four million messages in their windows. */
 const DRAIN_MS = 180_000;
@@ -51,10 +60,12 @@ export class RawLoad implements LoadDriver {
   }
 
   async flowUp(on: boolean): Promise<number> {
-    for (const { outbox, sender } of this.#agents) {
+    const turn = ({ outbox, sender }: RawAgent): void => {
       outbox.flow(on);
       sender?.notify();
-    }
+    };
+    if (on) await inTurns(this.#agents, turn);
+    else this.#agents.forEach(turn);
     if (!on) await untilTrue(() => this.#agents.every(({ outbox }) => outbox.drained), DRAIN_MS, 'draining');
     return this.acknowledged().count;
   }

@@ -23,10 +23,10 @@ export class RestClient {
     throw new Error(`commands were answered with ${status}: ${text.slice(0, 500)}`);
   }
 
-  async events(after: string, waitSeconds: number): Promise<{ next: number; count: number }> {
+  async events(after: string, waitSeconds: number): Promise<{ next: string; count: number }> {
     const { status, text } = await this.#send('GET', `/events?limit=10&after=${after}&waitSeconds=${waitSeconds}`);
     if (status !== 200) throw new Error(`events were answered with ${status}: ${text.slice(0, 500)}`);
-    const page = JSON.parse(text) as { next: number; items: unknown[] };
+    const page = JSON.parse(text) as { next: string; items: unknown[] };
     return { next: page.next, count: page.items.length };
   }
 
@@ -36,16 +36,33 @@ export class RestClient {
     if (status !== 200) throw new Error(`events of one type were answered with ${status}: ${text.slice(0, 500)}`);
   }
 
+  /** One page of the list of agents. */
+  async agents(
+    query: string,
+  ): Promise<{ items: { name: string; state: string; epoch: number }[]; next: string | null }> {
+    const { status, text } = await this.#send('GET', `/agents?${query}`);
+    if (status !== 200) throw new Error(`the list of agents was answered with ${status}: ${text.slice(0, 500)}`);
+    return JSON.parse(text) as { items: { name: string; state: string; epoch: number }[]; next: string | null };
+  }
+
+  /** The state of all agents, and how often each has connected. */
+  async sessions(): Promise<{ state: string; epoch: number }[]> {
+    const all: { state: string; epoch: number }[] = [];
+    for (let after: string | null = ''; after !== null;) {
+      const page = await this.agents(`limit=1000${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`);
+      all.push(...page.items);
+      after = page.next;
+    }
+    return all;
+  }
+
   /** All pages of the list of agents; how many of them have a name that begins so. */
   async listedAgents(prefix: string): Promise<number> {
     let found = 0;
     for (let after: string | null = ''; after !== null;) {
-      const page: string = after === '' ? '' : `&after=${encodeURIComponent(after)}`;
-      const { status, text } = await this.#send('GET', `/agents?limit=1000${page}`);
-      if (status !== 200) throw new Error(`the list of agents was answered with ${status}: ${text.slice(0, 500)}`);
-      const { items, next } = JSON.parse(text) as { items: { name: string }[]; next: string | null };
-      found += items.filter(({ name }) => name.startsWith(prefix)).length;
-      after = next;
+      const page = await this.agents(`limit=1000${after === '' ? '' : `&after=${encodeURIComponent(after)}`}`);
+      found += page.items.filter(({ name }) => name.startsWith(prefix)).length;
+      after = page.next;
     }
     return found;
   }

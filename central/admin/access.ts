@@ -1,18 +1,22 @@
-// Decides who may do what: the bearer token of each request, the role that each route names, and the actor that audit
-// entries carry; and refuses query parameters and bodies that a route does not read, and an Accept without any type
-// that it answers. A route without a role is a defect and is refused when it is made.
+// Decides who may do what: the bearer token or the session of each request, the role that each route names, the scope of the token, and
+// the actor that audit entries carry; and refuses query parameters and bodies that a route does not read, and an Accept
+// without any type that it answers. A route without a role is a defect and is refused when it is made.
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify';
 import { Type, type TSchema } from 'typebox';
 import type { Socket } from 'node:net';
-import { DetailedError, isCoded } from '../../shared/errors.ts';
+import { DetailedError, type CodedError } from '../../shared/errors.ts';
 import { preferredType } from '../../shared/http/accept.ts';
+import type { AgentDirectory } from '../agents/directory.ts';
+import { parseScope, type Scope } from '../agents/scope.ts';
 import type { Actor } from '../audit.ts';
 import { authFault } from '../auth/errors.ts';
-import { normalAddress, type AccessSubject } from '../parameters/address-access.ts';
-import { assertRole, type Caller } from '../auth/api-tokens.ts';
-import type { Role } from '../store/token-store.ts';
+import type { Caller } from '../auth/api-tokens.ts';
+import type { Role, SignedInPerson } from '../store/token-store.ts';
+import { callerOf as callerOfPerson } from '../auth/sign-in/sign-ins.ts';
 import { bodyOf, type Reader } from './checked.ts';
 import { adminFault } from './errors.ts';
+import { createCallers, type CallerServices } from './login/callers.ts';
+import { tooNarrow } from './scopes/routes.ts';
 import type { AdminServices } from './services.ts';
 import { NO_TERMS, REASON, termsFrom, type Terms } from './changes/terms.ts';
 import { TokenBounds } from './token-bounds.ts';
@@ -37,7 +41,7 @@ export const VIEWER = { config: { role: 'viewer' } } as const;
 export const OPERATOR = { config: { role: 'operator' } } as const;
 export const ADMINISTRATOR = { config: { role: 'administrator' } } as const;
 
-type RouteParts = Pick<FastifyContextConfig, 'body' | 'query' | 'terms' | 'types'>;
+type RouteParts = Pick<FastifyContextConfig, 'body' | 'boundsItself' | 'query' | 'terms' | 'types'>;
 
 /** A role, and what the handler of the route reads of the request. */
 export function reads<R extends Role | 'anyone'>(
@@ -69,13 +73,34 @@ export interface Access {
   guard(scope: FastifyInstance): void;
   /** Whose API token a request has. Errors: unauthenticated (a public route). */
   callerOf(request: FastifyRequest): Caller;
+  /** The scope of its token; null: all agents. Errors: unauthenticated (a public route). */
+  scopeOf(request: FastifyRequest): Scope | null;
+  /** The agents that its token is for. Errors: unauthenticated (a public route). */
+  agentsOf(request: FastifyRequest): AgentDirectory;
+  /** The refusal of an act that needs more than the scope of its token, recorded as those of routes are. */
+  tooNarrow(request: FastifyRequest, needed: string): CodedError;
+  /**
+   * Of a request that is answered over a time: whether its token would be let in now, with its present role and scope,
+   * which `scopeOf` and `agentsOf` say from now on. Errors: unauthenticated, address_denied, forbidden,
+   * scope_too_narrow.
+   */
+  recheck(request: FastifyRequest): Promise<void>;
+  /**
+   * Whose API token this text is; from now on the request is that caller's. Errors: csrf_required, unauthenticated,
+   * too_many_attempts, address_denied; they are recorded.
+   */
+  signIn(request: FastifyRequest, token: string): Promise<Caller>;
+  /** The same for a person whom the OpenID provider named. Errors: address_denied. */
+  signInPerson(request: FastifyRequest, person: SignedInPerson): Caller;
+  /** Records the refusal of a sign-in. */
+  refused(request: FastifyRequest, fault: CodedError): void;
   /** Who acts in this request, and why. Errors: unauthenticated (a public route). */
   actorOf(request: FastifyRequest): Actor;
   /** The terms of this act: of a request that is not a GET. */
   termsOf(request: FastifyRequest): Terms;
 }
 
-type AccessServices = Pick<AdminServices, 'addressAccess' | 'apiTokens' | 'refusals' | 'now' | 'isLocal'>;
+type AccessServices = CallerServices & Pick<AdminServices, 'agents' | 'now'>;
 
 /** `app` is the listener's own: its connections are timed here, for confirmations that must come over a new one. */
 export function createAccess(app: FastifyInstance, services: AccessServices): Access {
@@ -92,7 +117,11 @@ export function createAccess(app: FastifyInstance, services: AccessServices): Ac
     else termsOf.set(request, termsFrom(terms(request.query)));
   }
 
-  const { placeOf, callerWith } = createCallers(services);
+  const { placeOf, callerWith, callerOfToken, present, record, assertAddress } = createCallers(services);
+  const scopeOf = (request: FastifyRequest): Scope | null => {
+    const { scope } = known(callerOf.get(request));
+    return scope === null ? null : parseScope(scope);
+  };
 
   return {
     guard(scope) {
@@ -118,6 +147,22 @@ export function createAccess(app: FastifyInstance, services: AccessServices): Ac
       });
     },
     callerOf: (request) => known(callerOf.get(request)),
+    scopeOf,
+    agentsOf: (request) => services.agents.within(scopeOf(request)),
+    tooNarrow(request, needed) {
+      const fault = tooNarrow(known(callerOf.get(request)), needed);
+      record(fault, request, known(callerOf.get(request)));
+      return fault;
+    },
+    async recheck(request) {
+      callerOf.set(request, await present(known(callerOf.get(request)), request));
+    },
+    signIn: async (request, token) => kept(callerOf, request, await callerOfToken(request, token)),
+    signInPerson(request, person) {
+      assertAddress(person.role, request);
+      return kept(callerOf, request, callerOfPerson(person));
+    },
+    refused: (request, fault) => record(fault, request, undefined),
     actorOf(request) {
       const caller = known(callerOf.get(request));
       const { socket } = request.raw;
@@ -136,44 +181,9 @@ export function createAccess(app: FastifyInstance, services: AccessServices): Ac
   };
 }
 
-/** Where requests come from, and whose they are. */
-function createCallers({ addressAccess, apiTokens, refusals, isLocal }: AccessServices) {
-  function placeOf({ raw: { socket } }: FastifyRequest): string {
-    return isLocal?.(socket) === true ? 'local socket' : normalAddress(socket.remoteAddress);
-  }
-
-  /** Errors: address_denied. The socket on this host is the way to correct a rule, and always allowed. */
-  function assertAddress(subject: AccessSubject, { raw: { socket } }: FastifyRequest): void {
-    const address = normalAddress(socket.remoteAddress);
-    if (isLocal?.(socket) === true || addressAccess.admits(subject, address)) return;
-    throw authFault('address_denied', { address, rule: `access.${subject}` });
-  }
-
-  /**
-   * Undefined: the route is public. Errors: address_denied, unauthenticated, too_many_attempts, forbidden; they are
-   * recorded.
-   */
-  async function callerWith(role: Role | 'anyone', request: FastifyRequest): Promise<Caller | undefined> {
-    const { socket } = request.raw;
-    let caller: Caller | undefined;
-    try {
-      if ('encrypted' in socket) assertAddress('https', request);
-      if (role === 'anyone') return undefined;
-      caller = await apiTokens.authenticate(request.headers.authorization, normalAddress(socket.remoteAddress));
-      assertAddress(caller.role, request);
-      assertRole(caller, role);
-      return caller;
-    } catch (error) {
-      if (isCoded(error)) {
-        const route = `${request.method} ${request.routeOptions.url ?? ''}`;
-        const of = caller === undefined ? {} : { caller: caller.name };
-        refusals.record(error, { address: placeOf(request), route, ...of });
-      }
-      throw error;
-    }
-  }
-
-  return { placeOf, callerWith };
+function kept(callers: WeakMap<FastifyRequest, Caller>, request: FastifyRequest, caller: Caller): Caller {
+  callers.set(request, caller);
+  return caller;
 }
 
 /** Errors: unauthenticated (a public route). */

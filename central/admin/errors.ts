@@ -20,13 +20,29 @@ export const ADMIN_ERRORS = {
   },
   cursor_ahead: {
     status: 410,
-    text: 'The cursor {after} is ahead of the newest event, which is {newest}.',
-    hint: 'Central was set back to an older backup. Begin again from the cursor {newest}, or from 0 to see what is still there.',
+    text: 'The events through the cursor {after} are not in the store of Central any more: it was set back to an older backup.',
+    hint: 'Continue from the cursor {resumeAfter} (resumeAfter): what was read behind it is gone at Central, or comes again. "oldest" shows what is still there.',
   },
   cursor_expired: {
     status: 410,
     text: 'Events after the cursor {after} were deleted, because they were older than events.retentionDays.',
     hint: 'Continue from the cursor {resumeAfter} (resumeAfter): the events between the two are gone. Read more often, or raise events.retentionDays.',
+  },
+  idempotency_key_reused: {
+    status: 422,
+    text: 'The Idempotency-Key {key} was sent with another request within the last 24 hours. This one was not carried out.',
+    hint: 'Send each request that creates with a key of its own, such as a UUID; send the same URL and body again only to repeat it.',
+  },
+  idempotency_key_in_progress: {
+    status: 409,
+    retryable: true,
+    text: 'The first request with the Idempotency-Key {key} is still in progress.',
+    hint: 'Send it again in a few seconds.',
+  },
+  idempotency_answer_lost: {
+    status: 409,
+    text: 'The answer to the first request with the Idempotency-Key {key} is not known: {found}. It was not carried out a second time.',
+    hint: 'Look up whether what it creates is there. If it is not, send it with a new key.',
   },
   too_many_waiting: {
     status: 503,

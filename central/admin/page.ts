@@ -9,7 +9,7 @@ export const limit = Type.Integer({ minimum: 1, maximum: 1000, default: 100 });
 /** The query members of every list. `after` is the `next` of an earlier answer, and nothing else. */
 export const pageMembers = { limit, after: Type.Optional(Type.String({ maxLength: 1024 })) };
 
-interface PageQuery {
+export interface PageQuery {
   readonly limit: number;
   readonly after?: string | undefined;
 }
@@ -66,10 +66,15 @@ export function pageJson<T>(
 ): { readonly items: readonly T[]; readonly next: string | null } {
   if (next === null) return { items, next };
   const cursor = `${listOf(request)}.${Buffer.from(next, 'utf8').toString('base64url')}`;
+  linkNext(request, reply, cursor);
+  return { items, next: cursor };
+}
+
+/** Where the page behind the cursor is (RFC 8288). */
+export function linkNext(request: FastifyRequest, reply: FastifyReply, cursor: string): void {
   const url = new URL(request.url, 'http://localhost');
   url.searchParams.set('after', cursor);
   void reply.header('link', `<${url.pathname}${url.search}>; rel="next"`);
-  return { items, next: cursor };
 }
 
 /**
@@ -89,6 +94,64 @@ export function pageOf<T, J>(
   const last = page.at(-1);
   const hasMore = at + 1 + page.length < entries.length;
   return pageJson(request, reply, page.map(json), last !== undefined && hasMore ? position(last) : null);
+}
+
+/** Pages of the store that one request reads at most, where the scope of its token leaves rows out. */
+const MAX_READS = 20;
+/** Of those behind the first one. */
+const READ_ROWS = 1_000;
+
+interface ScopedList<T, P> {
+  readonly limit: number;
+  /** Where the page begins; undefined: at the beginning. */
+  readonly after: P | undefined;
+  /** A page of the store, of so many rows behind that place. */
+  readonly read: (after: P | undefined, limit: number) => Promise<readonly T[]>;
+  /** Those that the token may see. */
+  readonly fitting: (rows: readonly T[]) => Promise<readonly T[]> | readonly T[];
+  readonly placeOf: (row: T) => P;
+  /** True when nothing is behind this page of the store; default: it is shorter than its limit. */
+  readonly isLast?: (rows: readonly T[], limit: number) => boolean;
+  /** Where the store goes on behind its last page, which may be empty; null: nowhere. Default: behind its last row. */
+  readonly nextOf?: () => P | null;
+}
+
+/**
+ * A page of what a token may see of a list in the store. It may be shorter than its limit, and empty, with a next one:
+ * one request reads no more than some pages of the store.
+ */
+export async function readWithin<T, P>({
+  limit: most,
+  after,
+  read,
+  fitting,
+  placeOf,
+  isLast = (rows, size) => rows.length < size,
+  nextOf,
+}: ScopedList<T, P>): Promise<{ readonly items: readonly T[]; readonly next: P | null }> {
+  const items: T[] = [];
+  let place = after;
+  let isHidden = false;
+  for (let reads = 1; ; reads += 1) {
+    const size = reads === 1 ? most : READ_ROWS;
+    const rows = await read(place, size);
+    const found = await fitting(rows);
+    const taken = found.slice(0, most - items.length);
+    items.push(...taken);
+    const [lastRow, lastItem] = [rows.at(-1), items.at(-1)];
+    const own = nextOf?.();
+    if (own !== undefined && own !== null) place = own;
+    else if (lastRow !== undefined) place = placeOf(lastRow);
+    isHidden ||= found.length < rows.length;
+    const isEnd = own === undefined ? isLast(rows, size) : own === null;
+    if (taken.length === found.length && isEnd) return { items, next: null };
+    // The store ended it at the bound of its text.
+    const isHeavy = rows.length < size && items.length > 0;
+    const isWhole = items.length >= most || found.length === rows.length || isHeavy || reads >= MAX_READS;
+    // Rather the place of what the token may see: a cursor can be decoded.
+    const isAll = !isHidden && taken.length === found.length;
+    if (isWhole) return { items, next: isAll || lastItem === undefined ? (place ?? null) : placeOf(lastItem) };
+  }
 }
 
 /** The path and the filter of a list, as eleven characters: a cursor is bound to them, not to `limit`. */

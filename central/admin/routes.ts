@@ -14,10 +14,13 @@ import { changeRoutes } from './changes/changes.ts';
 import { drainRoutes } from './agents/drains.ts';
 import { enrollmentRoutes } from './agents/enrollment.ts';
 import { eventRoutes } from './messages/events.ts';
+import { takeIdempotencyKeys } from './idempotency/replays.ts';
 import { handshakeRoutes } from './agents/handshake-failures.ts';
 import { commandRoutes } from './messages/command-states.ts';
 import { messageRoutes } from './messages/commands.ts';
+import { exposureRoutes } from './exposures/exposures.ts';
 import { subscriptionRoutes } from './messages/subscriptions.ts';
+import { dashboardRoutes } from '../dashboard/files.ts';
 import { noteRoutes } from './openapi/registered.ts';
 import { openApiRoutes } from './openapi/routes.ts';
 import { parameterRoutes } from './changes/parameters.ts';
@@ -31,9 +34,13 @@ import { softwareReleaseRoutes } from './releases/software-releases.ts';
 import type { AdminServices } from './services.ts';
 import { agentProfileRoutes, rolloutRoutes } from './releases/rollouts.ts';
 import { rotationRoutes } from './certificates/rotation.ts';
+import { oidcRoutes } from './login/oidc.ts';
+import { loginRoutes } from './login/login.ts';
 import { maintenanceRoutes } from './agents/maintenance.ts';
+import { watchRoutes } from './changes/watch.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
 import { backupRoutes } from './store.ts';
+import { taskRoutes } from './tasks/tasks.ts';
 import { tokenRoutes } from './tokens.ts';
 
 const PREFIX = '/api/v1';
@@ -49,6 +56,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       prepare(scope, services, access);
       allowedMethods(scope);
       parseJsonBodies(scope);
+      takeIdempotencyKeys(scope, services, access);
       parameterRoutes(scope, services, access);
       changeRoutes(scope, services, access);
       agentRoutes(scope, services, access);
@@ -57,13 +65,17 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       drainRoutes(scope, services, access);
       agentRevocationRoutes(scope, services, access);
       rolloutRoutes(scope, services, access);
+      taskRoutes(scope, services, access);
       agentProfileRoutes(scope, services, access);
-      handshakeRoutes(scope, services);
-      messageRoutes(scope, services);
+      handshakeRoutes(scope, services, access);
+      messageRoutes(scope, services, access);
       commandRoutes(scope, services, access);
-      eventRoutes(scope, services);
+      eventRoutes(scope, services, access);
+      watchRoutes(scope, services, access);
       subscriptionRoutes(scope, services, access);
+      exposureRoutes(scope, services, access);
       auditRoutes(scope, services);
+      loginRoutes(scope, services, access);
       tokenRoutes(scope, services, access);
       enrollmentRoutes(scope, services, access);
       backupRoutes(scope, services, access);
@@ -71,7 +83,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       authorityRoutes(scope, services, access);
       rotationRoutes(scope, services, access);
       certificateRoutes(scope, services, access);
-      statusRoutes(scope, services);
+      statusRoutes(scope, services, access);
       profileRoutes(scope, services, access);
       softwareReleaseRoutes(scope, services, access);
       profileFileRoutes(scope, services, access);
@@ -84,6 +96,16 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
     metricsRoute(scope, services);
     publishedLists(scope, services.revocationLists);
     openApiRoutes(scope, routes);
+  });
+}
+
+/** Adds the pages of the dashboard beside REST. They are public, by the same rules of addresses. */
+export async function dashboardPages(app: FastifyInstance, services: AdminServices): Promise<void> {
+  const access = createAccess(app, services);
+  await app.register(async (scope: FastifyInstance) => {
+    prepare(scope, services, access);
+    dashboardRoutes(scope);
+    oidcRoutes(scope, services, access);
   });
 }
 

@@ -6,6 +6,8 @@ import type { Drains } from '../agents/acts/drains.ts';
 import type { AgentDirectory } from '../agents/directory.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { ApiTokens } from '../auth/api-tokens.ts';
+import type { Oidc } from '../auth/oidc/oidc.ts';
+import type { SignIns } from '../auth/sign-in/sign-ins.ts';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { OnlineAgents } from '../change/agents.ts';
 import type { Changes } from '../change/changes.ts';
@@ -18,7 +20,9 @@ import type { OnUnexpected } from '../listeners/http.ts';
 import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
 import type { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import type { Commands } from '../messaging/commands.ts';
+import type { EventCursors } from '../messaging/event-cursors.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
+import type { OpenStreams } from '../messaging/open-streams.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Problem } from '../problems.ts';
 import type { AddressAccess } from '../parameters/address-access.ts';
@@ -40,29 +44,45 @@ import type { AuditStore } from '../store/audit-store.ts';
 import type { InboxStore } from '../store/message-store.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
 import type { Store } from '../store/store.ts';
+import type { Exposures } from '../services/exposures.ts';
+import type { ServiceReports } from '../services/service-reports.ts';
+import type { TaskOutputs } from '../tasks/outputs.ts';
+import type { Tasks } from '../tasks/tasks.ts';
 import type { Subscriptions } from '../subscriptions/subscriptions.ts';
+import type { ResourceChanges } from '../watching/resource-changes.ts';
+import type { WaitingRequests } from './changes/waiting.ts';
 
 export interface AdminServices {
   readonly apiTokens: ApiTokens;
+  readonly signIns: SignIns;
+  /** Undefined: people cannot sign in with an OpenID provider. */
+  readonly oidc: Oidc | undefined;
   readonly refusals: Pick<RefusalAudit, 'record'>;
   readonly enrollmentTokens: EnrollmentTokens;
   readonly parameters: Pick<ParameterService, 'change' | 'describe' | 'values' | 'version'>;
   /** Changes that wait for a confirmation. */
   readonly changes: Pick<Changes, 'confirm' | 'get' | 'list' | 'pendingChange' | 'rollBack'>;
-  readonly agents: Pick<
-    AgentDirectory,
-    'consumersOf' | 'find' | 'findId' | 'history' | 'idsWith' | 'incidents' | 'list' | 'select'
-  >;
+  /** Routes read them through `Access.agentsOf`: within the scope of the token. */
+  readonly agents: Pick<AgentDirectory, 'within'>;
   readonly agentChanges: AgentChanges;
   readonly drains: Pick<Drains, 'cancel' | 'create' | 'get' | 'list'>;
   readonly revocations: Pick<Revocations, 'remove' | 'revoke'>;
-  readonly messages: Pick<Commands, 'append' | 'deadLetters' | 'find' | 'online' | 'statesOf' | 'waiting' | 'withdraw'>;
+  readonly messages: Pick<
+    Commands,
+    'append' | 'deadLetters' | 'find' | 'list' | 'online' | 'rehearseWithdrawal' | 'statesOf' | 'waiting' | 'withdraw'
+  >;
   readonly inbox: Pick<InboxStore, 'lastCursor' | 'prunedThrough' | 'read'>;
+  readonly cursors: EventCursors;
   readonly hub: Pick<EventHub, 'wait'>;
+  readonly streams: Pick<OpenStreams, 'enter' | 'isStopping' | 'look'>;
   readonly subscriptions: Pick<
     Subscriptions,
     'create' | 'deliveries' | 'find' | 'list' | 'pause' | 'remove' | 'replay' | 'resume' | 'rotateSecret' | 'set'
   >;
+  readonly serviceReports: Pick<ServiceReports, 'of'>;
+  readonly exposures: Pick<Exposures, 'create' | 'find' | 'list' | 'remove' | 'set'>;
+  readonly tasks: Pick<Tasks, 'cancel' | 'find' | 'handlersOf' | 'list' | 'run'>;
+  readonly taskOutputs: Pick<TaskOutputs, 'open'>;
   readonly backups: Pick<Backups, 'make' | 'stage'>;
   /** Makes Central end its sessions, replace its store with the staged one, and start again. */
   readonly applyRestore: (staged: StagedRestore) => void;
@@ -82,7 +102,18 @@ export interface AdminServices {
   readonly profileReleases: ProfileReleases;
   readonly software: SoftwareReleases;
   readonly revocationLists: RevocationListsPort;
-  readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'get' | 'list' | 'reject' | 'replace'>;
+  readonly approvals: Pick<
+    Approvals,
+    | 'accept'
+    | 'counts'
+    | 'get'
+    | 'list'
+    | 'rehearseAccept'
+    | 'rehearseReject'
+    | 'rehearseReplace'
+    | 'reject'
+    | 'replace'
+  >;
   readonly offlineEnrollment: OfflineEnrollment;
   readonly recoveries: Pick<Recoveries, 'get' | 'make' | 'remove'>;
   readonly rotation: Pick<Rotation, 'forget' | 'prepare' | 'publish' | 'retire' | 'rollBack' | 'status' | 'switch'>;
@@ -93,13 +124,24 @@ export interface AdminServices {
   readonly status: () => StatusReport;
   readonly rollouts: Pick<
     Rollouts,
-    'act' | 'agentsOf' | 'begin' | 'find' | 'list' | 'profileOf' | 'repair' | 'upgrade'
+    | 'act'
+    | 'agentsOf'
+    | 'agentsPerRelease'
+    | 'begin'
+    | 'find'
+    | 'list'
+    | 'profileOf'
+    | 'repair'
+    | 'requestMeasurement'
+    | 'upgrade'
   >;
-  readonly store: Pick<Store, 'stats'>;
+  readonly store: Pick<Store, 'idempotency' | 'stats'>;
   /** The clock by which messages and records grow old. */
   readonly aging: Pick<AgingClock, 'accept'>;
   readonly maintenanceMode: Pick<MaintenanceMode, 'change' | 'state'>;
   readonly onlineAgents: OnlineAgents;
+  readonly resourceChanges: Pick<ResourceChanges, 'newest' | 'read' | 'wait'>;
+  readonly waiting: WaitingRequests;
   readonly audit: Pick<AuditStore, 'find' | 'head'>;
   readonly auditVerification: Pick<AuditVerification, 'verify'>;
   /** The disk space as it was measured last. */

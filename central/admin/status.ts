@@ -1,15 +1,33 @@
 // /status (version, listeners, problems), /health/live, /health/ready, /store, /ca/trust-bundle.pem, /metrics.
 import type { FastifyInstance } from 'fastify';
-import { ANYONE, VIEWER } from './access.ts';
+import type { AgentCounts } from '../store/agent-store.ts';
+import { ANYONE, VIEWER, reads, type Access } from './access.ts';
+import { agentFilter, readAgentFilter } from './agents/agents.ts';
 import { backupJson } from './store.ts';
 import { timeOf } from './page.ts';
+import { agentsText, namesOf, type OnlineAgent } from '../change/agents.ts';
+import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { AdminServices, StatusReport } from './services.ts';
+
+const MOST_NAMED = 5;
 
 export function statusRoutes(
   app: FastifyInstance,
-  { approvals, status, pki, store, space, parameters }: AdminServices,
+  { approvals, onlineAgents, status, pki, store, space, parameters }: AdminServices,
+  access: Access,
 ): void {
-  app.get('/status', VIEWER, async () => statusJson(status(), await approvals.counts()));
+  app.get('/status', reads(VIEWER, { query: readAgentFilter }), async (request) => {
+    const filter = agentFilter(readAgentFilter(request.query));
+    const isScoped = access.scopeOf(request) !== null;
+    const [agents, requests, online] = await Promise.all([
+      access.agentsOf(request).count(filter),
+      approvals.counts(),
+      isScoped ? null : onlineAgents.online(),
+    ]);
+    return isScoped
+      ? statusJson(withoutAgents(status()), { ...requests, pending: 0, blocks: [] }, agents, online)
+      : statusJson(status(), requests, agents, online);
+  });
 
   app.get('/store', VIEWER, async () => {
     const { engine, schema, bytes, events, unconvertedEvents, deadLetters, deadLettersDropped } = await store.stats();
@@ -65,10 +83,26 @@ export function statusRoutes(
   );
 }
 
+/**
+ * For a token with a scope: details of problems may name any agent, and machines that request enrollment are in no
+ * scope.
+ */
+function withoutAgents(report: StatusReport): StatusReport {
+  const general = ({ code, startedAt }: Problem): Problem => ({
+    code,
+    detail: 'The details are for tokens without a scope.',
+    hint: 'Ask an administrator whose token has no scope; the code is explained in docs/ERRORS.md.',
+    startedAt,
+  });
+  return { ...report, problems: report.problems.map(general), advice: report.advice.map(general) };
+}
+
 /** Member by member, as it is documented. */
 function statusJson(
   report: StatusReport,
   { pending, most, blocks }: Awaited<ReturnType<AdminServices['approvals']['counts']>>,
+  agents: AgentCounts,
+  online: readonly OnlineAgent[] | null,
 ) {
   const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = report;
   return {
@@ -79,18 +113,51 @@ function statusJson(
     listeners,
     certificate: certificate === null ? null : certificateJson(certificate),
     restore: restore === null ? null : { ...restore, backup: backupJson(restore.backup) },
+    agents: countsJson(agents),
+    sessions: online === null ? null : (['ws', 'wss'] as const).map((listener) => sessionsJson(listener, online)),
     enrollmentRequests: {
       pendingCount: pending,
       maxCount: most,
       // The address blocks with most of them.
       blocks: blocks.map((one) => ({ addressBlock: one.block, pendingCount: one.pending })),
     },
-    problems: [...problems, ...advice].map(({ code, detail, hint, startedAt: problemSince }) => ({
-      code,
-      detail,
-      hint,
-      startedAt: timeOf(problemSince),
-    })),
+    problems: [...problems, ...advice, ...unencrypted(online ?? [])].map(
+      ({ code, detail, hint, startedAt: problemSince, subject }) => ({
+        code,
+        detail,
+        hint,
+        startedAt: timeOf(problemSince),
+        subject: subject === undefined ? null : { kind: subject.kind, id: subject.id, name: subject.name },
+      }),
+    ),
+  };
+}
+
+function sessionsJson(of: OnlineAgent['listener'], online: readonly OnlineAgent[]) {
+  return { listener: of, sessionCount: online.filter(({ listener }) => listener === of).length };
+}
+
+/** On this host only root can read what passes. */
+function unencrypted(online: readonly OnlineAgent[]): Problem[] {
+  const found = online.filter(({ transport, loopback }) => transport === 'ws' && !loopback);
+  const [first] = found.toSorted((one, other) => one.since - other.since);
+  if (first === undefined) return [];
+  const fault = problemFault('agents_unencrypted', {
+    count: agentsText(found.length),
+    agents: namesOf(found, MOST_NAMED),
+  });
+  const subject = { kind: 'agent', id: first.agentId, name: first.name } as const;
+  return [problemOf(fault, first.since, found.length === 1 ? subject : undefined)];
+}
+
+/** Member by member; each count has its name, for a client that shows them in a list. */
+function countsJson({ agents, states, transports, versions, releases }: AgentCounts) {
+  return {
+    agentCount: agents,
+    states: Object.entries(states).map(([state, agentCount]) => ({ state, agentCount })),
+    transports: Object.entries(transports).map(([transport, agentCount]) => ({ transport, agentCount })),
+    versions: versions.map(({ version, agents: agentCount }) => ({ version, agentCount })),
+    releases: releases.map(({ release, name, agents: agentCount }) => ({ release, name, agentCount })),
   };
 }
 

@@ -23,14 +23,13 @@ export function backupRoutes(app: FastifyInstance, { applyRestore, backups }: Ad
     const { password } = readBackup(request.body);
     const { facts, sealed } = await backups.make(password, access.actorOf(request));
     const name = `central-${facts.created.slice(0, 19).replaceAll(':', '-')}.qgbackup`;
-    const stream = Readable.from(sealed, { objectMode: false });
-    // A client that leaves: the copy on the disk goes, too.
-    whenClosed(reply.raw, () => stream.destroy());
+    // A client that leaves, however early: the copy on the disk goes, too.
+    whenClosed(reply.raw, () => sealed.destroy());
     return await reply
       .type(BACKUP_TYPE)
       .header('cache-control', 'no-store')
       .header('content-disposition', `attachment; filename="${name}"`)
-      .send(stream);
+      .send(sealed);
   });
 
   // Only here: everywhere else such a body is refused by its type.

@@ -1,6 +1,6 @@
-// /login (whose token it is), /api-tokens and /enrollment-tokens (for machines that become agents). The secret of a
+// /api-tokens and /enrollment-tokens (for machines that become agents). The secret of a
 // token is only in the answer that created it.
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { HELLO } from '../../shared/wire/messages.ts';
 import {
@@ -9,9 +9,10 @@ import {
   MAX_ENROLLMENT_USES,
   type EnrollmentTokenView,
 } from '../enrollment/tokens.ts';
+import { isVisible, isWithin, MAX_SCOPE_LENGTH, parseScope } from '../agents/scope.ts';
 import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
 import { enrollmentLine } from '../enrollment/command-lines.ts';
-import { ADMINISTRATOR, VIEWER, type Access, reads } from './access.ts';
+import { ADMINISTRATOR, type Access, reads } from './access.ts';
 import { ifMatchOf } from './changes/if-match.ts';
 import { bodyOf, oneOf, queryOf } from './checked.ts';
 import { pageMembers, pageOf, timeOf } from './page.ts';
@@ -25,12 +26,15 @@ const readPage = queryOf(Type.Object(pageMembers, { additionalProperties: false 
 const MAX_API_TOKEN_SECONDS = 3650 * 86_400;
 
 const NAME = Type.String({ minLength: 1, maxLength: 128, pattern: String.raw`^[^\p{Cc}]+$` });
+const SCOPE = Type.Unsafe<string | null>({ type: ['string', 'null'], minLength: 1, maxLength: MAX_SCOPE_LENGTH });
 const LIFETIME = { minimum: 60, maximum: MAX_API_TOKEN_SECONDS };
 const readToken = bodyOf(
   Type.Object(
     {
       name: NAME,
       role: oneOf(ROLES),
+      /** A selector of labels; null or absent: for all agents. */
+      scope: Type.Optional(SCOPE),
       /** Absent: it does not expire. */
       lifetimeSeconds: Type.Optional(Type.Integer(LIFETIME)),
     },
@@ -42,6 +46,7 @@ const readTokenPatch = bodyOf(
     {
       name: Type.Optional(NAME),
       role: Type.Optional(oneOf(ROLES)),
+      scope: Type.Optional(SCOPE),
       /** From now on; null: it does not expire. */
       lifetimeSeconds: Type.Optional(Type.Unsafe<number | null>({ type: ['integer', 'null'], ...LIFETIME })),
     },
@@ -77,24 +82,33 @@ export function tokenRoutes(app: FastifyInstance, services: AdminServices, acces
   enrollmentTokenRoutes(app, services, access);
 }
 
-function apiTokenRoutes(app: FastifyInstance, { apiTokens, now }: AdminServices, access: Access): void {
-  // Who am I?
-  app.get('/login', VIEWER, async (request) => {
-    const { tokenId: id, name, role, expiresAt } = access.callerOf(request);
-    return { id, name, role, expiresAt: timeOf(expiresAt) };
-  });
+function apiTokenRoutes(app: FastifyInstance, { apiTokens, streams, now }: AdminServices, access: Access): void {
+  /** Those of the scope of the token that asks, and of narrower ones. */
+  const visible = async (request: FastifyRequest): Promise<ApiTokenView[]> =>
+    (await apiTokens.list()).filter((token) => isVisible(access.scopeOf(request), token));
+  /** Errors: token_unknown. */
+  const findVisible = async (request: FastifyRequest<OfToken>): Promise<ApiTokenView> =>
+    withId(await visible(request), request.params.token);
+  /** A token makes none with a wider scope. Errors: selector_invalid, scope_too_narrow. */
+  const assertWithin = (request: FastifyRequest, scope: string | null): void => {
+    const wanted = scope === null ? null : parseScope(scope);
+    if (isWithin(wanted, access.scopeOf(request))) return;
+    const needed = scope === null ? 'a token for all agents' : `a scope that contains ${scope}`;
+    throw access.tooNarrow(request, needed);
+  };
 
   app.get('/api-tokens', reads(ADMINISTRATOR, { query: readPage }), async (request, reply) =>
-    pageOf(request, reply, readPage(request.query), await apiTokens.list(), {
+    pageOf(request, reply, readPage(request.query), await visible(request), {
       position: ({ id }) => id,
       json: tokenJson,
     }),
   );
 
   app.post('/api-tokens', reads(ADMINISTRATOR, { body: readToken }), async (request, reply) => {
-    const { name, role, lifetimeSeconds } = readToken(request.body);
+    const { name, role, scope = null, lifetimeSeconds } = readToken(request.body);
+    assertWithin(request, scope);
     const { token, record } = await apiTokens.create(
-      { name, role, expiresAt: lifetimeSeconds === undefined ? null : now() + lifetimeSeconds * 1000 },
+      { name, role, scope, expiresAt: lifetimeSeconds === undefined ? null : now() + lifetimeSeconds * 1000 },
       access.actorOf(request),
     );
     return await reply
@@ -104,26 +118,31 @@ function apiTokenRoutes(app: FastifyInstance, { apiTokens, now }: AdminServices,
   });
 
   app.get<OfToken>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) =>
-    sendToken(reply, withId(await apiTokens.list(), request.params.token)),
+    sendToken(reply, withId(await visible(request), request.params.token)),
   );
 
   app.patch<OfToken>('/api-tokens/:token', reads(ADMINISTRATOR, { body: readTokenPatch }), async (request, reply) => {
-    const { name, role, lifetimeSeconds } = readTokenPatch(request.body);
+    const { name, role, scope, lifetimeSeconds } = readTokenPatch(request.body);
     const version = ifMatchOf(request, 'an API token') ?? null;
     // Absent members stay absent: the audit entry names what was changed.
     const change = {
       ...(name === undefined ? {} : { name }),
       ...(role === undefined ? {} : { role }),
+      ...(scope === undefined ? {} : { scope }),
       ...(lifetimeSeconds === undefined
         ? {}
         : { expiresAt: lifetimeSeconds === null ? null : now() + lifetimeSeconds * 1000 }),
     };
-    const id = request.params.token.toLowerCase();
-    return sendToken(reply, await apiTokens.change(id, change, version, access.actorOf(request)));
+    if (scope !== undefined) assertWithin(request, scope);
+    const { id } = await findVisible(request);
+    const changed = await apiTokens.change(id, change, version, access.actorOf(request));
+    streams.look();
+    return sendToken(reply, changed);
   });
 
   app.delete<OfToken>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) => {
-    await apiTokens.remove(request.params.token.toLowerCase(), access.actorOf(request));
+    await apiTokens.remove((await findVisible(request)).id, access.actorOf(request));
+    streams.look();
     return await reply.code(204).send();
   });
 }
@@ -177,9 +196,9 @@ function sendToken(reply: FastifyReply, token: ApiTokenView): FastifyReply {
 }
 
 function tokenJson({ createdAt, expiresAt, lastUsedAt, ...token }: ApiTokenView) {
-  const { id, name, role, createdBy } = token;
+  const { id, name, role, scope, createdBy } = token;
   const [created, expires, lastUsed] = [timeOf(createdAt), timeOf(expiresAt), timeOf(lastUsedAt)];
-  return { id, name, role, createdAt: created, createdBy, expiresAt: expires, lastUsedAt: lastUsed };
+  return { id, name, role, scope, createdAt: created, createdBy, expiresAt: expires, lastUsedAt: lastUsed };
 }
 
 function enrollmentTokenJson({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }: EnrollmentTokenView) {

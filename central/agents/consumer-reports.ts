@@ -25,6 +25,7 @@ const NAMED = 5;
 interface FullInbox {
   readonly epoch: number;
   readonly since: number;
+  readonly name: string;
   /** "branch-0042 (10000 commands of the consumer printer)" */
   readonly text: string;
 }
@@ -56,7 +57,7 @@ export class ConsumerReports {
         slowest === undefined
           ? agentName
           : `${agentName} (${slowest.waitingCount} commands of the consumer ${slowest.name})`;
-      this.#full.set(agentId, { epoch, since: this.#full.get(agentId)?.since ?? at, text });
+      this.#full.set(agentId, { epoch, since: this.#full.get(agentId)?.since ?? at, name: agentName, text });
     }
   }
 
@@ -69,7 +70,9 @@ export class ConsumerReports {
       count: full.length,
       agents: [...full.slice(0, NAMED).map(({ text }) => text), ...(full.length > NAMED ? ['...'] : [])].join(', '),
     });
-    return [problemOf(fault, Math.min(...full.map(({ since }) => since)))];
+    const [[id, { name }]] = [...this.#full] as [[string, FullInbox]];
+    const subject = full.length === 1 ? ({ kind: 'agent', id, name } as const) : undefined;
+    return [problemOf(fault, Math.min(...full.map(({ since }) => since)), subject)];
   }
 
   #write(): void {

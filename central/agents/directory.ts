@@ -1,5 +1,7 @@
 // The registry of agents, as the administration reads it.
 import type {
+  AgentCounts,
+  AgentFilter,
   AgentRecord,
   AgentStateChange,
   AgentStore,
@@ -9,20 +11,53 @@ import type {
   NewestFirstPage,
   SelectedAgent,
 } from '../store/agent-store.ts';
-import type { LabelTerm } from '../store/agents/labels.ts';
+import type { Labels, LabelTerm } from '../store/agents/labels.ts';
+import { LabeledIds } from '../store/memory/labeled-ids.ts';
 import { findAgent, findAgentId } from './lookup.ts';
+import { readsWithin, type Scope } from './scope.ts';
 import { parseSelectors, resolveSelectors } from './selectors.ts';
 
 type DirectoryStore = Pick<
   AgentStore,
-  'consumersOf' | 'findByReference' | 'hasLeftRecords' | 'history' | 'incidents' | 'list' | 'select'
+  | 'consumersOf'
+  | 'count'
+  | 'findByReference'
+  | 'hasLeftRecords'
+  | 'history'
+  | 'incidents'
+  | 'labelsOf'
+  | 'list'
+  | 'select'
+  | 'selectIds'
 >;
+type Reads = Pick<DirectoryStore, 'count' | 'findByReference' | 'hasLeftRecords' | 'labelsOf' | 'list' | 'select'>;
+
+/** The registry without a scope; what REST answers is read within the scope of the token (`within`). */
 
 export class AgentDirectory {
-  readonly #agents: DirectoryStore;
+  readonly #store: DirectoryStore;
+  readonly #agents: Reads;
+  readonly #scope: Scope | null;
+  readonly #labeled: LabeledIds;
 
-  constructor(agents: DirectoryStore) {
-    this.#agents = agents;
+  constructor(store: DirectoryStore, scope: Scope | null = null, labeled: LabeledIds = new LabeledIds(store)) {
+    this.#store = store;
+    this.#agents = scope === null ? store : readsWithin(store, scope);
+    this.#scope = scope;
+    this.#labeled = labeled;
+  }
+
+  /** The registry as a token with this scope sees it; null: all of it. */
+  within(scope: Scope | null): AgentDirectory {
+    return new AgentDirectory(this.#store, scope, this.#labeled);
+  }
+
+  /** Those of these records whose agents are here: of a scope, none of deleted agents, and none without an agent. */
+  async fitting<T>(records: readonly T[], agentIdOf: (record: T) => string | null): Promise<readonly T[]> {
+    if (this.#scope === null || records.length === 0) return records;
+    const ids = new Set(records.map(agentIdOf).filter((id) => id !== null));
+    const here = new Set((await this.#agents.labelsOf([...ids])).map(([id]) => id));
+    return records.filter((record) => here.has(agentIdOf(record) ?? ''));
   }
 
   /** The agent of a reference. Errors: agent_unknown, agent_ambiguous. */
@@ -40,27 +75,37 @@ export class AgentDirectory {
     return await resolveSelectors(this.#agents, parseSelectors(selectors));
   }
 
-  /** The ids of the agents for which all terms of one of these filters hold now. */
-  async idsWith(labels: readonly (readonly LabelTerm[])[]): Promise<ReadonlySet<string>> {
-    const found = await this.#agents.select(labels.map((terms) => ({ kind: 'labels', terms })));
-    return new Set(found.map(({ id }) => id));
+  /** The ids of the agents for which all terms of one of these filters hold, or held some seconds ago. */
+  idsWith(labels: readonly (readonly LabelTerm[])[]): Promise<ReadonlySet<string>> {
+    const scope = this.#scope?.terms ?? [];
+    return this.#labeled.find(labels.map((terms) => [...scope, ...terms]));
+  }
+
+  /** The labels of those of these agents that exist here. */
+  async labelsOf(ids: readonly string[]): Promise<ReadonlyMap<string, Labels>> {
+    return new Map(await this.#agents.labelsOf(ids));
   }
 
   /** What the agent reported of its consumers, last; undefined: nothing yet. */
   consumersOf(agentId: string): Promise<ConsumerReport | undefined> {
-    return this.#agents.consumersOf(agentId);
+    return this.#store.consumersOf(agentId);
   }
 
   /** The last changes of its state, newest first. */
   history(agentId: string): Promise<AgentStateChange[]> {
-    return this.#agents.history(agentId);
+    return this.#store.history(agentId);
+  }
+
+  count(filter: AgentFilter): Promise<AgentCounts> {
+    return this.#agents.count(filter);
   }
 
   list(page: Parameters<AgentStore['list']>[0]): Promise<AgentRecord[]> {
     return this.#agents.list(page);
   }
 
+  /** Of all agents: pass them through `fitting`. */
   incidents(page: NewestFirstPage): Promise<Keyed<Incident>[]> {
-    return this.#agents.incidents(page);
+    return this.#store.incidents(page);
   }
 }

@@ -44,7 +44,13 @@ export class NameReport {
     const { count, faults } = this.#last;
     const more = count - faults.length;
     return [
-      ...faults.map((fault) => problemOf(faultOf(fault), this.#seen.get(fault.id) ?? this.#since)),
+      ...faults.map((fault) =>
+        problemOf(faultOf(fault), this.#seen.get(fault.id) ?? this.#since, {
+          kind: 'agent',
+          id: fault.id,
+          name: fault.name,
+        }),
+      ),
       ...(more > 0 ? [problemOf(problemFault('agent_records_invalid', { count: more }), this.#since)] : []),
     ];
   }

@@ -9,7 +9,7 @@ const NAMED = 5;
 const DAY_MS = 86_400_000;
 
 interface QuotaReportOptions {
-  readonly agents: Pick<AgentStore, 'incidents'>;
+  readonly agents: Pick<AgentStore, 'get' | 'incidents'>;
   readonly now: () => number;
 }
 
@@ -30,12 +30,20 @@ export class QuotaReport {
     );
     const ids = [...new Set(reached.map(({ agentId }) => String(agentId)))];
     const first = Math.min(...reached.map(({ at }) => at));
+    const named = await Promise.all(ids.slice(0, NAMED).map((id) => this.#nameOf(id)));
     const fault = problemFault('agent_quotas_reached', {
       count: ids.length,
-      agents: [...ids.slice(0, NAMED), ...(ids.length > NAMED ? ['...'] : [])].join(', '),
+      agents: [...named, ...(ids.length > NAMED ? ['...'] : [])].join(', '),
       until: new Date(today + DAY_MS).toISOString(),
     });
-    this.#problems = ids.length === 0 ? [] : [problemOf(fault, first)];
+    const [id = '', name = ''] = [ids[0], named[0]];
+    const subject = ids.length === 1 ? ({ kind: 'agent', id, name } as const) : undefined;
+    this.#problems = ids.length === 0 ? [] : [problemOf(fault, first, subject)];
+  }
+
+  /** Of a deleted agent: its id. */
+  async #nameOf(id: string): Promise<string> {
+    return (await this.#options.agents.get(id))?.name ?? id;
   }
 
   problems(): Problem[] {

@@ -8,6 +8,7 @@ import { thumbprintOf } from '../pki/x509/certificate.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { RevocationLists } from '../pki/revocation-lists.ts';
 import type { CertificateStore, RevocationReason } from '../store/certificate-store.ts';
+import { stateReason } from '../store/agents/state-reasons.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -40,7 +41,8 @@ export function createRevocations({ agents, certificates, sessions, lists, log, 
   };
   return {
     async revoke(id, reason, actor) {
-      const text = `revoked by ${actor.who}: ${reason}${actor.comment === undefined ? '' : ` (${actor.comment})`}`;
+      const comment = actor.comment === undefined ? '' : ` (${actor.comment})`;
+      const text = stateReason('revoked_by_administrator', { who: actor.who, reason: `${reason}${comment}` });
       const audit = auditEntry(actor, 'agents.revoke', { id, reason }, now());
       const epoch = await agents.revoke(id, { reason, now: now(), text }, audit);
       sessions.revoke(id, epoch, reason);

@@ -36,7 +36,8 @@ export const MAX_SELECTOR_LENGTH = 4_096;
 const MAX_MATCHES = 100;
 const MAX_TERMS = 32;
 const MAX_SHOWN = 64;
-const FORMS = ['all', 'label:KEY=VALUE,KEY!=VALUE', 'name:PATTERN', 'AGENT'] as const;
+const LABELS_FORM = 'label:KEY=VALUE,KEY!=VALUE';
+const FORMS = ['all', LABELS_FORM, 'name:PATTERN', 'AGENT'] as const;
 const TERMS = ['KEY=VALUE', 'KEY!=VALUE'] as const;
 const KEYS = ['1 to 63 letters, digits and . _ / -, of which the first and the last are letters or digits'] as const;
 const VALUES = ['up to 63 letters, digits and . _ / -, of which the first and the last are letters or digits'] as const;
@@ -70,6 +71,15 @@ export function parseSelectors(texts: readonly string[], placeOf: PlaceOf = inAg
 /** The terms of a label filter, such as `region=north,tier!=test`. Errors: selector_invalid with the place of each. */
 export function parseLabelFilters(texts: readonly string[], placeOf: PlaceOf): LabelTerm[][] {
   return valid(texts, placeOf, termsOf);
+}
+
+/** The terms of a selector of labels, such as `label:region=north,tier!=test`. Errors: selector_invalid. */
+export function parseLabelSelector(text: string, place: SelectorPlace): LabelTerm[] {
+  const read = (one: string): LabelTerm[] | SelectorFault =>
+    one.startsWith('label:')
+      ? termsOf(one.slice('label:'.length))
+      : { found: 'it is not a selector of labels', allowed: [LABELS_FORM] };
+  return valid([text], () => place, read)[0] ?? [];
 }
 
 /**
@@ -111,8 +121,8 @@ function selectorText(selector: Selector): string {
 
 const orderOf = ({ name }: SelectedAgent): string => name.toLowerCase();
 
-function selectedAgent({ id, name, labels, state, session }: AgentRecord): SelectedAgent {
-  return { id, name, labels, state, offlineSince: session?.endedAt ?? null };
+function selectedAgent({ id, name, state, session }: AgentRecord): SelectedAgent {
+  return { id, name, state, offlineSince: session?.endedAt ?? null };
 }
 
 async function findAt(

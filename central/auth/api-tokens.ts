@@ -1,7 +1,7 @@
 // Creates, lists, deletes and verifies the API tokens of administrators, operators and viewers. Each route declares the
 // role that it needs (central/admin).
 import { auditEntry, type Actor } from '../audit.ts';
-import type { ApiTokenChange, ApiTokenRecord, Role, TokenStore } from '../store/token-store.ts';
+import type { ApiTokenChange, ApiTokenRecord, Role, SignedInPerson, TokenStore } from '../store/token-store.ts';
 import { authFault } from './errors.ts';
 import { isSecret, makeSecret } from './secrets.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
@@ -12,12 +12,19 @@ import type { WrongAttempts } from './wrong-attempts.ts';
  */
 export const ROLES = ['viewer', 'operator', 'administrator'] as const satisfies readonly Role[];
 
-/** Who sends a request, by its API token. */
+/** Who sends a request: by its API token, or by the session of a browser that has signed in. */
 export interface Caller {
+  /** Of a person: an id in its place (sign-in/sign-ins.ts). */
   readonly tokenId: string;
   readonly name: string;
   readonly role: Role;
+  /** A selector of labels: it is for these agents only (central/agents/scope.ts). Null: for all. */
+  readonly scope: string | null;
   readonly expiresAt: number | null;
+  /** The session of the browser; absent: the request has the token itself. */
+  readonly signInId?: string;
+  /** Absent: it is an API token. */
+  readonly person?: SignedInPerson;
 }
 
 interface ApiTokensOptions {
@@ -33,6 +40,8 @@ interface ApiTokensOptions {
 interface NewApiToken {
   readonly name: string;
   readonly role: Role;
+  /** Null, or absent: for all agents. */
+  readonly scope?: string | null | undefined;
   /** Null: until it is removed. */
   readonly expiresAt: number | null;
 }
@@ -47,8 +56,14 @@ export interface ApiTokens {
    * Errors: unauthenticated, too_many_attempts.
    */
   authenticate(header: string | undefined, address: string): Promise<Caller>;
+  /** The same for the text of a token that came otherwise. Errors: unauthenticated, too_many_attempts. */
+  authenticateText(token: string, address: string): Promise<Caller>;
   /** Makes a token; its text is in this answer only. */
   create(order: NewApiToken, actor: Actor): Promise<{ readonly token: string; readonly record: ApiTokenView }>;
+  /** The token of a request that was authenticated, as it is now. Undefined: it expired or was removed. */
+  present(tokenId: string): Promise<Caller | undefined>;
+  /** The same, for a new request of the session that was begun with it: its last use is noted. */
+  use(tokenId: string): Promise<Caller | undefined>;
   list(): Promise<ApiTokenView[]>;
   /** `version`: see TokenStore.changeApiToken. Errors: token_unknown, version_conflict, last_administrator. */
   change(id: string, change: ApiTokenChange, version: number | null, actor: Actor): Promise<ApiTokenView>;
@@ -63,7 +78,8 @@ export interface ApiTokens {
   isValid(token: string): Promise<boolean>;
 }
 
-const BEARER = /^Bearer +qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
+const BEARER = /^Bearer +(\S+)$/i;
+const TOKEN = /^qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
 
 /** How far `lastUsedAt` may be behind: a store write for each request would cost more than it tells. */
 const NOTE_USE_MS = 60_000;
@@ -78,19 +94,16 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
   ): Promise<{ token: string; record: ApiTokenView }> {
     const { id, token, hash } = makeSecret('qg');
     await keep(token);
-    const { name, role, expiresAt } = order;
-    const record = { id, name, role, createdAt: now(), createdBy: actor.who, expiresAt, lastUsedAt: null };
-    const entry = auditEntry(actor, 'api-tokens.create', { id, name, role, expiresAt }, now());
+    const { name, role, scope = null, expiresAt } = order;
+    const record = { id, name, role, scope, createdAt: now(), createdBy: actor.who, expiresAt, lastUsedAt: null };
+    const entry = auditEntry(actor, 'api-tokens.create', { id, name, role, scope, expiresAt }, now());
     await tokens.addApiToken({ ...record, hash }, entry);
     return { token, record };
   }
 
   /** The record of a token with the right secret, expired or not. */
-  async function find(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
-    const record = await tokens.getApiToken(id.toLowerCase());
-    return isSecret(secret, record?.hash) ? record : undefined;
-  }
-
+  const find = async (id: string, secret: string): Promise<ApiTokenRecord | undefined> =>
+    withSecret(await tokens.getApiToken(id.toLowerCase()), secret);
   const uses = lastUses(tokens, now);
 
   async function refuse(found: string, address: string): Promise<never> {
@@ -98,27 +111,40 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     throw authFault('unauthenticated', { found });
   }
 
+  async function authenticate(token: string, address: string, place: string): Promise<Caller> {
+    const [, id, secret] = TOKEN.exec(token) ?? [];
+    if (id === undefined || secret === undefined)
+      return await refuse(`${place} holds no token of the form qg_..._...`, address);
+    const record = await find(id, secret);
+    // One text for both: an answer must not reveal whether an id exists.
+    if (record === undefined) return await refuse('this token is not known (it may have been removed)', address);
+    if (isExpired(record, now()))
+      throw authFault('unauthenticated', {
+        found: `this token expired at ${new Date(record.expiresAt).toISOString()}`,
+      });
+    uses.note(record.id);
+    return callerOf(record);
+  }
+
+  async function present(tokenId: string): Promise<Caller | undefined> {
+    const record = await tokens.getApiToken(tokenId);
+    return record === undefined || isExpired(record, now()) ? undefined : callerOf(record);
+  }
+
   return {
     create: async (order, actor) => await create(order, actor),
     async authenticate(header, address) {
       if (header === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
-      const [, id, secret] = BEARER.exec(header.trim()) ?? [];
-      if (id === undefined || secret === undefined)
-        return await refuse('the Authorization header holds no token of the form qg_..._...', address);
-      const record = await find(id, secret);
-      // One text for both: an answer must not reveal whether an id exists.
-      if (record === undefined) return await refuse('this token is not known (it may have been removed)', address);
-      if (record.expiresAt !== null && record.expiresAt <= now())
-        throw authFault('unauthenticated', {
-          found: `this token expired at ${new Date(record.expiresAt).toISOString()}`,
-        });
-      uses.note(record.id);
-      const { id: tokenId, name, role, expiresAt } = record;
-      return { tokenId, name, role, expiresAt };
+      return await authenticate(BEARER.exec(header.trim())?.[1] ?? '', address, 'the Authorization header');
     },
-    async list() {
-      return (await tokens.listApiTokens()).map(viewOf);
+    authenticateText: async (token, address) => await authenticate(token.trim(), address, 'the member token'),
+    present,
+    async use(tokenId) {
+      const caller = await present(tokenId);
+      if (caller !== undefined) uses.note(tokenId);
+      return caller;
     },
+    list: async () => (await tokens.listApiTokens()).map(viewOf),
     async change(id, change, version, actor) {
       const entry = auditEntry(actor, 'api-tokens.set', { id, ...change }, now());
       return viewOf(await tokens.changeApiToken(id, change, version, entry));
@@ -131,12 +157,20 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
       return (await create({ name, role: 'administrator', expiresAt: null }, actor, keep)).token;
     },
     async isValid(token) {
-      const [, id, secret] = BEARER.exec(`Bearer ${token}`) ?? [];
+      const [, id, secret] = TOKEN.exec(token) ?? [];
       if (id === undefined || secret === undefined) return false;
       const record = await find(id, secret);
-      return record !== undefined && (record.expiresAt === null || record.expiresAt > now());
+      return record !== undefined && !isExpired(record, now());
     },
   };
+}
+
+function withSecret(record: ApiTokenRecord | undefined, secret: string): ApiTokenRecord | undefined {
+  return isSecret(secret, record?.hash) ? record : undefined;
+}
+
+function isExpired(record: ApiTokenRecord, at: number): record is ApiTokenRecord & { readonly expiresAt: number } {
+  return record.expiresAt !== null && record.expiresAt <= at;
 }
 
 function lastUses(tokens: Pick<TokenStore, 'noteApiTokenUse'>, now: () => number) {
@@ -154,8 +188,12 @@ function lastUses(tokens: Pick<TokenStore, 'noteApiTokenUse'>, now: () => number
   };
 }
 
-function viewOf({ id, name, role, createdAt, createdBy, expiresAt, lastUsedAt }: ApiTokenRecord): ApiTokenView {
-  return { id, name, role, createdAt, createdBy, expiresAt, lastUsedAt };
+function viewOf({ id, name, role, scope, createdAt, createdBy, expiresAt, lastUsedAt }: ApiTokenRecord): ApiTokenView {
+  return { id, name, role, scope, createdAt, createdBy, expiresAt, lastUsedAt };
+}
+
+function callerOf({ id: tokenId, name, role, scope, expiresAt }: ApiTokenRecord): Caller {
+  return { tokenId, name, role, scope, expiresAt };
 }
 
 /** Errors: forbidden when the role of the caller is below `needed`. */

@@ -5,7 +5,7 @@ export const AUTH_ERRORS = {
   unauthenticated: {
     status: 401,
     text: 'The request has no valid API token: {found}.',
-    hint: 'Send "Authorization: Bearer qg_...". The first administrator\'s token is in the file administrator-token in the data folder of Central. If every token is lost, run "queuegate-central create-administrator-token" on its host.',
+    hint: 'Send "Authorization: Bearer qg_...", or sign in again in a browser. The first administrator\'s token is in the file administrator-token in the data folder of Central. If every token is lost, run "queuegate-central create-administrator-token" on its host.',
   },
   too_many_attempts: {
     status: 429,
@@ -16,6 +16,21 @@ export const AUTH_ERRORS = {
     status: 403,
     text: 'This requires the role {needed}; the token "{name}" has the role {role}.',
     hint: 'Ask an administrator for a token with that role ("queuegate api-tokens create --role {needed}").',
+  },
+  scope_too_narrow: {
+    status: 403,
+    text: 'This requires {needed}; the token "{name}" has the scope {scope}.',
+    hint: 'Ask an administrator whose token has no scope, or for a token with a wider scope ("queuegate api-tokens create --scope SELECTOR"; without --scope it is for all agents).',
+  },
+  too_many_sign_ins: {
+    status: 429,
+    text: '"{name}" signed in {count} times within an hour; more is not accepted.',
+    hint: 'Keep the cookie of a sign-in instead of signing in again. Programs need none: they send the API token in Authorization.',
+  },
+  csrf_required: {
+    status: 403,
+    text: 'The request has the cookie of a browser and may come from another site: {found}.',
+    hint: 'Send "Queuegate-CSRF: 1" with each request that changes something, from a page of Central itself (Sec-Fetch-Site: same-origin, which browsers send). Programs send an API token in Authorization instead of the cookie.',
   },
   address_denied: {
     status: 403,

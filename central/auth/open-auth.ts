@@ -1,27 +1,36 @@
-// Opens who may administer Central: API tokens, the count of wrong secrets, and the audit of what was refused.
+// Opens who may administer Central: API tokens, sign-ins of browsers by tokens and by the OpenID provider, the count of
+// wrong secrets, and the audit of what was refused.
 import type { Logger } from 'pino';
+import type { CentralConfig } from '../config.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Store } from '../store/store.ts';
 import { createApiTokens, type ApiTokens } from './api-tokens.ts';
 import { openWrongAttempts, type AttemptIncident } from './attempt-records.ts';
+import { openOidc, type Oidc } from './oidc/oidc.ts';
 import { RefusalAudit } from './refusal-audit.ts';
+import { createSignIns, type SignIns } from './sign-in/sign-ins.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
 
 interface AuthNeeds {
+  readonly config: Pick<CentralConfig, 'oidc'>;
   readonly store: Pick<Store, 'audit' | 'tokens'>;
   readonly incidents: { record(incident: AttemptIncident): void };
   readonly metrics: Metrics;
-  readonly log: Pick<Logger, 'error'>;
+  readonly log: Pick<Logger, 'error' | 'warn'>;
   readonly now: () => number;
 }
 
 interface Auth {
   readonly attempts: WrongAttempts;
   readonly apiTokens: ApiTokens;
+  readonly signIns: SignIns;
+  /** Undefined: people cannot sign in. */
+  readonly oidc: Oidc | undefined;
   readonly refusals: RefusalAudit;
 }
 
-export function openAuth({ store, incidents, metrics, log, now }: AuthNeeds): Auth {
+/** Errors: those of the files that the settings of the OpenID provider name. */
+export async function openAuth({ config, store, incidents, metrics, log, now }: AuthNeeds): Promise<Auth> {
   const attempts = openWrongAttempts({
     record: (incident) => incidents.record(incident),
     onWrong: (secret) => metrics.instruments.queuegate_wrong_secrets_total.inc({ secret }),
@@ -29,5 +38,8 @@ export function openAuth({ store, incidents, metrics, log, now }: AuthNeeds): Au
   });
   const after = (ms: number, run: () => void) => setTimeout(run, ms).unref();
   const refusals = new RefusalAudit({ store: store.audit, log, now, after });
-  return { attempts, apiTokens: createApiTokens({ tokens: store.tokens, attempts, now }), refusals };
+  const apiTokens = createApiTokens({ tokens: store.tokens, attempts, now });
+  const oidc = config.oidc === undefined ? undefined : await openOidc(config.oidc, log, now);
+  const signIns = createSignIns({ store: store.tokens, apiTokens, rules: oidc?.rules, now });
+  return { attempts, apiTokens, signIns, oidc, refusals };
 }

@@ -15,6 +15,7 @@ export const MAX_REFUSALS_PER_INTERVAL = 10;
 const MAX_WAITING = 100;
 /** Ids and names are what a stranger claims. */
 const MAX_TEXT = 255;
+const MAX_MESSAGE = 1_024;
 
 type RefusalAction =
   | 'addresses.refuse'
@@ -22,13 +23,25 @@ type RefusalAction =
   | 'agents.refuse'
   | 'api-tokens.forbid'
   | 'api-tokens.refuse'
-  | 'enrollment-tokens.refuse';
+  | 'enrollment-tokens.refuse'
+  | 'login.refuse'
+  | 'services.refuse';
 
 /** The errors that are recorded, by code. Others are daily business, or nothing that an intruder would try. */
 const ACTIONS: Readonly<Record<string, RefusalAction>> = {
   address_denied: 'addresses.refuse',
   unauthenticated: 'api-tokens.refuse',
   forbidden: 'api-tokens.forbid',
+  scope_too_narrow: 'api-tokens.forbid',
+  csrf_required: 'api-tokens.forbid',
+  oidc_answer_bad: 'login.refuse',
+  oidc_denied: 'login.refuse',
+  oidc_groups_missing: 'login.refuse',
+  oidc_no_role: 'login.refuse',
+  oidc_sign_in_unknown: 'login.refuse',
+  service_access_denied: 'services.refuse',
+  service_certificate_required: 'services.refuse',
+  service_origin_denied: 'services.refuse',
   enrollment_refused: 'enrollment-tokens.refuse',
   enrollment_token_in_the_clear: 'enrollment-tokens.refuse',
   token_used: 'enrollment-tokens.refuse',
@@ -63,17 +76,17 @@ const CODE_OF_SECRET: Readonly<Record<string, string>> = {
 };
 
 /** An API or enrollment token that was typed in the place of a name. */
-const TOKEN_TEXT = /qge?_[0-9a-f]{16}_[\w-]*/gi;
+const TOKEN_TEXT = /qg[es]?_[0-9a-f]{16}_[\w-]*/gi;
 
 /** Parameters of errors that may be in an entry: none of them is a secret, or holds what a stranger sent as one. */
-const SHOWN = ['id', 'name', 'needed', 'role'] as const;
+const SHOWN = ['id', 'name', 'groups', 'needed', 'role', 'scope'] as const;
 
 interface Place {
   readonly address: string;
   readonly listener?: string;
   /** The pattern of the route, and never its path. */
   readonly route?: string;
-  /** The name of the API token, where it was a valid one. */
+  /** The name of the API token, or of the person, where it was a valid one. */
   readonly caller?: string;
 }
 
@@ -112,7 +125,7 @@ export class RefusalAudit {
     const code = fault.code === 'too_many_attempts' ? CODE_OF_SECRET[String(words)] : fault.code;
     const known = code === undefined ? undefined : ACTIONS[code];
     // Of a valid token, whatever strangers do.
-    const action = known !== undefined && caller !== undefined ? 'api-tokens.forbid' : known;
+    const action = isOfToken(known) && caller !== undefined ? 'api-tokens.forbid' : known;
     if (code === undefined || action === undefined) return;
     this.#of(action).count({
       code,
@@ -162,11 +175,16 @@ export class RefusalAudit {
   }
 }
 
+function isOfToken(action: RefusalAction | undefined): boolean {
+  return action !== undefined && action !== 'login.refuse';
+}
+
 function shownOf({ parameters, code, message }: CodedError): Readonly<Record<string, unknown>> {
   const shown = SHOWN.filter((name) => parameters[name] !== undefined).map((name) => [
     name,
     String(parameters[name]).slice(0, MAX_TEXT).replaceAll(TOKEN_TEXT, '(a token)'),
   ]);
-  // Its text is one of a few, with the time of expiry at most.
-  return { ...Object.fromEntries(shown), ...(code === 'unauthenticated' ? { text: message } : {}) };
+  // Its text is one of a few, with the time of expiry at most, or what the OpenID provider said.
+  const hasText = code === 'unauthenticated' || code === 'oidc_answer_bad' || code === 'oidc_denied';
+  return { ...Object.fromEntries(shown), ...(hasText ? { text: message.slice(0, MAX_MESSAGE) } : {}) };
 }

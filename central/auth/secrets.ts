@@ -13,7 +13,7 @@ interface NewSecret {
   readonly hash: string;
 }
 
-export function makeSecret(prefix: 'qg' | 'qge'): NewSecret {
+export function makeSecret(prefix: 'qg' | 'qge' | 'qgs'): NewSecret {
   const id = randomBytes(ID_BYTES).toString('hex');
   const secret = randomBytes(SECRET_BYTES).toString('base64url');
   return { id, token: `${prefix}_${id}_${secret}`, hash: hashOf(secret) };

@@ -17,7 +17,14 @@ import {
 } from './confirm.ts';
 import { changeFault } from './errors.ts';
 import { cutOffJson, type CutOffAgent } from './report.ts';
-import type { ChangeOwner, ChangeSubject, PendingChange } from './pending.ts';
+import {
+  factsOf,
+  type ChangedValue,
+  type ChangeFacts,
+  type ChangeOwner,
+  type ChangeSubject,
+  type PendingChange,
+} from './pending.ts';
 
 /** The terms under which a change is requested. */
 export interface ChangeTerms {
@@ -36,6 +43,8 @@ export interface ChangePlan<R> {
   readonly cutOff: readonly CutOffAgent[];
   /** The rule that would refuse the administrator who makes the change; absent: none. The change needs force. */
   readonly cutsOffCaller?: { readonly address: string; readonly rule: string } | undefined;
+  /** What would be another value then. */
+  readonly changed: readonly ChangedValue[];
   /** The listener of the administration that the change touches. */
   readonly listener: AdminListener | null;
   /**
@@ -70,7 +79,7 @@ interface ChangeTarget {
 type ChangeState = 'pending' | 'confirmed' | 'rolled-back';
 
 /** A change with a confirmation, as administrators see it. */
-export interface Change {
+export interface Change extends ChangeFacts {
   readonly id: string;
   readonly subject: ChangeSubject;
   readonly state: ChangeState;
@@ -93,6 +102,8 @@ interface ChangesOptions {
   readonly now: () => number;
   /** Runs once after so many milliseconds; the answer cancels it. */
   readonly after: (ms: number, run: () => void) => () => void;
+  /** A change is pending, or has ended. */
+  readonly onChanged?: ((id: string) => void) | undefined;
 }
 
 /** What is known of a pending change beside its mark, until it ends or Central does. */
@@ -134,6 +145,11 @@ export class Changes {
   /** The mark of this subject's change that waits for its confirmation. */
   pending(subject: ChangeSubject): PendingChange | null {
     return this.#targets.get(subject)?.pending() ?? null;
+  }
+
+  /** Of all subjects. */
+  pendingIds(): string[] {
+    return [...this.#targets.values()].flatMap((target) => target.pending()?.id ?? []);
   }
 
   /** The same, as administrators see it. */
@@ -182,11 +198,15 @@ export class Changes {
         id: randomBytes(8).toString('hex'),
         owner: { who: actor.who, from: actor.from, node: this.#options.node },
         expiresAt: this.#options.now() + confirm.withinSeconds * 1000,
-        terms: JSON.stringify(await confirmTerms(confirm, plan.listener, target.agents)),
+        terms: JSON.stringify({
+          ...(await confirmTerms(confirm, plan.listener, target.agents)),
+          about: { changed: plan.changed, comment: actor.comment ?? null, ticket: actor.ticket ?? null },
+        }),
       };
       await this.#carryOutPending(target, plan.carryOut, pending);
       this.#watch(target, pending, plan.onConfirmed);
       plan.onPending?.(confirm.withinSeconds);
+      this.#options.onChanged?.(pending.id);
       return { ...plan.report, dryRun, change: await this.#view(target, pending, 'pending') };
     });
   }
@@ -293,6 +313,7 @@ export class Changes {
     this.#watches.get(pending.id)?.cancelTimer();
     this.#watches.delete(pending.id);
     this.#remember(change);
+    this.#options.onChanged?.(change.id);
     return change;
   }
 
@@ -361,5 +382,6 @@ function viewOf(subject: ChangeSubject, pending: PendingChange, state: ChangeSta
     agentCount: agents.length,
     returnedCount,
     listener,
+    ...factsOf(pending),
   };
 }

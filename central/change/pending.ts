@@ -1,5 +1,6 @@
 // Defines the mark of a change that is rolled back unless it is confirmed, as the store keeps it beside what was
 // changed.
+import { isRecord } from '../../shared/wire/json-schema.ts';
 
 /** What can be changed with a confirmation. */
 const CHANGE_SUBJECTS = ['parameters', 'server-certificate'] as const;
@@ -20,6 +21,27 @@ export interface PendingChange {
   readonly owner: ChangeOwner;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
-  /** JSON text of ConfirmTerms (confirm.ts): what a confirmation needs. */
+  /** JSON text of ConfirmTerms (confirm.ts): what a confirmation needs; and of `about`: a ChangeFacts. */
   readonly terms: string;
+}
+
+export interface ChangedValue {
+  readonly name: string;
+  readonly from: unknown;
+  readonly to: unknown;
+}
+
+/** What was changed, and why. */
+export interface ChangeFacts {
+  readonly changed: readonly ChangedValue[];
+  readonly comment: string | null;
+  readonly ticket: string | null;
+}
+
+/** Of a mark that an older version wrote nothing is known. */
+export function factsOf({ terms }: Pick<PendingChange, 'terms'>): ChangeFacts {
+  const kept: unknown = JSON.parse(terms);
+  const about = isRecord(kept) ? kept['about'] : undefined;
+  // Written from a ChangeFacts only.
+  return isRecord(about) ? (about as unknown as ChangeFacts) : { changed: [], comment: null, ticket: null };
 }

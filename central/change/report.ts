@@ -74,6 +74,7 @@ type CutOffReason =
   | 'agent-revoked'
   | 'agent-deleted'
   | 'agent-disabled'
+  | 'agent-replaced'
   | 'agent-drained'
   | 'maintenance';
 
@@ -83,6 +84,10 @@ export interface CutOffAgent {
   readonly reason: CutOffReason;
   /** A sentence: why, and what brings the agent back. */
   readonly detail: string;
+  /** Of its session; absent: not known here. */
+  readonly address?: string | undefined;
+  /** What to do before the act, so that it is not cut off, or comes back; absent: `detail` says it. */
+  readonly hint?: string;
 }
 
 /** As many as a page of a list; the count says how many there are. */
@@ -90,8 +95,8 @@ const MAX_NAMED = 1_000;
 
 /** How REST shows them. */
 export function cutOffJson(agents: readonly CutOffAgent[]) {
-  const items = agents.slice(0, MAX_NAMED).map(({ id, name, reason, detail }) => {
-    return { agent: { id, name }, reason, detail };
+  const items = agents.slice(0, MAX_NAMED).map(({ id, name, reason, detail, address = null, hint = null }) => {
+    return { agent: { id, name }, reason, detail, address, hint };
   });
   return { count: agents.length, items };
 }

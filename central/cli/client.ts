@@ -1,10 +1,12 @@
 // The client of Central's REST API: one request, its answer as JSON, and every failure as an error with its hint. A
 // token goes to the socket in the data folder or over HTTPS with a verified certificate, never over plain HTTP: any
 // process may hold a port of this host.
+import { randomUUID } from 'node:crypto';
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { CodedError, systemCode, textOf } from '../../shared/errors.ts';
@@ -33,6 +35,8 @@ interface ClientOptions {
   readonly signal: AbortSignal;
   /** Of requests that are answered at once. */
   readonly timeoutMs?: number | undefined;
+  /** Before a request that creates is sent again. */
+  readonly resendMs?: number | undefined;
   /** Takes a line for each request; no secrets. */
   readonly trace?: ((line: string) => void) | undefined;
 }
@@ -47,6 +51,11 @@ interface Call {
   readonly bodyText?: string;
   readonly ifMatch?: string | undefined;
   readonly ifNoneMatch?: string | undefined;
+  /**
+   * It creates, and its answer has no secret: sent again with the same Idempotency-Key when the connection breaks before
+   * the answer, since it may have been carried out.
+   */
+  readonly isCreating?: true;
 }
 
 /** What a GET gave, with its entity tag. */
@@ -109,6 +118,12 @@ const LONG_TIMEOUT_MS = 3_600_000;
 /** A thousand of the largest messages are more than a terminal shows. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
+/** Of a connection that may have taken a request to Central; and of a Central that is being started again. */
+const BROKEN: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
+const AWAY: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT']);
+const RESENDS = 10;
+const RESEND_MS = 500;
+
 /** Over the socket there are no names; the path is what counts. */
 const SOCKET_URL = new URL('http://localhost/');
 /** Explicit, so that no environment variable or option of Node.js changes it. */
@@ -142,9 +157,14 @@ export function createClient(options: ClientOptions): Client {
   async function send(method: string, path: string, call: Call): Promise<{ answer: Answer; named: string }> {
     const to = await connected();
     // Over the socket there is no line to save.
-    const headers: Readonly<Record<string, string>> = 'url' in to.target ? { 'accept-encoding': 'gzip' } : {};
+    const headers: Readonly<Record<string, string>> = {
+      ...('url' in to.target ? { 'accept-encoding': 'gzip' } : {}),
+      ...(call.isCreating === true ? { 'idempotency-key': randomUUID() } : {}),
+    };
     const prepared = await prepare(to, method, path, call, { headers, timeout: options.timeoutMs ?? TIMEOUT_MS });
-    const answer = await reaching(to, () => exchange(prepared));
+    const answer = await reaching(to, () =>
+      call.isCreating === true ? exchangeUntilAnswered(prepared, to) : exchange(prepared),
+    );
     trace(method, prepared, answer);
     return { answer, named: to.named };
   }
@@ -263,6 +283,26 @@ async function exchange(prepared: PreparedRequest): Promise<Answer> {
   const request = begin(prepared);
   request.end(prepared.payload);
   return await answerOf(await responseOf(request));
+}
+
+/** Central carries out a request with an Idempotency-Key once, however often it gets it. */
+async function exchangeUntilAnswered(
+  prepared: PreparedRequest,
+  { signal, resendMs = RESEND_MS }: Connected,
+): Promise<Answer> {
+  let hasBroken = false;
+  for (let left = RESENDS; ; left -= 1) {
+    try {
+      const answer = await exchange(prepared);
+      if (left === 0 || !(answer.status === 409 && answer.text.includes('"idempotency_key_in_progress"')))
+        return answer;
+    } catch (error) {
+      const code = systemCode(error) ?? '';
+      if (left === 0 || signal.aborted || !(BROKEN.has(code) || (hasBroken && AWAY.has(code)))) throw error;
+      hasBroken = true;
+    }
+    await delay(resendMs, undefined, { signal });
+  }
 }
 
 function begin({ target, options }: PreparedRequest): ClientRequest {

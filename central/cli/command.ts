@@ -6,7 +6,12 @@ import type { Client } from './client.ts';
 
 export type CommandOption = LineOption;
 
+/** What Central streams the changes of (GET /watch). */
+export type WatchedCollection = 'agents' | 'changes' | 'parameters' | 'rollouts' | 'tasks';
+
 export interface Command extends LineCommand {
+  /** With --watch it is shown again when something of this collection changes; absent: every two seconds. */
+  readonly watches?: WatchedCollection;
   /** It asks before it acts (CommandCall.confirm): always, or with --force. */
   readonly asks?: 'always' | 'forced';
   /** The member of its answer, or of each item, that other commands take (-o name); absent: the name, else the id. */
@@ -27,6 +32,10 @@ export interface Question {
 
 export interface CommandCall {
   readonly client: Client;
+  /**
+   * GET of one thing that Central can wait for (waitSeconds): with --watch the next look gets it when it is another one.
+   */
+  current(path: string): Promise<unknown>;
   readonly words: readonly string[];
   /** The value of an option. */
   text(name: string): string | undefined;
@@ -65,6 +74,8 @@ export interface CommandCall {
   notice(text: string): void;
   /** One line, as it is. */
   line(text: string): void;
+  /** Bytes to a standard stream, as they are; on a terminal escaped. Resolves when they are written. */
+  bytes(to: 'error' | 'out', bytes: Uint8Array): Promise<void>;
   readonly format: OutputFormat;
   /** The answer is read by a program, as JSON. */
   readonly json: boolean;

@@ -20,7 +20,9 @@ import { rotationCommands } from './commands/rotation.ts';
 import { serverCertificateCommands } from './commands/server-certificate.ts';
 import { statusCommands } from './commands/status.ts';
 import { storeCommands } from './commands/store.ts';
+import { serviceCommands } from './commands/services/services.ts';
 import { subscriptionCommands } from './commands/events/subscriptions.ts';
+import { taskCommands } from './commands/tasks/tasks.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import type { Command } from './command.ts';
 import { contextCommands } from './connection/context-commands.ts';
@@ -47,10 +49,12 @@ export const COMMANDS: readonly Command[] = [
   ...drainCommands,
   ...agentProfileCommands,
   ...rolloutCommands,
+  ...taskCommands,
   ...enrollmentCommands,
   ...failureCommands,
   ...eventCommands,
   ...subscriptionCommands,
+  ...serviceCommands,
   ...tokenCommands,
   ...auditCommands,
   ...caCommands,

@@ -62,6 +62,10 @@ export const CLI_ERRORS = {
     text: 'The password of the backup is missing.',
     hint: 'Set QUEUEGATE_BACKUP_PASSWORD, name a file that holds it with --password-file FILE (- reads it from the standard input), or run this on a terminal, which asks for it.',
   },
+  task_output_changed: {
+    text: 'What the agent sent of {channel} of the task {task} is not what it reported: the SHA-256 differs.',
+    hint: 'Something has changed the file on the host of the agent since, or the task ran again there (rerun=true). Do not use it.',
+  },
   restore_timeout: {
     text: 'Central accepted the backup, but did not answer within {seconds} s.',
     hint: 'Look at its log: Central rolls back to the previous store when it does not start with the restored one. Its ports may be those of the backup.',

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, textOf } from '../../shared/errors.ts';
-import { replaceOwnFile } from '../../shared/files/secret-file.ts';
+import { replaceOwnFile, replaceSecretFile } from '../../shared/files/secret-file.ts';
 import type { CommandCall } from './command.ts';
 import { cliFault } from './errors.ts';
 
@@ -51,10 +51,27 @@ export async function uploadOf(call: CommandCall, path: string, what: string): P
 
 /** Writes what is not a secret. Errors: file_not_written, secret_file_unsafe. */
 export async function writeAnswer(file: string, bytes: Buffer): Promise<void> {
+  await written(file, replaceOwnFile(file, bytes));
+}
+
+/** Writes what may be a secret, for this account only (0600). Errors: as `writeAnswer`. */
+export async function writeSecretAnswer(file: string, bytes: Buffer): Promise<void> {
+  await written(file, replaceSecretFile(file, bytes));
+}
+
+async function written(file: string, act: Promise<void>): Promise<void> {
   try {
-    await replaceOwnFile(file, bytes);
+    await act;
   } catch (error) {
     if (isCoded(error, 'secret_file_unsafe')) throw error;
     throw cliFault('file_not_written', { file, found: textOf(error) }, error);
   }
+}
+
+/** The PEM text of the authorities in the file that this option names; undefined: the option is not set. */
+export async function authoritiesFile(call: CommandCall, option: string): Promise<string | undefined> {
+  const file = call.text(option);
+  if (file === undefined) return undefined;
+  const { content } = await fileForRequest(await fileToUpload(call, file), 'The file with the authorities');
+  return Buffer.from(content, 'base64').toString('utf8');
 }

@@ -20,7 +20,8 @@ import { answerText, documentOf, formatOf, wantsJson } from '../../shared/termin
 import { readLine, usage, type Line } from './line/program.ts';
 import { askFirst, askingClient, mustAsk } from './line/question.ts';
 import { table } from './print.ts';
-import { watch } from './watching/watch.ts';
+import { ChangeStream } from './watching/change-stream.ts';
+import { watch, Watched } from './watching/watch.ts';
 import { secondsOf, shareOf, wholeNumberOf } from '../../shared/terminal/quantities.ts';
 
 interface CliSurroundings {
@@ -30,6 +31,8 @@ interface CliSurroundings {
   readonly out: (text: string, hasHeader?: boolean) => void;
   /** `isFault`: it begins with "error:", which may be emphasized. */
   readonly error: (text: string, isFault?: boolean) => void;
+  /** Bytes as they are; on a terminal escaped. Absent: as lines. */
+  readonly bytes?: CommandCall['bytes'];
   readonly readStdin: () => Promise<string>;
   /** Is the standard output a terminal? */
   readonly terminal: boolean;
@@ -84,7 +87,15 @@ async function run(line: Extract<Line, { kind: 'command' }>, surroundings: CliSu
   }
   const { signal, terminal, redraw, out, error } = surroundings;
   let notices = new Set<string>();
+  const watched = new Watched();
+  const { watches } = line.command;
+  // Its requests are traced like the others; the client of a look belongs to that look.
+  const changes =
+    watches === undefined
+      ? undefined
+      : new ChangeStream({ client: callOf(line, surroundings).call.client, collection: watches, signal });
   await watch({
+    changes,
     async look() {
       const printed: string[] = [];
       let hasHeader = false;
@@ -100,8 +111,8 @@ async function run(line: Extract<Line, { kind: 'command' }>, surroundings: CliSu
           notices = notices.add(text);
         },
       };
-      await line.command.run(callOf(line, own).call);
-      return { text: printed.join('\n'), hasHeader };
+      await line.command.run(callOf(line, own, watched).call);
+      return { text: printed.join('\n'), hasHeader, isAwaited: watched.isAwaited };
     },
     redraw: terminal ? ({ text, hasHeader }) => redraw?.(text, hasHeader) : undefined,
     line: out,
@@ -114,6 +125,7 @@ async function run(line: Extract<Line, { kind: 'command' }>, surroundings: CliSu
 function callOf(
   { command, words, values }: Extract<Line, { kind: 'command' }>,
   surroundings: CliSurroundings,
+  watched?: Watched,
 ): { readonly call: CommandCall; readonly status: () => number } {
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   const { environment, workingFolder, signal } = surroundings;
@@ -125,15 +137,10 @@ function callOf(
   let status = EXIT_DONE;
   let header = '';
   const colors = surroundings.terminal && allowsColor(environment) && values['no-color'] !== false;
-  const quantity = (name: string, read: (text: string) => number | undefined, allowed: string): number | undefined => {
-    const found = text(name);
-    const value = found === undefined ? undefined : read(found);
-    if (found !== undefined && value === undefined) throw complain(`--${name} is "${found}"; allowed is ${allowed}`);
-    return value;
-  };
   let hasAsked = !mustAsk(command, values['force'] === true);
   const call: CommandCall = {
     client: askingClient(client, () => hasAsked),
+    current: async (path) => await (watched?.read(client, path) ?? client.request('GET', path)),
     words,
     format,
     json: format === 'json' || format === 'ndjson',
@@ -143,6 +150,7 @@ function callOf(
     environment,
     workingFolder,
     line: surroundings.out,
+    bytes: surroundings.bytes ?? (async (to, bytes) => surroundings[to](Buffer.from(bytes).toString())),
     text,
     flag: (name) => values[name] === true,
     list: (name) => {
@@ -163,9 +171,7 @@ function callOf(
       hasAsked = true;
     },
     ownTokenId: async () => /^qg_([0-9a-f]+)_/.exec(await token())?.[1],
-    number: (name) => quantity(name, wholeNumberOf, 'a whole number'),
-    seconds: (name) => quantity(name, secondsOf, 'a duration such as 90s, 15m, 24h or 30d'),
-    share: (name) => quantity(name, shareOf, 'a share such as 95%'),
+    ...quantities(text, complain),
     fail: () => (status = EXIT_FAILED),
     answer(value, people) {
       // A dry run says by its exit status, too, that the act itself would be refused.
@@ -188,6 +194,24 @@ function callOf(
     complain,
   };
   return { call, status: () => status };
+}
+
+/** Options that are numbers, durations and shares. */
+function quantities(
+  text: CommandCall['text'],
+  complain: CommandCall['complain'],
+): Pick<CommandCall, 'number' | 'seconds' | 'share'> {
+  const quantity = (name: string, read: (text: string) => number | undefined, allowed: string): number | undefined => {
+    const found = text(name);
+    const value = found === undefined ? undefined : read(found);
+    if (found !== undefined && value === undefined) throw complain(`--${name} is "${found}"; allowed is ${allowed}`);
+    return value;
+  };
+  return {
+    number: (name) => quantity(name, wholeNumberOf, 'a whole number'),
+    seconds: (name) => quantity(name, secondsOf, 'a duration such as 90s, 15m, 24h or 30d'),
+    share: (name) => quantity(name, shareOf, 'a share such as 95%'),
+  };
 }
 
 /** The Central of a line: found when the first request is made. Errors: usage. */

@@ -48,6 +48,18 @@ export function termsOf(call: CommandCall): Readonly<Record<string, string | num
   };
 }
 
+/** What the resource is after these members were set. Errors: usage, where there are none; those of the request. */
+export async function changed(
+  call: CommandCall,
+  path: string,
+  body: Readonly<Record<string, unknown>>,
+): Promise<Readonly<Record<string, unknown>>> {
+  if (Object.keys(body).length === 0) throw call.complain('nothing is to be set');
+  return recordOf(
+    await call.client.request('PATCH', path, { query: termsOf(call), body, ifMatch: call.text('if-match') }),
+  );
+}
+
 /** The agents that a report names, below a title; no line when there are none. */
 export function cutOffText(report: unknown, title: string): string[] {
   const cutOff = recordOf(recordOf(report)['cutOff']);

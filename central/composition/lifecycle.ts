@@ -8,6 +8,7 @@ import type { Changes } from '../change/changes.ts';
 import type { OpenedListeners } from '../listeners/open-listeners.ts';
 import type { ListenerName } from '../listeners/reconcile.ts';
 import type { Maintenance } from '../maintenance.ts';
+import type { OpenStreams } from '../messaging/open-streams.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { PkiServices } from '../pki/open-pki-services.ts';
 import type { RolloutEngine } from '../rollouts/engine.ts';
@@ -15,6 +16,8 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { StagedRestore } from '../store/backup/backup.ts';
 import type { Problem } from '../problems.ts';
 import type { Store } from '../store/store.ts';
+import type { Exposures } from '../services/exposures.ts';
+import type { Tasks } from '../tasks/tasks.ts';
 import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import type { FirstStart } from './first-start.ts';
 
@@ -49,8 +52,12 @@ interface LifecycleParts {
   readonly auditVerification: { run(): Promise<void> };
   readonly firstStart: () => Promise<FirstStart | undefined>;
   readonly sessions: Sessions;
+  readonly streams: Pick<OpenStreams, 'stop'>;
   readonly rolloutEngine: Pick<RolloutEngine, 'start' | 'stop'>;
+  readonly tasks: Pick<Tasks, 'start' | 'stop'>;
   readonly subscriptions: Pick<Subscriptions, 'start' | 'stop'>;
+  readonly exposures: Pick<Exposures, 'start' | 'stop'>;
+  readonly serviceWrites: { flush(): Promise<void> };
   readonly pkiServices: PkiServices;
   readonly opened: OpenedListeners;
   readonly maintenance: Maintenance;
@@ -74,9 +81,11 @@ export class Lifecycle {
     const { listeners, localSocket } = this.#parts.opened;
     try {
       await this.#parts.rolloutEngine.start();
+      await this.#parts.tasks.start();
       await listeners.start(parameters.values());
       await localSocket.start();
       await this.#parts.subscriptions.start();
+      await this.#parts.exposures.start();
       maintenance.start();
       pkiServices.trustPublication.start();
       await pkiServices.profiles?.follow();
@@ -106,11 +115,14 @@ export class Lifecycle {
     const { store, parameters, changes, incidents, sessions, pkiServices, opened, log, now } = this.#parts;
     const { apps, listeners, localSocket } = opened;
     listeners.stop();
+    this.#parts.exposures.stop();
     await localSocket
       .stop()
       .catch((error: unknown) =>
         log.error({ error: textOf(error) }, 'the socket of the administration could not be removed'),
       );
+    // Each with an end event, while its connection is there.
+    await this.#parts.streams.stop();
     this.#parts.maintenance.stop();
     pkiServices.trustPublication.stop();
     this.#parts.drains.stop();
@@ -121,9 +133,11 @@ export class Lifecycle {
     localSocket.cut();
     await apps.stop();
     await this.#parts.subscriptions.stop();
+    await this.#parts.tasks.stop();
     await this.#parts.rolloutEngine.stop();
     await incidents.flush(now());
     await this.#parts.refusals.flush();
+    await this.#parts.serviceWrites.flush();
     await this.#parts.auditVerification
       .run()
       .catch((error: unknown) => log.error({ error: textOf(error) }, 'the audit log could not be verified'));

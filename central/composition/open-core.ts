@@ -10,29 +10,40 @@ import { Events, type CentralEvents } from '../events.ts';
 import { openDescriptors } from '../listeners/limits/descriptors.ts';
 import { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { after } from '../maintenance.ts';
+import { EventCursors } from '../messaging/event-cursors.ts';
 import { EventHub } from '../messaging/event-hub.ts';
+import { OpenStreams } from '../messaging/open-streams.ts';
 import { createMetrics } from '../metrics.ts';
 import { AddressAccess } from '../parameters/address-access.ts';
 import { ParameterState } from '../parameters/state.ts';
 import { storeBounds } from './store-bounds.ts';
+import { stateReason } from '../store/agents/state-reasons.ts';
 import { removeLeftovers } from '../store/backup/backup.ts';
 import type { Store } from '../store/store.ts';
+import { noteStoreChanges } from '../watching/noted-store.ts';
+import { ResourceChanges } from '../watching/resource-changes.ts';
 
 /** `isRestored`: this start follows a restore. */
 export async function openCore(
   config: CentralConfig,
   { log, lostLines }: Pick<Log, 'log' | 'lostLines'>,
-  store: Store,
+  opened: Store,
   isRestored: boolean,
 ) {
-  await store.agents.endAbandonedSessions(config.nodeName, Date.now(), 'Central ended without closing it');
+  const resourceChanges = new ResourceChanges();
+  const store = noteStoreChanges(opened, resourceChanges);
+  await store.agents.endAbandonedSessions(config.nodeName, Date.now(), stateReason('central_ended', {}));
   await removeLeftovers(config.dataFolder);
 
   const events = new Events<CentralEvents>();
   const metrics = createMetrics(undefined, { queuegate_log_lines_lost_total: () => lostLines().lines });
   store.onCommit((ms) => metrics.instruments.queuegate_commit_seconds.observe(ms / 1000));
   const base = { config, store, events, metrics, log, now: (): number => Date.now(), after };
-  const changes = new Changes({ ...base, node: config.nodeName });
+  const changes = new Changes({
+    ...base,
+    node: config.nodeName,
+    onChanged: (id) => resourceChanges.note('changes', id),
+  });
   const parameters = await ParameterState.open({
     ...base,
     store: store.parameters,
@@ -44,6 +55,7 @@ export async function openCore(
   const incidents = new Incidents(store.agents, log);
   return {
     ...base,
+    resourceChanges,
     aging: await AgingClock.open(base, isRestored),
     maintenanceMode: await MaintenanceMode.open(base),
     descriptors: openDescriptors(log, parameters.values()['agents.max']),
@@ -52,6 +64,8 @@ export async function openCore(
     addressAccess: new AddressAccess(() => parameters.values()),
     incidents,
     hub: new EventHub(store.inbox),
-    ...openAuth({ ...base, incidents }),
+    streams: new OpenStreams(),
+    cursors: new EventCursors(await store.inbox.incarnations()),
+    ...(await openAuth({ ...base, incidents })),
   };
 }

@@ -16,6 +16,7 @@ import type { Pki } from '../pki/open-pki.ts';
 import type { ServerCredentials } from '../pki/server/slots.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { RestoreOutcome } from '../store/backup/backup.ts';
+import type { Exposures } from '../services/exposures.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
 import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import type { AuditVerification } from './audit-verification.ts';
@@ -43,6 +44,7 @@ interface StatusNeeds {
   readonly aging: Pick<AgingClock, 'problems'>;
   readonly maintenanceMode: Pick<MaintenanceMode, 'problems'>;
   readonly subscriptions: Pick<Subscriptions, 'problems'>;
+  readonly exposures: Pick<Exposures, 'problems'>;
   readonly lostLines: () => LostLines;
 }
 
@@ -65,6 +67,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     auditVerification,
     maintenanceMode,
     subscriptions,
+    exposures,
   } = needs;
   return () => ({
     central: config.centralName,
@@ -90,6 +93,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
         consumerReports,
         descriptors,
         subscriptions,
+        exposures,
       ].flatMap((part) => part.problems()),
       ...listeners.problems(['http']),
       ...localSocket.problems(),

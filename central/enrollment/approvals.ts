@@ -12,8 +12,9 @@ import type {
   PendingBlock,
   RequestRetention,
 } from '../store/enrollment-store.ts';
+import { stateReason } from '../store/agents/state-reasons.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
+import type { AgentRecord, AgentStore, NewAgent } from '../store/agent-store.ts';
 import { readRequest, type ReadRequest } from '../pki/x509/csr.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
@@ -97,6 +98,12 @@ export interface Approvals {
    * where no undecided request has it. Errors: enrollment_request_ambiguous, those of EnrollmentStore.replace.
    */
   replace(thumbprint: string, agent: AgentRecord, actor: Actor): Promise<AgentRecord | undefined>;
+  /** What `accept` would take; changes nothing. Errors: those of `accept`. */
+  rehearseAccept(thumbprint: string, actor: Actor): Promise<EnrollmentRequestRecord>;
+  /** The request whose key `replace` would give to the agent; changes nothing. Errors: those of `replace`. */
+  rehearseReplace(thumbprint: string, agent: AgentRecord, actor: Actor): Promise<EnrollmentRequestRecord | undefined>;
+  /** What `reject` would take; changes nothing. Errors: those of `reject`. */
+  rehearseReject(thumbprint: string): Promise<EnrollmentRequestRecord>;
   /** Errors: enrollment_request_unknown, enrollment_request_ambiguous. */
   reject(thumbprint: string, actor: Actor): Promise<EnrollmentRequestRecord>;
   /** How many requests are pending, how many may be, and the blocks with the most. */
@@ -128,34 +135,23 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
     },
 
     async accept(thumbprint, actor) {
-      const { keyThumbprint, name, id, csr, address } = await findRequest(enrollments, thumbprint, undefined);
-      const { spki } = readRequest(csr);
-      const agentId = id ?? keyThumbprint;
-      const agent = await enrollments.accept(
-        csr,
-        { id: agentId, name, publicKey: spki.toString('base64'), keyThumbprint, now: now() },
-        actor.who,
-        auditEntry(actor, 'enrollment-requests.accept', { id: agentId, name, keyThumbprint, address }, now()),
-      );
+      const request = await findRequest(enrollments, thumbprint, undefined);
+      const { csr, address } = request;
+      const accepted = agentOf(request, now());
+      const { id, name, keyThumbprint } = accepted;
+      const audit = auditEntry(actor, 'enrollment-requests.accept', { id, name, keyThumbprint, address }, now());
+      const agent = await enrollments.accept(csr, accepted, actor.who, audit);
       await measure();
       return agent;
     },
 
     async replace(thumbprint, agent, actor) {
-      const found = await findRequest(enrollments, thumbprint, undefined).catch((error: unknown) => {
-        if (isCoded(error, 'enrollment_request_unknown', 'enrollment_thumbprint_bad')) return undefined;
-        throw error;
-      });
-      if (found === undefined || found.state === 'accepted') return undefined;
+      const found = await undecided(enrollments, thumbprint);
+      if (found === undefined) return undefined;
       const { keyThumbprint, csr, address } = found;
-      const publicKey = readRequest(csr).spki.toString('base64');
       const detail = { id: agent.id, name: agent.name, keyThumbprint, before: agent.keyThumbprint, address };
-      const replaced = await enrollments.replace(
-        csr,
-        { agentId: agent.id, publicKey, keyThumbprint, now: now(), reason: `replaced by ${actor.who}` },
-        actor.who,
-        auditEntry(actor, 'agents.replace', detail, now()),
-      );
+      const audit = auditEntry(actor, 'agents.replace', detail, now());
+      const replaced = await enrollments.replace(csr, newKeyOf(found, agent, actor, now()), actor.who, audit);
       options.onReplaced(agent.id);
       await measure();
       return replaced;
@@ -170,6 +166,21 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
       return found;
     },
 
+    async rehearseAccept(thumbprint, actor) {
+      const request = await findRequest(enrollments, thumbprint, undefined);
+      await enrollments.rehearseAccept(request.csr, agentOf(request, now()), actor.who);
+      return request;
+    },
+
+    async rehearseReplace(thumbprint, agent, actor) {
+      const found = await undecided(enrollments, thumbprint);
+      if (found !== undefined)
+        await enrollments.rehearseReplace(found.csr, newKeyOf(found, agent, actor, now()), actor.who);
+      return found;
+    },
+
+    rehearseReject: (thumbprint) => findRequest(enrollments, thumbprint, 'pending'),
+
     async counts() {
       return {
         pending: (await enrollments.countByState()).pending,
@@ -180,6 +191,30 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
 
     measure,
   };
+}
+
+/** The agent that the machine becomes. */
+function agentOf({ keyThumbprint, name, id, csr }: EnrollmentRequestRecord, now: number): NewAgent {
+  const publicKey = readRequest(csr).spki.toString('base64');
+  return { id: id ?? keyThumbprint, name, publicKey, keyThumbprint, now };
+}
+
+/** The key of the request, for an agent that exists. */
+function newKeyOf({ keyThumbprint, csr }: EnrollmentRequestRecord, agent: AgentRecord, actor: Actor, now: number) {
+  const publicKey = readRequest(csr).spki.toString('base64');
+  return { agentId: agent.id, publicKey, keyThumbprint, now, reason: stateReason('key_replaced', { who: actor.who }) };
+}
+
+/** The request, unless it is an agent already, or none. Errors: enrollment_request_ambiguous. */
+async function undecided(
+  enrollments: Pick<EnrollmentStore, 'list'>,
+  thumbprint: string,
+): Promise<EnrollmentRequestRecord | undefined> {
+  const found = await findRequest(enrollments, thumbprint, undefined).catch((error: unknown) => {
+    if (isCoded(error, 'enrollment_request_unknown', 'enrollment_thumbprint_bad')) return undefined;
+    throw error;
+  });
+  return found?.state === 'accepted' ? undefined : found;
 }
 
 function retention(now: number): RequestRetention {

@@ -5,6 +5,7 @@ import { makeRecoveryCode, readRecoveryCode, recoveryKey, recoveryProof } from '
 import { auditEntry, type Actor } from '../audit.ts';
 import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import type { EnrollmentStore, RecoveryCode } from '../store/enrollment-store.ts';
+import { stateReason } from '../store/agents/state-reasons.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
 import { readRequest } from '../pki/x509/csr.ts';
@@ -109,7 +110,7 @@ export function createRecoveries({
 
       const csr = readRequest(csrDer);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
-      const reason = `recovered from ${address}: it has another key`;
+      const reason = stateReason('key_recovered', { address });
       const actor = { who: `recovery code of ${code.createdBy}`, from: address };
       const detail = { id: agent.id, name: agent.name, keyThumbprint, before: agent.keyThumbprint, over };
       const recovered = await enrollments.recover(

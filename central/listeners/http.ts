@@ -1,6 +1,6 @@
 // Creates the Fastify instances of Central: one per listener, for the life of the process, never bound to a port itself
 // (central/listeners/accept/connections.ts hands it sockets), with every error as RFC 9457 problem details.
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { CodedError } from '../../shared/errors.ts';
 import { gatherBody } from '../../shared/gathered-body.ts';
@@ -29,8 +29,14 @@ const KEEP_ALIVE_MS = 30_000;
 /** Enough for a bearer token and a proxy's headers. */
 const MAX_HEADER_BYTES = 16 * 1024;
 
-/** An HTTP server that never listens. Headers have to arrive within `headersTimeoutMs`. */
-export function createHttpServer(headersTimeoutMs: number): Server {
+/**
+ * An HTTP server that never listens. Headers have to arrive within `headersTimeoutMs`. `hasWebSocket` says which GET
+ * requests for a WebSocket it takes: those of agents, unless set.
+ */
+export function createHttpServer(
+  headersTimeoutMs: number,
+  hasWebSocket: (request: IncomingMessage) => boolean = ({ url }) => url?.split('?', 1)[0] === AGENT_PATH,
+): Server {
   const server: Server = createServer({
     headersTimeout: headersTimeoutMs,
     // A large body may take longer than any such bound (boundUploads).
@@ -41,11 +47,11 @@ export function createHttpServer(headersTimeoutMs: number): Server {
     maxHeaderSize: MAX_HEADER_BYTES,
     // Other upgrades are optional offers of the client (RFC 9110 section 7.8): the request is served as an ordinary
     // one.
-    shouldUpgradeCallback: ({ method, url, headers }) =>
+    shouldUpgradeCallback: (request) =>
       server.listenerCount('upgrade') > 0 &&
-      method === 'GET' &&
-      url?.split('?', 1)[0] === AGENT_PATH &&
-      headers.upgrade?.toLowerCase() === 'websocket',
+      request.method === 'GET' &&
+      request.headers.upgrade?.toLowerCase() === 'websocket' &&
+      hasWebSocket(request),
   });
   server.on('request', gatherBody);
   boundUploads(server);
@@ -69,6 +75,16 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     const { gate } = options;
     app.addHook('onSend', (request, reply, payload, done) => done(null, gate.answer(request, reply, payload)));
   }
+  // Its connection ends with the answer (shared/gathered-body.ts): a client that is not warned sends its next request on
+  // it, and finds it reset.
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (!isUnfinished(request.raw)) return done(null, payload);
+    // What came in the same packet is parsed until then.
+    setImmediate(() => {
+      if (isUnfinished(request.raw) && !reply.raw.headersSent) void reply.header('connection', 'close');
+      done(null, payload);
+    });
+  });
   // For browsers: no type sniffing, and a page loads and frames nothing.
   // With a callback: a promise would delay the answer behind garbage that came together with its request.
   app.addHook('onRequest', (request, reply, done) => {
@@ -119,6 +135,11 @@ export function allowedMethods(scope: FastifyInstance): void {
       () => {},
     );
   });
+}
+
+/** More of its body is to come. */
+function isUnfinished({ complete, headers }: IncomingMessage): boolean {
+  return !complete && (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0);
 }
 
 function pathOf({ url }: FastifyRequest): string {

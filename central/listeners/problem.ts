@@ -10,7 +10,9 @@ import { STATUS_CODES } from '../../shared/http/node-http.ts';
 /** When a refused request may be sent again. A full outbox empties as fast as its agent reads. */
 const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   outbox_full: 5,
+  agent_offline: 60,
   too_many_attempts: 5,
+  too_many_sign_ins: 60,
   too_many_waiting: 10,
   too_many_in_progress: 1,
   too_much_in_progress: 1,
@@ -22,6 +24,12 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   enrollments_full: 300,
   enrollments_full_of_address: 300,
 };
+
+/** With these two statuses the header is the contract; of causes whose end nothing tells. */
+const UNSPECIFIED: ReadonlySet<number> = new Set([429, 503]);
+const RETRY_SECONDS = 10;
+/** How a stream ends that was cut off. */
+const CUT: ReadonlySet<string | undefined> = new Set(['ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE']);
 
 /** The connection of an unreadable request is cut this long after the answer. */
 const LINGER_MS = 1_000;
@@ -38,22 +46,24 @@ export function sendError(reply: FastifyReply, error: unknown, onUnexpected: (er
 }
 
 function sendCoded(reply: FastifyReply, error: CodedError): FastifyReply {
-  const retryAfter = RETRY_AFTER_SECONDS[error.code];
+  const retryAfter = RETRY_AFTER_SECONDS[error.code] ?? (UNSPECIFIED.has(error.status) ? RETRY_SECONDS : undefined);
   if (retryAfter !== undefined) void reply.header('retry-after', String(retryAfter));
   // RFC 9110 section 15.5.2: a 401 says how to authenticate.
   if (error.status === 401) void reply.header('www-authenticate', 'Bearer realm="queuegate"');
+  // Also before a route could say it, and instead of what one said: 404, 405 and 410 may be kept otherwise.
+  void reply.header('cache-control', 'no-store');
   return reply.code(error.status).type(PROBLEM_TYPE).send(problemOf(error, reply.request.id));
 }
 
 /** Answers a request that does not reach a route; the connection ends with it. */
-export function endWithProblem(response: ServerResponse, error: CodedError, retryAfterSeconds: number): void {
+export function endWithProblem(response: ServerResponse, error: CodedError, retryAfterSeconds?: number): void {
   const requestId = newRequestId();
   const body = JSON.stringify(problemOf(error, requestId));
   response.writeHead(error.status, {
     [REQUEST_ID_HEADER]: requestId,
     'content-type': `${PROBLEM_TYPE}; charset=utf-8`,
     'content-length': String(Buffer.byteLength(body)),
-    'retry-after': String(retryAfterSeconds),
+    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
     connection: 'close',
   });
   response.end(body);
@@ -96,6 +106,8 @@ function fromFastify(error: unknown, reply: FastifyReply): CodedError | undefine
   if (!(error instanceof Error)) return undefined;
   const { code, statusCode } = error as Partial<FastifyError>;
   const { request } = reply;
+  // The client left before its body was complete: no defect, and nothing was carried out. The answer has no reader.
+  if (CUT.has(code) && !request.raw.complete) return httpFault('request_unreadable', {}, error);
   switch (code) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return httpFault('content_type_unsupported', { found: request.headers['content-type'] ?? '(none)' }, error);

@@ -222,6 +222,7 @@ export class Listeners<Staged> {
         problemOf(
           problemFault('listener_not_open', { listener: capital(TITLES[listener]), found: textOf(error) }),
           this.#missingSince.get(listener) ?? this.#now(),
+          { kind: 'listener', id: listener, name: TITLES[listener] },
         ),
       );
   }

@@ -1,6 +1,7 @@
-// TLS settings of Central: versions, cipher suites, and replacing the certificate of a running listener.
+// TLS of Central's listeners, and replacing the certificate of a running one.
 import { constants } from 'node:crypto';
 import { createServer, type Server, type TlsOptions } from 'node:tls';
+import { TLS_PROTOCOL } from '../pki/tls-protocol.ts';
 
 /** What a TLS listener shows. */
 export interface Credentials {
@@ -10,31 +11,7 @@ export interface Credentials {
   readonly chain: string;
 }
 
-/**
- * TLS 1.2 (RFC 5246) for tools and proxies, 1.3 (RFC 8446) for agents; AEAD with forward secrecy only (RFC 9325 section
- * 4.2).
- */
-const PROTOCOL: TlsOptions = {
-  minVersion: 'TLSv1.2',
-  maxVersion: 'TLSv1.3',
-  ciphers: [
-    'TLS_AES_128_GCM_SHA256',
-    'TLS_AES_256_GCM_SHA384',
-    'TLS_CHACHA20_POLY1305_SHA256',
-    'ECDHE-ECDSA-AES128-GCM-SHA256',
-    'ECDHE-RSA-AES128-GCM-SHA256',
-    'ECDHE-ECDSA-AES256-GCM-SHA384',
-    'ECDHE-RSA-AES256-GCM-SHA384',
-    'ECDHE-ECDSA-CHACHA20-POLY1305',
-    'ECDHE-RSA-CHACHA20-POLY1305',
-  ].join(':'),
-  honorCipherOrder: true,
-  // The peer chooses of these. OpenSSL's own list has groups that cost a handshake several times as much (P-521, finite
-  // fields), which no client needs: RFC 8446 section 9.1 demands P-256 and recommends X25519.
-  ecdhCurve: 'X25519MLKEM768:X25519:prime256v1:secp384r1',
-  // A TLS 1.2 peer could repeat the costly part of the handshake in one connection; no client of Central needs that.
-  secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-};
+const PROTOCOL = { ...TLS_PROTOCOL, honorCipherOrder: true } as const satisfies TlsOptions;
 
 /**
  * A TLS server that is never bound: it is fed sockets (central/listeners/accept/connections.ts). WebSocket upgrades
@@ -55,6 +32,40 @@ export function createTlsServer(
     requestCert: asksForCertificate,
     rejectUnauthorized: false, // verified by central/auth/client-certificate.ts: its key, chain and dates
   });
+}
+
+/**
+ * A TLS server for the callers of a service, fed as the others. With `clientCa` (PEM) a certificate is requested, and
+ * verified against these authorities alone; whether that succeeded is `authorized` of the socket. No session is resumed:
+ * each connection shows its certificate.
+ */
+export function createCallerTlsServer(
+  credentials: Credentials,
+  handshakeTimeoutMs: number,
+  clientCa: string | null,
+): Server {
+  return createServer({
+    ...callerContext(credentials, clientCa),
+    handshakeTimeout: handshakeTimeoutMs,
+    ALPNProtocols: ['http/1.1'],
+    requestCert: clientCa !== null,
+    rejectUnauthorized: false, // refused with an answer that says why
+  });
+}
+
+/** New handshakes show the new certificate; open connections stay. */
+export function swapCallerCredentials(server: Server, credentials: Credentials, clientCa: string | null): void {
+  server.setSecureContext(callerContext(credentials, clientCa));
+}
+
+function callerContext({ key, chain }: Credentials, clientCa: string | null): TlsOptions {
+  return {
+    ...PROTOCOL,
+    secureOptions: PROTOCOL.secureOptions | constants.SSL_OP_NO_TICKET,
+    key,
+    cert: chain,
+    ...(clientCa === null ? {} : { ca: clientCa }),
+  };
 }
 
 /** New handshakes show the new certificate; open connections stay. */

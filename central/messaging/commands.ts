@@ -1,14 +1,25 @@
 // Queues commands for agents in the store, and wakes the agent's session.
-import type { Keyed, NewestFirstPage } from '../store/agent-store.ts';
+import type { Keyed } from '../store/agent-store.ts';
 import type { Appended } from '../../shared/delivery/log-interfaces.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import { auditEntry, type Actor } from '../audit.ts';
-import type { DeadLetter, InboxStore, OutboxStore, StoredCommand } from '../store/message-store.ts';
+import type {
+  CommandPage,
+  CommandQuery,
+  DeadLetterPage,
+  DeadLetterQuery,
+  InboxStore,
+  OutboxStore,
+  StoredCommand,
+} from '../store/message-store.ts';
 
 interface CommandsNeeds {
   readonly store: {
-    readonly outbox: Pick<OutboxStore, 'append' | 'find' | 'statesOf' | 'waiting' | 'withdraw'>;
+    readonly outbox: Pick<
+      OutboxStore,
+      'append' | 'find' | 'list' | 'rehearseWithdrawal' | 'statesOf' | 'waiting' | 'withdraw'
+    >;
     readonly inbox: Pick<InboxStore, 'deadLetters'>;
   };
   readonly parameters: Pick<ParameterState, 'values'>;
@@ -16,6 +27,8 @@ interface CommandsNeeds {
   readonly sessions: { notify(agentId: string): void; keyOf(agentId: string): number | undefined };
   readonly now: () => number;
 }
+
+const DAY_MS = 24 * 3_600_000;
 
 export class Commands {
   readonly #needs: CommandsNeeds;
@@ -33,8 +46,13 @@ export class Commands {
   /** On disk when it resolves. Errors: agent_unknown, agent_revoked, outbox_full. */
   async append(agentId: string, messages: readonly Message[]): Promise<Appended[]> {
     const { store, parameters, sessions, now } = this.#needs;
-    const { 'agents.outbox.maxMessages': maxMessages, 'agents.outbox.maxBytes': maxBytes } = parameters.values();
-    const appended = await store.outbox.append(agentId, messages, { maxMessages, maxBytes }, now());
+    const values = parameters.values();
+    const bounds = {
+      maxMessages: values['agents.outbox.maxMessages'],
+      maxBytes: values['agents.outbox.maxBytes'],
+      deduplicationMs: values['messages.deduplicationDays'] * DAY_MS,
+    };
+    const appended = await store.outbox.append(agentId, messages, bounds, now());
     sessions.notify(agentId);
     return appended;
   }
@@ -45,8 +63,13 @@ export class Commands {
   }
 
   /** What became of a message, for each agent that it was sent to. */
-  statesOf(message: { readonly source: string; readonly id: string }, agentId?: string): Promise<StoredCommand[]> {
-    return this.#needs.store.outbox.statesOf(message, agentId);
+  statesOf(...call: Parameters<OutboxStore['statesOf']>): Promise<StoredCommand[]> {
+    return this.#needs.store.outbox.statesOf(...call);
+  }
+
+  /** In these states, in no order of time. */
+  list(query: CommandQuery): Promise<CommandPage> {
+    return this.#needs.store.outbox.list(query);
   }
 
   find(commandId: string): Promise<StoredCommand | undefined> {
@@ -59,8 +82,13 @@ export class Commands {
     await store.outbox.withdraw(commandId, now(), auditEntry(actor, 'commands.withdraw', { commandId }, now()));
   }
 
+  /** Changes nothing. Errors: those of `withdraw`. */
+  rehearseWithdrawal(commandId: string): Promise<void> {
+    return this.#needs.store.outbox.rehearseWithdrawal(commandId, this.#needs.now());
+  }
+
   /** Messages that could not be delivered, newest first. */
-  deadLetters(page: NewestFirstPage): Promise<Keyed<DeadLetter>[]> {
-    return this.#needs.store.inbox.deadLetters(page);
+  deadLetters(query: DeadLetterQuery): Promise<DeadLetterPage> {
+    return this.#needs.store.inbox.deadLetters(query);
   }
 }

@@ -1,9 +1,5 @@
 // Reads events behind a cursor, page by page, with the filter of a reader: of a request to REST, or of a subscription.
-import type { LabelTerm } from '../store/agents/labels.ts';
 import type { EventFilter, InboxStore, StoredEvent } from '../store/message-store.ts';
-
-/** How old the labels may be by which a reader selects: agents are selected again, all of them. */
-const LABELS_MS = 5_000;
 
 export interface EventPage {
   readonly events: readonly StoredEvent[];
@@ -11,45 +7,38 @@ export interface EventPage {
   readonly next: number;
 }
 
-/** Which events a reader gets; `agents`: those with its labels. */
+/** Which events a reader gets. */
 export interface WantedEvents extends EventFilter {
+  /** Those with its labels. */
   readonly agents?: (() => Promise<ReadonlySet<string>>) | undefined;
+  /** Those of a page that the reader may see now; absent: all. */
+  readonly fitting?: ((events: readonly StoredEvent[]) => Promise<readonly StoredEvent[]>) | undefined;
 }
 
-interface LabeledAgents {
-  idsWith(labels: readonly (readonly LabelTerm[])[]): Promise<ReadonlySet<string>>;
-}
-
-/** The agents with these labels, selected again when that was some seconds ago. */
-export function labeledAgents(
-  agents: LabeledAgents,
-  labels: readonly (readonly LabelTerm[])[],
-  now: () => number,
-): () => Promise<ReadonlySet<string>> {
-  let known: { readonly at: number; readonly ids: Promise<ReadonlySet<string>> } | undefined;
-  return async () => {
-    if (known === undefined || now() - known.at >= LABELS_MS) known = { at: now(), ids: agents.idsWith(labels) };
-    return await known.ids;
-  };
-}
+/** Behind the first page: a reader of single events would otherwise ask the store for each one that does not fit. */
+const LEAST_FILTERED = 100;
 
 type EventReads = Pick<InboxStore, 'lastCursor' | 'read'>;
 
-/** Those of agents with the labels, page by page, until there is one or nothing more. */
+/** Those of agents with the labels that the reader may see, page by page, until there is one or nothing more. */
 export async function readEventPage(
   inbox: EventReads,
   after: number,
-  { agents, ...filter }: WantedEvents,
+  { agents, fitting, ...filter }: WantedEvents,
   most: number,
   gone: AbortSignal,
 ): Promise<EventPage> {
+  if (agents === undefined && fitting === undefined) return await readAny(inbox, after, filter, most, gone);
   let page = await readAny(inbox, after, filter, most, gone);
-  if (agents === undefined) return page;
   for (;;) {
-    const ids = await agents();
-    const events = page.events.filter(({ agentId }) => ids.has(agentId));
-    if (events.length > 0 || page.events.length === 0 || gone.aborted) return { events, next: page.next };
-    page = await readAny(inbox, page.next, filter, most, gone);
+    const ids = await agents?.();
+    const labeled = ids === undefined ? page.events : page.events.filter(({ agentId }) => ids.has(agentId));
+    const found = fitting === undefined ? labeled : await fitting(labeled);
+    const events = found.slice(0, most);
+    const last = events.at(-1);
+    if (last !== undefined) return { events, next: found.length > most ? last.cursor : page.next };
+    if (page.events.length === 0 || gone.aborted) return { events, next: page.next };
+    page = await readAny(inbox, page.next, filter, Math.max(most, LEAST_FILTERED), gone);
   }
 }
 

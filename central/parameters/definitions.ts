@@ -4,7 +4,8 @@
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
 import { ACCESS_DEFINITIONS, ACCESS_GROUP } from './address-access.ts';
 import type { ParameterDefinition } from './parameter-definition.ts';
-import { subscriptionDefinitions } from './subscription-definitions.ts';
+import { subscriptionDefinitions } from './groups/subscriptions.ts';
+import { taskDefinitions } from './groups/tasks.ts';
 
 /** The names that administrators know from their installations. */
 export const GROUPS = {
@@ -13,6 +14,7 @@ export const GROUPS = {
   certificate: 'Certificate and key store settings',
   agents: 'Queue Agent settings',
   messages: 'Message settings',
+  tasks: 'Task settings',
   store: 'Store settings',
   access: ACCESS_GROUP,
 } as const;
@@ -382,6 +384,17 @@ export const DEFINITIONS = {
     reason: 'A branch that was cut off over a long weekend can still resend without duplicates.',
     applying: 'At the next pruning. Deleted entries are not restored.',
   },
+  'commands.stateRetentionDays': {
+    ...days,
+    group: GROUPS.messages,
+    minimum: 1,
+    maximum: 90,
+    default: 7,
+    description:
+      'How long Central knows what became of a command, down to the acknowledgement of the program that got it. At least as long as messages.deduplicationDays.',
+    reason: 'As long as repeats of a command are recognized, so that nothing is kept longer for it.',
+    applying: 'At the next pruning. Deleted entries are not restored.',
+  },
   'events.retentionDays': {
     ...days,
     group: GROUPS.messages,
@@ -394,6 +407,7 @@ export const DEFINITIONS = {
     applying: 'At the next pruning. Deleted entries are not restored.',
   },
   ...subscriptionDefinitions(GROUPS.messages),
+  ...taskDefinitions(GROUPS.tasks),
   'deadLetters.retentionDays': {
     ...days,
     group: GROUPS.messages,

@@ -26,6 +26,7 @@ export function preflight(next: ParameterValues, now: ParameterValues, online: r
         ...named(agent),
         reason: 'unencrypted',
         detail: `It speaks unencrypted ws from ${agent.address}, another host; it reconnects only when its agent.conf says central.websocket.secure=true and its truststore holds the root of Central.`,
+        hint: 'Set central.websocket.secure=true in its agent.conf; its truststore must hold the root of Central.',
       });
     }
     if (keyOff && agent.byKeyAlone === true) {
@@ -34,6 +35,7 @@ export function preflight(next: ParameterValues, now: ParameterValues, online: r
         reason: 'certificate-missing',
         detail:
           'Central knows no certificate of it; it reconnects only after it has renewed its own (which it was asked to), or is enrolled again.',
+        hint: 'Wait until it has renewed its certificate, or enroll it again.',
       });
     }
     if (!agent.loopback && !access.admits(agent.listener, agent.address)) {
@@ -41,6 +43,7 @@ export function preflight(next: ParameterValues, now: ParameterValues, online: r
         ...named(agent),
         reason: 'address-denied',
         detail: `It connects from ${agent.address}, which access.${agent.listener} would not allow; it reconnects only from another address, or when the rule allows it.`,
+        hint: `Add its address to access.${agent.listener}.`,
       });
     }
     if (secureOff && agent.transport === 'wss') {
@@ -48,6 +51,7 @@ export function preflight(next: ParameterValues, now: ParameterValues, online: r
         ...named(agent),
         reason: 'encrypted',
         detail: `It speaks wss from ${agent.address}; it reconnects only when its agent.conf says central.websocket.secure=false and websocket.enabled is on, or it is on this host.`,
+        hint: 'Set central.websocket.secure=false in its agent.conf, and websocket.enabled to on.',
       });
     }
   }
@@ -66,8 +70,8 @@ export function callerCutOff(
   return refusing === undefined ? undefined : { address: normalAddress(from), rule: `access.${refusing}` };
 }
 
-function named({ agentId: id, name }: OnlineAgent): { readonly id: string; readonly name: string } {
-  return { id, name };
+function named({ agentId: id, name, address }: OnlineAgent): Pick<CutOffAgent, 'address' | 'id' | 'name'> {
+  return { id, name, address };
 }
 
 function noticesOf(next: ParameterValues, now: ParameterValues, online: readonly OnlineAgent[]): Notice[] {

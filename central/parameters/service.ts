@@ -148,7 +148,13 @@ export class ParameterService {
       changed,
       listens: applier.describe(next, before),
     };
-    const plan = { report, cutOff: found.cutOff, cutsOffCaller, listener: touchedListener(moved) };
+    const plan = {
+      report,
+      cutOff: found.cutOff,
+      cutsOffCaller,
+      changed: changed.map(({ name, from, to }) => ({ name, from, to })),
+      listener: touchedListener(moved),
+    };
     if (rows.length === 0) return plan;
     return {
       ...plan,

@@ -7,9 +7,10 @@ import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { CertificateStore, ExpiryWarning, IssuedCertificate } from '../store/certificate-store.ts';
 import type { TrustBundle } from './trust/trust-bundle.ts';
 import type { Authority } from './authority/authority.ts';
-import { readChain, subjectOf, thumbprintOf } from './x509/certificate.ts';
+import { subjectOf, thumbprintOf } from './x509/certificate.ts';
 import type { GenerationRole } from './authority/generations.ts';
 import type { ServerIdentity } from './server/server-identity.ts';
+import { chainOf } from './server/slots.ts';
 import type { SigningCertificate } from './authority/signing-key.ts';
 
 export const CERTIFICATE_KINDS = ['authority', 'server', 'signing', 'trust', 'agent'] as const;
@@ -30,6 +31,8 @@ export interface WatchedCertificate {
   /** An agent's id. */
   readonly agent: string | null;
 }
+
+type CertificateFacts = Pick<WatchedCertificate, 'subject' | 'thumbprint' | 'notBefore' | 'notAfter'>;
 
 interface ExpiryOptions {
   readonly authority: Authority;
@@ -86,6 +89,8 @@ const OF_SLOT = {
 export class Expiry {
   readonly #options: ExpiryOptions;
   #problems: Problem[] = [];
+  /** Of Central's own certificates, as long as they are in use. */
+  readonly #facts = new WeakMap<X509Certificate, CertificateFacts>();
 
   constructor(options: ExpiryOptions) {
     this.#options = options;
@@ -159,24 +164,29 @@ export class Expiry {
 
   async #findOutOfDate(): Promise<void> {
     const { certificates, now } = this.#options;
-    const own = this.#inUse().flatMap(({ kind, slot, subject, notBefore, notAfter, usedFor }) => {
+    const own = this.#inUse().flatMap(({ kind, slot, subject, thumbprint, notBefore, notAfter, usedFor }) => {
       const facts = { kind, slot, subject, usedFor };
+      const certificate = { kind: 'certificate', id: thumbprint, name: `${kind} ${slot}` } as const;
       if (notAfter <= now())
         return problemOf(
           problemFault('central_certificate_expired', { ...facts, notAfter: new Date(notAfter).toISOString() }),
           notAfter,
+          certificate,
         );
       if (notBefore <= now()) return [];
       return problemOf(
         problemFault('central_certificate_not_yet_valid', { ...facts, notBefore: new Date(notBefore).toISOString() }),
         now(),
+        certificate,
       );
     });
     const count = await certificates.countUntil(now());
     const first = count === 0 ? [] : await certificates.soonest({ until: now(), limit: NAMED_AGENTS });
     const names = [...first.map((issued) => this.#ofAgent(issued).slot), ...(count > first.length ? ['...'] : [])];
     const fault = problemFault('agent_certificates_expired', { count, agents: names.join(', ') });
-    this.#problems = count === 0 ? own : [...own, problemOf(fault, first[0]?.notAfter ?? now())];
+    const [only] = count === 1 ? first : [];
+    const subject = only === undefined ? undefined : ({ kind: 'agent', id: only.agentId, name: only.name } as const);
+    this.#problems = count === 0 ? own : [...own, problemOf(fault, first[0]?.notAfter ?? now(), subject)];
   }
 
   /** Without the one that is kept for a rollback. */
@@ -257,23 +267,20 @@ export class Expiry {
     for (const { role, chain } of authority.all().filter((generation) => generation.role !== 'retired'))
       add('authority', role, chain[0], OF_GENERATION[role]);
     for (const [slot, kept] of Object.entries({ current, staged, previous })) {
-      if (kept === undefined) continue;
-      add('server', slot, readChain(kept.chain, 'The server certificate')[0], OF_SLOT[slot as keyof typeof OF_SLOT]);
+      if (kept !== undefined) add('server', slot, chainOf(kept)[0], OF_SLOT[slot as keyof typeof OF_SLOT]);
     }
     add('signing', 'current', signing.current(), 'vouches for the key that Central signs welcomes and releases with');
     for (const certificate of trust.certificates())
-      add('trust', thumbprintOf(certificate).slice(0, 16), certificate, "a root in agents' truststores");
+      add('trust', this.#factsOf(certificate).thumbprint.slice(0, 16), certificate, "a root in agents' truststores");
     // An intermediate that ends takes everything below it along.
     const above = [
       ...authority.generations().flatMap(({ chain }) => chain),
-      ...[current, staged].flatMap((slot) =>
-        slot === undefined ? [] : readChain(slot.chain, 'The server certificate'),
-      ),
+      ...[current, staged].flatMap((slot) => (slot === undefined ? [] : chainOf(slot))),
     ];
     for (const certificate of above)
       add(
         'trust',
-        thumbprintOf(certificate).slice(0, 16),
+        this.#factsOf(certificate).thumbprint.slice(0, 16),
         certificate,
         'is between a root and what Central shows or signs',
       );
@@ -281,18 +288,15 @@ export class Expiry {
   }
 
   #watch(kind: CertificateKind, slot: string, certificate: X509Certificate, usedFor: string): WatchedCertificate {
-    const notAfter = validityOf(certificate).to.getTime();
-    return {
-      kind,
-      slot,
-      subject: subjectOf(certificate),
-      thumbprint: thumbprintOf(certificate),
-      notBefore: validityOf(certificate).from.getTime(),
-      notAfter,
-      daysLeft: this.#daysLeft(notAfter),
-      usedFor,
-      agent: null,
-    };
+    const facts = this.#factsOf(certificate);
+    return { kind, slot, ...facts, daysLeft: this.#daysLeft(facts.notAfter), usedFor, agent: null };
+  }
+
+  /** Parsing a certificate takes up to a millisecond of the event loop: once, and not for each list. */
+  #factsOf(certificate: X509Certificate): CertificateFacts {
+    const known = this.#facts.get(certificate) ?? certificateFacts(certificate);
+    this.#facts.set(certificate, known);
+    return known;
   }
 
   #ofAgent({
@@ -318,6 +322,16 @@ export class Expiry {
   #daysLeft(notAfter: number): number {
     return Math.floor((notAfter - this.#options.now()) / DAY_MS);
   }
+}
+
+function certificateFacts(certificate: X509Certificate): CertificateFacts {
+  const { from, to } = validityOf(certificate);
+  return {
+    subject: subjectOf(certificate),
+    thumbprint: thumbprintOf(certificate),
+    notBefore: from.getTime(),
+    notAfter: to.getTime(),
+  };
 }
 
 function daysText(days: number): string {

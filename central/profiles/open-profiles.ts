@@ -1,4 +1,5 @@
 // Opens what prepares profiles and serves releases: profiles, tickets, and the downloads that they allow.
+import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import type { Store } from '../store/store.ts';
@@ -13,6 +14,7 @@ interface ProfilesNeeds {
   readonly store: Store;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly pki: Pick<Pki, 'identity' | 'keyMaterial' | 'trust'>;
+  readonly metrics: Metrics;
   readonly now: () => number;
   readonly after: (ms: number, run: () => void) => () => void;
 }
@@ -24,8 +26,16 @@ interface OpenedProfiles {
   readonly profileReleases: ProfileReleases;
 }
 
-export async function openProfiles({ store, parameters, pki, now, after }: ProfilesNeeds): Promise<OpenedProfiles> {
+export async function openProfiles({
+  store,
+  parameters,
+  pki,
+  metrics,
+  now,
+  after,
+}: ProfilesNeeds): Promise<OpenedProfiles> {
   const tickets = await openTickets({ keyMaterial: pki.keyMaterial, now });
+  const clock = (): number => performance.now();
   const pace = new DownloadPace({
     rates() {
       const values = parameters.values();
@@ -34,7 +44,7 @@ export async function openProfiles({ store, parameters, pki, now, after }: Profi
         inAll: values['agents.downloads.bytesPerSecondInAll'],
       };
     },
-    clock: () => performance.now(),
+    clock,
     after,
     nextTurn: setImmediate,
   });
@@ -52,5 +62,5 @@ export async function openProfiles({ store, parameters, pki, now, after }: Profi
     certificate: () => pki.identity.slots.current,
     now,
   });
-  return { profiles, profileReleases, tickets, downloads: new Downloads({ store, tickets, pace }) };
+  return { profiles, profileReleases, tickets, downloads: new Downloads({ store, tickets, pace, metrics, clock }) };
 }

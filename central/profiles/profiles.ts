@@ -2,6 +2,7 @@
 // draft in the store, with its audit entry; nothing reaches an agent before a release of it is rolled out.
 import { assertFiles, MAX_FILES, MAX_RELEASE_BYTES, pathFault } from '../../shared/releases/manifest.ts';
 import { releaseFault } from '../../shared/releases/errors.ts';
+import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { editProperties } from '../../shared/settings/properties.ts';
 import { auditEntry, type Actor, type AuditAction } from '../audit.ts';
 import type { AuditEntry } from '../store/audit-store.ts';
@@ -13,7 +14,7 @@ import { readTar } from './contents/tar.ts';
 import { addToTruststore, deleteFromTruststore } from './contents/truststore.ts';
 import { differences, type Difference } from './diff.ts';
 import { profileFault, settingsRefused } from './errors.ts';
-import type { ProfileReader, ProfileReport } from './report.ts';
+import type { ProfileFacts, ProfileReader, ProfileReport } from './report.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const DEFAULT_TRUSTSTORE_PATH = 'conf/security/truststore.jks';
@@ -65,10 +66,10 @@ export class Profiles {
     return profile;
   }
 
-  /** Errors: profile_unknown. */
-  async files(name: string): Promise<DraftFile[]> {
+  /** In order of path; `after` is the last path of the page before. Errors: profile_unknown. */
+  async files(name: string, page: { readonly after?: string; readonly limit: number }): Promise<DraftFile[]> {
     await this.get(name);
-    return await this.#needs.reader.inTurn(() => this.#needs.store.draftOf(name));
+    return await this.#needs.store.listDraft(name, page);
   }
 
   /** The content of a file as a stream. Errors: profile_unknown, profile_file_unknown. */
@@ -76,9 +77,16 @@ export class Profiles {
     name: string,
     path: string,
   ): Promise<{ readonly file: DraftFile; readonly content: AsyncGenerator<Uint8Array> }> {
-    const file = (await this.files(name)).find((one) => one.path === path);
+    await this.get(name);
+    const file = await this.#needs.store.draftFile(name, path);
     if (file === undefined) throw profileFault('profile_file_unknown', { name, path: path.slice(0, 240) });
     return { file, content: readBlob(this.#needs.store, file) };
+  }
+
+  /** What Central reads of the draft, without its files. Errors: profile_unknown. */
+  async facts(name: string): Promise<ProfileFacts> {
+    await this.get(name);
+    return await this.#needs.reader.facts((path) => this.#needs.store.draftFile(name, path));
   }
 
   /** The draft with what Central reads of it. Errors: profile_unknown. */
@@ -126,7 +134,7 @@ export class Profiles {
         throw profileFault('profile_setting_unknown', { setting: setting.slice(0, 128), meant: '' });
     }
     const edited = editProperties(await readSmallBlob(this.#needs.store, file), settings);
-    const { fault } = readConf(edited);
+    const fault = confFault(edited);
     if (fault !== undefined) throw settingsRefused(name, fault);
     const names = [...settings.keys()];
     return await this.#put(
@@ -298,6 +306,16 @@ export class Profiles {
 
   #entry(actor: Actor, action: AuditAction, detail: Readonly<Record<string, unknown>>): AuditEntry {
     return auditEntry(actor, action, detail, this.#needs.now());
+  }
+}
+
+/** Why the agent would refuse this agent.conf; undefined: it would not. */
+function confFault(bytes: Buffer): CodedError | undefined {
+  try {
+    return readConf(bytes).fault;
+  } catch (error) {
+    if (isCoded(error)) return error;
+    throw error;
   }
 }
 

@@ -4,7 +4,7 @@
 //   waiting -> offered -> synchronizing -> synchronized -> trying -> succeeded | rolled-back | failed | skipped | canceled | timed-out
 //
 // Final states stay, except succeeded, which a later hello with another release turns into rolled-back.
-import type { ReleaseState } from '../../shared/wire/messages.ts';
+import type { ReleaseState } from '../../shared/wire/release-frames.ts';
 import type { Cause, RolloutAgentRecord, RolloutAgentState, RolloutRecord } from '../store/rollouts/rollout-store.ts';
 import { causeOf, NO_CAUSE, rolloutId } from './errors.ts';
 

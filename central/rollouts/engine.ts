@@ -3,7 +3,8 @@
 // whatever was not sent, or was lost, is repeated at the next hello of the agent.
 import { textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
-import type { CentralControl, ReleaseState } from '../../shared/wire/messages.ts';
+import type { CentralControl } from '../../shared/wire/messages.ts';
+import type { ReleaseMeasured, ReleaseState } from '../../shared/wire/release-frames.ts';
 import { releasePart } from '../../shared/releases/software.ts';
 import type { SessionFacts } from '../sessions/session.ts';
 import type { AuditEntry } from '../store/audit-store.ts';
@@ -17,11 +18,18 @@ import type {
   RolloutStore,
 } from '../store/rollouts/rollout-store.ts';
 import { AWAY_MS, type Act, type Member, type World } from './agent-steps.ts';
-import { rolloutId } from './errors.ts';
+import { rolloutFault, rolloutId } from './errors.ts';
 import { act, step, type Change, type Model, type RolloutAct, type RolloutEvent } from './machine.ts';
 import type { Offers } from './offers.ts';
 import { unstoredModel } from './preview.ts';
-import { RELEASES_CAPABILITY, ReportedReleases, reportedOf, type ReportedReleasesNeeds } from './reported-releases.ts';
+import {
+  MEASURE_CAPABILITY,
+  RELEASES_CAPABILITY,
+  ReportedReleases,
+  reportedOf,
+  type DriftByPart,
+  type ReportedReleasesNeeds,
+} from './reported-releases.ts';
 
 const TICK_MS = 1_000;
 const PAGE = 1_000;
@@ -95,9 +103,10 @@ export class RolloutEngine {
   }
 
   /** Must not throw. */
-  onFrame(session: EngineSession, frame: ReleaseState): void {
+  onFrame(session: EngineSession, frame: ReleaseState | ReleaseMeasured): void {
+    if (frame.type === 'release-measured') return this.#reported.onMeasured(session.facts, frame);
     const { agentId } = session.facts;
-    this.#reported.onFrame(agentId, frame);
+    this.#reported.onFrame(session.facts, frame);
     // An agent reports its newest instruction of each kind: the other one is not of this rollout.
     const ofRollout = this.#active.get(this.#busy.get(agentId) ?? 0)?.rollout;
     if (ofRollout?.kind === frame.kind && this.#happened(agentId, { kind: 'state', agentId, frame })) return;
@@ -185,9 +194,19 @@ export class RolloutEngine {
     return this.#active.get(number);
   }
 
-  /** What the agent found changed in the files of the release that it runs; undefined: nothing, as far as is known. */
-  driftOf(agentId: string): ReturnType<ReportedReleases['driftOf']> {
+  /** What the agent measured of the releases that it runs. */
+  driftOf(agentId: string): DriftByPart {
     return this.#reported.driftOf(agentId);
+  }
+
+  /** Makes the agent measure the releases that it runs. Errors: agent_offline, agent_cannot_measure. */
+  requestMeasurement({ id, name }: { readonly id: string; readonly name: string }): void {
+    const session = this.#needs.sessionOf(id);
+    if (session === undefined) throw rolloutFault('agent_offline', { agent: name });
+    const { capabilities, version } = session.facts;
+    if (!capabilities.includes(MEASURE_CAPABILITY))
+      throw rolloutFault('agent_cannot_measure', { agent: name, version });
+    session.sendControl({ type: 'release-measure' });
   }
 
   /** The rollout in which the agent takes part hears of it; false: none. */

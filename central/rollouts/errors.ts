@@ -34,6 +34,17 @@ export const ROLLOUT_ERRORS = {
     text: 'The agent {agent} has no release of a profile.',
     hint: 'Assign one with "queuegate profiles upgrade".',
   },
+  agent_offline: {
+    status: 503,
+    retryable: true,
+    text: 'The agent {agent} has no session.',
+    hint: 'Send it again when the agent is online; "queuegate agents show {agent}" says since when it is not.',
+  },
+  agent_cannot_measure: {
+    status: 501,
+    text: 'The agent {agent} cannot measure its releases on request: its version {version} is too old.',
+    hint: 'Update the software of the agent. It measures at its start and each hour: "queuegate agents profile show {agent}".',
+  },
 } as const satisfies ErrorTable;
 
 export const rolloutFault = defineErrors(ROLLOUT_ERRORS);

@@ -1,6 +1,6 @@
 // One step of a rollout as a pure function: events of its agents, the time and acts of administrators lead to what is
 // stored and what is sent. Nothing here waits, writes or sends; engine.ts does.
-import type { ReleaseState } from '../../shared/wire/messages.ts';
+import type { ReleaseState } from '../../shared/wire/release-frames.ts';
 import type { Cause, RolloutAgentRecord, RolloutPlan, RolloutRecord } from '../store/rollouts/rollout-store.ts';
 import {
   isFailure,

@@ -3,7 +3,7 @@
 import type { KeyObject } from 'node:crypto';
 import { signInstruction } from '../../shared/releases/instruction.ts';
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';
-import type { ReleaseCancel, ReleaseOffer } from '../../shared/wire/messages.ts';
+import type { ReleaseCancel, ReleaseOffer } from '../../shared/wire/release-frames.ts';
 import type { RolloutAgentRecord, RolloutRecord } from '../store/rollouts/rollout-store.ts';
 import { rolloutId } from './errors.ts';
 

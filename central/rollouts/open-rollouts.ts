@@ -1,6 +1,5 @@
 // Opens the rollouts of releases: the engine that runs them, and what administrators do with them.
 import type { Logger } from 'pino';
-import type { AgentDirectory } from '../agents/directory.ts';
 import type { AgingClock } from '../aging-clock.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import type { Tickets } from '../profiles/tickets.ts';
@@ -14,7 +13,6 @@ interface RolloutsNeeds {
   readonly store: Pick<Store, 'releases' | 'rollouts'>;
   readonly pki: Pick<Pki, 'signingKey'>;
   readonly tickets: Pick<Tickets, 'issue'>;
-  readonly agents: AgentDirectory;
   readonly sessions: Pick<Sessions, 'of'>;
   readonly aging: Pick<AgingClock, 'steady'>;
   readonly log: Logger;
@@ -26,16 +24,7 @@ interface OpenedRollouts {
   readonly rollouts: Rollouts;
 }
 
-export function openRollouts({
-  store,
-  pki,
-  tickets,
-  agents,
-  sessions,
-  aging,
-  log,
-  now,
-}: RolloutsNeeds): OpenedRollouts {
+export function openRollouts({ store, pki, tickets, sessions, aging, log, now }: RolloutsNeeds): OpenedRollouts {
   const rolloutEngine = new RolloutEngine({
     store: store.rollouts,
     sessionOf: (agentId) => sessions.of(agentId),
@@ -43,5 +32,5 @@ export function openRollouts({
     log,
     now,
   });
-  return { rolloutEngine, rollouts: new Rollouts({ engine: rolloutEngine, store, agents, now }) };
+  return { rolloutEngine, rollouts: new Rollouts({ engine: rolloutEngine, store, now }) };
 }

@@ -3,14 +3,17 @@
 // session for a generation.
 import { textOf } from '../../shared/errors.ts';
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';
-import { RELEASE_PARTS, type ReleasePart } from '../../shared/releases/software.ts';
-import type { Hello, ReleaseState } from '../../shared/wire/messages.ts';
+import { RELEASE_PARTS, SOFTWARE_PARTS, type ReleasePart } from '../../shared/releases/software.ts';
+import type { Hello } from '../../shared/wire/messages.ts';
+import type { ReleaseMeasured, ReleaseState } from '../../shared/wire/release-frames.ts';
 import type { SessionFacts } from '../sessions/session.ts';
 import type { Cause, ReportedDigests, RolloutStore } from '../store/rollouts/rollout-store.ts';
 import { causeOf } from './errors.ts';
 
 /** Agents that name it carry out instructions. */
 export const RELEASES_CAPABILITY = 'releases.1';
+/** Agents that name it measure their releases when they are asked to. */
+export const MEASURE_CAPABILITY = 'releases.measure';
 
 export interface ReportedReleasesNeeds {
   readonly store: Pick<RolloutStore, 'recordReported' | 'releasesOf' | 'save'>;
@@ -26,11 +29,19 @@ interface Reverted {
   readonly cause: Cause;
 }
 
-interface Drift extends Cause {
-  /** Digest of the release whose files have changed. */
+/** What an agent measured of a release that it runs. The cause is empty where no file has changed. */
+export interface Drift extends Cause {
+  /** Digest. */
   readonly release: string;
+  /** The first files that have changed. */
+  readonly changedFiles: readonly string[];
+  /** The first keys of a profile's agent.conf that a value of the host overrides. */
+  readonly overriddenKeys: readonly string[];
   readonly reportedAt: number;
 }
+
+/** Absent: no measurement was reported in this session. */
+export type DriftByPart = { readonly [P in ReleasePart]?: Drift };
 
 type Facts = Pick<SessionFacts, 'agentId' | 'capabilities' | 'releases'>;
 
@@ -48,7 +59,7 @@ export class ReportedReleases {
   /** By agent: the releases of its last hello in this process. */
   readonly #known = new Map<string, ReportedDigests>();
   readonly #waiting = new Map<string, ReportedDigests>();
-  readonly #drift = new Map<string, Drift>();
+  readonly #drift = new Map<string, DriftByPart>();
   /** By session: the largest generation of each kind that was looked at. */
   readonly #looked = new WeakMap<object, Partial<Record<ReleaseKind, number>>>();
 
@@ -72,14 +83,25 @@ export class ReportedReleases {
       this.#waiting.set(agentId, reported);
   }
 
-  onFrame(agentId: string, { kind, state, release, code, detail, hint }: ReleaseState): void {
-    if (kind !== 'profile' || state !== 'succeeded') return;
-    if (code === '') this.#drift.delete(agentId);
-    else this.#drift.set(agentId, { release, code, detail, hint, reportedAt: this.#needs.now() });
+  /** A release that was just taken or repaired is as it should be. */
+  onFrame(facts: Facts, { kind, state, release }: ReleaseState): void {
+    const part = partOf(facts, { kind, release });
+    if (state !== 'succeeded' || part === undefined) return;
+    const { [part]: _, ...others } = this.driftOf(facts.agentId);
+    this.#drift.set(facts.agentId, others);
   }
 
-  driftOf(agentId: string): Drift | undefined {
-    return this.#drift.get(agentId);
+  /** Of a release that the agent does not run nothing is kept. */
+  onMeasured(facts: Facts, frame: ReleaseMeasured): void {
+    const part = partOf(facts, frame);
+    if (part === undefined) return;
+    const { release, changedFiles, overriddenKeys, code, detail, hint } = frame;
+    const drift = { release, changedFiles, overriddenKeys, code, detail, hint, reportedAt: this.#needs.now() };
+    this.#drift.set(facts.agentId, { ...this.driftOf(facts.agentId), [part]: drift });
+  }
+
+  driftOf(agentId: string): DriftByPart {
+    return this.#drift.get(agentId) ?? {};
   }
 
   /** Writes what hellos reported; the successes that they contradict. */
@@ -140,6 +162,14 @@ export class ReportedReleases {
       log.warn({ agent: agentId, error: textOf(error) }, 'the generation of an agent could not be recorded');
     }
   }
+}
+
+/** What of the agent this release is; undefined: software that it does not run. */
+function partOf(
+  { releases }: Facts,
+  { kind, release }: Pick<ReleaseMeasured, 'kind' | 'release'>,
+): ReleasePart | undefined {
+  return kind === 'profile' ? kind : SOFTWARE_PARTS.find((part) => releases?.[part] === release);
 }
 
 function digestText(part: ReleasePart, digest: string | null): string {

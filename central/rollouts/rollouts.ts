@@ -1,10 +1,11 @@
 // What administrators do with rollouts: start, read, pause, resume, cancel, retry and roll back; and the release of one
 // agent: what it shall run, what it says it runs, and its repair. Each act is written with its audit entry.
 import type { ReleaseKind } from '../../shared/releases/manifest.ts';
+import { SOFTWARE_PARTS, type ReleasePart } from '../../shared/releases/software.ts';
 import { auditEntry, type Actor, type AuditAction } from '../audit.ts';
 import type { AgentDirectory } from '../agents/directory.ts';
 import type { Metrics } from '../metrics.ts';
-import type { SelectedAgent } from '../store/agent-store.ts';
+import { hasSession, type SelectedAgent } from '../store/agent-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { ReleaseRecord, ReleaseStore } from '../store/releases/release-store.ts';
 import {
@@ -12,6 +13,7 @@ import {
   type AgentRelease,
   type NewRollout,
   type NewRolloutAgent,
+  type ReleaseAgents,
   type RolloutAgentRecord,
   type RolloutCounts,
   type RolloutPlan,
@@ -23,6 +25,7 @@ import {
 import type { RolloutEngine } from './engine.ts';
 import { NO_CAUSE, rolloutFault } from './errors.ts';
 import { NEW_ROLLOUT, type Model } from './machine.ts';
+import type { Drift } from './reported-releases.ts';
 import { waveTargets } from './waves.ts';
 
 /** Agents that were not seen for longer do not count for the size of waves. */
@@ -45,13 +48,12 @@ const ACTIONS = {
 interface RolloutsNeeds {
   readonly engine: Pick<
     RolloutEngine,
-    'act' | 'begin' | 'driftOf' | 'modelOf' | 'previewAct' | 'previewBegin' | 'underWay'
+    'act' | 'begin' | 'driftOf' | 'modelOf' | 'previewAct' | 'previewBegin' | 'requestMeasurement' | 'underWay'
   >;
   readonly store: {
     readonly rollouts: RolloutStore;
     readonly releases: Pick<ReleaseStore, 'listReleases' | 'release'>;
   };
-  readonly agents: Pick<AgentDirectory, 'find' | 'select'>;
   readonly now: () => number;
 }
 
@@ -64,11 +66,19 @@ interface RolloutRequest extends RolloutPlan {
   readonly agents: readonly string[];
 }
 
-interface RolloutTerms {
+/** The agents that the token of a request is for, and its scope; null: all agents. */
+export interface RolloutAgents {
+  readonly agents: Pick<AgentDirectory, 'find' | 'select'>;
+  readonly scope: string | null;
+}
+
+interface ActTerms {
   readonly actor: Actor;
   /** Shows what it would lead to at once, with the number `UNSTORED` for a rollout that would be created. */
   readonly dryRun?: boolean | undefined;
 }
+
+type RolloutTerms = ActTerms & RolloutAgents;
 
 type RolloutVerb = 'pause' | 'resume' | 'cancel' | 'retry' | 'rollback';
 
@@ -77,15 +87,22 @@ export interface RolloutView {
   readonly counts: RolloutCounts;
 }
 
-/** `release`: the record of the digest that the agent shall run, or says that it runs. */
-export interface AgentProfile {
-  readonly agentId: string;
-  readonly desired: AgentRelease | undefined;
+/** One part of an agent: the release that it shall run, and the one that it says it runs. */
+export interface AgentPart {
+  readonly part: ReleasePart;
+  /** Undefined: nothing is known of it. */
+  readonly release: AgentRelease | undefined;
   readonly desiredName: string | null;
   readonly reportedName: string | null;
+  readonly drift: Drift | undefined;
+}
+
+export interface AgentProfile {
+  readonly agentId: string;
+  readonly profile: AgentPart;
+  readonly software: readonly AgentPart[];
   /** The rollout in which it takes part now. */
   readonly rollout: RolloutRecord | undefined;
-  readonly drift: ReturnType<RolloutEngine['driftOf']>;
 }
 
 const UNENDED_STATES = ['running', 'paused', 'halted', 'rolling-back'] as const satisfies readonly RolloutState[];
@@ -100,7 +117,7 @@ export class Rollouts {
   /** Errors: rollout_release_unknown, those of selectors, rollout_plan_invalid, rollout_conflict, rollouts_full. */
   async begin(request: RolloutRequest, terms: RolloutTerms): Promise<RolloutView> {
     const release = await this.#release(request.kind, request.release);
-    const selected = await this.#needs.agents.select(request.agents);
+    const selected = await terms.agents.select(request.agents);
     return await this.#begin(release, { ...request, selectors: request.agents }, selected, terms);
   }
 
@@ -108,7 +125,7 @@ export class Rollouts {
    * A rollout that synchronized goes on with the same agents. Errors: as `act`, rollout_plan_invalid,
    * rollout_release_unknown.
    */
-  async upgrade(id: string, release: string, plan: RolloutPlan, { actor, dryRun }: RolloutTerms): Promise<RolloutView> {
+  async upgrade(id: string, release: string, plan: RolloutPlan, { actor, dryRun }: ActTerms): Promise<RolloutView> {
     const { rollout } = await this.find(id);
     const wanted = await this.#release(rollout.kind, release);
     if (wanted.digest !== rollout.release)
@@ -122,10 +139,11 @@ export class Rollouts {
   /**
    * Errors: rollout_unknown, rollout_state_conflict, rollout_stage_conflict, rollout_nothing_to_do, rollout_conflict.
    */
-  async act(id: string, verb: RolloutVerb, actor: Actor): Promise<RolloutView> {
+  async act(id: string, verb: RolloutVerb, { actor, dryRun }: ActTerms): Promise<RolloutView> {
     const number = numberOf(id);
-    const entry = this.#entry(actor, `rollouts.${verb}`, { rollout: id });
     const wanted = verb === 'rollback' ? verb : { verb };
+    if (dryRun === true) return viewOf(await this.#needs.engine.previewAct(number, wanted));
+    const entry = this.#entry(actor, `rollouts.${verb}`, { rollout: id });
     return await this.#view(await this.#needs.engine.act(number, wanted, entry));
   }
 
@@ -139,8 +157,10 @@ export class Rollouts {
 
   /** Newest first. */
   async list(page: Parameters<RolloutStore['list']>[0]): Promise<RolloutView[]> {
-    const found = await this.#needs.store.rollouts.list(page);
-    return await Promise.all(found.map((rollout) => this.#view(rollout)));
+    const views: RolloutView[] = [];
+    // One after the other: each counts its agents, and other reads of the store run in between.
+    for (const rollout of await this.#needs.store.rollouts.list(page)) views.push(await this.#view(rollout));
+    return views;
   }
 
   /** The newest figures of each. Errors: rollout_unknown. */
@@ -158,40 +178,73 @@ export class Rollouts {
   }
 
   /** Errors: agent_unknown, agent_ambiguous. */
-  async profileOf(reference: string): Promise<AgentProfile> {
-    const agent = await this.#needs.agents.find(reference);
+  async profileOf(reference: string, agents: RolloutAgents['agents']): Promise<AgentProfile> {
+    const { id } = await agents.find(reference);
     const { rollouts } = this.#needs.store;
-    const desired = (await rollouts.releasesOf(agent.id)).find(({ part }) => part === 'profile');
-    return {
-      agentId: agent.id,
-      desired,
-      desiredName: await this.#nameOf(desired?.desired ?? null),
-      reportedName: await this.#nameOf(desired?.reported ?? null),
-      rollout: await rollouts.ofAgent(agent.id),
-      drift: this.#needs.engine.driftOf(agent.id),
+    const releases = await rollouts.releasesOf(id);
+    const drift = this.#needs.engine.driftOf(id);
+    const partOf = async (part: ReleasePart): Promise<AgentPart> => {
+      const release = releases.find((one) => one.part === part);
+      return {
+        part,
+        release,
+        desiredName: await this.#nameOf(release?.desired ?? null),
+        reportedName: await this.#nameOf(release?.reported ?? null),
+        drift: drift[part],
+      };
     };
+    return {
+      agentId: id,
+      profile: await partOf('profile'),
+      software: await Promise.all(SOFTWARE_PARTS.map(partOf)),
+      rollout: await rollouts.ofAgent(id),
+    };
+  }
+
+  /**
+   * Of the releases of a profile, or of all profiles (null): how many agents shall have each, and say they run it.
+   * `agentIds`: of these; null: of all.
+   */
+  agentsPerRelease(profile: string | null, agentIds: readonly string[] | null): Promise<ReleaseAgents[]> {
+    return this.#needs.store.rollouts.agentsPerRelease(profile, agentIds);
+  }
+
+  /**
+   * Makes the agent measure its releases; what it finds is in `profileOf` when it has answered. Errors: agent_unknown,
+   * agent_ambiguous, profile_release_missing, agent_offline, agent_cannot_measure.
+   */
+  async requestMeasurement(
+    reference: string,
+    agents: RolloutAgents['agents'],
+  ): Promise<{ readonly id: string; readonly name: string }> {
+    const agent = await agents.find(reference);
+    const releases = await this.#needs.store.rollouts.releasesOf(agent.id);
+    if (releases.every(({ reported }) => reported === null))
+      throw rolloutFault('profile_release_missing', { agent: agent.name });
+    this.#needs.engine.requestMeasurement(agent);
+    return { id: agent.id, name: agent.name };
   }
 
   /**
    * Sends the agent its release again: it restores what has changed. Errors: agent_unknown, profile_release_missing,
    * rollout_conflict.
    */
-  async repair(reference: string, actor: Actor): Promise<RolloutView> {
-    const agent = await this.#needs.agents.find(reference);
+  async repair(reference: string, terms: RolloutTerms): Promise<RolloutView> {
+    const agent = await terms.agents.find(reference);
     const releases = await this.#needs.store.rollouts.releasesOf(agent.id);
     const digest = releases.find(({ part }) => part === 'profile')?.desired ?? null;
     const release = digest === null ? undefined : await this.#needs.store.releases.release(digest);
     if (release === undefined) throw rolloutFault('profile_release_missing', { agent: agent.name });
-    const selected = await this.#needs.agents.select([agent.id]);
+    const selected = await terms.agents.select([agent.id]);
     const plan = { ...DEFAULT_PLAN, kind: 'profile', stage: 'upgrade', selectors: [agent.id] } as const;
-    return await this.#begin(release, plan, selected, { actor });
+    return await this.#begin(release, plan, selected, terms);
   }
 
   async #begin(
     release: ReleaseRecord,
     { selectors, ...request }: Omit<RolloutRequest, 'agents' | 'release'> & { readonly selectors: readonly string[] },
     selected: readonly SelectedAgent[],
-    { actor, dryRun }: RolloutTerms,
+    { actor, dryRun, scope }: RolloutTerms,
   ): Promise<RolloutView> {
     const now = this.#needs.now();
     const { kind, stage, waves, successShare, errorShare, soakSeconds, trialSeconds, bytesPerSecond } = request;
@@ -207,6 +260,7 @@ export class Rollouts {
       release: release.digest,
       name: release.name,
       selectors,
+      scope,
       waveTargets: waveTargets(waves, eligible === 0 ? takingPart : eligible),
       stateChangedAt: now,
       createdAt: now,
@@ -215,7 +269,7 @@ export class Rollouts {
       ticket: actor.ticket ?? null,
     };
     if (dryRun === true) return viewOf(await this.#needs.engine.previewBegin(rollout, agents));
-    const detail = { kind, stage, release: release.digest, name: release.name, agents: selectors, ...plan };
+    const detail = { kind, stage, release: release.digest, name: release.name, agents: selectors, scope, ...plan };
     const entry = this.#entry(actor, ACTIONS[kind][stage], {
       ...detail,
       agentCount: agents.length,
@@ -283,7 +337,7 @@ function newAgent({ id, state, offlineSince }: SelectedAgent, now: number): NewR
       state === 'disabled' ? storeFault('agent_disabled', { id }) : storeFault('agent_revoked', { id });
     return { agentId: id, isEligible: false, isBusy: false, state: 'skipped', code, detail: message, hint };
   }
-  const isSeen = state === 'online' || (offlineSince !== null && offlineSince >= now - ELIGIBLE_MS);
+  const isSeen = hasSession(state) || (offlineSince !== null && offlineSince >= now - ELIGIBLE_MS);
   return { agentId: id, isEligible: isSeen, ...NO_CAUSE };
 }
 

@@ -6,6 +6,9 @@ import {
   type AgentControl,
   type CentralControl,
 } from '../../shared/wire/messages.ts';
+import { STREAMS_CAPABILITY } from '../../shared/session/streams/frames.ts';
+import { MAX_SERVICES_BYTES } from '../../shared/wire/services/frames.ts';
+import { MAX_TASK_HANDLERS_BYTES, MAX_TASK_REPORTS_BYTES, TASKS_CAPABILITY } from '../../shared/wire/tasks/frames.ts';
 
 /** The open requests of one session. */
 export class ControlLedger {
@@ -18,11 +21,18 @@ export class ControlLedger {
   #renewed = 0;
   #renewing = false;
   #recording = false;
+  #recordingTasks = false;
+  readonly #runsTasks: boolean;
   readonly #takesReleases: boolean;
+  readonly #measuresReleases: boolean;
+  readonly #hasStreams: boolean;
 
   /** Of the agent. */
   constructor(capabilities: readonly string[]) {
     this.#takesReleases = capabilities.includes('releases.1');
+    this.#runsTasks = capabilities.includes(TASKS_CAPABILITY);
+    this.#hasStreams = capabilities.includes(STREAMS_CAPABILITY);
+    this.#measuresReleases = capabilities.includes('releases.measure');
   }
 
   /** Central sends this frame now. */
@@ -31,6 +41,7 @@ export class ControlLedger {
     if (type === 'renewed') this.#renewed += 1;
     if (type === 'renewed' || type === 'renew-refused') this.#renewing = false;
     if (type === 'expired-recorded') this.#recording = false;
+    if (type === 'task-states-recorded') this.#recordingTasks = false;
   }
 
   /** Records a frame of the agent; returns the fault when it is not allowed now. */
@@ -61,11 +72,31 @@ export class ControlLedger {
         if (this.#renewing) return 'renew before the renew frame before it was answered';
         this.#renewing = true;
         return undefined;
+      case 'services':
+        if (!this.#hasStreams) return `${type} without the capability ${STREAMS_CAPABILITY}`;
+        return JSON.stringify(frame).length > MAX_SERVICES_BYTES
+          ? `services of more than ${MAX_SERVICES_BYTES} bytes`
+          : undefined;
+      case 'task-handlers':
+        if (!this.#runsTasks) return `${type} without the capability ${TASKS_CAPABILITY}`;
+        return JSON.stringify(frame).length > MAX_TASK_HANDLERS_BYTES
+          ? `task-handlers of more than ${MAX_TASK_HANDLERS_BYTES} bytes`
+          : undefined;
+      case 'task-states':
+        if (!this.#runsTasks) return `${type} without the capability ${TASKS_CAPABILITY}`;
+        if (this.#recordingTasks) return 'task-states before the task-states frame before it was answered';
+        this.#recordingTasks = true;
+        return JSON.stringify(frame).length > MAX_TASK_REPORTS_BYTES
+          ? `task-states of more than ${MAX_TASK_REPORTS_BYTES} bytes`
+          : undefined;
       case 'release-state':
         // An instruction outlives the session that brought it, so that nothing in this one has to ask for its state. It
         // is bounded by the rate of all control frames; what does not change a state of a rollout is not written
         // (central/rollouts/).
         return this.#takesReleases ? undefined : 'release-state without the capability releases.1';
+      case 'release-measured':
+        // It measures by itself, too. Bounded as above; nothing of it is written.
+        return this.#measuresReleases ? undefined : 'release-measured without the capability releases.measure';
     }
   }
 }

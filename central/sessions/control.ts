@@ -1,15 +1,17 @@
-// Dispatches control frames (renewal of certificates, trust, consumers, expired commands, releases) to the part of
+// Dispatches control frames (renewal of certificates, trust, consumers, expired commands, releases, services, tasks) to the part of
 // Central that handles them.
 import type {
   AgentControl,
   Consumers,
   ExpiredCommands,
-  ReleaseState,
   RenewInstalled,
   Renew,
   Trusted,
   TrustRefused,
 } from '../../shared/wire/messages.ts';
+import type { ReleaseMeasured, ReleaseState } from '../../shared/wire/release-frames.ts';
+import type { ServicesReport } from '../../shared/wire/services/frames.ts';
+import type { TaskHandlers, TaskReports } from '../../shared/wire/tasks/frames.ts';
 import type { Session } from './session.ts';
 import type { ControlPort } from './sessions.ts';
 
@@ -37,7 +39,17 @@ interface ExpiredFrames {
 interface ReleaseFrames {
   /** A session opened: the agent may have missed what it was offered. */
   onOpened(session: Session): void;
-  onFrame(session: Session, frame: ReleaseState): void;
+  onFrame(session: Session, frame: ReleaseState | ReleaseMeasured): void;
+}
+
+interface ServiceFrames {
+  onFrame(session: Session, frame: ServicesReport): void;
+}
+
+interface TaskFrames {
+  /** A session opened: the agent may have missed what is canceled. */
+  onOpened(session: Session): void;
+  onFrame(session: Session, frame: TaskHandlers | TaskReports): void;
 }
 
 export function createControl({
@@ -46,18 +58,23 @@ export function createControl({
   consumers,
   expired,
   releases,
+  services,
+  tasks,
 }: {
   readonly renewal: RenewalFrames;
   readonly trust: TrustFrames;
   readonly consumers: ConsumerFrames;
   readonly expired: ExpiredFrames;
   readonly releases: ReleaseFrames;
+  readonly services: ServiceFrames;
+  readonly tasks: TaskFrames;
 }): ControlPort {
   return {
     onOpened(session): void {
       renewal.onOpened(session);
       trust.onOpened(session);
       releases.onOpened(session);
+      tasks.onOpened(session);
     },
     onFrame(session, frame: AgentControl): void {
       switch (frame.type) {
@@ -72,7 +89,13 @@ export function createControl({
         case 'expired':
           return expired.onFrame(session, frame);
         case 'release-state':
+        case 'release-measured':
           return releases.onFrame(session, frame);
+        case 'services':
+          return services.onFrame(session, frame);
+        case 'task-handlers':
+        case 'task-states':
+          return tasks.onFrame(session, frame);
       }
     },
   };

@@ -30,6 +30,7 @@ import type { Admission } from './admission.ts';
 import type { AgentRate } from './limits/agent-rate.ts';
 import type { Incidents } from '../agents/incidents.ts';
 import { Proofs } from './limits/proofs.ts';
+import type { RefusedHellos } from './limits/refused-hellos.ts';
 import { RefusalLines } from './limits/refusal-lines.ts';
 import type { ProvenHello, Sessions } from './sessions.ts';
 
@@ -41,6 +42,7 @@ interface HandshakeOptions {
   /** Proven hellos of each agent. */
   readonly logins: AgentRate;
   readonly incidents: Incidents;
+  readonly refused: Pick<RefusedHellos, 'record' | 'welcomed'>;
   /**
    * Returns a refusal when an agent from there is not allowed on this listener now (unencrypted or secure is off,
    * maintenance).
@@ -243,6 +245,7 @@ export class Handshake {
       validateEnabled(agent);
       await this.#options.sessions.welcome({ ...proven, certificate }, agent);
     }
+    this.#options.refused.welcomed(proven);
     upgraded.onWelcome?.();
   }
 
@@ -329,6 +332,7 @@ export class Handshake {
       listener,
       address: origin.address,
     });
+    if (hello !== null) this.#options.refused.record(hello, reason);
     if (RECORDED.has(reason.code)) {
       incidents.record({
         kind: reason.code,

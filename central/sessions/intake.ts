@@ -73,11 +73,7 @@ export class SessionIntake {
 
   /** A frame has come. */
   frame(data: Buffer): void {
-    // Read and unparsed bytes are a part of the last chunk; the rest was headers, more of them with fragments.
-    const left = Math.max(0, Math.min(this.#partial - data.length - headerBytes(data.length), this.#chunk));
-    this.#drop(Math.max(0, this.#partial - data.length - left));
-    this.#partial = left;
-    this.#share?.completed(data.length);
+    this.#complete(data);
     if (this.#frames.length === 0 && data.length <= SMALL_FRAME_BYTES) return this.#onFrame(data);
     this.#frames.push(data);
     this.#parts.turns.add(this);
@@ -87,6 +83,12 @@ export class SessionIntake {
     const data = this.#frames.shift();
     if (data !== undefined) this.#onFrame(data);
     return { bytes: data?.length ?? 0, more: this.#frames.length > 0 };
+  }
+
+  /** A binary frame has come, of which nothing is kept here. */
+  pass(data: Buffer): void {
+    this.#complete(data);
+    this.#share?.released(data.length);
   }
 
   /** The frame was one of messages: it counts until it is committed. */
@@ -142,6 +144,14 @@ export class SessionIntake {
     this.#partial += chunk.length;
     this.#share?.received(chunk.length);
   };
+
+  #complete(data: Buffer): void {
+    // Read and unparsed bytes are a part of the last chunk; the rest was headers, more of them with fragments.
+    const left = Math.max(0, Math.min(this.#partial - data.length - headerBytes(data.length), this.#chunk));
+    this.#drop(Math.max(0, this.#partial - data.length - left));
+    this.#partial = left;
+    this.#share?.completed(data.length);
+  }
 
   #drop(bytes: number): void {
     const dropped = Math.min(bytes, this.#partial);

@@ -17,11 +17,13 @@ import type { AddressAccess } from '../parameters/address-access.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
+import { REFUSALS } from '../../shared/wire/refusals.ts';
 import type { Store } from '../store/store.ts';
 import { Admission } from './admission.ts';
 import { HandshakeFailures } from './handshake-failures.ts';
 import { Handshake } from './handshake.ts';
 import { AgentRate, LOGIN_BURST, SECONDS_PER_LOGIN } from './limits/agent-rate.ts';
+import { RefusedHellos } from './limits/refused-hellos.ts';
 import type { SessionFacts } from './session.ts';
 import { Sessions, type SessionSettings } from './sessions.ts';
 
@@ -97,7 +99,7 @@ function createSessions(needs: SessionsNeeds) {
     onClosed: (facts, reason) => {
       instruments.queuegate_sessions.dec({ transport: facts.transport });
       events.emit('agentOffline', facts);
-      instruments.queuegate_refusals_total.inc({ code: /^[a-z_]+$/.test(reason) ? reason : 'closed' });
+      instruments.queuegate_refusals_total.inc({ code: Object.hasOwn(REFUSALS, reason.code) ? reason.code : 'closed' });
     },
     onEvents: (count) => {
       instruments.queuegate_messages_received_total.inc(count);
@@ -138,6 +140,7 @@ function createHandshake(
     }),
     logins: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, now),
     incidents,
+    refused: new RefusedHellos({ agents: store.agents, log, now }),
     mayStay: (listener, origin) =>
       listenerRefusal(values(), addressAccess, listener, origin) ?? maintenanceMode.refusal(),
     clientAuth: () => values()['websocket.secure.clientAuth'],

@@ -3,9 +3,11 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Logger } from 'pino';
-import { isCoded, textOf } from '../../shared/errors.ts';
+import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces.ts';
 import { Peer, type OtherFrame, type PeerBudget } from '../../shared/session/peer.ts';
+import { isOpening, isSmallFrame, STREAM_LIMITS, STREAMS_CAPABILITY } from '../../shared/session/streams/frames.ts';
+import type { Stream } from '../../shared/session/streams/stream.ts';
 import { decodeFromAgent } from '../../shared/wire/codec.ts';
 import type {
   AgentControl,
@@ -16,12 +18,26 @@ import type {
   SessionLimits,
 } from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
+import { endCause } from '../store/agents/state-reasons.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import { ControlLedger } from './control-ledger.ts';
 import type { OutflowBudget } from './limits/outflow-budget.ts';
 import { SessionIntake, type IntakeParts } from './intake.ts';
 import { SessionOutflow } from './outflow.ts';
-import { TokenBucket } from './limits/token-bucket.ts';
+import { TokenBucket } from '../../shared/token-bucket.ts';
+
+/** Why a session ended: a refusal, or one of STATE_CAUSES. */
+export interface EndReason extends Pick<CodedError, 'code' | 'message'> {
+  /** When the state that follows from it ends by itself. */
+  readonly until?: number | undefined;
+}
+
+/** `because`: what Central records, where it is not what it says to the agent. */
+interface EndTerms {
+  readonly retryAfterSeconds?: number;
+  readonly cut?: boolean;
+  readonly because?: EndReason;
+}
 
 export interface SessionFacts {
   readonly agentId: string;
@@ -71,8 +87,8 @@ interface SessionOptions {
   readonly onEvents: (count: number) => void;
   /** A frame about certificate or trust; must not throw. */
   readonly onControl: (session: Session, frame: AgentControl) => void;
-  /** Called once, when the connection is gone. `reason` is a refusal code or what the peer said. */
-  readonly onEnd: (session: Session, reason: string) => void;
+  /** Called once, when the connection is gone. */
+  readonly onEnd: (session: Session, reason: EndReason) => void;
 }
 
 /**
@@ -86,6 +102,9 @@ const CONTROL_PER_SECOND = 20;
 const CONTROL_BYTES = 1024;
 /** So many pings and pongs count for one frame: they cost microseconds, and some measure the line with them. */
 const PINGS_PER_FRAME = 50;
+/** Frames of streams that credit does not bound: twice what an agent of ours sends (streams.ts). */
+export const STREAM_BURST = 8_000;
+const STREAM_PER_SECOND = 4_000;
 
 export class Session {
   #facts: SessionFacts;
@@ -95,8 +114,10 @@ export class Session {
   readonly #outflow: SessionOutflow;
   readonly #answers: ControlLedger;
   readonly #rate = new TokenBucket(CONTROL_BURST, CONTROL_PER_SECOND, performance.now());
+  /** Made with the first frame of a stream. */
+  #streamRate: TokenBucket | undefined;
   #acknowledged = 0;
-  #reason: string | undefined;
+  #reason: EndReason | undefined;
 
   /** Takes the socket over; its handlers are attached before anything is awaited. */
   constructor(options: SessionOptions) {
@@ -121,13 +142,14 @@ export class Session {
       heartbeatMs,
       slowPeerMs,
       now,
-      budget: new SessionBudget(intake, outflow, (frame, data) => this.#admit(frame, data)),
+      ...streamsOf(options),
+      budget: new SessionBudget(intake, outflow, this),
       onCommitted: options.onEvents,
       onFrame: (frame) => this.#onFrame(frame),
       onFailure: (error) => this.fail(error),
       onLost: (reason) => this.end(reason, { cut: true }),
       onError: (error) => {
-        this.#reason = `bad_frame: ${error.message}`;
+        this.#reason = refusal('bad_frame', { found: error.message });
       },
       onClosed: (code, text) => this.#onClosed(code, text),
     });
@@ -155,6 +177,16 @@ export class Session {
     this.#peer.start(down);
   }
 
+  /** Opens a stream to the agent; undefined: as many as allowed are open, or it has none (`hasStreams`). */
+  openStream(head: object): Stream | undefined {
+    return this.#peer.openStream(head);
+  }
+
+  /** The agent is not older than streams. */
+  get hasStreams(): boolean {
+    return this.#facts.capabilities.includes(STREAMS_CAPABILITY);
+  }
+
   /** A hint: commands may have been appended. */
   notify(): void {
     this.#peer.notify();
@@ -177,7 +209,7 @@ export class Session {
   }
 
   /** Ends the session for a reason: the text goes in the frame before (a close reason holds 123 bytes only). */
-  end(reason: Error, how: { readonly retryAfterSeconds?: number; readonly cut?: boolean } = {}): void {
+  end(reason: Error, how: EndTerms = {}): void {
     if (!this.#peer.isOpen) return;
     const coded = isCoded(reason) && reason.close !== undefined ? reason : refusal('internal', {}, reason);
     this.#peer.send({
@@ -187,7 +219,7 @@ export class Session {
       hint: coded.hint.slice(0, 1024),
       retryAfterSeconds: how.retryAfterSeconds ?? null,
     });
-    this.#reason = coded.code;
+    this.#reason = how.because ?? coded;
     this.#leaveBudgets();
     // A flood is not read any more, not even for its close frame.
     if (coded.code === 'control_rate') this.#options.socket.pause();
@@ -205,8 +237,8 @@ export class Session {
     this.end(reason);
   }
 
-  /** Counts a frame beside those with messages against the rate of the agent. */
-  #admit(frame: AgentFrame | null, data: Buffer): boolean {
+  /** Counts a frame beside those with messages against the rate of the agent. False: the session is over. */
+  admit(frame: AgentFrame | null, data: Buffer): boolean {
     this.#intake.done(data);
     return !this.#isCharged(frame) || this.#charge(data.length);
   }
@@ -225,6 +257,18 @@ export class Session {
     return false;
   }
 
+  /** Counts a frame of a stream that credit does not bound; false: that was one too many, and the session is over. */
+  admitStream(data: Buffer): boolean {
+    // Agents open no stream yet.
+    if (isOpening(data)) return this.#charge(data.length);
+    if (!isSmallFrame(data)) return true;
+    const now = performance.now();
+    this.#streamRate ??= new TokenBucket(STREAM_BURST, STREAM_PER_SECOND, now);
+    if (this.#streamRate.take(1, now)) return true;
+    this.fail(refusal('control_rate', { burst: STREAM_BURST, perSecond: STREAM_PER_SECOND }));
+    return false;
+  }
+
   #onFrame(frame: OtherFrame<AgentFrame>): void {
     if (frame.type === 'hello') return this.fail(refusal('bad_frame', { found: 'a second hello' }));
     const found = this.#answers.received(frame);
@@ -239,22 +283,39 @@ export class Session {
 
   #onClosed(code: number, text: string): void {
     // RFC 6455 section 7.1.5: 1006 stands for a connection that ended without a close frame.
-    this.#reason ??= code === 1006 ? 'the line was cut' : `closed by the agent: ${code} ${text}`.trim();
+    this.#reason ??=
+      code === 1006 ? endCause('session_cut', {}) : endCause('session_closed', { found: `${code} ${text}`.trim() });
     this.#leaveBudgets();
     this.#options.onEnd(this, this.#reason);
   }
+}
+
+/** Agents open no stream yet. */
+function streamsOf({ facts }: SessionOptions) {
+  if (!facts.capabilities.includes(STREAMS_CAPABILITY)) return {};
+  return {
+    streams: {
+      isCentral: true,
+      limits: STREAM_LIMITS,
+      onOpen: (stream: Stream) => stream.reset('kind_unknown'),
+    },
+  };
 }
 
 /** What the peer asks of the budgets. A class: a getter of its own would cost each session a kibibyte. */
 class SessionBudget implements PeerBudget<AgentFrame> {
   readonly #intake: SessionIntake;
   readonly #outflow: SessionOutflow;
-  readonly admit: PeerBudget<AgentFrame>['admit'];
+  readonly #session: Pick<Session, 'admit' | 'admitStream'>;
 
-  constructor(intake: SessionIntake, outflow: SessionOutflow, admit: PeerBudget<AgentFrame>['admit']) {
+  constructor(intake: SessionIntake, outflow: SessionOutflow, session: Pick<Session, 'admit' | 'admitStream'>) {
     this.#intake = intake;
     this.#outflow = outflow;
-    this.admit = admit;
+    this.#session = session;
+  }
+
+  admit(frame: AgentFrame | null, data: Buffer): boolean {
+    return this.#session.admit(frame, data);
   }
 
   get isPaused(): boolean {
@@ -267,6 +328,11 @@ class SessionBudget implements PeerBudget<AgentFrame> {
 
   keep(data: Buffer): void {
     this.#intake.keep(data);
+  }
+
+  pass(data: Buffer): boolean {
+    this.#intake.pass(data);
+    return this.#session.admitStream(data);
   }
 
   sending(): () => void {

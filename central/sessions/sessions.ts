@@ -4,12 +4,14 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import { isCoded, textOf } from '../../shared/errors.ts';
+import { STREAM_LIMITS, STREAMS_CAPABILITY } from '../../shared/session/streams/frames.ts';
 import { encode } from '../../shared/wire/codec.ts';
 import type { AgentControl, Hello, SessionLimits, Welcome } from '../../shared/wire/messages.ts';
 import { welcomeTranscript } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { AgingClock } from '../aging-clock.ts';
 import { isLoopback, type Origin } from '../auth/address-rules.ts';
+import { endCause, keptReason, stateReason } from '../store/agents/state-reasons.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord, ClaimedSession, ClaimTerms, Login, SessionClaim } from '../store/agent-store.ts';
 import type { Store } from '../store/store.ts';
@@ -19,7 +21,7 @@ import { CloneWatch, QUARANTINE_MS } from './clones.ts';
 import { FrameTurns } from './limits/frame-turns.ts';
 import type { Incidents } from '../agents/incidents.ts';
 import { OutflowBudget } from './limits/outflow-budget.ts';
-import { Session, type SessionFacts, type SharedBudgets } from './session.ts';
+import { Session, type EndReason, type SessionFacts, type SharedBudgets } from './session.ts';
 import { SessionInbox, SessionOutbox } from './session-logs.ts';
 
 export interface SessionSettings {
@@ -50,7 +52,7 @@ interface SessionsOptions {
   readonly onOpened: (facts: SessionFacts) => void;
   /** The agent used its next key for the first time: the certificates of the old key are revoked. */
   readonly onPromoted: (agentId: string) => void;
-  readonly onClosed: (facts: SessionFacts, reason: string) => void;
+  readonly onClosed: (facts: SessionFacts, reason: EndReason) => void;
   readonly onEvents: (count: number) => void;
   /** Certificates and trust over the sessions; must not throw. */
   readonly control: ControlPort;
@@ -230,7 +232,7 @@ export class Sessions {
       agentId: hello.id,
       epoch,
       now: this.#options.now(),
-      reason: 'the connection ended before the welcome',
+      reason: stateReason('session_unwelcomed', {}),
     });
   }
 
@@ -246,7 +248,8 @@ export class Sessions {
       epoch,
       time: this.#options.aging.steady(),
       heartbeatSeconds,
-      limits,
+      // Of streams only to an agent that knows them: to others the welcome is as it was.
+      limits: hello.capabilities.includes(STREAMS_CAPABILITY) ? { ...limits, ...STREAM_LIMITS } : limits,
       logs: { up },
     };
     webSocket.send(
@@ -330,7 +333,9 @@ export class Sessions {
     const session = this.#byAgent.get(agentId);
     if (session?.facts.epoch !== epoch) return;
     session.drain(retryAfterSeconds, 0);
-    session.end(refusal('going_away', {}));
+    const until = this.#options.now() + retryAfterSeconds * 1000;
+    const { code, message } = endCause('session_drained', { seconds: retryAfterSeconds });
+    session.end(refusal('going_away', {}), { because: { code, message, until } });
   }
 
   /** Agents whose welcome had another time than Central's clock would show now reconnect: it was set meanwhile. */
@@ -426,18 +431,14 @@ export class Sessions {
     const now = this.#options.now();
     if (!this.#clones.sawBoot(agentId, bootId, now)) return;
     const seconds = QUARANTINE_MS / 1000;
-    await this.#options.store.agents.quarantine(
-      agentId,
-      now + QUARANTINE_MS,
-      now,
-      'two running copies with one key take the session from each other',
-    );
+    const quarantined = refusal('quarantined', { seconds });
+    await this.#options.store.agents.quarantine(agentId, now + QUARANTINE_MS, now, keptReason(quarantined));
     this.#record('clone', proven, {
       boots: [bootId, this.#byAgent.get(agentId)?.facts.bootId ?? null],
       otherAddress: this.#byAgent.get(agentId)?.facts.address ?? null,
     });
-    this.#byAgent.get(agentId)?.end(refusal('quarantined', { seconds }), { retryAfterSeconds: seconds });
-    throw refusal('quarantined', { seconds });
+    this.#byAgent.get(agentId)?.end(quarantined, { retryAfterSeconds: seconds });
+    throw quarantined;
   }
 
   #record(kind: string, proven: ProvenHello, detail: Readonly<Record<string, unknown>>): void {
@@ -450,13 +451,14 @@ export class Sessions {
     });
   }
 
-  #onEnd(session: Session, reason: string): void {
+  #onEnd(session: Session, reason: EndReason): void {
     const { agentId, epoch } = session.facts;
     if (this.#byAgent.get(agentId) === session) this.#byAgent.delete(agentId);
-    this.#options.log.info({ agent: agentId, session: session.facts.sessionId, reason }, 'agent offline');
+    const { code, message: detail } = reason;
+    this.#options.log.info({ agent: agentId, session: session.facts.sessionId, reason: code, detail }, 'agent offline');
     this.#options.onClosed(session.facts, reason);
     this.#options.store.agents
-      .endSession({ agentId, epoch, now: this.#options.now(), reason })
+      .endSession({ agentId, epoch, now: this.#options.now(), reason: keptReason(reason), until: reason.until ?? null })
       .catch((error: unknown) => {
         // Only the shown state is late; the next start of this node repairs it (endAbandonedSessions). A removed agent has
         // no row.

@@ -6,7 +6,7 @@ import { parseBuildSignature, MAX_SIGNATURE_BYTES } from '../../shared/releases/
 import {
   manifestDigest,
   MAX_MANIFEST_BYTES,
-  parseManifest,
+  readManifest,
   releaseBytes,
   type Manifest,
   type ReleaseFile,
@@ -88,7 +88,7 @@ export class SoftwareReleases {
 
   /** Out of its manifest. */
   async filesOf({ release: { digest } }: SoftwareRelease): Promise<readonly ReleaseFile[]> {
-    return parseManifest(await this.#text(digest)).files;
+    return (await readManifest(await this.#text(digest))).files;
   }
 
   /**
@@ -193,7 +193,7 @@ export class SoftwareReleases {
   async #factsOf({ digest, signature }: ReleaseRecord): Promise<Facts> {
     const text = await this.#text(digest);
     return {
-      part: softwarePart(parseManifest(text)),
+      part: softwarePart(await readManifest(text)),
       signers: signature === null ? [] : signersIn(await this.#text(signature), text),
     };
   }
@@ -213,7 +213,7 @@ async function manifestIn(
 ): Promise<Omit<Archive, 'signature' | 'signers'>> {
   if (path !== 'manifest.json') throw invalid('it does not begin with manifest.json');
   const text = await smallText(path, content, MAX_MANIFEST_BYTES);
-  const manifest = parseManifest(text);
+  const manifest = await readManifest(text);
   return { text, manifest, part: partOf(manifest) };
 }
 

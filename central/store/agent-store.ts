@@ -1,6 +1,7 @@
 // The part of the store's interface for agents: registration, lookup, sessions, revocation and incidents.
 // The rules of store.ts apply.
 import type { LogDepth, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
+import type { ReleasePart } from '../../shared/releases/software.ts';
 import type { Consumers, Position } from '../../shared/wire/messages.ts';
 import type { AgentMatch, Labels, LabelTerm } from './agents/labels.ts';
 import type { AgentSort } from './agents/sort.ts';
@@ -12,8 +13,26 @@ import type { AgentCertificate, Revocation, RevocationReason } from './certifica
  * clears the reason of revocation and the next key, and gives it a certificate for the new key. Disabled ends when an
  * administrator enables the agent: then it is Disconnected, or Enrolled when it never had a session.
  */
-export const AGENT_STATES = ['enrolled', 'online', 'disconnected', 'quarantined', 'disabled', 'revoked'] as const;
+export const AGENT_STATES = [
+  'enrolled',
+  'online',
+  'degraded',
+  'disconnected',
+  'dropped',
+  'draining',
+  'unauthenticated',
+  'misconfigured',
+  'throttled',
+  'quarantined',
+  'disabled',
+  'revoked',
+] as const;
 export type AgentState = (typeof AGENT_STATES)[number];
+
+/** Degraded: something of it does not work (agents/state-reasons.ts). */
+export function hasSession(state: AgentState): boolean {
+  return state === 'online' || state === 'degraded';
+}
 
 export interface AgentRecord {
   /** Its number in the store, which no other agent gets. */
@@ -36,7 +55,10 @@ export interface AgentRecord {
   readonly enrolledBy: string;
   readonly state: AgentState;
   readonly stateSince: number;
+  /** As `readReason` reads it (agents/state-reasons.ts). */
   readonly stateReason: string;
+  /** When the state ends by itself; null: by an act, or a connection. */
+  readonly stateUntil: number | null;
   /** Grows with each claimed session; 0 before the first. */
   readonly epoch: number;
   /** The session that holds the epoch, or the last one; null before the first. */
@@ -55,6 +77,15 @@ export interface AgentRecord {
   readonly revocation: Revocation | null;
   readonly outbox: LogDepth;
   readonly inbox: { readonly incarnation: string | null; readonly number: number; readonly lastAt: number | null };
+  /** What it last said that it runs, in order of the parts; none of what is not from a release. */
+  readonly releases: readonly AgentReportedRelease[];
+}
+
+export interface AgentReportedRelease {
+  readonly part: ReleasePart;
+  readonly digest: string;
+  /** Of the profile or the software; null: Central does not have the release. */
+  readonly name: string | null;
 }
 
 /** A change of the state of an agent. */
@@ -62,6 +93,7 @@ export interface AgentStateChange {
   readonly at: number;
   readonly state: AgentState;
   readonly reason: string;
+  readonly until: number | null;
 }
 
 export interface SessionRecord {
@@ -75,6 +107,14 @@ export interface SessionRecord {
   readonly since: number;
   /** Null while it is open. */
   readonly endedAt: number | null;
+}
+
+export interface RefusedHello {
+  readonly agentId: string;
+  readonly keyThumbprint: string;
+  readonly reason: string;
+  readonly until: number | null;
+  readonly now: number;
 }
 
 export interface NewAgent {
@@ -157,8 +197,16 @@ export interface AgentChange {
   readonly notes?: string | undefined;
 }
 
-/** An agent as an act over several agents sees it. */
-export interface SelectedAgent extends Pick<AgentRecord, 'id' | 'name' | 'labels' | 'state'> {
+/** An agent after a change of its labels, or of what else administrators know of it. */
+export interface ChangedAgent extends AgentRecord {
+  readonly labelsBefore: Labels;
+}
+
+/**
+ * An agent as an act over several agents sees it. Without its labels: with those, ten thousand agents would be 40 MB
+ * for each act.
+ */
+export interface SelectedAgent extends Pick<AgentRecord, 'id' | 'name' | 'state'> {
   /** When its last session ended; null while one is open, and before the first. */
   readonly offlineSince: number | null;
 }
@@ -191,6 +239,28 @@ interface AgentListPage {
   /** Of these groups one holds: all of its terms. */
   readonly labels?: readonly (readonly LabelTerm[])[];
 }
+
+/** What a count is about: a list without its page. */
+export type AgentFilter = Omit<AgentListPage, 'after' | 'limit' | 'sort'>;
+
+export interface AgentCounts {
+  readonly agents: number;
+  readonly states: Readonly<Record<AgentState, number>>;
+  /** Of its open session, or else of its last one: those of agents that had one. */
+  readonly transports: Readonly<Record<SessionRecord['transport'], number>>;
+  /** Of its software, as of its last session; the most frequent ones first. */
+  readonly versions: readonly { readonly version: string; readonly agents: number }[];
+  /** That they reported; the most frequent ones first. */
+  readonly releases: readonly {
+    readonly release: string;
+    /** Null: Central does not have the release. */
+    readonly name: string | null;
+    readonly agents: number;
+  }[];
+}
+
+/** Versions and releases in a count. */
+export const MAX_COUNTED = 100;
 
 /** What an agent reported of the consumers of its commands, last. */
 export interface ConsumerReport {
@@ -281,10 +351,17 @@ export interface AgentStore {
   hasLeftRecords(id: string): Promise<boolean>;
   /** Records from before the rules on ids and names (agent-names.ts) that break them: how many, and the first ones. */
   nameFaults(limit: number): Promise<NameFaults>;
-  /** In order of name (`after` is one), unless `sort` says another order and place. */
+  /**
+   * In order of name (`after` is one), unless `sort` says another order and place. A page ends before its limit where
+   * its agents have much text (mayHaveMore of shared/text-page.ts, with `textOfAgent`).
+   */
   list(page: AgentListPage): Promise<AgentRecord[]>;
-  /** The agents that one of these selects, each once, in order of name. */
-  select(matches: readonly AgentMatch[]): Promise<SelectedAgent[]>;
+  /** The agents for which all terms of `within` hold and that one of the matches selects, each once, in order of name. */
+  select(matches: readonly AgentMatch[], within?: readonly LabelTerm[]): Promise<SelectedAgent[]>;
+  /** The labels of those of these agents that exist, in no order. */
+  labelsOf(ids: readonly string[]): Promise<readonly (readonly [id: string, labels: Labels])[]>;
+  /** Their ids alone. */
+  selectIds(matches: readonly AgentMatch[]): Promise<string[]>;
   /**
    * Changes what administrators know of an agent. `version`: that of the record that the change was made for; null:
    * any. Errors: agent_unknown, version_conflict, agent_labels_full, agent_name_taken, agent_name_reserved.
@@ -294,7 +371,7 @@ export interface AgentStore {
     change: AgentChange,
     terms: { readonly version: number | null; readonly by: string; readonly now: number },
     audit: AuditEntry,
-  ): Promise<AgentRecord>;
+  ): Promise<ChangedAgent>;
   /**
    * Sets Disabled and fences its session off; resolves with the epoch from which on a session is newer. An agent that
    * is disabled stays as it is. Errors: agent_unknown, agent_revoked.
@@ -311,9 +388,12 @@ export interface AgentStore {
     newId: string,
     act: { readonly by: string; readonly now: number },
     audit: AuditEntry,
-  ): Promise<AgentRecord>;
-  /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
-  remove(id: string, audit: AuditEntry): Promise<void>;
+  ): Promise<ChangedAgent>;
+  /**
+   * Deletes its logs too, and revokes its certificates (cessationOfOperation); resolves with the labels that it had.
+   * Errors: agent_unknown.
+   */
+  remove(id: string, audit: AuditEntry): Promise<Labels>;
   /**
    * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, reads
    * the inbox position, and resumes the outbox from where the agent says it is, all in one transaction. A claim with
@@ -327,13 +407,23 @@ export interface AgentStore {
    * and changes nothing. Errors: agent_name_taken, agent_name_reserved.
    */
   logIn(claim: SessionClaim, terms: ClaimTerms): Promise<Login>;
-  /** Ends the session unless a newer one holds the epoch (then it does nothing). */
+  /**
+   * Ends the session unless a newer one holds the epoch (then it does nothing). The state follows from the reason
+   * (agents/state-reasons.ts); `until`: when it ends by itself.
+   */
   endSession(end: {
     readonly agentId: string;
     readonly epoch: number;
     readonly now: number;
     readonly reason: string;
+    readonly until?: number | null;
   }): Promise<void>;
+  /**
+   * A hello of the agent was refused: sets the state that follows from the reason, unless the agent has a session, is
+   * held back, or has that state for the same cause already. `keyThumbprint`: the key that signed the hello; of another
+   * key, and of an unknown agent, nothing is recorded.
+   */
+  recordRefusal(refusal: RefusedHello): Promise<void>;
   /**
    * At the start of Central: ends the sessions that are recorded as open and that nothing serves any more. Those of
    * this node, under its present name; in a store that one process holds, those under any name: `node.name` was
@@ -349,12 +439,16 @@ export interface AgentStore {
     revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string },
     audit: AuditEntry,
   ): Promise<number>;
-  /** Keeps the last report of each agent, unless a newer session holds its epoch. May wait for the next commit. */
-  recordConsumers(reports: readonly ConsumerReport[]): Promise<void>;
+  /**
+   * Keeps the last report of each agent, unless a newer session holds its epoch; resolves with the agents that are
+   * online or degraded because of it and were not before. May wait for the next commit.
+   */
+  recordConsumers(reports: readonly ConsumerReport[]): Promise<readonly string[]>;
   /** The last report of an agent; undefined: none, or the agent is unknown. */
   consumersOf(agentId: string): Promise<ConsumerReport | undefined>;
   /** The last 50 changes of its state, newest first; of an unknown agent none. */
   history(agentId: string): Promise<AgentStateChange[]>;
+  count(filter: AgentFilter): Promise<AgentCounts>;
   countByState(): Promise<Readonly<Record<AgentState, number>>>;
   /** A disabled or revoked agent stays that. */
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;

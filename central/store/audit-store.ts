@@ -43,6 +43,9 @@ export interface AuditHead {
   readonly hash: string;
 }
 
+/** `refused`: what somebody tried and Central refused; its action ends in ".refuse" or ".forbid". */
+type AuditResult = 'done' | 'refused';
+
 /** Null: all. `*` in a text stands for any text; several of one member mean one of them. */
 export interface AuditFilter {
   readonly actors: readonly string[] | null;
@@ -54,6 +57,9 @@ export interface AuditFilter {
   readonly from: number | null;
   /** Before this time. */
   readonly to: number | null;
+  /** Anywhere in actor, address, action, detail, comment or ticket, in any case of its ASCII letters. */
+  readonly text: string | null;
+  readonly result: AuditResult | null;
 }
 
 /** `head`: the entry from which on is checked is not the one that was there. */

@@ -107,6 +107,10 @@ export interface EnrollmentStore {
    * Errors: enrollment_request_unknown, agent_unknown, agent_key_known, agent_key_revoked.
    */
   replace(csr: string, replacement: Omit<Recovery, 'hash'>, by: string, audit: AuditEntry): Promise<AgentRecord>;
+  /** Changes nothing. Errors: those of `accept`. */
+  rehearseAccept(csr: string, agent: NewAgent, by: string): Promise<void>;
+  /** Changes nothing. Errors: those of `replace`. */
+  rehearseReplace(csr: string, replacement: Omit<Recovery, 'hash'>, by: string): Promise<void>;
   /** Errors: enrollment_request_unknown. */
   reject(keyThumbprint: string, by: string, comment: string | null, now: number, audit: AuditEntry): Promise<void>;
   /** Keeps the certificate of an accepted request, for the next time the machine repeats it. */

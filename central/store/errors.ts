@@ -52,6 +52,16 @@ export const STORE_ERRORS = {
     text: 'The agent {id} is disabled.',
     hint: 'Enable it: "queuegate agents enable {id}".',
   },
+  task_unknown: {
+    status: 404,
+    text: 'The task {id} is unknown.',
+    hint: 'See "queuegate tasks list". Tasks that have ended are deleted after a time (tasks.retentionDays), or with their agent.',
+  },
+  tasks_full: {
+    status: 503,
+    text: '{most} tasks of the agent {agent} have not ended; more are not allowed.',
+    hint: 'Wait until some have ended ("queuegate tasks list --agent {agent}"), cancel those that are not needed, or raise tasks.maxPerAgent.',
+  },
   rollout_unknown: {
     status: 404,
     text: 'The rollout {id} is unknown.',
@@ -135,7 +145,7 @@ export const STORE_ERRORS = {
   command_id_unknown: {
     status: 404,
     text: 'The command {id} is unknown.',
-    hint: 'See "queuegate commands list". What became of a command is known for as many days as the parameter messages.deduplicationDays says.',
+    hint: 'See "queuegate commands list". What became of a command is known for as many days as the parameter commands.stateRetentionDays says.',
   },
   command_delivered: {
     status: 409,
@@ -156,6 +166,21 @@ export const STORE_ERRORS = {
     status: 409,
     text: '{most} subscriptions exist, which is the limit.',
     hint: 'Delete subscriptions that are not needed any more.',
+  },
+  service_exposure_unknown: {
+    status: 404,
+    text: 'The service exposure {id} is unknown.',
+    hint: '"queuegate services list" shows all with their ids. It may have been deleted.',
+  },
+  service_exposure_port_taken: {
+    status: 409,
+    text: 'The port {port} belongs to the service exposure {id}.',
+    hint: 'Choose another port, or delete that exposure.',
+  },
+  service_exposures_full: {
+    status: 409,
+    text: '{most} service exposures exist, which is the limit.',
+    hint: 'Delete exposures that are not needed any more.',
   },
   last_administrator: {
     status: 409,

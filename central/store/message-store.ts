@@ -4,7 +4,8 @@ import type { Appended, OutboxBounds, OutboxEntry } from '../../shared/delivery/
 import type { MessageFrame } from '../../shared/delivery/message-frames.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 import type { ExpiredCommands, Range } from '../../shared/wire/messages.ts';
-import type { Keyed, NewestFirstPage } from './agent-store.ts';
+import type { Keyed } from './agent-store.ts';
+import type { DeadLetterCode } from '../../shared/delivery/dead-letters.ts';
 import type { AuditEntry } from './audit-store.ts';
 
 export interface OutboxStore {
@@ -28,8 +29,13 @@ export interface OutboxStore {
   waiting(page: WaitingPage): Promise<Keyed<StoredCommand>[]>;
   /** How much waits in all, and for the `limit` agents for which most does. A few milliseconds for 10,000 agents. */
   backlog(limit: number): Promise<OutboxBacklog>;
-  /** What became of a message, for each agent that it was sent to; known as long as its repetitions are. */
-  statesOf(message: { readonly source: string; readonly id: string }, agentId?: string): Promise<StoredCommand[]>;
+  /**
+   * What became of a message, for each agent that it was sent to, in order of name; known as long as its repetitions
+   * are. May be fewer than `limit`, as `waiting`.
+   */
+  statesOf(message: { readonly source: string; readonly id: string }, page: StatesPage): Promise<StoredCommand[]>;
+  /** Of all commands that are known. A page may be empty, and `next` say where the next one begins. */
+  list(query: CommandQuery): Promise<CommandPage>;
   /** The same of one command; undefined: unknown. */
   find(commandId: string): Promise<StoredCommand | undefined>;
   /**
@@ -37,6 +43,8 @@ export interface OutboxStore {
    * Errors: command_id_unknown, command_delivered (its agent has it, or it may be on its way).
    */
   withdraw(commandId: string, now: number, audit: AuditEntry): Promise<void>;
+  /** Changes nothing. Errors: those of `withdraw`. */
+  rehearseWithdrawal(commandId: string, now: number): Promise<void>;
   /** Moves expired messages to the dead letters and leaves tombstones; returns their number. */
   expire(now: number): Promise<number>;
   /**
@@ -66,12 +74,37 @@ export interface StoredCommand {
   readonly commandId: string;
   readonly agent: { readonly id: string; readonly name: string };
   /** Acknowledged: by the consumer that got it, as its agent reported. */
-  readonly state: 'queued' | 'delivered' | 'acknowledged' | 'expired' | 'withdrawn';
+  readonly state: CommandState;
   readonly queuedAt: number;
   /** Its number in the log of the agent; null: the log was numbered again since it was delivered. */
   readonly number: number | null;
   readonly json: string | null;
   readonly expiresAt: number | null;
+}
+
+export const COMMAND_STATES = ['queued', 'delivered', 'acknowledged', 'expired', 'withdrawn'] as const;
+export type CommandState = (typeof COMMAND_STATES)[number];
+
+export interface CommandQuery {
+  readonly limit: number;
+  readonly states: readonly CommandState[];
+  readonly agentId?: string;
+  /** The `next` of the page before. */
+  readonly after?: CommandPlace;
+}
+
+/** In the order of agents as they enrolled, and in no order of time. */
+export interface CommandPlace {
+  /** `AgentRecord.key` */
+  readonly agentKey: number;
+  /** Of its source and id (command-id.ts). */
+  readonly hash: string;
+}
+
+export interface CommandPage {
+  readonly items: readonly StoredCommand[];
+  /** Null: there is nothing more. */
+  readonly next: CommandPlace | null;
 }
 
 /** A page of commands that wait for their agents, the oldest first. */
@@ -80,6 +113,24 @@ interface WaitingPage {
   readonly agentId?: string;
   /** The place of the last one of the page before. */
   readonly after?: number;
+}
+
+interface StatesPage {
+  readonly limit: number;
+  readonly agentId?: string;
+  /** The name of the last agent of the page before. */
+  readonly after?: string;
+}
+
+/**
+ * A life of the store: it begins with the first start, and another one with each restore of a backup. Cursors of events
+ * mean the same in two of them up to where they part.
+ */
+export interface StoreIncarnation {
+  /** 10 lower-case hex digits, random. */
+  readonly id: string;
+  /** The last cursor that means the same in the present one; null: it is the present one. */
+  readonly ended: number | null;
 }
 
 /** One event as the API shows it. `cursor` grows in commit order over all agents. */
@@ -113,6 +164,25 @@ export interface DeadLetter {
   readonly id: string;
   readonly reason: string;
   readonly json: string;
+}
+
+/** Absent: any. */
+export interface DeadLetterQuery {
+  readonly limit: number;
+  /** A key. */
+  readonly before?: number;
+  readonly agentId?: string;
+  readonly direction?: DeadLetter['direction'];
+  readonly codes?: readonly DeadLetterCode[];
+  /** At this time or later; before this time. */
+  readonly from?: number;
+  readonly to?: number;
+}
+
+export interface DeadLetterPage {
+  readonly items: readonly Keyed<DeadLetter>[];
+  /** `before` of the next page; null: there is nothing more. */
+  readonly next: number | null;
 }
 
 /** What an event holds of its message. */
@@ -172,5 +242,8 @@ export interface InboxStore {
   prunedThrough(after: number): Promise<number | null>;
   /** The newest cursor; 0 when there is none. */
   lastCursor(): Promise<number>;
-  deadLetters(page: NewestFirstPage): Promise<Keyed<DeadLetter>[]>;
+  /** The oldest first; the last one is the present one. Constant while the store is open. */
+  incarnations(): Promise<StoreIncarnation[]>;
+  /** The newest first. A page may be empty, and `next` say where the next one begins. */
+  deadLetters(query: DeadLetterQuery): Promise<DeadLetterPage>;
 }

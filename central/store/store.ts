@@ -9,13 +9,16 @@ import type { AgentStore } from './agent-store.ts';
 import type { AuditEntry, AuditStore } from './audit-store.ts';
 import type { CertificateStore } from './certificate-store.ts';
 import type { EnrollmentStore } from './enrollment-store.ts';
+import type { IdempotencyStore } from './idempotency/idempotency-store.ts';
 import type { KeyMaterialStore } from './key-material-store.ts';
 import type { InboxStore, OutboxStore } from './message-store.ts';
 import type { ParameterStore } from './parameter-store.ts';
 import type { RolloutStore } from './rollouts/rollout-store.ts';
 import type { ReleaseStore } from './releases/release-store.ts';
+import type { ExposureStore } from './services/exposure-store.ts';
 import type { StoreBounds, StoreSpace } from './space/bounds.ts';
 import type { SubscriptionStore } from './subscriptions/subscription-store.ts';
+import type { TaskStore } from './tasks/task-store.ts';
 import type { TokenStore } from './token-store.ts';
 
 export interface Store {
@@ -30,7 +33,10 @@ export interface Store {
   readonly rollouts: RolloutStore;
   readonly releases: ReleaseStore;
   readonly subscriptions: SubscriptionStore;
+  readonly exposures: ExposureStore;
+  readonly tasks: TaskStore;
   readonly audit: AuditStore;
+  readonly idempotency: IdempotencyStore;
   readonly clock: ClockStore;
   readonly maintenance: MaintenanceStore;
   /** Deletes rows past their retention, in small steps, each a transaction of its own. */
@@ -104,5 +110,9 @@ export interface RetentionLimits {
   readonly undeliveredOlderThan?: number;
   readonly deadLettersOlderThan: number;
   readonly deduplicationOlderThan: number;
+  /** Of what became of commands, which is known for as long as repeats of them at least; absent: as long. */
+  readonly commandStatesOlderThan?: number;
   readonly incidentsOlderThan: number;
+  /** Of tasks that have ended; absent: they stay. */
+  readonly tasksOlderThan?: number;
 }

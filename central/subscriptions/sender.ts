@@ -1,19 +1,22 @@
 // Sends one batch to a webhook and says how that ended. TLS is always verified, redirects are not followed, and what a
 // receiver answers is bounded and not kept.
 import type { IncomingMessage, RequestOptions } from 'node:http';
-import type { RequestOptions as SecureOptions } from 'node:https';
 import { isIP } from 'node:net';
 import { finished } from 'node:stream';
-import { getCACertificates } from 'node:tls';
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import { request as requestPlain } from '../../shared/http/node-http.ts';
 import type { SubscriptionRecord } from '../store/subscriptions/subscription-store.ts';
+import { connectTo } from './connection.ts';
 import { subscriptionFault } from './errors.ts';
-import { guardedLookup, hostOf, isAllowedTarget } from './target.ts';
+import { hostOf, isAllowedTarget } from './target.ts';
 
 const TIMEOUT_MS = 20_000;
 /** Of an answer: the status says all. */
 const MAX_ANSWER_BYTES = 64 * 1024;
+/** What a piece of it costs, however small it is. */
+const PIECE_BYTES = 256;
+/** Answers before the answer (RFC 9110 section 15.2); an honest receiver sends one. */
+const MAX_INTERIM = 8;
 const MAX_RETRY_AFTER_SECONDS = 3_600;
 const BATCH_TYPE = 'application/cloudevents-batch+json; charset=utf-8';
 /** The receiver slows Central down. */
@@ -37,16 +40,6 @@ interface Sending {
   readonly allowed: () => readonly string[];
   readonly signal: AbortSignal;
   readonly timeoutMs?: number;
-}
-
-const { request: requestSecure } = process.getBuiltinModule('node:https');
-
-let roots: string[] | undefined;
-
-/** Those of the system and those of Node.js. Loaded with the first webhook. */
-function systemRoots(): string[] {
-  roots ??= [...getCACertificates('system'), ...getCACertificates('bundled')];
-  return roots;
 }
 
 /** Never rejects. Aborted by `signal`: not delivered, as far as is known. */
@@ -74,38 +67,55 @@ export async function sendBatch(sending: Sending): Promise<Outcome> {
   }
 }
 
-function post(
-  url: URL,
-  { subscription, body, headers, allowed }: Sending,
-  signal: AbortSignal,
-): Promise<IncomingMessage> {
-  const isPlain = url.protocol === 'http:';
+function post(url: URL, sending: Sending, signal: AbortSignal): Promise<IncomingMessage> {
+  const { body, headers } = sending;
   const options: RequestOptions = {
     method: 'POST',
     signal,
-    lookup: guardedLookup(allowed, isPlain),
-    // One connection for each attempt: a kept one could be to an address that is not allowed any more.
-    agent: false,
+    // The protocol is the connection's.
+    protocol: 'http:',
+    host: hostOf(url),
+    path: `${url.pathname}${url.search}`,
     headers: {
+      host: url.host,
       ...headers,
       'content-type': BATCH_TYPE,
       'content-length': String(Buffer.byteLength(body)),
       'user-agent': 'Queuegate',
     },
   };
-  const secure: SecureOptions = { ...options, ca: subscription.ca ?? systemRoots(), minVersion: 'TLSv1.2' };
   return new Promise((resolve, reject) => {
-    const request = isPlain ? requestPlain(url, options) : requestSecure(url, secure);
+    let flood: Error | undefined;
+    const request = requestPlain({
+      ...options,
+      // One connection for each attempt: a kept one could be to an address that is not allowed any more.
+      createConnection: (_options, done) => {
+        connectTo(url, { ...sending, signal, onFlood: (error) => (flood = error) }, done);
+        return undefined;
+      },
+    });
+    let interim = 0;
     request.on('error', reject);
+    request.on('information', () => {
+      interim += 1;
+      if (interim > MAX_INTERIM) request.destroy(new Error(`it sends more than ${MAX_INTERIM} interim answers`));
+    });
     request.on('response', (response) => {
+      request.off('close', noAnswer);
       let left = MAX_ANSWER_BYTES;
       response.on('data', (piece: Buffer) => {
-        left -= piece.length;
+        left -= Math.max(piece.length, PIECE_BYTES);
         if (left < 0) response.destroy();
       });
       // The status counts, however the answer ends.
-      finished(response, () => (signal.aborted ? reject(new Error('aborted')) : resolve(response)));
+      finished(response, () => {
+        if (signal.aborted || flood !== undefined) reject(flood ?? new Error('aborted'));
+        else resolve(response);
+      });
     });
+    // Node.js reports no error where the receiver switches protocols (101).
+    const noAnswer = (): void => reject(new Error('the connection ended without an answer'));
+    request.once('close', noAnswer);
     request.end(body);
   });
 }

@@ -6,7 +6,7 @@ import type { AgentDirectory } from '../agents/directory.ts';
 import { parseLabelFilters } from '../agents/selectors.ts';
 import { auditEntry, CENTRAL, type Actor, type AuditAction } from '../audit.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
-import { labeledAgents, type WantedEvents } from '../messaging/event-pages.ts';
+import type { WantedEvents } from '../messaging/event-pages.ts';
 import type { Metrics } from '../metrics.ts';
 import { problemOf, type Problem } from '../problems.ts';
 import { storeFault } from '../store/errors.ts';
@@ -20,6 +20,7 @@ import type {
   SubscriptionStore,
 } from '../store/subscriptions/subscription-store.ts';
 import { subscriptionFault } from './errors.ts';
+import { Lag, type SubscriptionLag } from './lag.ts';
 import { sendBatch } from './sender.ts';
 import { currentSecrets, newSeed, type WebhookSecrets } from './signature.ts';
 import { assertAuthorities, readTarget } from './target.ts';
@@ -46,14 +47,6 @@ export interface SubscriptionsNeeds {
   readonly timing?: { readonly sleep?: WorkerNeeds['sleep']; readonly timeoutMs?: number };
 }
 
-/** How far a subscription is. */
-interface SubscriptionLag {
-  /** Events behind the last delivered one; those that do not fit are counted until they are passed. */
-  readonly count: number;
-  /** Since the oldest of them arrived; 0: there is none. */
-  readonly seconds: number;
-}
-
 export interface SubscriptionView {
   readonly record: SubscriptionRecord;
   readonly state: 'active' | 'failing' | 'paused';
@@ -71,6 +64,7 @@ interface Kept {
   worker: SubscriptionWorker | undefined;
   /** Changes one after the other: a worker has ended before the next one begins. */
   turn: Promise<unknown>;
+  readonly lag: Lag;
 }
 
 export class Subscriptions {
@@ -208,20 +202,25 @@ export class Subscriptions {
   problems(): Problem[] {
     const now = this.#needs.now();
     return Array.from(this.#kept.values()).flatMap(({ record, worker }): Problem[] => {
-      const { name, stateReason, stateChangedAt, lostCount: count, lostAt } = record;
+      const { id, name, stateReason, stateChangedAt, lostCount: count, lostAt } = record;
+      const subject = { kind: 'subscription', id, name } as const;
       const found: Problem[] = [];
       if (record.state === 'paused' && stateReason !== null)
         found.push(
-          problemOf(subscriptionFault('subscription_paused', { name, found: stateReason.detail }), stateChangedAt),
+          problemOf(
+            subscriptionFault('subscription_paused', { name, found: stateReason.detail }),
+            stateChangedAt,
+            subject,
+          ),
         );
       const failing = worker?.state.failing;
       if (failing !== undefined && failing !== null && now - failing.since >= FAILING_SHOWN_MS) {
         const at = { startedAt: new Date(failing.since).toISOString(), found: failing.failure.message };
-        found.push(problemOf(subscriptionFault('subscription_failing', { name, ...at }), failing.since));
+        found.push(problemOf(subscriptionFault('subscription_failing', { name, ...at }), failing.since, subject));
       }
       if (lostAt !== null && now - lostAt < LOSS_SHOWN_MS) {
         const lost = { name, count, lostAt: new Date(lostAt).toISOString() };
-        found.push(problemOf(subscriptionFault('subscription_events_lost', lost), lostAt));
+        found.push(problemOf(subscriptionFault('subscription_events_lost', lost), lostAt, subject));
       }
       return found;
     });
@@ -251,7 +250,7 @@ export class Subscriptions {
   }
 
   #keep(record: SubscriptionRecord): Kept {
-    const kept: Kept = { record, worker: undefined, turn: Promise.resolve() };
+    const kept: Kept = { record, worker: undefined, turn: Promise.resolve(), lag: new Lag(this.#needs) };
     this.#kept.set(record.id, kept);
     this.#work(kept);
     return kept;
@@ -324,33 +323,24 @@ export class Subscriptions {
   }
 
   #wanted({ type, source, agentId, label }: SubscriptionFilter): WantedEvents {
+    const { agents } = this.#needs;
     const labels = label === null ? undefined : parseLabelFilters([label], () => ({ pointer: '#/filter/label' }));
     return {
       ...(type === null ? {} : { type }),
       ...(source === null ? {} : { source }),
       ...(agentId === null ? {} : { agentId }),
-      ...(labels === undefined ? {} : { agents: labeledAgents(this.#needs.agents, labels, this.#needs.now) }),
+      ...(labels === undefined ? {} : { agents: () => agents.idsWith(labels) }),
     };
   }
 
-  async #view({ record, worker }: Kept): Promise<SubscriptionView> {
+  async #view({ record, worker, lag }: Kept): Promise<SubscriptionView> {
     const { cursor, failing, deliveredAt } = worker?.state ?? {
       cursor: record.cursor,
       failing: null,
       deliveredAt: null,
     };
     const state = record.state === 'paused' ? 'paused' : failing === null ? 'active' : 'failing';
-    return { record, state, cursor, failing, deliveredAt, lag: await this.#lag(record, cursor) };
-  }
-
-  async #lag({ filter }: SubscriptionRecord, cursor: number): Promise<SubscriptionLag> {
-    const { inbox, now } = this.#needs;
-    const count = Math.max(0, (await inbox.lastCursor()) - cursor);
-    if (count === 0) return { count: 0, seconds: 0 };
-    const { agents: _, ...plain } = this.#wanted(filter);
-    const [oldest] = await inbox.read(cursor, plain, 1);
-    if (oldest === undefined) return { count: 0, seconds: 0 };
-    return { count, seconds: Math.max(0, Math.round((now() - oldest.receivedAt) / 1000)) };
+    return { record, state, cursor, failing, deliveredAt, lag: await lag.find(record.filter, cursor) };
   }
 
   /** Errors: subscription_target_invalid, subscription_ca_invalid, selector_invalid. */

@@ -1,7 +1,9 @@
 // Decides where Central sends events: public addresses, and those that an administrator allowed. A subscription must not
 // become a way into the network of Central (server-side request forgery).
-import { lookup } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
+import { lookup as resolveName } from 'node:dns/promises';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { callbackify } from 'node:util';
 import { AddressSet, normalAddress } from '../parameters/address-access.ts';
 import { textOf } from '../../shared/errors.ts';
 import { certificatesInPem } from '../../shared/x509/certificates.ts';
@@ -92,19 +94,38 @@ export function assertAuthorities(pem: string): void {
   if (found !== undefined) throw subscriptionFault('subscription_ca_invalid', { found });
 }
 
+/** By name; a look-up cannot be ended, and those that hang would pile up on the few threads that do them. */
+const lookUps = new Map<string, Promise<LookupAddress[]>>();
+
+function lookUp(host: string): Promise<LookupAddress[]> {
+  const known = lookUps.get(host);
+  if (known !== undefined) return known;
+  const found = resolveName(host, { all: true }).finally(() => lookUps.delete(host));
+  lookUps.set(host, found);
+  return found;
+}
+
+/** The addresses of a name that events may go to. Errors: webhook_address_denied, those of the look-up. */
+async function allowedAddresses(
+  host: string,
+  allowed: () => readonly string[],
+  isPlain: boolean,
+): Promise<[LookupAddress, ...LookupAddress[]]> {
+  const addresses = await lookUp(host);
+  const [first, ...others] = addresses.filter(({ address }) => isAllowedTarget(address, allowed(), isPlain));
+  if (first !== undefined) return [first, ...others];
+  const address = addresses[0]?.address ?? '-';
+  throw subscriptionFault('webhook_address_denied', { host: host.slice(0, 253), address });
+}
+
+const findAddresses = callbackify(allowedAddresses);
+
 /** Looks names up as Node does, and connects to allowed addresses only, also where a name has others beside them. */
 export function guardedLookup(allowed: () => readonly string[], isPlain: boolean): LookupFunction {
-  return (host, options, callback) => {
-    lookup(host, { ...options, all: true }, (error, addresses) => {
-      if (error !== null) return callback(error, '', 0);
-      const fitting = addresses.filter(({ address }) => isAllowedTarget(address, allowed(), isPlain));
-      const [first] = fitting;
-      if (first === undefined) {
-        const address = addresses[0]?.address ?? '-';
-        return callback(subscriptionFault('webhook_address_denied', { host: host.slice(0, 253), address }), '', 0);
-      }
-      if (options.all === true) return callback(null, fitting);
-      callback(null, first.address, first.family);
+  return (host, options, callback) =>
+    findAddresses(host, allowed, isPlain, (error, found) => {
+      if (error !== null) callback(error, '', 0);
+      else if (options.all === true) callback(null, found);
+      else callback(null, found[0].address, found[0].family);
     });
-  };
 }

@@ -10,8 +10,17 @@ export const EXPIRED_AT_AGENT = 'expired at the agent';
 export const WITHDRAWN = 'withdrawn';
 export const ID_REUSED = 'id_reused';
 
+/** Of MESSAGE_ERRORS. */
+export const DEAD_LETTER_CODES = [
+  'message_expired',
+  'message_withdrawn',
+  'id_reused',
+  'message_invalid',
+] as const satisfies readonly (keyof typeof MESSAGE_ERRORS)[];
+export type DeadLetterCode = (typeof DEAD_LETTER_CODES)[number];
+
 interface DeadLetterCause {
-  readonly code: keyof typeof MESSAGE_ERRORS;
+  readonly code: DeadLetterCode;
   /** What is wrong with it; null where the code says everything. */
   readonly detail: string | null;
 }

@@ -7,6 +7,8 @@ import type { MessageFrame } from './message-frames.ts';
 export interface OutboxBounds {
   readonly maxMessages: number;
   readonly maxBytes: number;
+  /** A message that was seen longer ago may come again; absent: as the log has it. */
+  readonly deduplicationMs?: number;
 }
 
 /**

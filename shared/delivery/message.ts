@@ -52,6 +52,8 @@ export type Item =
 interface Defaults {
   readonly source: string;
   readonly now: Date;
+  /** The id of the task that produces it; undefined: another program. */
+  readonly task?: string;
 }
 
 /**
@@ -61,6 +63,8 @@ interface Defaults {
 export const MAX_DATA_LEVELS = 60;
 /** The extension by which /events says, in the batch form, which agent sent an event. Only Central sets it. */
 const AGENT_EXTENSION = 'queuegateagent';
+/** The extension that says which task of the agent posted an event. Only the agent sets it. */
+const TASK_EXTENSION = 'queuegatetask';
 /** Of a rejected item, so much is kept in the dead letters. */
 const EXCERPT_BYTES = 4096;
 
@@ -148,14 +152,20 @@ export function readMessage(node: JsonNode, maxBytes: number): Message | Message
 }
 
 /**
- * Validates what a producer on this side hands over: completes specversion, id, source and time in its text, and
- * refuses what has expired already.
+ * Validates what a producer on this side hands over: completes specversion, id, source, time and the task in its text,
+ * and refuses what has expired already.
  */
-export function readProduced(node: JsonNode, { source, now }: Defaults, maxBytes: number): Message | MessageFault {
+export function readProduced(
+  node: JsonNode,
+  { source, now, task }: Defaults,
+  maxBytes: number,
+): Message | MessageFault {
   const attributes = readAttributes(node);
   if ('pointer' in attributes) return attributes;
+  if (node.members.some(({ name }) => name === TASK_EXTENSION))
+    return invalid(`/${TASK_EXTENSION}`, 'is set by the agent alone, for its tasks; leave it out');
   const { values } = attributes;
-  const added: [AttributeWithRule, string][] = [];
+  const added: [string, string][] = task === undefined ? [] : [[TASK_EXTENSION, task]];
   const complete = (name: AttributeWithRule, value: string): void => {
     values[name] = value;
     added.push([name, value]);

@@ -2,9 +2,10 @@
 // password-protected PKCS#12. Only Central uses it: agents never take over keys of others.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readCertificate as readX509 } from '../x509/certificates.ts';
+import { Asn1Fault, elementsIn, oidOf } from '../asn1/reader.ts';
 import { structureFault, type Asn1Limits } from '../asn1/structure.ts';
 import { TAG } from '../asn1/writer.ts';
-import { defineErrors, isCoded, type ErrorTable } from '../errors.ts';
+import { defineErrors, type ErrorTable } from '../errors.ts';
 import { decodeBlock, pemBlocks, PemFault, pemOf, type PemBlock } from '../x509/pem.ts';
 import { keystoreFault } from './errors.ts';
 import {
@@ -169,7 +170,7 @@ async function readLoneKey(bytes: Buffer, source: KeySource): Promise<KeyObject>
   const der = decodeBlock(block);
   if (der === undefined) throw keyFault('private_key_unreadable', { file, found: 'its lines are not base64' });
   if (type === 'encrypted') return await unlockPkcs8(der, secret, file);
-  const key = tryDerKey(der, type);
+  const key = tryDerKey(der, type, file);
   if (key === undefined) throw keyFault('private_key_unreadable', { file, found: 'OpenSSL does not read it' });
   return key;
 }
@@ -205,9 +206,40 @@ function readEncryptedKey({ label, body }: PemBlock, secret: string | undefined,
   }
 }
 
-/** The key, when the bytes are one of this type. */
-function tryDerKey(bytes: Buffer, type: 'pkcs1' | 'pkcs8' | 'sec1'): KeyObject | undefined {
+/** Algorithms (RFC 8017, 5480, 8410) for which OpenSSL computes nothing when it reads a key. */
+const READABLE = new Set([
+  '1.2.840.113549.1.1.1',
+  '1.2.840.113549.1.1.10',
+  '1.2.840.10045.2.1',
+  '1.3.101.110',
+  '1.3.101.111',
+  '1.3.101.112',
+  '1.3.101.113',
+]);
+
+/**
+ * What else a PKCS#8 key (DER) is. OpenSSL computes the public key of DSA and DH, with numbers as large as the file has
+ * them: minutes for 50 kB. Undefined: another key, or no PKCS#8. `der` is within KEY_LIMITS.
+ */
+function costlyAlgorithm(der: Buffer): string | undefined {
+  const [outer] = elementsIn(der, 'ber');
+  const [, algorithm] = outer?.tag === TAG.sequence ? outer.children() : [];
+  const [id] = algorithm?.tag === TAG.sequence ? algorithm.children() : [];
+  if (id?.tag !== TAG.oid) return undefined;
+  try {
+    const name = oidOf(id, 'the algorithm of the key');
+    return READABLE.has(name) ? undefined : `it is a key of the algorithm ${name}; allowed are RSA and EC`;
+  } catch (error) {
+    if (!(error instanceof Asn1Fault)) throw error;
+    return 'it is a key of an unknown algorithm';
+  }
+}
+
+/** The key, when the bytes are one of this type. OpenSSL takes a PKCS#8 for each of them. */
+function tryDerKey(bytes: Buffer, type: 'pkcs1' | 'pkcs8' | 'sec1', file: string): KeyObject | undefined {
   if (structureFault(bytes, KEY_LIMITS) !== undefined) return undefined;
+  const found = costlyAlgorithm(bytes);
+  if (found !== undefined) throw keyFault('private_key_unreadable', { file, found });
   try {
     return createPrivateKey({ key: bytes, format: 'der', type });
   } catch {
@@ -217,7 +249,7 @@ function tryDerKey(bytes: Buffer, type: 'pkcs1' | 'pkcs8' | 'sec1'): KeyObject |
 
 async function readDerKey(bytes: Buffer, secret: string | undefined, file: string): Promise<KeyObject> {
   for (const type of ['pkcs8', 'sec1', 'pkcs1'] as const) {
-    const key = tryDerKey(bytes, type);
+    const key = tryDerKey(bytes, type, file);
     if (key !== undefined) return key;
   }
   // None of these: in the end an encrypted one is tried.
@@ -227,25 +259,14 @@ async function readDerKey(bytes: Buffer, secret: string | undefined, file: strin
 /** Opens an EncryptedPrivateKeyInfo (RFC 5958 section 3), old RC2 and 3DES ones too. */
 async function unlockPkcs8(info: Buffer, password: string | undefined, file: string): Promise<KeyObject> {
   if (password === undefined) throw keyFault('private_key_password_missing', { file });
-  try {
-    return keyOf(await openKey({ key: info, protection: 'pkcs8' }, password), file);
-  } catch (error) {
-    if (!isCoded(error, 'keystore_key_unsupported')) throw error;
-    return unlockByOpenssl(info, password, error);
-  }
-}
-
-/** OpenSSL may know a protection that is not implemented here. */
-function unlockByOpenssl(info: Buffer, passphrase: string, unsupported: unknown): KeyObject {
-  try {
-    return createPrivateKey({ key: info, format: 'der', type: 'pkcs8', passphrase });
-  } catch {
-    throw unsupported; // which names the algorithm; OpenSSL's own words name neither that nor the password
-  }
+  // Not by OpenSSL if it is unknown here: that would derive the key as often as the file says, and nothing else would run.
+  return keyOf(await openKey({ key: info, protection: 'pkcs8' }, password), file);
 }
 
 /** PKCS#8, DER. */
 function keyOf(der: Buffer, file: string): KeyObject {
+  const found = structureFault(der, KEY_LIMITS) ?? costlyAlgorithm(der);
+  if (found !== undefined) throw keyFault('private_key_unreadable', { file, found });
   try {
     return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   } catch (error) {

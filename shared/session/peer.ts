@@ -13,6 +13,9 @@ import { ConnectionPort, Heartbeat } from '../wire/heartbeat.ts';
 import type { AgentFrame, CentralFrame, Position, SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
 import { Outgoing } from './outgoing.ts';
+import type { StreamLimits } from './streams/frames.ts';
+import type { Stream } from './streams/stream.ts';
+import { Streams, type StreamsOptions } from './streams/streams.ts';
 
 /** The frames of the two logs, which the peer handles itself. */
 type LogFrame = Extract<AgentFrame, { readonly type: 'begin' | 'messages' | 'ack' | 'pause' | 'resume' }>;
@@ -33,6 +36,11 @@ export interface PeerBudget<Frame> {
    * is over.
    */
   admit(frame: Frame | null, data: Buffer): boolean;
+  /**
+   * A binary frame has come: it belongs to a stream, whose credit bounds what is kept. False: it is not handled, since
+   * the session is over.
+   */
+  pass(data: Buffer): boolean;
   /** A frame of messages is sent; the result is called when the operating system has it. */
   sending(): () => void;
 }
@@ -51,6 +59,8 @@ export interface PeerOptions<Frame> {
   readonly slowPeerMs: number;
   readonly now: () => number;
   readonly budget?: PeerBudget<Frame>;
+  /** Absent: the other side knows no streams, and any binary frame ends the session. */
+  readonly streams?: Pick<StreamsOptions, 'isCentral' | 'onOpen'> & { readonly limits: StreamLimits };
   /** So many messages are on disk. */
   readonly onCommitted?: (count: number) => void;
   /** A frame that is not about the logs. */
@@ -78,6 +88,7 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #heartbeat: Heartbeat;
+  readonly #streams: Streams | undefined;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
   /** Takes the socket over; its handlers are attached before anything is awaited. */
@@ -95,6 +106,8 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
       onFailure,
       ...(options.onCommitted === undefined ? {} : { onCommitted: options.onCommitted }),
     });
+    const { streams, hasChecksums } = options;
+    if (streams !== undefined) this.#streams = new Streams({ ...streams, socket, hasChecksums });
     socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
     socket.on('close', (code: number, reason: Buffer) => this.#onClose(code, reason.toString()));
     socket.on('error', (error: Error) => options.onError(error));
@@ -124,6 +137,14 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
   /** Asks the other side to hold its messages back, or to go on. */
   hold(on: boolean): void {
     this.#receiver.hold(on);
+  }
+
+  /**
+   * Opens a stream (shared/session/streams/frames.ts); undefined: as many as allowed are open, the head is larger than
+   * a frame may be, or the other side knows no streams.
+   */
+  openStream(head: object): Stream | undefined {
+    return this.#state === 'open' ? this.#streams?.open(head) : undefined;
   }
 
   /** Sends a control frame; nothing when the session is over. */
@@ -162,10 +183,21 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
 
   #onMessage(data: Buffer, isBinary: boolean): void {
     if (this.#state !== 'open') return;
-    // Binary frames are reserved for streams; this version opens none.
-    if (isBinary) this.#options.onFailure(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
+    if (isBinary) this.#readStreams(data);
     else if (this.#options.budget === undefined) this.read(data);
     else this.#options.budget.take(data);
+  }
+
+  #readStreams(data: Buffer): void {
+    const { budget, onFailure } = this.#options;
+    if (this.#streams === undefined)
+      return onFailure(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
+    if (budget?.pass(data) === false) return;
+    try {
+      this.#streams.receive(data);
+    } catch (error) {
+      onFailure(error);
+    }
   }
 
   #onFrame(frame: AgentFrame | CentralFrame): void {
@@ -206,6 +238,7 @@ export class Peer<Frame extends AgentFrame | CentralFrame> {
     this.#sender.stop();
     this.#receiver.stop();
     this.#outgoing.stop();
+    this.#streams?.close();
   }
 }
 

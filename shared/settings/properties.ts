@@ -6,11 +6,17 @@ import { defineErrors, type ErrorTable } from '../errors.ts';
 
 /** Field files have some hundred lines; the bound only keeps a wrong path (a log, an archive) out of memory. */
 export const MAX_PROPERTIES_BYTES = 1024 * 1024;
+/** Each is checked by itself; a file of 1 MiB could have 500,000. */
+export const MAX_PROPERTIES = 5_000;
 
 export const PROPERTIES_ERRORS = {
   properties_too_large: {
     text: '{file} has {bytes} bytes; a configuration file may have at most {maxBytes}.',
     hint: 'The path names another kind of file: name the configuration file.',
+  },
+  properties_too_many: {
+    text: '{file} sets more than {most} keys; a configuration file may set at most {most}.',
+    hint: 'The path names another kind of file, or a program repeats its lines: name the configuration file, or remove the lines.',
   },
   properties_not_text: {
     text: '{file} is not a text file: it has a zero byte at offset {offset}; allowed is UTF-8 or ISO-8859-1.',
@@ -71,6 +77,7 @@ export function parseProperties(bytes: Uint8Array, file: string): Properties {
   const entries: Property[] = [];
   const linesOf = new Map<string, number[]>();
   for (const { text, line } of logicalLines(decode(bytes))) {
+    if (entries.length === MAX_PROPERTIES) throw propertiesFault('properties_too_many', { file, most: MAX_PROPERTIES });
     const { rawKey, rawValue } = split(text);
     const key = unescape(rawKey, file, line);
     const value = unescape(rawValue, file, line);

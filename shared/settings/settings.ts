@@ -91,6 +91,9 @@ interface Finding {
   readonly loneBackslash: boolean;
 }
 
+/** Unknown names that are compared with the known ones; a foreign file may have thousands. */
+const MAX_COMPARED = 200;
+
 /** Java's rule for such files, which surprises on Windows. */
 const LONE_BACKSLASH =
   'a single backslash disappears, or makes a control character with the letter behind it: write it twice (C:\\\\qsystem), or write / instead';
@@ -106,12 +109,14 @@ export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Set
   /** Faults in foreign files, which a higher layer may make irrelevant. */
   const pending = new Map<string, string>();
   const unknown: UnknownSetting[] = [];
+  let strangers = 0;
 
   const slashed = new Map<string, string>();
   for (const { name, text, where, foreign, loneBackslash } of findings(request)) {
     const setting = byName.get(name);
     if (setting === undefined) {
-      const stranger = { name, where, meant: resembling(name, candidates) };
+      const meant = (strangers += 1) <= MAX_COMPARED ? resembling(name, candidates) : undefined;
+      const stranger = { name, where, meant };
       if (foreign) unknown.push(stranger);
       else
         faults.push(
@@ -298,11 +303,13 @@ function flagOf(name: string): string {
 function resembling(found: string, known: readonly string[]): string | undefined {
   const name = found.slice(0, 64).toLowerCase();
   const [best] = known
-    .map((candidate) => ({ candidate, edits: editsBetween(name, candidate.toLowerCase()) }))
+    .map((candidate) => ({ candidate, most: Math.max(1, Math.floor(candidate.length / 5)) }))
+    // Each letter more or less is an edit: few are left to be compared.
+    .filter(({ candidate, most }) => Math.abs(candidate.length - name.length) <= most)
+    .map(({ candidate, most }) => ({ candidate, most, edits: editsBetween(name, candidate.toLowerCase()) }))
+    .filter(({ edits, most }) => edits <= most)
     .toSorted((a, b) => a.edits - b.edits);
-  return best !== undefined && best.edits <= Math.max(1, Math.floor(best.candidate.length / 5))
-    ? best.candidate
-    : undefined;
+  return best?.candidate;
 }
 
 /** Levenshtein's distance. */

@@ -2,6 +2,7 @@
 // composed it.
 import { closeSync, openSync } from 'node:fs';
 import { devNull } from 'node:os';
+import { StringDecoder } from 'node:string_decoder';
 import { isatty } from 'node:tty';
 import { escapeLines } from './escape.ts';
 
@@ -12,6 +13,15 @@ export function printOut(text: string): void {
 /** As `printOut`, with a first line in bold (SGR, ECMA-48 section 8.3.117): the header of a table, on a terminal. */
 export function printWithHeader(text: string): void {
   process.stdout.write(escapeLines(text).replace(/^.*/, (header) => `\u001b[1m${header}\u001b[22m`));
+}
+
+const decoders = { out: new StringDecoder('utf8'), error: new StringDecoder('utf8') };
+
+/** Bytes as they are, for a file or a pipe; on a terminal as text that cannot act on it. Resolves when written. */
+export async function writeBytes(to: 'error' | 'out', bytes: Uint8Array): Promise<void> {
+  const stream = to === 'out' ? process.stdout : process.stderr;
+  const shown = isatty(to === 'out' ? 1 : 2) ? escapeLines(decoders[to].write(Buffer.from(bytes))) : bytes;
+  await new Promise<void>((resolve, reject) => stream.write(shown, (error) => (error ? reject(error) : resolve())));
 }
 
 /**

@@ -108,6 +108,7 @@ export class Heartbeat {
   #written: number;
   #movedAt: number;
   #pingedAt: number;
+  #lookedAt: number;
 
   constructor(port: HeartbeatPort, periodMs: number, stalledMs: number, onEnd: (end: HeartbeatEnd) => void) {
     this.#port = port;
@@ -119,6 +120,7 @@ export class Heartbeat {
     this.#heardAt = performance.now();
     this.#movedAt = this.#heardAt;
     this.#pingedAt = this.#heardAt;
+    this.#lookedAt = this.#heardAt;
     // Four looks per period: the bound is kept to a quarter of a period, at the cost of two counters. Node.js keeps all
     // timers of one duration in one list with one timer of the operating system.
     this.#timer = setInterval(lookAt, periodMs / 4, this);
@@ -132,6 +134,7 @@ export class Heartbeat {
   look(): void {
     const port = this.#port;
     const now = performance.now();
+    this.#forgetStandstill(now);
     // A peer that died meanwhile is found within the usual time after the socket is read again.
     if (port.bytesRead() !== this.#read || port.isPaused?.() === true) {
       this.#read = port.bytesRead();
@@ -147,6 +150,20 @@ export class Heartbeat {
       this.#pingedAt = now;
       port.ping();
     }
+  }
+
+  /**
+   * While this process stood still (stopped, frozen, starved, a long turn of its event loop) it read nothing: what came
+   * meanwhile waits in its sockets, which are read after the timers. That time says nothing about the peer; counted, it
+   * would end all sessions of Central at once, and all agents would dial again.
+   */
+  #forgetStandstill(now: number): void {
+    const everyMs = this.#periodMs / 4;
+    const lateMs = now - this.#lookedAt - everyMs;
+    this.#lookedAt = now;
+    if (lateMs <= everyMs) return;
+    this.#heardAt += lateMs;
+    this.#movedAt += lateMs;
   }
 
   #end(reason: HeartbeatEnd['reason'], ms: number): void {

@@ -26,19 +26,40 @@
 //     | <----------------- expired-recorded - |   they are on Central's disk
 //     | <-------------------- release-offer - |   take a release, as the signed instruction says
 //     | <------------------- release-cancel - |   do not go on with it
+//     | <------------------ release-measure - |   measure what runs
 //     | ---- release-state -----------------> |   how far the agent is with it
+//     | ---- release-measured --------------> |   what of a release that runs has changed on the disk
+//     | ---- services ----------------------> |   the services of its host that Central may reach
+//     | ---- task-handlers -----------------> |   what the agent can run as tasks; a task starts with a message
+//     | ---- task-states -------------------> |   how far its tasks are
+//     | <------------- task-states-recorded - |   that is on Central's disk
+//     | <---------------------- task-cancel - |   end these tasks
 //     |   An answer needs its question: at most one trusted or trust-refused for each trust, one renew-installed for each
-//     |   renewed, one renew and one expired at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
+//     |   renewed, one renew, one expired and one task-states at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
 //     |      WebSocket pings both ways; a side that hears nothing for two and a half periods ends the connection
 //
 // On ws each frame of a session ends with a checksum of its bytes (checksum.ts): messages without one, and any frame with a wrong
 // one, end the session. On wss none is sent; one that comes is validated.
 //
-// Text frames hold one JSON object; binary frames are kept for streams. Members that are not named here are ignored, so that
+// Text frames hold one JSON object; binary frames are streams (shared/session/streams/frames.ts). Members that are not named here are ignored, so that
 // a newer peer may say more; a type that is not known is ignored too. Nothing here touches sockets or stores.
-import { ENVELOPE } from '../releases/instruction.ts';
 import type { JsonSchema, Static } from './json-schema.ts';
 import type { JsonNode } from './json-text.ts';
+import {
+  RELEASE_CANCEL,
+  RELEASE_MEASURE,
+  RELEASE_MEASURED,
+  RELEASE_OFFER,
+  RELEASE_STATE,
+  type ReleaseCancel,
+  type ReleaseMeasure,
+  type ReleaseMeasured,
+  type ReleaseOffer,
+  type ReleaseState,
+} from './release-frames.ts';
+import { SERVICES, type ServicesReport } from './services/frames.ts';
+import { TASK_CANCEL, TASK_HANDLERS, TASK_REPORTS, TASK_REPORTS_RECORDED } from './tasks/frames.ts';
+import type { TaskCancel, TaskHandlers, TaskReports, TaskReportsRecorded } from './tasks/frames.ts';
 
 export const SUBPROTOCOL = 'queuegate.v1';
 export const AGENT_PATH = '/agent';
@@ -175,6 +196,10 @@ const WELCOME = {
         maxMessageBytes: bytes,
         windowItems: { type: 'integer', minimum: 1, maximum: 1_000_000 },
         windowBytes: bytes,
+        /** Of streams (shared/session/streams/frames.ts); an older Central has none of the three. */
+        streamWindowBytes: bytes,
+        connectionWindowBytes: bytes,
+        maxStreamCount: { type: 'integer', minimum: 1, maximum: 10_000 },
       },
     },
     logs: { type: 'object', required: ['up'], properties: { up: positionOrNull } },
@@ -369,60 +394,6 @@ const EXPIRED_RECORDED = {
   properties: { type: { const: 'expired-recorded' }, through: number },
 } as const;
 
-/** Take a release: an instruction that Central has signed, and the ticket for its manifest and blobs. */
-const RELEASE_OFFER = {
-  type: 'object',
-  required: ['type', 'instruction', 'ticket'],
-  properties: {
-    type: { const: 'release-offer' },
-    instruction: ENVELOPE,
-    /** For the agents' ports, as `Authorization: Bearer TICKET`. */
-    ticket: { type: 'string', minLength: 16, maxLength: 512, pattern: '^[A-Za-z0-9._~-]+$' },
-  },
-} as const;
-/** What the instruction of this generation began, and did not end, ends: the agent stays on its present release. */
-const RELEASE_CANCEL = {
-  type: 'object',
-  required: ['type', 'kind', 'generation'],
-  properties: {
-    type: { const: 'release-cancel' },
-    kind: { enum: ['profile', 'software'] },
-    generation: { type: 'integer', minimum: 1, maximum: MAX_NUMBER },
-  },
-} as const;
-/** Of an agent with its newest instruction. */
-export const RELEASE_STATES = [
-  'offered',
-  'synchronizing',
-  'synchronized',
-  'trying',
-  'succeeded',
-  'rolled-back',
-  'failed',
-  'canceled',
-] as const;
-/**
- * How far the agent is with its newest instruction; at most once a second, and once after each welcome for each kind that
- * has ever had one.
- */
-const RELEASE_STATE = {
-  type: 'object',
-  required: ['type', 'kind', 'generation', 'release', 'state', 'receivedBytes', 'totalBytes', 'code', 'detail', 'hint'],
-  properties: {
-    type: { const: 'release-state' },
-    kind: { enum: ['profile', 'software'] },
-    generation: { type: 'integer', minimum: 1, maximum: MAX_NUMBER },
-    release: digest,
-    state: { enum: RELEASE_STATES },
-    receivedBytes: number,
-    totalBytes: number,
-    /** Why it is not further; empty where nothing is wrong. */
-    code: { type: 'string', maxLength: 64 },
-    detail: line,
-    hint: line,
-  },
-} as const;
-
 /** What an agent may send, by type. */
 export const FROM_AGENT = {
   hello: HELLO,
@@ -438,6 +409,10 @@ export const FROM_AGENT = {
   consumers: CONSUMERS,
   expired: EXPIRED_COMMANDS,
   'release-state': RELEASE_STATE,
+  'release-measured': RELEASE_MEASURED,
+  services: SERVICES,
+  'task-handlers': TASK_HANDLERS,
+  'task-states': TASK_REPORTS,
 } as const satisfies Record<string, JsonSchema>;
 /** What Central may send, by type. */
 export const FROM_CENTRAL = {
@@ -457,6 +432,9 @@ export const FROM_CENTRAL = {
   'expired-recorded': EXPIRED_RECORDED,
   'release-offer': RELEASE_OFFER,
   'release-cancel': RELEASE_CANCEL,
+  'release-measure': RELEASE_MEASURE,
+  'task-states-recorded': TASK_REPORTS_RECORDED,
+  'task-cancel': TASK_CANCEL,
 } as const satisfies Record<string, JsonSchema>;
 
 export type Position = Static<typeof position>;
@@ -485,13 +463,34 @@ export type TrustRefused = Static<typeof TRUST_REFUSED>;
 export type Consumers = Static<typeof CONSUMERS>;
 export type ExpiredCommands = Static<typeof EXPIRED_COMMANDS>;
 export type ExpiredRecorded = Static<typeof EXPIRED_RECORDED>;
-export type ReleaseOffer = Static<typeof RELEASE_OFFER>;
-export type ReleaseCancel = Static<typeof RELEASE_CANCEL>;
-export type ReleaseState = Static<typeof RELEASE_STATE>;
 
-/** Frames beside the messages: the agent's certificate, what it trusts, its consumers, commands that expired, and releases. */
-export type AgentControl = Renew | RenewInstalled | Trusted | TrustRefused | Consumers | ExpiredCommands | ReleaseState;
-export type CentralControl = Renewed | RenewRefused | RenewNow | Trust | ExpiredRecorded | ReleaseOffer | ReleaseCancel;
+/**
+ * Frames beside the messages: the agent's certificate, what it trusts, its consumers, commands that expired, releases,
+ * services, and tasks.
+ */
+export type AgentControl =
+  | Renew
+  | RenewInstalled
+  | Trusted
+  | TrustRefused
+  | Consumers
+  | ExpiredCommands
+  | ReleaseState
+  | ReleaseMeasured
+  | ServicesReport
+  | TaskHandlers
+  | TaskReports;
+export type CentralControl =
+  | Renewed
+  | RenewRefused
+  | RenewNow
+  | Trust
+  | ExpiredRecorded
+  | ReleaseOffer
+  | ReleaseCancel
+  | ReleaseMeasure
+  | TaskReportsRecorded
+  | TaskCancel;
 
 export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume | AgentControl;
 export type CentralFrame =

@@ -102,7 +102,7 @@ export const REFUSALS = {
   address_denied: {
     close: 4522,
     text: 'Central accepts no agents from the address {address} on its {listener} listener.',
-    hint: 'Connect from another network, or change the parameters access.{listener}.allow and access.{listener}.deny.',
+    hint: 'Connect from another network, or change the address rules of that listener (the parameters allow and deny of access.ws or access.wss).',
   },
   slow_peer: {
     close: 4508,

@@ -56,6 +56,14 @@ describe('the profile as it is found in the field', () => {
     expect((await readFile(path)).equals(before)).toBe(true);
   });
 
+  test('says which of its keys another layer decides on this host', async () => {
+    await write('agent.conf', 'central.host = a\nlog.level = warn\noutbox.maxBytes = 1048576\n');
+    await write('agent.local.conf', 'log.level = info\nagent.name = here\n');
+    expect((await load()).overridden).toEqual(['log.level']);
+    const named = await load({ QUEUE_AGENT_OUTBOX_MAX_BYTES: '2097152' }, { 'central-hosts': 'b' });
+    expect(named.overridden.toSorted()).toEqual(['central.hosts', 'log.level', 'outbox.maxBytes']);
+  });
+
   test('a single backslash is reported, and is the hint for a truststore that is missing', async () => {
     await write('agent.conf', String.raw`jetty.jvm.args = -Djavax.net.ssl.trustStore=C:\qsystem\new\truststore.jks`);
     const { warnings, truststore } = await load();

@@ -16,13 +16,20 @@ import type { AuditEntry, AuditHead, AuditStore } from '../../central/store/audi
 import { storeFault } from '../../central/store/errors.ts';
 import type { KeyMaterialChange, KeyMaterialEntry, KeyMaterialStore } from '../../central/store/key-material-store.ts';
 import type { ParameterRow, ParameterSnapshot, ParameterStore } from '../../central/store/parameter-store.ts';
-import type { ApiTokenRecord, EnrollmentTokenRecord, TokenStore } from '../../central/store/token-store.ts';
+import type { IdempotencyStore, KnownRequest } from '../../central/store/idempotency/idempotency-store.ts';
+import type {
+  ApiTokenRecord,
+  EnrollmentTokenRecord,
+  SignInRecord,
+  TokenStore,
+} from '../../central/store/token-store.ts';
 
 export interface MemoryStore {
   readonly keyMaterial: KeyMaterialStore & { readonly entries: Map<string, string> };
   readonly audit: AuditStore & { readonly entries: AuditEntry[] };
   readonly tokens: TokenStore;
   readonly certificates: MemoryCertificates;
+  readonly idempotency: IdempotencyStore;
   readonly parameters: ParameterStore & { readonly state: { snapshot: ParameterSnapshot; failNext: Error | null } };
   readonly agents: {
     register(agent: NewAgent, tokenId: string, audit: AuditEntry): Promise<AgentRecord>;
@@ -85,6 +92,10 @@ export function memoryStore(): MemoryStore {
   };
   const apiTokens = new Map<string, ApiTokenRecord>();
   const enrollmentTokens = new Map<string, EnrollmentTokenRecord>();
+  const signIns = new Map<string, SignInRecord>();
+  const endSignInsOf = (owner: string): void => {
+    for (const [id, signIn] of signIns) if (signIn.owner === owner) signIns.delete(id);
+  };
   const tokens: TokenStore = {
     async addApiToken(token, entry) {
       entries.push(entry);
@@ -99,9 +110,10 @@ export function memoryStore(): MemoryStore {
     async changeApiToken(id, change, _version, entry) {
       const token = apiTokens.get(id);
       if (token === undefined) throw fault('token_unknown', 404);
-      const { name = token.name, role = token.role, expiresAt = token.expiresAt } = change;
-      const changed = { ...token, name, role, expiresAt };
+      const { name = token.name, role = token.role, scope = token.scope, expiresAt = token.expiresAt } = change;
+      const changed = { ...token, name, role, scope, expiresAt };
       apiTokens.set(id, changed);
+      if (role !== token.role || scope !== token.scope) endSignInsOf(id);
       entries.push(entry);
       return changed;
     },
@@ -115,6 +127,17 @@ export function memoryStore(): MemoryStore {
       const administrators = [...apiTokens.values()].filter(({ role }) => role === 'administrator');
       if (token.role === 'administrator' && administrators.length === 1) throw fault('last_administrator');
       apiTokens.delete(id);
+      endSignInsOf(id);
+      entries.push(entry);
+    },
+    async addSignIn(signIn, replaced, entry) {
+      if (replaced !== null) signIns.delete(replaced);
+      signIns.set(signIn.id, signIn);
+      entries.push(entry);
+    },
+    getSignIn: async (id) => signIns.get(id),
+    async removeSignIn(id, entry) {
+      signIns.delete(id);
       entries.push(entry);
     },
     async addEnrollmentToken(token, entry) {
@@ -156,7 +179,29 @@ export function memoryStore(): MemoryStore {
     tokens,
     agents,
     certificates: new MemoryCertificates(entries),
+    idempotency: memoryIdempotency(),
     parameters: memoryParameters(entries),
+  };
+}
+
+/** Of keys nothing expires here. */
+function memoryIdempotency(): IdempotencyStore {
+  const known = new Map<string, KnownRequest>();
+  const placeOf = (tokenId: string, key: string): string => `${tokenId} ${key}`;
+  return {
+    async begin(request) {
+      const place = placeOf(request.tokenId, request.key);
+      const found = known.get(place);
+      if (found === undefined) known.set(place, { ...request, answer: null });
+      return found;
+    },
+    async finish(tokenId, key, body, answer) {
+      const found = known.get(placeOf(tokenId, key));
+      if (found !== undefined) known.set(placeOf(tokenId, key), { ...found, body, answer });
+    },
+    async forget(tokenId, key) {
+      known.delete(placeOf(tokenId, key));
+    },
   };
 }
 
@@ -285,12 +330,14 @@ export function agentRecord(agent: Partial<NewAgent> & { readonly name: string }
     stateReason: 'enrolled',
     epoch: 0,
     session: null,
+    stateUntil: null,
     quarantinedUntil: null,
     certificate: null,
     next: null,
     revocation: null,
     outbox: { incarnation: 'i', messages: 0, bytes: 0, oldestAt: null },
     inbox: { incarnation: null, number: 0, lastAt: null },
+    releases: [],
   };
 }
 

@@ -7,12 +7,12 @@ import { expectDescribed } from '../described-answers.ts';
 
 const PORTS = ['websocket-port', 'websocket-secure-port', 'https-port', 'http-port'];
 
-/** The caller stops it. `flags` are those of queuegate-central. */
+/** The caller stops it. `flags` are those of queuegate-central; ports that they do not name are any free ones. */
 export async function startInProcess(folder: string, ...flags: readonly string[]): Promise<RunningCentral> {
   const argv = ['--data-folder', folder, '--profiles-folder', folder, ...flags];
   return await startCentral(
     await loadCentralConfig({
-      argv: [...argv, ...PORTS.flatMap((port) => [`--${port}`, '0'])],
+      argv: [...argv, ...PORTS.flatMap((port) => (flags.includes(`--${port}`) ? [] : [`--${port}`, '0']))],
       environment: {},
       workingFolder: folder,
     }),

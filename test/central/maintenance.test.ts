@@ -70,6 +70,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     expiry: { measure: () => note('certificates'), warn: () => note('warn') },
     trust: { measure: () => note('trust') },
     rollouts: { measure: () => undefined },
+    downloads: { measure: () => undefined },
     subscriptions: { measure: () => note('subscriptions') },
     space: { check: async () => (await note('space'), over.isLow === true) },
     backups: { pruneReplaced: () => note('replaced') },

@@ -18,6 +18,8 @@ interface MemoryReleases {
   readonly profileReleases: ProfileReleases;
   readonly software: SoftwareReleases;
   readonly audit: AuditEntry[];
+  /** How often all files of a draft were read. */
+  readonly wholeDrafts: () => number;
   /** The content that was begun, by its number, and what of it was discarded. */
   readonly blobs: { readonly begun: () => number; readonly discarded: readonly number[] };
   /** May be changed by the test. */
@@ -37,6 +39,9 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
   const audit: AuditEntry[] = [];
   const discarded: number[] = [];
   const sizeOf = (sha256: string): number => (blobs.get(sha256) ?? []).reduce((sum, { length }) => sum + length, 0);
+  let wholeDrafts = 0;
+  const draftOf = (name: string): DraftFile[] =>
+    [...(drafts.get(name)?.files.values() ?? [])].toSorted((one, other) => (one.path < other.path ? -1 : 1));
   const store: ReleaseStore = {
     async beginBlob() {
       writing.set(writing.size + 1, []);
@@ -52,8 +57,15 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
     },
     listProfiles: async () => Array.from(drafts.values(), ({ profile }) => profile),
     getProfile: async (name) => drafts.get(name)?.profile,
-    draftOf: async (name) =>
-      [...(drafts.get(name)?.files.values() ?? [])].toSorted((one, other) => (one.path < other.path ? -1 : 1)),
+    async draftOf(name) {
+      wholeDrafts += 1;
+      return draftOf(name);
+    },
+    listDraft: async (name, { after = '', limit }) =>
+      draftOf(name)
+        .filter(({ path }) => path > after)
+        .slice(0, limit),
+    draftFile: async (name, path) => drafts.get(name)?.files.get(path),
     async changeDraft({ name, expectedVersion, remove, put, by }, entry) {
       const present = drafts.get(name);
       if (present !== undefined && present.profile.version !== expectedVersion)
@@ -125,6 +137,7 @@ export function memoryReleases(now: () => number = () => 1_790_000_000_000): Mem
     }),
     software: new SoftwareReleases({ store, now }),
     audit,
+    wholeDrafts: () => wholeDrafts,
     blobs: { begun: () => writing.size, discarded },
     settings,
   };

@@ -2,14 +2,21 @@
 // heartbeats keep open.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEFINITIONS } from '../../central/parameters/definitions.ts';
 import { AGENT_PATH, ENROLL_PATH } from '../../shared/wire/messages.ts';
-import { lacksPeer, OpensslAuthority } from '../flow/false-hosts.ts';
+import { lacksPeer, OpensslAuthority, type IssuedFiles } from '../flow/false-hosts.ts';
 import { Cleanup, ROOT } from '../flow/processes.ts';
 import { checkProxy, copyProxy, productOf, PROGRAMS, PROXY_FILES, proxyText } from '../flow/reverse-proxies.ts';
 
 const cleanup = new Cleanup();
+let certificate: IssuedFiles;
+let centralRoot: string;
+beforeAll(async () => {
+  const authority = await OpensslAuthority.make(cleanup, 'An authority');
+  certificate = await authority.issue({ name: 'localhost', names: 'DNS:localhost' });
+  centralRoot = readFileSync(authority.root.certificate, 'utf8');
+});
 afterAll(() => cleanup.run());
 
 const documented = readFileSync(join(ROOT, 'docs/PROXIES.md'), 'utf8');
@@ -62,9 +69,6 @@ describe('the files of the reverse proxies', () => {
   it.each(PROXY_FILES)('%s: the product accepts it', async (file) => {
     const program = PROGRAMS[productOf(file)];
     if (lacksPeer(program)) return;
-    const authority = await OpensslAuthority.make(cleanup, 'An authority');
-    const certificate = await authority.issue({ name: 'localhost', names: 'DNS:localhost' });
-    const centralRoot = readFileSync(authority.root.certificate, 'utf8');
     const order = { certificate, centralRoot, to: 9150, allowed: '10.0.0.0/8', timeoutSeconds: 60 };
     const copy = await copyProxy(cleanup, file, order);
     const { code, stdout, stderr } = await checkProxy(copy);

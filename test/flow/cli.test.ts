@@ -173,7 +173,9 @@ describe('queuegate parameters', () => {
 
 describe('queuegate agents, messages and events', () => {
   it('shows agents, by name and by id', async () => {
-    expect(await queuegate('agents', 'list')).toMatch(/^NAME +STATE [^]*\nbranch-1 +online +\S+ +wss +/);
+    expect(await queuegate('agents', 'list')).toMatch(
+      /^NAME +STATE [^]*\nbranch-1 +online +\S+ +session_opened +wss +/,
+    );
     const { items } = await json('agents', 'list', '--state', 'online');
     expect(items).toMatchObject([{ name: 'branch-1', session: { transport: 'wss' } }]);
     const shown = await queuegate('agents', 'show', 'BRANCH-1');
@@ -224,13 +226,13 @@ describe('queuegate agents, messages and events', () => {
     await post('A001');
     await until(async () => ((await central.events()).length === 1 ? true : undefined));
     expect(await queuegate('events', 'list', '--type', 'ticket.issued')).toMatch(
-      /^CURSOR +RECEIVED [^]*ticket\.issued +A001 +\{"number":"A001"\}\n\nNext: --after \d+\n$/,
+      /^CURSOR +RECEIVED [^]*ticket\.issued +A001 +\{"number":"A001"\}\n\nNext: --after \S{16}\n$/,
     );
     expect(await queuegate('events', 'list', '--type', 'other')).toContain('No events.');
 
     const follow = new Running(
       process.execPath,
-      [join(ROOT, 'central/cli.ts'), 'events', 'list', '--follow', '--after', '0', '--json'],
+      [join(ROOT, 'central/cli.ts'), 'events', 'list', '--follow', '--after', 'oldest', '--json'],
       { env: central.environment },
     );
     cleanup.add(() => follow.stop('SIGKILL'));
@@ -305,6 +307,8 @@ describe('files with keys and secrets', () => {
     ['api-tokens create', ['api-tokens', 'create', '--name', 'm', '--role', 'viewer']],
     ['enrollment-tokens create', ['enrollment-tokens', 'create']],
     ['agents recovery-code create', ['agents', 'recovery-code', 'create', 'branch-1']],
+    ['subscriptions create', ['subscriptions', 'create', '--name', 'm', '--target', 'https://receiver.example/hook']],
+    ['subscriptions rotate-secret', ['subscriptions', 'rotate-secret', 'm']],
   ] as const;
 
   it.each(WRITERS)(

@@ -90,8 +90,8 @@ describe('an agent with the profile of the field', () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'branch-4');
     await central.online('branch-4');
     for (const file of await readdir(agent.folders.data)) {
-      const mode = ((await stat(join(agent.folders.data, file))).mode & 0o777).toString(8);
-      expect([file, mode]).toEqual([file, file === 'trust' ? '700' : '600']);
+      const found = await stat(join(agent.folders.data, file));
+      expect([file, (found.mode & 0o777).toString(8)]).toEqual([file, found.isDirectory() ? '700' : '600']);
     }
     expect(await readdir(agent.folders.data)).toEqual(
       expect.arrayContaining(['agent-key.pem', 'identity.json', 'local-api.json', 'agent.db']),

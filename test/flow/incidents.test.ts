@@ -1,16 +1,17 @@
 // Incidents on a running Central: what strangers cause under ids that they make up is one incident with a count, and is
 // written in one log line.
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from './processes.ts';
 import { newKey, RawAgent } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
 
-beforeAll(async () => {
+// For each attempt: names and counts of a first one would fail the second.
+beforeEach(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
 }, 60_000);
-afterAll(() => cleanup.run());
+afterEach(() => cleanup.run());
 
 it('strangers of one address that name ever new ids make one incident with a count, and one log line', async () => {
   const [key, other] = [newKey(), newKey()];

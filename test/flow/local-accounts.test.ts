@@ -217,6 +217,15 @@ describe('text from elsewhere', () => {
       central: { name: HOSTILE, url: HOSTILE, sessionId: null, epoch: 1 },
       connectedAt: null,
     };
+    const instruction = {
+      generation: 1,
+      stage: 'upgrade' as const,
+      release: 'a'.repeat(64),
+      state: 'failed' as const,
+      stateReason: { code: 'x', detail: HOSTILE, hint: HOSTILE },
+      receivedBytes: 0,
+      totalBytes: 0,
+    };
     await openApi({
       dataFolder: folders.data,
       ports: {
@@ -226,10 +235,37 @@ describe('text from elsewhere', () => {
           connection,
           outbox: { messageCount: 0, bytes: 0, oldestAt: null },
           inbox: { messageCount: 0, bytes: 0, oldestAt: null },
+          releases: {
+            profile: {
+              release: 'a'.repeat(64),
+              previousRelease: null,
+              instruction,
+              changedFiles: [HOSTILE],
+            },
+            software: {
+              program: null,
+              runtime: null,
+              isOnTrial: false,
+              previous: null,
+              instruction,
+              changedFiles: [HOSTILE],
+            },
+          },
         }),
+        consumers: async () => [
+          { name: 'default', types: [HOSTILE], delivered: 0, acknowledged: 0, messages: 1, bytes: 1, oldestAt: null },
+        ],
       },
     });
     const [text, json] = [await queueAgent(folders, 'status'), await queueAgent(folders, 'status', '-o', 'json')];
+    const [list, listJson] = [
+      await queueAgent(folders, 'consumers', 'list'),
+      await queueAgent(folders, 'consumers', 'list', '-o', 'json'),
+    ];
+    expect([text.stderr, list.stderr]).toEqual(['', '']);
+    for (const line of ['changed', 'reason', 'hint'])
+      expect(text.stdout).toMatch(new RegExp(String.raw`^  ${line} +a\\u001b\[2J`, 'm'));
+    expect(list.stdout).toContain(String.raw`types     a\u001b[2J`);
     expect(text.stdout).toContain(String.raw`a\u001b[2Jb\u009b31mc\u202ed\u2066e\u000d\u000aok      authentication`);
     expect(JSON.parse(json.stdout)).toMatchObject({ name: HOSTILE, connection });
     const profile = join(folders.profile, '..', HOSTILE);
@@ -242,7 +278,7 @@ describe('text from elsewhere', () => {
     expect(JSON.parse(doctorJson.stdout)).toMatchObject({
       steps: [{ found: expect.arrayContaining([`profile ${profile}`]) }, { step: 'identity' }],
     });
-    for (const { stdout } of [text, json, doctor, doctorJson]) {
+    for (const { stdout } of [text, json, list, listJson, doctor, doctorJson]) {
       expect(stdout).not.toMatch(UNESCAPED);
       expect(stdout).not.toMatch(/^ok +authentication/m);
     }

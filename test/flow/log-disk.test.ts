@@ -164,7 +164,7 @@ describe('signals', () => {
       expect(process.stderr).not.toMatch(/Debugger/);
     }
     expect(agent.process.stdout).toMatch(
-      /"logLevel":"debug","consumers":\["printer"\],"nextConnection":\["central.websocket.proxied"\],"needsRestart":\["outbox.maxMessages"\]/,
+      /"logLevel":"debug","consumers":\["printer"\],"services":\[\],"taskHandlers":\[\],"nextConnection":\["central.websocket.proxied"\],"needsRestart":\["outbox.maxMessages"\]/,
     );
     expect(readFileSync(join(agent.folders.data, 'consumers', 'printer.json'), 'utf8')).toContain('"token":"qgl_');
     await appendFile(join(agent.folders.profile, 'conf/agent.local.conf'), 'log.level = loud\n');

@@ -1,15 +1,16 @@
 // An agent that lies in a rotation: about roots that it does not have, or that another agent has, and about
 // certificates. It speaks for itself only; what it is not asked about ends its session.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from './processes.ts';
 import { enrollKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
-beforeAll(async () => {
+// For each attempt: names and counts of a first one would fail the second.
+beforeEach(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
 });
-afterAll(() => cleanup.run());
+afterEach(() => cleanup.run());
 
 async function enrolled(name: string): Promise<HelloOrder> {
   const key = newKey();

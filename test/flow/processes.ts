@@ -2,6 +2,7 @@
 // folders, everything that was started is ended, by its own id.
 import { expectDescribed } from '../described-answers.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
@@ -11,6 +12,20 @@ import { auditEntry, CENTRAL } from '../../central/audit.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
+/** Central: the sources, or what test/bundled-central.ts made of them. */
+export const CENTRAL_PROGRAM = process.env['CENTRAL_PROGRAM'] ?? join(ROOT, 'central/main.ts');
+/** A bundle lacks the agent of --central-agent, and the modules that a test changes before the start. */
+const programFor = (args: readonly string[], env: Readonly<Record<string, string>>): string =>
+  args.includes('--central-agent') || env['NODE_OPTIONS']?.includes('--import') === true
+    ? join(ROOT, 'central/main.ts')
+    : CENTRAL_PROGRAM;
+/** What the installed unit sets: where it shows in Central's memory. */
+function unitEnvironment(): Record<string, string> {
+  const unit = readFileSync(join(ROOT, 'deploy/queuegate-central/systemd/queuegate-central.service'), 'utf8');
+  const arenas = /^Environment=MALLOC_ARENA_MAX=(\d+)$/m.exec(unit)?.[1];
+  if (arenas === undefined) throw new Error('the unit of Central sets no MALLOC_ARENA_MAX');
+  return { MALLOC_ARENA_MAX: arenas };
+}
 /** A guard against a hang, and not a measure: CI's machines are slow and noisy. */
 const READY_MS = 60_000;
 const STOP_MS = 20_000;
@@ -339,9 +354,9 @@ export class CentralProcess {
     env: Readonly<Record<string, string>>,
     launcher: readonly string[] = [],
   ): Promise<CentralProcess> {
-    const words = [process.execPath, join(ROOT, 'central/main.ts'), '--data-folder', folder, ...args];
+    const words = [process.execPath, programFor(args, env), '--data-folder', folder, ...args];
     const [program = '', ...more] = [...launcher, ...words];
-    const process_ = new Running(program, more, { env });
+    const process_ = new Running(program, more, { env: { ...unitEnvironment(), ...env } });
     cleanup.add(() => process_.stop());
     await process_.printed(/Administration: .*\n/);
     const port = (title: string): number =>
@@ -362,6 +377,9 @@ export class CentralProcess {
     );
   }
 
+  /** False where it runs the program of another version, which has its own description. */
+  isDescribed = true;
+
   /** A REST request as the first administrator. */
   async rest(
     method: string,
@@ -380,11 +398,12 @@ export class CentralProcess {
     });
     const text = await answer.text();
     const { status, headers: found } = answer;
-    await expectDescribed(
-      method,
-      `/api/v1${path}`,
-      new Response(text === '' ? null : text, { status, headers: found }),
-    );
+    if (this.isDescribed)
+      await expectDescribed(
+        method,
+        `/api/v1${path}`,
+        new Response(text === '' ? null : text, { status, headers: found }),
+      );
     return {
       status: answer.status,
       body: text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text,
@@ -393,9 +412,9 @@ export class CentralProcess {
   }
 
   /** Every event from the start that fits the query, page by page. */
-  async events(query = ''): Promise<{ cursor: number; agentId: string; event: Record<string, unknown> }[]> {
-    const found: { cursor: number; agentId: string; event: Record<string, unknown> }[] = [];
-    let after = 0;
+  async events(query = ''): Promise<{ cursor: string; agentId: string; event: Record<string, unknown> }[]> {
+    const found: { cursor: string; agentId: string; event: Record<string, unknown> }[] = [];
+    let after = 'oldest';
     for (;;) {
       const { body } = await this.rest('GET', `/events?limit=1000&after=${after}${query}`);
       found.push(...body.items);
@@ -451,6 +470,12 @@ export class CentralProcess {
       const agent = await this.agent(name);
       return agent?.['state'] === 'online' ? agent : undefined;
     });
+  }
+
+  /** Kills it, and starts another on the same folder; `startOnParameters`: on the same ports. */
+  async killed(cleanup: Cleanup): Promise<CentralProcess> {
+    await this.process.stop('SIGKILL');
+    return await CentralProcess.startOnParameters(cleanup, this.folder);
   }
 
   async stop(): Promise<Ended> {

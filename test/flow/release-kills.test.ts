@@ -1,5 +1,5 @@
-// A real agent that is killed while it downloads, tries and has committed a release of its profile: it goes on where it
-// was.
+// A real agent that is killed while it downloads, tries and has committed a release of its profile, and while it goes
+// back to the previous one: it goes on where it was.
 import { afterEach, expect, it } from 'vitest';
 import { branch, cleanup as acts, FalseCentral, release } from '../agent/releases/central.ts';
 import { AgentProcess, Cleanup, runNode, until } from './processes.ts';
@@ -52,6 +52,23 @@ it('goes on after each kill, and runs with the release that is on its disk', asy
   agent = start();
   expect(await profile()).toBe(digest);
   await central.stateOf(2, 'succeeded');
+  // Rolled back: on trial with the previous release, and when it has that again.
+  const newer = central.add(release({ 'conf/agent.conf': `${conf}log.level=warn\n` }));
+  central.offer({ release: newer, generation: 3 });
+  await central.stateOf(3, 'succeeded');
+  central.hellos.length = 0;
+  central.offer({ release: digest, generation: 4 });
+  await central.hello(({ releases }) => releases.profile === digest);
+  await kill(agent);
+  agent = start();
+  expect(await profile()).toBe(newer);
+  // The trial that was cut off is repeated after a while, another instruction at once.
+  central.offer({ release: digest, generation: 5 });
+  await central.stateOf(5, 'succeeded');
+  await kill(agent);
+  agent = start();
+  expect(await profile()).toBe(digest);
+  await central.stateOf(5, 'succeeded');
   const status = ['status', '--profile', folders.profile, '--data-folder', folders.data];
   const shown = await until(async () => {
     const { code, stdout } = await runNode('agent/cli.ts', status);

@@ -37,6 +37,16 @@ async function occupy(): Promise<{ port: number; free: () => void }> {
   return { port: (server.address() as AddressInfo).port, free };
 }
 
+describe('an installation of Central alone', () => {
+  it('refuses to start the Central agent, and says what to do', async () => {
+    const bundled = await runNode('test/bundled-central.ts', []);
+    const words = [bundled.stdout.trim(), '--data-folder', await cleanup.folder(), ...anyPorts, '--central-agent'];
+    const { code, stderr } = await run(process.execPath, words);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('(central_agent_missing)')]);
+    expect(stderr).toContain('Start Central without --central-agent.');
+  });
+});
+
 describe('the first start', () => {
   it("prints what listens where and how encrypted, and the administrator's token once: it is in a 0600 file, and only its hash in the store", async () => {
     const folder = await cleanup.folder();
@@ -338,6 +348,7 @@ describe('the socket of the administration', () => {
         detail: expect.stringContaining('allowed: 100. '),
         hint: expect.stringContaining('Set QUEUEGATE_DATA_FOLDER to a shorter path'),
         startedAt: expect.any(String),
+        subject: null,
       },
     ]);
   });

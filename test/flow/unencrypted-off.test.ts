@@ -82,7 +82,7 @@ describe('websocket.enabled=false under load', () => {
     for (const name of ['remote-1', 'remote-2']) {
       await until(async () => ((await central.agent(name))?.['state'] === 'disconnected' ? true : undefined));
       expect((await central.agent(name))?.['stateReason']).toMatchObject({
-        detail: expect.stringContaining('ws_disabled'),
+        code: 'ws_disabled',
       });
     }
     // The same sessions, not new ones.

@@ -51,9 +51,11 @@ async function frozen(version: string): Promise<Side> {
 }
 
 /** With the program of `side` in the place of the one of this checkout. */
-async function startCentral({ central }: Side, folder: string, port = '0'): Promise<CentralProcess> {
-  const words = ['sh', '-c', 'node=$1; shift 2; exec "$node" "$0" "$@"', central];
-  return await CentralProcess.start(cleanup, folder, ['--websocket-secure-port', port], {}, words);
+async function startCentral({ central: program }: Side, folder: string, port = '0'): Promise<CentralProcess> {
+  const words = ['sh', '-c', 'node=$1; shift 2; exec "$node" "$0" "$@"', program];
+  const central = await CentralProcess.start(cleanup, folder, ['--websocket-secure-port', port], {}, words);
+  central.isDescribed = program === present.central;
+  return central;
 }
 
 async function say(side: Side, central: CentralProcess, ...args: string[]): Promise<string> {

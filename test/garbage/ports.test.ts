@@ -319,6 +319,9 @@ describe('where agents connect', () => {
   });
 });
 
+/** The first bytes of a stream, which has no end of its own. */
+const STREAM_BEGAN = /^HTTP\/1\.1 200 [^]*^content-type: text\/event-stream[^]*\r\n\r\n[^]/im;
+
 describe('on the administration', () => {
   interface Route {
     readonly method: string;
@@ -464,7 +467,10 @@ describe('on the administration', () => {
         ...(ifMatch === undefined ? [] : [`If-Match: ${ifMatch}`]),
       ];
       const answer = httpAnswer(
-        await say('http', [request(method, path, ['Connection: close', ...headers]), bytes], { stay: true }),
+        await say('http', [request(method, path, ['Connection: close', ...headers]), bytes], {
+          stay: true,
+          until: STREAM_BEGAN,
+        }),
       );
       expect({ path, body: body.slice(0, 200), answer }).toMatchObject({
         answer: { status: expect.toSatisfy((status: number) => status >= 200 && status < 500) as number },

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_PENDING_OF_BLOCK } from '../../central/enrollment/approvals.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrollKey, newKey } from '../flow/raw-agent.ts';
@@ -114,7 +114,8 @@ async function commandsFor(ms: number, from: number, each: () => Promise<void> |
   return round;
 }
 
-beforeAll(async () => {
+// For each attempt: what a first one left would change the second.
+beforeEach(async () => {
   const folder = await cleanup.folder();
   central = await CentralProcess.start(cleanup, folder);
   await enrolled('gone', '127.0.0.1');
@@ -128,7 +129,7 @@ beforeAll(async () => {
   for (let i = 0; i < HONEST; i += 1) members.push(await enrolled(`honest-${i}`, `127.0.1.${i + 1}`));
   attacker = await enrolled('attacker', '127.0.0.66');
 }, 120_000);
-afterAll(() => cleanup.run());
+afterEach(() => cleanup.run());
 
 describe('a minute of every attack at once, from one address and one enrolled agent', () => {
   it('slows no honest acknowledgement, refuses no honest login, loses nothing, and leaves Central as large as it was', async () => {

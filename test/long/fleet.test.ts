@@ -132,10 +132,10 @@ describe('one administrator and 200 agents', () => {
   it('finds the agent that is offline, and why', async () => {
     const title = 'find the agent that is offline, and why';
     fleet.get(OFFLINE)?.cut();
-    await awaitCount('state=disconnected', 1);
+    await awaitCount('state=dropped', 1);
     const line = (await run(title)).split('\n').find((row) => row.startsWith(OFFLINE)) ?? '';
-    expect(line).toMatch(/disconnected .*(?:connection|line)/);
-    const [found] = await send(title, ['GET', '/agents?state=disconnected']);
+    expect(line).toMatch(/ dropped .* session_cut /);
+    const [found] = await send(title, ['GET', '/agents?state=dropped&state=disconnected']);
     expect(found).toMatchObject({
       items: [{ name: OFFLINE, stateReason: { detail: expect.any(String) }, lastSeenAt: expect.any(String) }],
     });

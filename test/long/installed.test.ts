@@ -7,6 +7,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COMPRESSION } from '../../central/profiles/downloads/compressed.ts';
 import { softwareRelease } from '../../deploy/packages.ts';
 import { parseManifest } from '../../shared/releases/manifest.ts';
 import { VERSION } from '../../shared/version.ts';
@@ -110,10 +111,10 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
         .digest('hex');
     expect(names.map((name) => sum(again, name))).toEqual(names.map((name) => sum(dist, name)));
     for (const deb of [AGENT_DEB, CENTRAL_DEB]) expect(statSync(join(dist, deb)).size).toBeLessThanOrEqual(42_000_000);
-    // What an agent downloads that has another version of the program: each file, compressed.
+    // What an agent downloads that has another version of the program: each file, compressed as Central does it.
     const archive = await unpacked(`queue-agent-program-${VERSION}.qgs`);
     const blobs = readdirSync(join(archive, 'blobs')).map((name) => readFileSync(join(archive, 'blobs', name)));
-    const bytes = blobs.reduce((sum_, blob) => sum_ + zstdCompressSync(blob).length, 0);
+    const bytes = blobs.reduce((sum_, blob) => sum_ + zstdCompressSync(blob, { params: COMPRESSION }).length, 0);
     expect(bytes).toBeLessThanOrEqual(500_000);
     expect((await run('sha256sum', ['--check', '--quiet', 'SHA256SUMS'], { cwd: dist })).code).toBe(0);
   });
@@ -238,9 +239,8 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       expect(/^CapBnd:\t0+$/m.test(status)).toBe(true);
       const resident = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024;
       process.stderr.write(`The agent has ${resident.toFixed(1)} MiB resident.\n`);
-      // The bar is 78 (docs/INSTALL.md); V8 decides the rest. A bundle that loads everything at its start needs more
-      // than this.
-      expect(resident).toBeLessThan(100);
+      // docs/INSTALL.md.
+      expect(resident).toBeLessThan(78);
     },
   );
 

@@ -2,7 +2,7 @@
 // LOW that docs/SECURITY.md does not explain. Some two minutes.
 import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeBank } from '../central/pki/server/bank.ts';
@@ -156,6 +156,8 @@ describe.skipIf(lacksPeer('testssl'))('testssl', () => {
       const scans: Finding[][] = [];
       for (const port of PORTS) {
         const file = join(folder, `${port}.json`);
+        // It adds to a file that is there, such as that of a first attempt.
+        await rm(file, { force: true });
         const { stdout, stderr } = await run('testssl', [
           ...CHECKS,
           '--warnings',

@@ -64,7 +64,7 @@ describe('queuegate store backup and queuegate store restore', () => {
     await site.post(ids('e', 6, 10));
     await site.command(ids('c', 4, 6));
     await site.quiet();
-    const { body: before } = await site.central.rest('GET', '/events?after=0');
+    const { body: before } = await site.central.rest('GET', '/events?after=oldest');
     // These wait at Central only.
     await site.agent.stop();
     await site.command(['x1', 'x2']);
@@ -117,8 +117,10 @@ describe('queuegate store backup and queuegate store restore', () => {
     ];
     expect(byDirection(await site.recordedAtCentral())).toEqual(records);
     expect(byDirection(await site.recordedAtAgent())).toEqual(records);
-    // A consumer that slept through all of it misses nothing that is new.
-    const { body: after } = await site.central.rest('GET', `/events?after=${before.next}`);
+    // A consumer that slept through all of it learns that Central went back, and misses nothing that is new.
+    const { body: ahead } = await site.central.rest('GET', `/events?after=${before.next}`);
+    expect(ahead).toMatchObject({ code: 'cursor_ahead' });
+    const { body: after } = await site.central.rest('GET', `/events?after=${ahead.resumeAfter}`);
     expect(after.items.map(({ event }: { event: { id: string } }) => event.id)).toEqual(ids('e', 11, 13));
 
     await site.central.stop();

@@ -1,6 +1,6 @@
 // A frozen peer costs only itself: one agent of twenty is stopped, and one whose programs take nothing. The others go
 // on, nothing waits on a path that they share, and nothing that was accepted for the frozen one is lost.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentProcess, CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import {
   Consumer,
@@ -56,7 +56,8 @@ async function waitingAtCentral(id: string): Promise<number> {
   return Number(body.logs.down.messageCount);
 }
 
-beforeAll(async () => {
+// For each attempt: what a first one left would change the second.
+beforeEach(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
   await setParameters(central, {
     'agents.outbox.maxMessages': OUTBOX_MESSAGES,
@@ -64,7 +65,7 @@ beforeAll(async () => {
     'agents.windowBytes': 64 * 1024 * 1024,
   });
 });
-afterAll(() => cleanup.run());
+afterEach(() => cleanup.run());
 
 describe('a frozen peer', () => {
   it('as one frozen agent of twenty under load: the nineteen go on, nothing waits on shared paths, its producer is refused, and after it thaws everything accepted arrives in order', async () => {

@@ -4,7 +4,7 @@
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type * as processes from '../flow/processes.ts';
 import { Cleanup, ROOT, until } from '../flow/processes.ts';
 import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';
@@ -26,7 +26,7 @@ afterEach(() => cleanup.run());
 /** The programs in a tree of their own, whose commits do not wait for the disk. */
 async function withoutSync(): Promise<Harness> {
   const tree = await cleanup.folder();
-  for (const folder of ['central', 'agent', 'shared', 'profiles', 'test/flow']) {
+  for (const folder of ['central', 'agent', 'shared', 'profiles', 'deploy/queuegate-central/systemd', 'test/flow']) {
     await mkdir(join(tree, folder), { recursive: true });
     await cp(join(ROOT, folder), join(tree, folder), { recursive: true });
   }
@@ -37,6 +37,9 @@ async function withoutSync(): Promise<Harness> {
   const changed = source.replaceAll('synchronous = FULL', 'synchronous = OFF');
   expect(changed).not.toBe(source);
   await writeFile(file, changed);
+  // Its own Central, and no bundle of this one.
+  vi.stubEnv('CENTRAL_PROGRAM', undefined);
+  onTestFinished(() => void vi.unstubAllEnvs());
   return (await import(pathToFileURL(join(tree, 'test/flow/processes.ts')).href)) as Harness;
 }
 

@@ -37,7 +37,7 @@ describe("Central's data folder from yesterday", () => {
     const bringBack = await site.copyOf('central');
     await site.startCentral();
     await today(site);
-    const { body: page } = await site.central.rest('GET', '/events?after=0');
+    const { body: page } = await site.central.rest('GET', '/events?after=oldest');
     await site.central.stop();
     // While Central is away: acknowledged to the local program only.
     await site.post(ids('e', 11, 13));

@@ -2,6 +2,7 @@
 // (source, id), and write down all that they did and saw (history.ts).
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Deed, History } from './history.ts';
+import { positionIn } from '../event-cursors.ts';
 
 /** Where a program's requests go. The token is the one that the program keeps in its configuration. */
 export interface Door {
@@ -169,8 +170,10 @@ export class EventReader {
   readonly #options: EventReaderOptions;
   readonly #done: Promise<void>;
   #stopped = false;
+  /** The position through which it has read. */
   cursor = 0;
   received = 0;
+  #after = 'oldest';
 
   constructor(options: EventReaderOptions) {
     this.#options = options;
@@ -190,7 +193,7 @@ export class EventReader {
       const reply = await request(
         door,
         'GET',
-        `/api/v1/events?after=${this.cursor}&limit=500&waitSeconds=${waitSeconds}`,
+        `/api/v1/events?after=${this.#after}&limit=500&waitSeconds=${waitSeconds}`,
       );
       if (reply === undefined || reply.status === 503) {
         await delay(RETRY_MS);
@@ -198,7 +201,7 @@ export class EventReader {
       }
       if (reply.status !== 200) throw new Error(`${name}: ${reply.status} ${JSON.stringify(reply.body)}`);
       for (const { cursor, agentId, number, event } of reply.body.items as {
-        cursor: number;
+        cursor: string;
         agentId: string;
         number: number;
         event: { source: string; id: string };
@@ -208,12 +211,13 @@ export class EventReader {
           consumer: name,
           log: logs.get(agentId) ?? agentId,
           message: history.nameOf(event.source, event.id),
-          cursor,
+          cursor: positionIn(cursor),
           number,
         });
         this.received += 1;
       }
-      this.cursor = reply.body.next as number;
+      this.#after = reply.body.next as string;
+      this.cursor = positionIn(this.#after);
       history.write({ deed: 'settled', consumer: name, through: this.cursor });
     }
   }

@@ -1,11 +1,15 @@
 // Long work leaves the event loop its turns; which work does so is listed here, too.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { makeCertificate, chainPem, privateKeyPem } from '../../central/pki/x509/certificate.ts';
+import { makeKeyPair } from '../../central/pki/x509/key-algorithms.ts';
 import { readTruststore } from '../../central/profiles/contents/truststore.ts';
+import { verificationFault } from '../../central/profiles/verification.ts';
 import { der, explicit, integer, octets, oid, sequence, TAG } from '../../shared/asn1/writer.ts';
 import { Breather } from '../../shared/breather.ts';
 import { writeJks } from '../../shared/keystore/jks.ts';
 import { openStore } from '../../shared/keystore/open.ts';
+import { manifestText, parseManifest, readManifest } from '../../shared/releases/manifest.ts';
 // Else the first one would wait for it.
 import '../../shared/keystore/pkcs12.ts';
 import { fixture } from './keystore/peers.ts';
@@ -61,6 +65,34 @@ describe('a breather', () => {
     // Fifteen slices; the first of each begins before it has to wait.
     expect(await turnsDuring(() => Promise.all(Array.from({ length: 5 }, lane)))).toBeGreaterThanOrEqual(12);
   });
+});
+
+test('the manifest of a release is read in slices', async () => {
+  const files = Array.from({ length: 10_000 }, (_, i) => ({
+    path: `media/department-${i % 100}/announcements/announcement-${i}.wav`,
+    size: 1,
+    sha256: 'a'.repeat(64),
+    executable: false,
+  }));
+  const text = manifestText({ kind: 'profile', name: 'p', files });
+  expect(await turnsDuring(() => readManifest(text))).toBeGreaterThan(FEW_TURNS);
+  expect(await readManifest(text)).toEqual(parseManifest(text));
+});
+
+test('a truststore of thousands of roots is tried in slices', async () => {
+  const { privateKey: selfKey, publicKey } = await makeKeyPair();
+  const order = { subject: 'CN=localhost', publicKey, selfKey, lifetimeDays: 1, now: Date.now() };
+  const own = await makeCertificate({
+    ...order,
+    profile: 'server',
+    alternativeNames: [{ type: 'dns', value: 'localhost' }],
+  });
+  const shown = { key: privateKeyPem(selfKey), chain: chainPem([own]), names: ['localhost'] };
+  const others = Array.from({ length: 2_000 }, () => fixture('root-ec.cer'));
+  expect(await turnsDuring(() => verificationFault(shown, [...others, own.raw]))).toBeGreaterThan(FEW_TURNS);
+  const few = others.slice(0, 2);
+  expect(await verificationFault(shown, [...few, own.raw])).toBeUndefined();
+  expect(await verificationFault(shown, few)).toMatch(/self-signed certificate|unable to verify/);
 });
 
 describe('key stores leave the event loop its turns', () => {

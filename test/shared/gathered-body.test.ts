@@ -84,6 +84,8 @@ describe('a body in the chunked coding', () => {
         made += 1;
         onBody.call(this, piece);
       };
+      // Node uses it again, for other connections of the process.
+      onTestFinished(() => void (parser[parser.constructor.kOnBody] = onBody));
     });
     server.on('request', gatherBody);
     server.on('request', (incoming: IncomingMessage, response: ServerResponse) =>

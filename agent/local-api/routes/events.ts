@@ -8,11 +8,11 @@ import type { Exchange, Reply } from '../types.ts';
 import { MAX_ITEMS } from './schemas.ts';
 
 /** One event or an array, all or nothing. Answered after they are on disk. */
-export async function postEvents({ request, ports }: Exchange): Promise<Reply> {
+export async function postEvents({ request, ports, authority: { task } }: Exchange): Promise<Reply> {
   const body = await readBody(request);
   const { isArray, items, count } = scanned(() => scanBatch(body, MAX_ITEMS));
   if (count === 0 || count > MAX_ITEMS) throw bodyFault('', `${count} events, where 1 to ${MAX_ITEMS} are allowed`);
-  const defaults = { source: ports.source(), now: new Date(ports.now()) };
+  const defaults = { source: ports.source(), now: new Date(ports.now()), ...(task === undefined ? {} : { task }) };
   const maxMessageBytes = Math.min(LIMITS.maxMessageBytes, ports.maxMessageBytes());
   const messages = items.map((item, index) => {
     const message = readProduced(item, defaults, maxMessageBytes);

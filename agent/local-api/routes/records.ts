@@ -1,5 +1,6 @@
 // What the daemon tells about itself: consumers, status, incidents, dead letters, health.
 import { causeOf } from '../../../shared/delivery/dead-letters.ts';
+import { mayHaveMore } from '../../../shared/text-page.ts';
 import { agentFault } from '../../errors.ts';
 import { readParameters } from '../requests.ts';
 import type { Exchange, LocalApiPorts, Reply, TokenFiles } from '../types.ts';
@@ -31,17 +32,20 @@ export async function getStatus({ ports }: Exchange): Promise<Reply> {
 export async function listIncidents(exchange: Exchange): Promise<Reply> {
   const page = pageOf(exchange, 'i');
   const found = await exchange.ports.incidents(page);
-  return listReply(exchange, page, 'i', found, ({ at, kind, detail }) => ({
+  const last = mayHaveMore(found, page.limit, ({ detail }) => detail) ? found.at(-1) : undefined;
+  const items = found.map(({ at, kind, detail }) => ({
     code: kind,
     occurredAt: timeOf(at),
     detail: JSON.parse(detail) as unknown,
   }));
+  return listReply(exchange, page, items, last && `i-${last.key}`);
 }
 
 export async function listDeadLetters(exchange: Exchange): Promise<Reply> {
   const page = pageOf(exchange, 'd');
   const found = await exchange.ports.deadLetters(page);
-  return listReply(exchange, page, 'd', found, ({ at, direction, number, id, reason, json }) => ({
+  const last = mayHaveMore(found, page.limit, ({ json }) => json) ? found.at(-1) : undefined;
+  const items = found.map(({ at, direction, number, id, reason, json }) => ({
     deadAt: timeOf(at),
     direction,
     number: number === 0 ? null : number,
@@ -49,6 +53,7 @@ export async function listDeadLetters(exchange: Exchange): Promise<Reply> {
     ...causeOf(reason),
     text: json,
   }));
+  return listReply(exchange, page, items, last && `d-${last.key}`);
 }
 
 export function getLive(): Reply {
@@ -101,19 +106,17 @@ function pageOf({ query }: Exchange, list: string): ReadPage {
   return { limit, before: Number(key) };
 }
 
-function listReply<Row extends { readonly key: number }>(
+/** `next` undefined: there is nothing behind the page. */
+function listReply(
   { request }: Exchange,
   { limit }: ReadPage,
-  list: string,
-  rows: readonly Row[],
-  json: (row: Row) => object,
+  items: readonly object[],
+  next: string | null = null,
 ): Reply {
-  const last = rows.at(-1);
-  const next = rows.length === limit && last !== undefined ? `${list}-${last.key}` : null;
   const [path = ''] = (request.url ?? '').split('?', 1);
   return {
     status: 200,
-    body: { items: rows.map(json), next },
+    body: { items, next },
     ...(next === null ? {} : { headers: { link: `<${path}?limit=${limit}&after=${next}>; rel="next"` } }),
   };
 }

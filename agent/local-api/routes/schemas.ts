@@ -1,7 +1,7 @@
 // The shapes of requests and answers of the local API: what validates a request, and what openapi.json is made of.
 import { MESSAGE_SCHEMA } from '../../../shared/delivery/message.ts';
 import type { JsonSchema } from '../../../shared/wire/json-schema.ts';
-import { RELEASE_STATES } from '../../../shared/wire/messages.ts';
+import { RELEASE_STATES } from '../../../shared/wire/release-frames.ts';
 
 export const MAX_BODY_BYTES = 1024 * 1024;
 export const MAX_ITEMS = 1_000;

@@ -48,7 +48,7 @@ export const ROUTES: readonly Route[] = [
     POST: {
       id: 'postEvents',
       summary: 'Posts events for Central, all or nothing. The answer is sent when they are on disk.',
-      who: 'any',
+      who: 'producer',
       parameters: NO_PARAMETERS,
       body: { types: EVENT_TYPES, schema: EVENTS },
       answers: { 202: { description: 'On disk.', schema: POSTED } },

@@ -48,8 +48,9 @@ export class ProfileTarget implements Target {
         const { current = null } = state.found ?? {};
         return current === null ? [] : [current];
       },
+      overridden: async () => (await needs.conf()).overridden,
       faultOf: (release, files) => agentFault('profile_drift', { release, files }),
-      onChanged: (release, fault) => state.reportRunning(release, fault),
+      onMeasured: (release, measured) => state.reportRunning(release, measured),
       log: needs.log,
       after: needs.after,
     });
@@ -132,6 +133,8 @@ export class ProfileTarget implements Target {
     this.#needs.log.info({ kind: 'profile', release, previous: current }, 'release committed');
     this.drift.repaired(release);
     await this.#needs.onCommitted();
+    // Other keys of it may be overridden here.
+    this.drift.again();
     return { kind: 'committed' };
   }
 }

@@ -66,8 +66,9 @@ export class SoftwareTarget implements Target {
       folders: this.folders,
       // Those of the package are below /usr, which belongs to root.
       running: () => [this.#pair.program, this.#pair.runtime].filter((digest) => digest !== null),
+      overridden: async () => [],
       faultOf: (release, files) => softwareFault('software_drift', { release, files }),
-      onChanged: (release, fault) => state.reportRunning(release, fault),
+      onMeasured: (release, measured) => state.reportRunning(release, measured),
       log: needs.log,
       after: needs.after,
     });

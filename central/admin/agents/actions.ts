@@ -2,12 +2,13 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { problemOf } from '../../../shared/http/problem.ts';
+import { TextPage } from '../../../shared/text-page.ts';
 import { actOnEach, type BulkOutcome } from '../../agents/acts/bulk.ts';
 import { MAX_SELECTOR_LENGTH, MAX_SELECTORS } from '../../agents/selectors.ts';
 import type { Actor } from '../../audit.ts';
 import { notice } from '../../change/report.ts';
 import type { SelectedAgent } from '../../store/agent-store.ts';
-import { mergedLabels } from '../../store/agents/labels.ts';
+import { mergedLabels, type Labels } from '../../store/agents/labels.ts';
 import { ADMINISTRATOR, type Access, reads } from '../access.ts';
 import { sendReport, type Report } from '../changes/report.ts';
 import { DRY_RUN } from '../changes/terms.ts';
@@ -15,7 +16,7 @@ import { bodyOf, oneOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import type { AdminServices } from '../services.ts';
 import { changedState, cutOffBy } from './agents.ts';
-import { assertLabels, LABEL_CHANGE } from './changes.ts';
+import { assertKeepsScope, assertLabels, LABEL_CHANGE } from './changes.ts';
 import { ASKED_REASONS } from './revocation.ts';
 
 /** The member `agents` of each act on several agents: selectors, whose union counts. */
@@ -39,7 +40,7 @@ const readAction = bodyOf(
 type Action = ReturnType<typeof readAction>;
 
 export function agentActionRoutes(app: FastifyInstance, services: AdminServices, access: Access): void {
-  const { agents, agentChanges, revocations } = services;
+  const { agentChanges, revocations } = services;
   const actOn = (action: Action, { id }: SelectedAgent, actor: Actor): Promise<unknown> => {
     switch (action.verb) {
       case 'labels':
@@ -54,8 +55,11 @@ export function agentActionRoutes(app: FastifyInstance, services: AdminServices,
   app.post('/agent-actions', reads(ADMINISTRATOR, { body: readAction, terms: DRY_RUN }), async (request, reply) => {
     const action = readAction(request.body);
     assertMembers(action);
+    if (action.labels !== undefined) assertKeepsScope(access, request, action.labels);
+    const agents = access.agentsOf(request);
     const selected = await agents.select(action.agents);
-    if (access.termsOf(request).dryRun === true) return await sendReport(reply, reportOf(action, selected));
+    if (access.termsOf(request).dryRun === true)
+      return await sendReport(reply, await reportOf(action, selected, (ids) => agents.labelsOf(ids)));
     const actor = access.actorOf(request);
     const outcomes = await actOnEach(selected, (agent) => actOn(action, agent, actor));
     return await reply.code(202).send(bulkJson(outcomes, request.id));
@@ -75,21 +79,31 @@ const STATE_AFTER = { disable: 'disabled', enable: 'enabled', revoke: 'revoked' 
 /** As many as a page of a list. */
 const MAX_CHANGED = 1_000;
 const MAX_NAMES = 10;
+/** Of a change from labels to labels, or from a state to a state. */
+const textOfLabels = ({ from }: { readonly from: unknown }): string => JSON.stringify(from);
 
 /** What a dry run says: to cut agents off is the meaning of these acts. */
-function reportOf({ verb, labels = {} }: Action, selected: readonly SelectedAgent[]): Report<{ agentCount: number }> {
+async function reportOf(
+  { verb, labels = {} }: Action,
+  selected: readonly SelectedAgent[],
+  labelsOf: (ids: readonly string[]) => Promise<ReadonlyMap<string, Labels>>,
+): Promise<Report<{ agentCount: number }>> {
   const to = verb === 'labels' ? undefined : STATE_AFTER[verb];
   const revoked = to === 'disabled' || to === 'enabled' ? selected.filter(({ state }) => state === 'revoked') : [];
   const done = selected.filter((agent) => !revoked.includes(agent));
-  const changed = done.flatMap((agent): Report<unknown>['changed'] => {
-    const { name, state, offlineSince, labels: from } = agent;
-    if (to === undefined) return [{ name, from, to: mergedLabels(from, labels) }];
-    return changedState({ state, isNew: offlineSince === null }, to).map((change) => ({ ...change, name }));
-  });
+  const shown = done.slice(0, MAX_CHANGED);
+  const present = to === undefined ? await labelsOf(shown.map(({ id }) => id)) : new Map<string, Labels>();
+  const changed = new TextPage<Report<unknown>['changed'][number]>(MAX_CHANGED, textOfLabels);
+  for (const { id, name, state, offlineSince } of to === undefined ? shown : done) {
+    if (changed.isFull) break;
+    const from = present.get(id) ?? {};
+    if (to === undefined) changed.add({ name, from, to: mergedLabels(from, labels) });
+    else for (const one of changedState({ state, isNew: offlineSince === null }, to)) changed.add({ ...one, name });
+  }
   const names = revoked.slice(0, MAX_NAMES).map(({ name }) => name);
   return {
     dryRun: true,
-    changed: changed.slice(0, MAX_CHANGED),
+    changed: changed.entries,
     cutOff: to === undefined || to === 'enabled' ? [] : done.flatMap((agent) => cutOffBy(agent, to)),
     notices: revoked.length === 0 ? [] : [notice('agents_refused', { count: revoked.length, names: names.join(', ') })],
     needsForce: false,

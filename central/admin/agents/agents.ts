@@ -1,10 +1,13 @@
 // /agents and /incidents: who is registered, in which state and how far behind; what went wrong.
 import type { FastifyInstance } from 'fastify';
 import { Type, type TSchema } from 'typebox';
+import type { AgentDirectory } from '../../agents/directory.ts';
 import { MAX_SELECTOR_LENGTH, parseLabelFilters } from '../../agents/selectors.ts';
 import type { AgentCertificate } from '../../store/certificate-store.ts';
 import {
   AGENT_STATES,
+  hasSession,
+  type AgentFilter,
   type AgentRecord,
   type AgentState,
   type ConsumerReport,
@@ -13,8 +16,11 @@ import {
   type ReleaseReference,
   type SessionRecord,
 } from '../../store/agent-store.ts';
+import { readReason } from '../../store/agents/state-reasons.ts';
 import { AGENT_SORTS, lastSeenAt, placeOf, type AgentPlace, type AgentSort } from '../../store/agents/sort.ts';
+import { mayHaveMore } from '../../../shared/text-page.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
+import { textOfAgent } from '../../store/agents/labels.ts';
 import { adminFault } from '../errors.ts';
 import { storeFault } from '../../store/errors.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
@@ -23,24 +29,37 @@ import { sendReport, type Report } from '../changes/report.ts';
 import { DRY_RUN } from '../changes/terms.ts';
 import { oneOf, queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
-import { pageJson, pageMembers, pageOf, pageOfRow, isRow, positionOf, rowId, timeIn, timeOf } from '../page.ts';
+import {
+  isRow,
+  pageJson,
+  pageMembers,
+  pageOf,
+  pageOfRow,
+  positionOf,
+  readWithin,
+  rowId,
+  timeIn,
+  timeOf,
+} from '../page.ts';
 
 /** A filter that may be repeated: one of its values holds. */
 const several = (value: TSchema) => Type.Optional(Type.Array(Type.Unsafe<string>(value), { maxItems: 20 }));
+/** Filters of agents, as the list has them. */
+const agentFilterMembers = {
+  state: several(oneOf(AGENT_STATES)),
+  transport: several(oneOf(['ws', 'wss'])),
+  version: several(Type.String({ minLength: 1, maxLength: 64 })),
+  /** A digest or the beginning of one, or NAME@PREFIX. */
+  release: several(Type.String({ pattern: '^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,127}@)?[0-9a-f]{8,64}$' })),
+  lastSeenBefore: Type.Optional(Type.String({ maxLength: 64 })),
+  name: several(Type.String({ pattern: '^[A-Za-z0-9.*-]{1,253}$' })),
+  label: several(Type.String({ minLength: 1, maxLength: MAX_SELECTOR_LENGTH })),
+};
+/** Reads them alone. */
+export const readAgentFilter = queryOf(Type.Object(agentFilterMembers, { additionalProperties: false }));
 const readList = queryOf(
   Type.Object(
-    {
-      ...pageMembers,
-      state: several(oneOf(AGENT_STATES)),
-      transport: several(oneOf(['ws', 'wss'])),
-      version: several(Type.String({ minLength: 1, maxLength: 64 })),
-      /** A digest or the beginning of one, or NAME@PREFIX. */
-      release: several(Type.String({ pattern: '^(?:[A-Za-z0-9][A-Za-z0-9._-]{0,127}@)?[0-9a-f]{8,64}$' })),
-      lastSeenBefore: Type.Optional(Type.String({ maxLength: 64 })),
-      sort: oneOf(AGENT_SORTS, { default: 'name' }),
-      name: several(Type.String({ pattern: '^[A-Za-z0-9.*-]{1,253}$' })),
-      label: several(Type.String({ minLength: 1, maxLength: MAX_SELECTOR_LENGTH })),
-    },
+    { ...pageMembers, sort: oneOf(AGENT_SORTS, { default: 'name' }), ...agentFilterMembers },
     { additionalProperties: false },
   ),
 );
@@ -57,23 +76,23 @@ const readIncidents = queryOf(
   ),
 );
 
-export function agentRoutes(app: FastifyInstance, { agents, revocations }: AdminServices, access: Access): void {
+export function agentRoutes(app: FastifyInstance, { revocations }: AdminServices, access: Access): void {
   app.get('/agents', reads(VIEWER, { query: readList }), async (request, reply) => {
+    const agents = access.agentsOf(request);
     const query = readList(request.query);
     const after = positionOf(request, query);
     const found = await agents.list({
       limit: query.limit,
       ...placeOfPage(query.sort, after),
-      ...columnFilter(query),
-      ...(query.name === undefined ? {} : { names: query.name }),
-      ...(query.label === undefined ? {} : { labels: parseLabelFilters(query.label, () => ({ parameter: 'label' })) }),
+      ...agentFilter(query),
     });
-    const last = found.length === query.limit ? found.at(-1) : undefined;
+    const last = mayHaveMore(found, query.limit, textOfAgent) ? found.at(-1) : undefined;
     const next = last === undefined ? null : positionIn(last, query.sort);
     return pageJson(request, reply, found.map(agentJson), next);
   });
 
   app.get<{ Params: { agent: string } }>('/agents/:agent', VIEWER, async (request, reply) => {
+    const agents = access.agentsOf(request);
     const agent = await agents.find(request.params.agent);
     void reply.header('etag', tagOf(agent));
     return { ...agentJson(agent), ...consumersJson(await agents.consumersOf(agent.id)) };
@@ -83,11 +102,17 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     '/agents/:agent/history',
     reads(VIEWER, { query: readPage }),
     async (request, reply) => {
-      const { id } = await agents.find(request.params.agent);
-      const changes = [...(await agents.history(id)).entries()];
+      const agents = access.agentsOf(request);
+      const agent = await agents.find(request.params.agent);
+      const changes = [...(await agents.history(agent.id)).entries()];
       return pageOf(request, reply, readPage(request.query), changes, {
         position: ([index, { at }]) => `${at} ${changes.length - index}`,
-        json: ([, { at, state, reason }]) => ({ state, stateChangedAt: timeOf(at), stateReason: reasonJson(reason) }),
+        json: ([, { at, state, reason, until }]) => ({
+          state,
+          stateChangedAt: timeOf(at),
+          stateReason: readReason(reason, agent),
+          stateDeadlineAt: timeOf(until),
+        }),
       });
     },
   );
@@ -96,7 +121,7 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     '/agents/:agent',
     reads(ADMINISTRATOR, { terms: DRY_RUN }),
     async (request, reply) => {
-      const agent = await agents.find(request.params.agent);
+      const agent = await access.agentsOf(request).find(request.params.agent);
       if (access.termsOf(request).dryRun === true) return await sendReport(reply, restrictionReport(agent, 'deleted'));
       await revocations.remove(agent.id, access.actorOf(request));
       return await reply.code(204).send();
@@ -105,25 +130,39 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
 
   app.get('/incidents', reads(VIEWER, { query: readIncidents }), async (request, reply) => {
     const query = readIncidents(request.query);
+    const agents = access.agentsOf(request);
+    const fitting = (rows: readonly Keyed<Incident>[]) => agents.fitting(rows, ({ agentId }) => agentId);
     if (query.id !== undefined) {
       const page = pageOfRow(query.id);
-      const row = page === undefined ? undefined : (await agents.incidents(page))[0];
+      const [row] = page === undefined ? [] : await fitting(await agents.incidents(page));
       return pageJson(request, reply, row !== undefined && isRow(row, query.id) ? [incidentJson(row)] : [], null);
     }
-    const before = positionOf(request, query);
-    const found = await agents.incidents({
-      limit: query.limit,
-      ...(before === undefined ? {} : { before: Number(before) }),
+    const after = positionOf(request, query);
+    const filter = {
       ...(query.agent === undefined ? {} : { agentId: await agents.findId(query.agent) }),
       ...(query.code === undefined ? {} : { kind: query.code }),
+    };
+    const { items, next } = await readWithin({
+      limit: query.limit,
+      after: after === undefined ? undefined : Number(after),
+      read: (before, limit) => agents.incidents({ ...filter, limit, ...(before === undefined ? {} : { before }) }),
+      fitting,
+      placeOf: ({ key }) => key,
     });
-    const next = found.length === query.limit ? String(found.at(-1)?.key) : null;
-    return pageJson(request, reply, found.map(incidentJson), next);
+    return pageJson(request, reply, items.map(incidentJson), next === null ? null : String(next));
   });
 }
 
-/** What the query says of columns of the agent. Errors: request_invalid. */
-function columnFilter({ state, transport, version, release, lastSeenBefore }: ReturnType<typeof readList>) {
+/** What the query says of agents. Errors: request_invalid, selector_invalid. */
+export function agentFilter({
+  state,
+  transport,
+  version,
+  release,
+  lastSeenBefore,
+  name,
+  label,
+}: ReturnType<typeof readAgentFilter>): AgentFilter {
   const before = timeIn('lastSeenBefore', lastSeenBefore);
   return {
     ...(state === undefined ? {} : { states: state as AgentState[] }),
@@ -131,6 +170,8 @@ function columnFilter({ state, transport, version, release, lastSeenBefore }: Re
     ...(version === undefined ? {} : { versions: version }),
     ...(before === null ? {} : { lastSeenBefore: before }),
     ...(release === undefined ? {} : { releases: release.map(releaseReference) }),
+    ...(name === undefined ? {} : { names: name }),
+    ...(label === undefined ? {} : { labels: parseLabelFilters(label, () => ({ parameter: 'label' })) }),
   };
 }
 
@@ -140,7 +181,7 @@ function releaseReference(text: string): ReleaseReference {
   return { prefix: text.slice(at + 1), name: at === -1 ? null : text.slice(0, at) };
 }
 
-type AgentListPage = Parameters<AdminServices['agents']['list']>[0];
+type AgentListPage = Parameters<AgentDirectory['list']>[0];
 
 /** Where a page begins: behind a name, or behind a place in another order. Errors: cursor_invalid. */
 function placeOfPage(by: AgentSort['by'], after: string | undefined): Pick<AgentListPage, 'after' | 'sort'> {
@@ -175,9 +216,11 @@ const RESTRICTED = {
 
 type Restriction = keyof typeof RESTRICTED;
 
+type CutOffFacts = Pick<AgentRecord, 'id' | 'name' | 'state'> & Partial<Pick<AgentRecord, 'session'>>;
+
 /** The agent, where an act that refuses it from then on would end its session. */
-export function cutOffBy({ id, name, state }: Pick<AgentRecord, 'id' | 'name' | 'state'>, to: Restriction) {
-  return state === 'online' ? [{ id, name, ...RESTRICTED[to] }] : [];
+export function cutOffBy({ id, name, state, session }: CutOffFacts, to: Restriction) {
+  return hasSession(state) ? [{ id, name, address: session?.address, ...RESTRICTED[to] }] : [];
 }
 
 /** The change of its state; none where it has that state already. `isNew`: it never had a session. */
@@ -224,7 +267,8 @@ export function agentJson(agent: AgentRecord) {
     notes: agent.notes,
     state: agent.state,
     stateChangedAt: timeOf(agent.stateSince),
-    stateReason: reasonJson(agent.stateReason),
+    stateReason: readReason(agent.stateReason, agent),
+    stateDeadlineAt: timeOf(agent.stateUntil),
     keyThumbprint: agent.keyThumbprint,
     certificate: certificate === null ? null : certificateJson(certificate),
     renewal:
@@ -240,9 +284,9 @@ export function agentJson(agent: AgentRecord) {
     enrolledAt: timeOf(agent.enrolledAt),
     enrolledBy: agent.enrolledBy,
     epoch: agent.epoch,
-    quarantinedUntil: timeOf(agent.quarantinedUntil),
     lastSeenAt: timeOf(lastSeenAt(agent, Date.now())),
     session: agent.session === null ? null : sessionJson(agent.session),
+    releases: agent.releases.map(({ part, digest, name }) => ({ part, digest, name })),
     logs: {
       down: {
         incarnation: outbox.incarnation,
@@ -253,10 +297,6 @@ export function agentJson(agent: AgentRecord) {
       up: { incarnation: inbox.incarnation, number: inbox.number, lastAt: timeOf(inbox.lastAt) },
     },
   };
-}
-
-function reasonJson(detail: string) {
-  return { code: null, detail, hint: null };
 }
 
 function certificateJson({ thumbprint, serial, issuer, notBefore, notAfter, revoked }: AgentCertificate) {

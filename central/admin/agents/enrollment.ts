@@ -9,6 +9,8 @@ import { recoveryLine } from '../../enrollment/command-lines.ts';
 import { DEFAULT_RECOVERY_CODE_SECONDS, MAX_RECOVERY_CODE_SECONDS } from '../../enrollment/recovery.ts';
 import { ENROLLMENT_REQUEST_STATES, type EnrollmentRequestRecord } from '../../store/enrollment-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
+import { rehearsal, sendReport } from '../changes/report.ts';
+import { DRY_RUN } from '../changes/terms.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
@@ -47,7 +49,7 @@ interface OfRequest {
 
 export function enrollmentRoutes(
   app: FastifyInstance,
-  { agents, approvals, offlineEnrollment, recoveries, advertised }: AdminServices,
+  { approvals, offlineEnrollment, recoveries, advertised }: AdminServices,
   access: Access,
 ): void {
   app.get('/enrollment-requests', reads(VIEWER, { query: readList }), async (request, reply) => {
@@ -61,13 +63,24 @@ export function enrollmentRoutes(
     requestJson(await approvals.get(request.params.request)),
   );
 
-  app.post<OfRequest>('/enrollment-requests/:request/accept', ADMINISTRATOR, async (request) => {
-    const { id, name, keyThumbprint } = await approvals.accept(request.params.request, access.actorOf(request));
+  const decision = reads(ADMINISTRATOR, { terms: DRY_RUN });
+  app.post<OfRequest>('/enrollment-requests/:request/accept', decision, async (request, reply) => {
+    const [{ request: thumbprint }, actor] = [request.params, access.actorOf(request)];
+    if (access.termsOf(request).dryRun === true) {
+      const { state } = await approvals.rehearseAccept(thumbprint, actor);
+      return await sendReport(reply, rehearsal([{ name: 'state', from: state, to: 'accepted' }]));
+    }
+    const { id, name, keyThumbprint } = await approvals.accept(thumbprint, actor);
     return { keyThumbprint, name, state: 'accepted', agent: { id, name } };
   });
 
-  app.post<OfRequest>('/enrollment-requests/:request/reject', ADMINISTRATOR, async (request) => {
-    const { name, keyThumbprint } = await approvals.reject(request.params.request, access.actorOf(request));
+  app.post<OfRequest>('/enrollment-requests/:request/reject', decision, async (request, reply) => {
+    const { request: thumbprint } = request.params;
+    if (access.termsOf(request).dryRun === true) {
+      const { state } = await approvals.rehearseReject(thumbprint);
+      return await sendReport(reply, rehearsal([{ name: 'state', from: state, to: 'rejected' }]));
+    }
+    const { name, keyThumbprint } = await approvals.reject(thumbprint, access.actorOf(request));
     return { keyThumbprint, name, state: 'rejected', agent: null };
   });
 
@@ -86,7 +99,7 @@ export function enrollmentRoutes(
       });
   });
 
-  recoveryCodeRoutes(app, { agents, recoveries, advertised }, access);
+  recoveryCodeRoutes(app, { recoveries, advertised }, access);
 }
 
 interface OfAgent {
@@ -95,11 +108,11 @@ interface OfAgent {
 
 function recoveryCodeRoutes(
   app: FastifyInstance,
-  { agents, recoveries, advertised }: Pick<AdminServices, 'advertised' | 'agents' | 'recoveries'>,
+  { recoveries, advertised }: Pick<AdminServices, 'advertised' | 'recoveries'>,
   access: Access,
 ): void {
   app.get<OfAgent>('/agents/:agent/recovery-code', ADMINISTRATOR, async (request) => {
-    const { id, name } = await agents.find(request.params.agent);
+    const { id, name } = await access.agentsOf(request).find(request.params.agent);
     const { createdAt, createdBy, expiresAt, usedBy } = await recoveries.get({ id, name });
     return {
       agent: { id, name },
@@ -111,7 +124,7 @@ function recoveryCodeRoutes(
   });
 
   app.delete<OfAgent>('/agents/:agent/recovery-code', ADMINISTRATOR, async (request, reply) => {
-    await recoveries.remove(await agents.find(request.params.agent), access.actorOf(request));
+    await recoveries.remove(await access.agentsOf(request).find(request.params.agent), access.actorOf(request));
     return await reply.code(204).send();
   });
 
@@ -120,7 +133,7 @@ function recoveryCodeRoutes(
     reads(ADMINISTRATOR, { body: readRecoveryCodeOrder }),
     async (request, reply) => {
       const { lifetimeSeconds = DEFAULT_RECOVERY_CODE_SECONDS } = readRecoveryCodeOrder(request.body);
-      const { id } = await agents.find(request.params.agent);
+      const { id } = await access.agentsOf(request).find(request.params.agent);
       const { agent, code, expiresAt } = await recoveries.make(id, lifetimeSeconds, access.actorOf(request));
       // What it spoke last is what its profile says.
       const encrypted = agent.session?.transport !== 'ws';

@@ -38,7 +38,9 @@ export function maintenanceRoutes(
       changed: (['enabled', 'retryAfterSeconds'] as const).flatMap((name) =>
         before[name] === after[name] ? [] : [{ name, from: before[name], to: after[name] }],
       ),
-      cutOff: isNew ? (await onlineAgents.online()).map(({ agentId: id, name }) => ({ id, name, ...SENT_AWAY })) : [],
+      cutOff: isNew
+        ? (await onlineAgents.online()).map(({ agentId: id, name, address }) => ({ id, name, address, ...SENT_AWAY }))
+        : [],
       notices: [],
       // To send agents away is the meaning of the act.
       needsForce: false,

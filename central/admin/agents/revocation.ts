@@ -23,17 +23,13 @@ const readRevocation = bodyOf(
   Type.Object({ reason: Type.Optional(oneOf(ASKED_REASONS)) }, { additionalProperties: false }),
 );
 
-export function agentRevocationRoutes(
-  app: FastifyInstance,
-  { agents, revocations }: AdminServices,
-  access: Access,
-): void {
+export function agentRevocationRoutes(app: FastifyInstance, { revocations }: AdminServices, access: Access): void {
   app.post<{ Params: { agent: string } }>(
     '/agents/:agent/revoke',
     reads(ADMINISTRATOR, { body: readRevocation, terms: DRY_RUN }),
     async (request, reply) => {
       const { reason = 'unspecified' } = readRevocation(request.body);
-      const agent = await agents.find(request.params.agent);
+      const agent = await access.agentsOf(request).find(request.params.agent);
       if (access.termsOf(request).dryRun === true) return await sendReport(reply, restrictionReport(agent, 'revoked'));
       const revoked = await revocations.revoke(agent.id, reason, access.actorOf(request));
       return await reply.send(agentJson(revoked));

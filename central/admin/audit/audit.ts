@@ -27,6 +27,8 @@ const readList = queryOf(
       number: Type.Optional(Type.String({ pattern: String.raw`^[1-9]\d{0,14}$` })),
       createdAfter: time,
       createdBefore: time,
+      text: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+      result: Type.Optional(Type.Union([Type.Literal('done'), Type.Literal('refused')])),
       sort: Type.String({ pattern: '^-?number$', default: '-number' }),
     },
     { additionalProperties: false },
@@ -52,6 +54,8 @@ export function auditRoutes(app: FastifyInstance, { audit, auditVerification }: 
         number: query.number === undefined ? null : Number(query.number),
         from: timeIn('createdAfter', query.createdAfter),
         to: timeIn('createdBefore', query.createdBefore),
+        text: query.text ?? null,
+        result: query.result ?? null,
       },
     });
     const head = (await audit.head())?.hash ?? null;

@@ -55,7 +55,8 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
     const { trust, issued } = await rotation.status();
     // The list shrinks while it is read: a cursor is a place in its order, whether or not its entry is still there.
     const after = positionOf(request, query);
-    const all = [...trust.missing, ...issued.others]
+    const here = await access.agentsOf(request).fitting([...trust.missing, ...issued.others], ({ id }) => id);
+    const all = here
       .filter(({ why }) => reason === undefined || why === reason)
       .map((agent) => ({ agent, place: `${agent.name} ${agent.id} ${agent.why}` }))
       .toSorted((a, b) => (a.place < b.place ? -1 : 1))

@@ -5,7 +5,7 @@ import { CERTIFICATE_KINDS, type Place, type WatchedCertificate } from '../../pk
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { bytesOf, credentialsJson, readFile, readKeyFile, swapReport, uploadedKey } from './bodies.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
-import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
+import { pageJson, pageMembers, positionOf, readWithin, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 import { changeReference, sendReport } from '../changes/report.ts';
 import { CHANGE, SWAP } from '../changes/terms.ts';
@@ -33,14 +33,35 @@ export function certificateRoutes(
   app.get('/certificates', reads(VIEWER, { query: readList }), async (request, reply) => {
     const { kind, expiresWithinDays, ...query } = readList(request.query);
     const after = positionOf(request, query);
-    const page = await expiry.list({
-      kind,
-      expiresWithinDays,
+    const agents = access.agentsOf(request);
+    let hasMore = true;
+    const { items, next } = await readWithin<WatchedCertificate, Place>({
       limit: query.limit,
       after: after === undefined ? undefined : placeOf(after),
+      async read(place, limit) {
+        const page = await expiry.list({ kind, expiresWithinDays, limit, after: place });
+        hasMore = page.next !== null;
+        return page.certificates;
+      },
+      isLast: () => !hasMore,
+      // Those of Central itself are of no agent.
+      async fitting(rows) {
+        const here = new Set(
+          await agents.fitting(
+            rows.filter(({ agent }) => agent !== null),
+            ({ agent }) => agent,
+          ),
+        );
+        return rows.filter((row) => row.agent === null || here.has(row));
+      },
+      placeOf: ({ notAfter, thumbprint }) => ({ notAfter, thumbprint }),
     });
-    const next = page.next === null ? null : `${page.next.notAfter}.${page.next.thumbprint}`;
-    return pageJson(request, reply, page.certificates.map(watchedJson), next);
+    return pageJson(
+      request,
+      reply,
+      items.map(watchedJson),
+      next === null ? null : `${next.notAfter}.${next.thumbprint}`,
+    );
   });
 
   app.get('/server-certificate', VIEWER, async () => {

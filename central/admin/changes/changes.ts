@@ -1,6 +1,7 @@
 // /changes: changes that are rolled back unless they are confirmed, whatever they change.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { isCoded } from '../../../shared/errors.ts';
 import type { Change } from '../../change/changes.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { oneOf, queryOf } from '../checked.ts';
@@ -29,9 +30,15 @@ export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServic
     sendOnceChanged(request, reply, async () => changeJson(await changes.get(request.params.change))),
   );
 
-  app.post<OfChange>('/changes/:change/confirm', reads(ADMINISTRATOR, { terms: FORCE }), async (request) =>
-    changeJson(await changes.confirm(request.params.change, access.termsOf(request), access.actorOf(request))),
-  );
+  app.post<OfChange>('/changes/:change/confirm', reads(ADMINISTRATOR, { terms: FORCE }), async (request, reply) => {
+    try {
+      return changeJson(await changes.confirm(request.params.change, access.termsOf(request), access.actorOf(request)));
+    } catch (error) {
+      // Clients keep their connections: the next attempt of this one has to be over another.
+      if (isCoded(error, 'confirm_over_new_connection')) void reply.header('connection', 'close');
+      throw error;
+    }
+  });
 
   app.post<OfChange>('/changes/:change/rollback', ADMINISTRATOR, async (request) =>
     changeJson(await changes.rollBack(request.params.change, access.actorOf(request))),
@@ -39,13 +46,17 @@ export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServic
 }
 
 /** Member by member: what is answered is what is documented. */
-function changeJson(change: Change) {
+export function changeJson(change: Change) {
   const { id, subject, state, owner, expiresAt, requiredShare, agentCount, returnedCount, listener } = change;
+  const { changed, comment, ticket } = change;
   return {
     id,
     subject,
     state,
+    changed: changed.map(({ name, from, to }) => ({ name, from, to })),
     changedBy: owner.who,
+    comment,
+    ticket,
     expiresAt: timeOf(expiresAt),
     requiredShare,
     agentCount,

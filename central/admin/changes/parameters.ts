@@ -99,7 +99,7 @@ function lastChange(descriptions: readonly ParameterDescription[]): string | nul
   return newest?.changedBy ?? null;
 }
 
-function parameterJson({
+export function parameterJson({
   name,
   definition,
   allowed,

@@ -31,6 +31,11 @@ export function sendReport<R>(reply: FastifyReply, report: Report<R>): FastifyRe
   });
 }
 
+/** What a dry run says of an act that cuts off no more than its meaning. */
+export function rehearsal(changed: Report<null>['changed'], cutOff: readonly CutOffAgent[] = []): Report<null> {
+  return { dryRun: true, changed, cutOff, notices: [], needsForce: false, change: null, result: null };
+}
+
 /** A change in the answer of its subject; GET /changes/{change} has all of it. */
 export function changeReference(change: Change | null) {
   return change === null ? null : { id: change.id, state: change.state, expiresAt: timeOf(change.expiresAt) };

@@ -4,9 +4,10 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded, type ProblemEntry } from '../../../shared/errors.ts';
 import { pointerTo } from '../../../shared/http/problem.ts';
-import { causeOf, placeOf } from '../../../shared/delivery/dead-letters.ts';
+import { causeOf, DEAD_LETTER_CODES, placeOf } from '../../../shared/delivery/dead-letters.ts';
 import { messageFault } from '../../../shared/delivery/errors.ts';
 import { faultText, readProduced, type Message } from '../../../shared/delivery/message.ts';
+import { TASK_START } from '../../../shared/wire/tasks/frames.ts';
 import { scanBatch } from '../../../shared/wire/json-text.ts';
 import { fingerprint } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { commandIdOf } from '../../store/agents/command-id.ts';
@@ -14,12 +15,12 @@ import type { Keyed } from '../../store/agent-store.ts';
 import type { DeadLetter } from '../../store/message-store.ts';
 import { actOnEach } from '../../agents/acts/bulk.ts';
 import type { Appended } from '../../../shared/delivery/log-interfaces.ts';
-import { OPERATOR, VIEWER, reads } from '../access.ts';
+import { OPERATOR, VIEWER, reads, type Access } from '../access.ts';
 import { bulkJson, SELECTORS } from '../agents/actions.ts';
-import { queryOf } from '../checked.ts';
+import { oneOf, queryOf } from '../checked.ts';
 import { keepMessageText, scannedBody } from '../body.ts';
 import { requestInvalid } from '../errors.ts';
-import { isRow, pageJson, pageMembers, pageOfRow, positionOf, rowId, timeOf } from '../page.ts';
+import { isRow, pageJson, pageMembers, pageOfRow, positionOf, readWithin, rowId, timeIn, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 import { NO_TERMS } from '../changes/terms.ts';
 
@@ -37,6 +38,10 @@ const readDeadLetters = queryOf(
       ...pageMembers,
       id: Type.Optional(Type.String({ maxLength: 64 })),
       agent: Type.Optional(Type.String({ maxLength: 255 })),
+      direction: Type.Optional(oneOf(['up', 'down'])),
+      code: Type.Optional(Type.Array(oneOf(DEAD_LETTER_CODES), { maxItems: 20 })),
+      createdAfter: Type.Optional(Type.String({ maxLength: 64 })),
+      createdBefore: Type.Optional(Type.String({ maxLength: 64 })),
     },
     { additionalProperties: false },
   ),
@@ -44,7 +49,8 @@ const readDeadLetters = queryOf(
 
 export function messageRoutes(
   app: FastifyInstance,
-  { agents, messages, parameters, metrics, now }: AdminServices,
+  { messages, parameters, metrics, now }: AdminServices,
+  access: Access,
 ): void {
   const { queuegate_messages_accepted_total: accepted } = metrics.instruments;
 
@@ -63,7 +69,7 @@ export function messageRoutes(
       async (request, reply) => {
         const { agents: selectors } = readSelection(request.query);
         const batch = readBatch(request.body, parameters.values()['agents.maxMessageBytes'], new Date(now()));
-        const outcomes = await actOnEach(await agents.select(selectors), async ({ id }) => {
+        const outcomes = await actOnEach(await access.agentsOf(request).select(selectors), async ({ id }) => {
           count(await messages.append(id, batch.messages));
         });
         return await reply.code(202).send(bulkJson(outcomes, request.id));
@@ -74,7 +80,9 @@ export function messageRoutes(
       { ...reads(OPERATOR, { body: 'raw', terms: NO_TERMS }), bodyLimit: MAX_MESSAGES_BODY_BYTES },
       async (request, reply) => {
         const { agent } = request.params;
-        const { id, key } = messages.online(agent) ?? (await agents.find(agent));
+        // A session says nothing of labels.
+        const known = access.scopeOf(request) === null ? messages.online(agent) : undefined;
+        const { id, key } = known ?? (await access.agentsOf(request).find(agent));
         const maxBytes = parameters.values()['agents.maxMessageBytes'];
         const batch = readBatch(request.body, maxBytes, new Date(now()));
         const appended = await messages.append(id, batch.messages).catch((error: unknown) => {
@@ -96,21 +104,42 @@ export function messageRoutes(
     );
   });
 
+  deadLetterRoute(app, messages, access);
+}
+
+function deadLetterRoute(app: FastifyInstance, messages: AdminServices['messages'], access: Access): void {
   app.get('/dead-letters', reads(VIEWER, { query: readDeadLetters }), async (request, reply) => {
     const query = readDeadLetters(request.query);
+    const agents = access.agentsOf(request);
+    const fitting = (rows: readonly Keyed<DeadLetter>[]) => agents.fitting(rows, ({ agentId }) => agentId);
     if (query.id !== undefined) {
       const page = pageOfRow(query.id);
-      const row = page === undefined ? undefined : (await messages.deadLetters(page))[0];
+      const [row] = page === undefined ? [] : await fitting((await messages.deadLetters(page)).items);
       return pageJson(request, reply, row !== undefined && isRow(row, query.id) ? [deadLetterJson(row)] : [], null);
     }
-    const before = positionOf(request, query);
-    const found = await messages.deadLetters({
-      limit: query.limit,
-      ...(before === undefined ? {} : { before: Number(before) }),
+    const after = positionOf(request, query);
+    const [from, to] = [timeIn('createdAfter', query.createdAfter), timeIn('createdBefore', query.createdBefore)];
+    const filter = {
       ...(query.agent === undefined ? {} : { agentId: await agents.findId(query.agent) }),
+      ...(query.direction === undefined ? {} : { direction: query.direction }),
+      ...(query.code === undefined ? {} : { codes: query.code }),
+      ...(from === null ? {} : { from }),
+      ...(to === null ? {} : { to }),
+    };
+    let place: number | null = null;
+    const { items, next } = await readWithin({
+      limit: query.limit,
+      after: after === undefined ? undefined : Number(after),
+      async read(before, limit) {
+        const page = await messages.deadLetters({ ...filter, limit, ...(before === undefined ? {} : { before }) });
+        place = page.next;
+        return page.items;
+      },
+      fitting,
+      placeOf: ({ key }) => key,
+      nextOf: () => place,
     });
-    const next = found.length === query.limit ? String(found.at(-1)?.key) : null;
-    return pageJson(request, reply, found.map(deadLetterJson), next);
+    return pageJson(request, reply, items.map(deadLetterJson), next === null ? null : String(next));
   });
 }
 
@@ -134,7 +163,11 @@ function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
   const messages: Message[] = [];
   for (const [i, item] of items.entries()) {
     const message = readProduced(item, { source: SOURCE, now }, maxBytes);
-    if (!('pointer' in message)) messages.push(message);
+    if (!('pointer' in message) && message.type === TASK_START)
+      faults.push(
+        entryAt(`${isArray ? `/${i}` : ''}/type`, `The type ${TASK_START} is for tasks: POST /api/v1/tasks.`),
+      );
+    else if (!('pointer' in message)) messages.push(message);
     else {
       const place = `${isArray ? `/${i}` : ''}${message.pointer}`;
       isInvalid ||= message.kind === 'invalid';

@@ -1,5 +1,5 @@
 // /subscriptions: receivers to which Central pushes events (webhooks), how far each is, and its last attempts.
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { MAX_SELECTOR_LENGTH } from '../../agents/selectors.ts';
 import type { DeliveryRecord, SubscriptionSettings } from '../../store/subscriptions/subscription-store.ts';
@@ -7,8 +7,10 @@ import type { SubscriptionView } from '../../subscriptions/subscriptions.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { ifMatchOf } from '../changes/if-match.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
+import type { EventCursors } from '../../messaging/event-cursors.ts';
 import { pageJson, pageMembers, pageOf, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { positionOfEvents } from './event-position.ts';
 
 const strict = { additionalProperties: false } as const;
 const textOrNull = (rules: object) => Type.Unsafe<string | null>({ type: ['string', 'null'], minLength: 1, ...rules });
@@ -25,7 +27,7 @@ const FILTER = Type.Object(
   },
   strict,
 );
-const AFTER = Type.String({ pattern: String.raw`^(\d{1,15}|oldest|newest)$` });
+const AFTER = Type.String({ minLength: 1, maxLength: 1024 });
 
 const readPage = queryOf(Type.Object(pageMembers, strict));
 const readNew = bodyOf(
@@ -59,11 +61,16 @@ interface OfSubscription {
 }
 
 export function subscriptionRoutes(app: FastifyInstance, services: AdminServices, access: Access): void {
-  const { subscriptions, agents } = services;
+  const { subscriptions, cursors } = services;
+  const { sendView, subscriptionJson } = answersOf(cursors);
   /** Errors: agent_unknown, agent_ambiguous. */
-  const filterOf = async (filter: ReturnType<typeof readNew>['filter']): Promise<SubscriptionSettings['filter']> => {
+  const filterOf = async (
+    request: FastifyRequest,
+    filter: ReturnType<typeof readNew>['filter'],
+  ): Promise<SubscriptionSettings['filter']> => {
     const { type = null, source = null, agent = null, label = null } = filter ?? {};
-    return { type, source, agentId: agent === null ? null : await agents.findId(agent), label };
+    const agentId = agent === null ? null : await access.agentsOf(request).findId(agent);
+    return { type, source, agentId, label };
   };
 
   app.get('/subscriptions', reads(VIEWER, { query: readPage }), async (request, reply) =>
@@ -75,8 +82,9 @@ export function subscriptionRoutes(app: FastifyInstance, services: AdminServices
 
   app.post('/subscriptions', reads(ADMINISTRATOR, { body: readNew }), async (request, reply) => {
     const { name, target, ca = null, filter, after } = readNew(request.body);
-    const settings = { name, target, ca, filter: await filterOf(filter) };
-    const { view, secret } = await subscriptions.create(settings, positionIn(after), access.actorOf(request));
+    const settings = { name, target, ca, filter: await filterOf(request, filter) };
+    const position = await positionIn(services, after);
+    const { view, secret } = await subscriptions.create(settings, position, access.actorOf(request));
     void reply.code(201).header('location', `/api/v1/subscriptions/${view.record.id}`);
     return await tagged(reply, view).send({ ...subscriptionJson(view), secret });
   });
@@ -94,7 +102,7 @@ export function subscriptionRoutes(app: FastifyInstance, services: AdminServices
         ...(name === undefined ? {} : { name }),
         ...(target === undefined ? {} : { target }),
         ...(ca === undefined ? {} : { ca }),
-        ...(filter === undefined ? {} : { filter: await filterOf(filter) }),
+        ...(filter === undefined ? {} : { filter: await filterOf(request, filter) }),
       };
       const version = ifMatchOf(request, 'a subscription') ?? null;
       const actor = access.actorOf(request);
@@ -110,7 +118,9 @@ export function subscriptionRoutes(app: FastifyInstance, services: AdminServices
 }
 
 /** What administrators do with one, and its last attempts. */
-function actRoutes(app: FastifyInstance, { subscriptions }: AdminServices, access: Access): void {
+function actRoutes(app: FastifyInstance, services: AdminServices, access: Access): void {
+  const { subscriptions, cursors } = services;
+  const { sendView, subscriptionJson, deliveryJson } = answersOf(cursors);
   for (const verb of ['pause', 'resume'] as const)
     app.post<OfSubscription>(`/subscriptions/:subscription/${verb}`, ADMINISTRATOR, async (request, reply) =>
       sendView(reply, await subscriptions[verb](request.params.subscription, access.actorOf(request))),
@@ -120,7 +130,7 @@ function actRoutes(app: FastifyInstance, { subscriptions }: AdminServices, acces
     '/subscriptions/:subscription/replay',
     reads(ADMINISTRATOR, { body: readReplay }),
     async (request, reply) => {
-      const after = positionIn(readReplay(request.body).after);
+      const after = await positionIn(services, readReplay(request.body).after);
       const actor = access.actorOf(request);
       return sendView(reply, await subscriptions.replay(request.params.subscription, after, actor));
     },
@@ -147,22 +157,33 @@ function actRoutes(app: FastifyInstance, { subscriptions }: AdminServices, acces
   );
 }
 
-/** New events only, unless the body says otherwise. */
-function positionIn(after: string | undefined): number | 'newest' | 'oldest' {
-  if (after === undefined || after === 'newest') return 'newest';
-  return after === 'oldest' ? after : Number(after);
+/** New events only, unless the body says otherwise. Errors: cursor_invalid, cursor_ahead. */
+async function positionIn(services: AdminServices, after = 'newest'): Promise<number | 'newest' | 'oldest'> {
+  if (after === 'newest' || after === 'oldest') return after;
+  return await positionOfEvents(services, after, { pointer: '#/after' });
 }
 
 function tagged(reply: FastifyReply, { record }: SubscriptionView): FastifyReply {
   return reply.header('etag', `"${record.version}"`);
 }
 
-function sendView(reply: FastifyReply, view: SubscriptionView): FastifyReply {
-  return tagged(reply, view).send(subscriptionJson(view));
+/** Cursors of events are text in answers. */
+function answersOf(cursors: EventCursors) {
+  const cursorOf = (position: number): string => cursors.encode(position);
+  const subscriptionJson = (view: SubscriptionView) => viewJson(view, cursorOf);
+  return {
+    subscriptionJson,
+    sendView: (reply: FastifyReply, view: SubscriptionView): FastifyReply =>
+      tagged(reply, view).send(subscriptionJson(view)),
+    deliveryJson: (delivery: DeliveryRecord) => attemptJson(delivery, cursorOf),
+  };
 }
 
 /** Member by member: the seed of the secret is beside them. */
-function subscriptionJson({ record, state, cursor, lag, failing, deliveredAt }: SubscriptionView) {
+function viewJson(
+  { record, state, cursor, lag, failing, deliveredAt }: SubscriptionView,
+  cursorOf: (position: number) => string,
+) {
   const { id, name, kind, target, ca, filter, stateChangedAt, stateReason, createdAt, createdBy } = record;
   return {
     id,
@@ -176,7 +197,7 @@ function subscriptionJson({ record, state, cursor, lag, failing, deliveredAt }: 
     stateReason,
     createdAt: timeOf(createdAt),
     createdBy,
-    cursor,
+    cursor: cursorOf(cursor),
     lagCount: lag.count,
     lagSeconds: lag.seconds,
     lostCount: record.lostCount,
@@ -195,7 +216,7 @@ function subscriptionJson({ record, state, cursor, lag, failing, deliveredAt }: 
   };
 }
 
-function deliveryJson(delivery: DeliveryRecord) {
+function attemptJson(delivery: DeliveryRecord, cursorOf: (position: number) => string) {
   const { number, at, webhookId, attempt, eventCount, firstCursor, lastCursor, durationMs, status, failure } = delivery;
   return {
     number,
@@ -204,8 +225,8 @@ function deliveryJson(delivery: DeliveryRecord) {
     webhookId,
     attempt,
     eventCount,
-    firstCursor,
-    lastCursor,
+    firstCursor: cursorOf(firstCursor),
+    lastCursor: cursorOf(lastCursor),
     status,
     failure,
   };

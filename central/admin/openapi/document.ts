@@ -12,6 +12,8 @@ import { ROLLOUT_ERRORS } from '../../rollouts/errors.ts';
 import { SOFTWARE_ERRORS } from '../../software/errors.ts';
 import { BACKUP_ERRORS } from '../../store/backup/errors.ts';
 import { STORE_ERRORS } from '../../store/errors.ts';
+import { SERVICE_ERRORS } from '../../services/errors.ts';
+import { TASK_ERRORS } from '../../tasks/errors.ts';
 import { SUBSCRIPTION_ERRORS } from '../../subscriptions/errors.ts';
 import { MESSAGE_ERRORS } from '../../../shared/delivery/errors.ts';
 import type { ErrorTable } from '../../../shared/errors.ts';
@@ -22,12 +24,17 @@ import { RELEASE_ERRORS } from '../../../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../../../shared/sqlite/errors.ts';
 import { VERSION } from '../../../shared/version.ts';
 import { REASON } from '../changes/terms.ts';
+import { ROUTE_SCOPES } from '../scopes/routes.ts';
 import { ADMIN_ERRORS } from '../errors.ts';
+import { CREATING_ROUTES } from '../idempotency/creating-routes.ts';
+import { KEY_HEADER, MAX_KEY_LENGTH, REPLAYED_HEADER } from '../idempotency/replays.ts';
 import { AGENT_OPERATIONS } from './operations/agents.ts';
 import { CERTIFICATE_OPERATIONS } from './operations/certificates.ts';
 import { CHANGE_OPERATIONS } from './operations/changes.ts';
 import { MESSAGE_OPERATIONS } from './operations/messages.ts';
 import { PROFILE_OPERATIONS, ROLLOUT_OPERATIONS } from './operations/releases.ts';
+import { SERVICE_OPERATIONS } from './operations/services.ts';
+import { TASK_OPERATIONS } from './operations/tasks.ts';
 import { STATUS_OPERATIONS } from './operations/status.ts';
 import { TOKEN_OPERATIONS } from './operations/tokens.ts';
 import type { RegisteredRoute } from './registered.ts';
@@ -37,12 +44,14 @@ import { PROBLEM, type Answer, type Operation, type Operations, type Schema } fr
 const SUBJECTS: readonly { readonly name: string; readonly about: string; readonly operations: Operations }[] = [
   { name: 'Status', about: 'Version, health, store and metrics.', operations: STATUS_OPERATIONS },
   { name: 'Agents', about: 'Agents, drains, incidents and maintenance mode.', operations: AGENT_OPERATIONS },
+  { name: 'Tasks', about: 'Programs that agents run on request.', operations: TASK_OPERATIONS },
   { name: 'Messages', about: 'Commands to agents, events from them, dead letters.', operations: MESSAGE_OPERATIONS },
   { name: 'Parameters', about: 'Parameters, and changes that wait for a confirmation.', operations: CHANGE_OPERATIONS },
   { name: 'Access', about: 'Tokens, enrollment, recovery codes, the audit log.', operations: TOKEN_OPERATIONS },
   { name: 'Certificates', about: "The authority and Central's certificate.", operations: CERTIFICATE_OPERATIONS },
   { name: 'Profiles', about: 'Profiles of agents and their releases.', operations: PROFILE_OPERATIONS },
   { name: 'Rollouts', about: 'Software of agents, and rollouts in waves.', operations: ROLLOUT_OPERATIONS },
+  { name: 'Services', about: 'Services of agents on ports of Central.', operations: SERVICE_OPERATIONS },
 ];
 
 const ERRORS: ErrorTable = {
@@ -64,9 +73,11 @@ const ERRORS: ErrorTable = {
   ...ROLLOUT_ERRORS,
   ...ROTATION_ERRORS,
   ...SELECTOR_ERRORS,
+  ...SERVICE_ERRORS,
   ...SOFTWARE_ERRORS,
   ...STORE_ERRORS,
   ...SUBSCRIPTION_ERRORS,
+  ...TASK_ERRORS,
 };
 
 const EVERYWHERE = [
@@ -77,9 +88,16 @@ const EVERYWHERE = [
   'store_failed',
   'store_stopped',
 ] as const;
-const WITH_TOKEN = ['forbidden', 'too_many_attempts', 'too_many_in_progress', 'unauthenticated'] as const;
+const WITH_TOKEN = [
+  'csrf_required',
+  'forbidden',
+  'too_many_attempts',
+  'too_many_in_progress',
+  'unauthenticated',
+] as const;
 const WITH_BODY = ['body_too_large', 'content_type_unsupported', 'json_unparseable', 'too_much_in_progress'] as const;
 const WITH_ACT = ['disk_full', 'store_low', 'store_reserve'] as const;
+const WITH_KEY = ['idempotency_answer_lost', 'idempotency_key_in_progress', 'idempotency_key_reused'] as const;
 const OF_AGENT = ['agent_ambiguous', 'agent_unknown'] as const;
 
 /** A value for each part of a path, in examples. */
@@ -89,6 +107,7 @@ const PATH_EXAMPLES: Readonly<Record<string, string>> = {
   change: 'c41f0d2b8a6e9357',
   command: '00000000000000010123456789abcdef',
   drain: '5f1c02b8a6e93d47',
+  exposure: '7be80c1d2f3a4b5c',
   parameter: 'agents.max',
   path: 'conf/agent.conf',
   profile: 'branch',
@@ -137,10 +156,19 @@ export function openApiDocument(routes: readonly RegisteredRoute[]): OpenApiDocu
     },
     servers: [{ url: '/', description: 'This Central' }],
     tags: SUBJECTS.map(({ name, about: description }) => ({ name, description })),
-    security: [{ token: [] }],
+    security: [{ token: [] }, { session: [] }],
     paths,
     components: {
-      securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'An API token.' } },
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer', description: 'An API token.' },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: '__Host-queuegate',
+          description:
+            'The session of a browser; over HTTP on loopback the name is queuegate. What is not GET needs the headers Queuegate-CSRF: 1 and Sec-Fetch-Site: same-origin.',
+        },
+      },
       schemas: Object.fromEntries([...components].toSorted(([a], [b]) => (a < b ? -1 : 1))),
     },
   };
@@ -153,14 +181,23 @@ function operationObject(route: RegisteredRoute, operation: Operation, tag: stri
   return {
     operationId: id,
     summary,
-    description: route.role === 'anyone' ? 'Public.' : `Role: ${route.role}.`,
+    description: route.role === 'anyone' ? 'Public.' : `Role: ${route.role}. ${scopeText(route)}`,
     tags: [tag],
     ...(route.role === 'anyone' ? { security: [] } : {}),
     parameters: parametersOf(route, operation, example?.query ?? {}),
     ...(requestBody === undefined ? {} : { requestBody }),
-    responses: responsesOf(answers, codesOf(route, operation), shown),
+    responses: responsesOf(answers, codesOf(route, operation), shown, CREATING_ROUTES[route.key] !== undefined),
   };
 }
+
+/** What a token with a scope gets (central/admin/scopes/routes.ts). */
+const SCOPE_TEXTS = {
+  agents: 'A token with a scope: agents outside of it are unknown here.',
+  open: 'A token with a scope: as any other.',
+  closed: 'Not for tokens with a scope.',
+} as const;
+
+const scopeText = ({ key }: RegisteredRoute): string => SCOPE_TEXTS[ROUTE_SCOPES.get(key) ?? 'closed'];
 
 function parametersOf(route: RegisteredRoute, { errors = [] }: Operation, examples: Readonly<Record<string, string>>) {
   const inPath = Array.from(route.path.matchAll(/\{(\w+)\}/g), ([, name = '']) => ({
@@ -183,14 +220,22 @@ function parametersOf(route: RegisteredRoute, { errors = [] }: Operation, exampl
     schema: plain(schema),
     ...(examples[name] === undefined ? {} : { example: valueOf(schema, examples[name]) }),
   }));
-  const header = (name: string, description: string, isRequired: boolean) => ({
+  const header = (name: string, description: string, isRequired: boolean, bounds: Schema = {}) => ({
     name,
     in: 'header',
     required: isRequired,
     description,
-    schema: { type: 'string' },
+    schema: { type: 'string', ...bounds },
   });
   const inHeader = [
+    ...(CREATING_ROUTES[route.key] === undefined
+      ? []
+      : [
+          header(KEY_HEADER, 'Sent again with the same key within 24 hours, it is not carried out twice.', false, {
+            minLength: 1,
+            maxLength: MAX_KEY_LENGTH,
+          }),
+        ]),
     ...(errors.includes('version_conflict')
       ? [header('If-Match', 'The ETag of an earlier answer.', errors.includes('if_match_required'))]
       : []),
@@ -228,16 +273,19 @@ function bodyOf(route: RegisteredRoute, { body, example }: Operation, shown: (sc
 }
 
 /** The codes that an operation may be refused with. */
-export function codesOf({ method, path, role, body, query, types }: RegisteredRoute, operation: Operation): string[] {
+export function codesOf(route: RegisteredRoute, operation: Operation): string[] {
+  const { key, method, path, role, body, query, types } = route;
   const isPaged = query !== undefined && 'properties' in query && 'after' in (query.properties as object);
   const codes = new Set<string>([
     ...EVERYWHERE,
     ...(role === 'anyone' ? [] : WITH_TOKEN),
+    ...(ROUTE_SCOPES.get(key) === 'open' ? [] : ['scope_too_narrow']),
     ...(body === undefined && operation.body === undefined ? [] : WITH_BODY),
     ...(method === 'GET' ? [] : WITH_ACT),
     ...(types === undefined ? [] : ['not_acceptable']),
     ...(isPaged ? ['cursor_invalid'] : []),
     ...(path.includes('{agent}') ? OF_AGENT : []),
+    ...(CREATING_ROUTES[key] === undefined ? [] : WITH_KEY),
     ...(operation.errors ?? []),
   ]);
   return [...codes].toSorted();
@@ -248,8 +296,17 @@ export function statusOf(code: string): number | undefined {
   return ERRORS[code]?.status;
 }
 
+/** Of an answer to a request with an Idempotency-Key. */
+const REPLAYED = {
+  [REPLAYED_HEADER]: {
+    description: 'true: the answer to the first request with this Idempotency-Key, without its secrets.',
+    schema: { type: 'string', enum: ['true'] },
+  },
+} as const;
+
 interface ResponseObject {
   readonly description: string;
+  readonly headers?: Readonly<Record<string, unknown>>;
   readonly content?: Readonly<Record<string, { readonly schema: Schema }>>;
 }
 
@@ -257,6 +314,7 @@ function responsesOf(
   answers: Readonly<Record<number, Answer>>,
   codes: readonly string[],
   shown: (schema: Schema) => Schema,
+  takesKey: boolean,
 ): Readonly<Record<string, ResponseObject>> {
   const byStatus = new Map<string, string[]>();
   for (const code of codes) {
@@ -270,7 +328,8 @@ function responsesOf(
       ...Object.fromEntries(Object.entries(types).map(([type, one]) => [type, { schema: shown(one) }])),
       ...(byStatus.has(status) ? problem : {}),
     };
-    return [status, { description, ...(Object.keys(content).length === 0 ? {} : { content }) }] as const;
+    const headers = takesKey ? { headers: REPLAYED } : {};
+    return [status, { description, ...headers, ...(Object.keys(content).length === 0 ? {} : { content }) }] as const;
   });
   const refused = [...byStatus]
     .filter(([status]) => !(status in answers))

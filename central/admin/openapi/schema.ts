@@ -106,7 +106,19 @@ export const CHANGE_REFERENCE = orNull(
 const CUT_OFF = named(
   'CutOff',
   object(
-    { count, items: array(object({ agent: AGENT_REFERENCE, reason: text, detail: text }), 'the first of them') },
+    {
+      count,
+      items: array(
+        object({
+          agent: AGENT_REFERENCE,
+          reason: text,
+          detail: text,
+          address: { ...textOrNull, description: 'of its session' },
+          hint: { ...textOrNull, description: 'what to do first' },
+        }),
+        'the first of them',
+      ),
+    },
     'The agents that lose Central by the act.',
   ),
 );

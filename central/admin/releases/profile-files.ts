@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { ADMINISTRATOR, type Access, reads, VIEWER } from '../access.ts';
 import { FILE_PUT } from '../changes/terms.ts';
 import { queryOf } from '../checked.ts';
-import { pageMembers, pageOf } from '../page.ts';
+import { pageJson, pageMembers, positionOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 import { fileJson, tagOf } from './profile-json.ts';
 import { guarded, requiredIfMatch, sendDraft, untilEnd, wrongType, type OfProfile } from './profiles.ts';
@@ -22,10 +22,19 @@ export function profileFileRoutes(app: FastifyInstance, { profiles }: AdminServi
   app.get<OfProfile>('/profiles/:profile/files', reads(VIEWER, { query: readPage }), async (request, reply) => {
     const profile = await profiles.get(request.params.profile);
     void reply.header('etag', tagOf(profile));
-    return pageOf(request, reply, readPage(request.query), await profiles.files(profile.name), {
-      position: ({ path }) => path,
-      json: fileJson,
+    const query = readPage(request.query);
+    const after = positionOf(request, query);
+    const found = await profiles.files(profile.name, {
+      limit: query.limit + 1,
+      ...(after === undefined ? {} : { after }),
     });
+    const files = found.slice(0, query.limit);
+    return pageJson(
+      request,
+      reply,
+      files.map(fileJson),
+      found.length > files.length ? (files.at(-1)?.path ?? null) : null,
+    );
   });
 
   // An administrator only: a file may hold passwords, such as that of the truststore.

@@ -2,7 +2,7 @@
 import type { TruststoreEntry } from '../../profiles/contents/truststore.ts';
 import type { Difference } from '../../profiles/diff.ts';
 import type { DraftOutcome } from '../../profiles/profiles.ts';
-import type { ProfileReport } from '../../profiles/report.ts';
+import type { ProfileFacts } from '../../profiles/report.ts';
 import type { DraftFile, ProfileRecord, ReleaseRecord } from '../../store/releases/release-store.ts';
 import { timeOf } from '../page.ts';
 
@@ -29,7 +29,7 @@ export function certificateJson({ alias, subject, thumbprint, notAfter }: Trusts
 }
 
 /** What Central reads of the files. */
-export function contentJson({ conf, truststore, problems }: ProfileReport) {
+export function contentJson({ conf, truststore, problems }: ProfileFacts) {
   return {
     settingCount: conf?.settings.length ?? 0,
     unknownSettings: conf?.unknown.map(({ name, meant = null }) => ({ name, resembles: meant })) ?? [],

@@ -8,6 +8,8 @@ import { MAX_RELEASE_BYTES } from '../../../shared/releases/manifest.ts';
 import { certificatesOf } from '../../profiles/contents/truststore.ts';
 import { profileFault } from '../../profiles/errors.ts';
 import type { DraftOutcome, Guarded } from '../../profiles/profiles.ts';
+import type { ProfileRecord } from '../../store/releases/release-store.ts';
+import type { ReleaseAgents } from '../../store/rollouts/rollout-store.ts';
 import { ADMINISTRATOR, type Access, reads, VIEWER } from '../access.ts';
 import { ifMatchOf } from '../changes/if-match.ts';
 import { DRY_RUN, IMPORT, STEP } from '../changes/terms.ts';
@@ -15,10 +17,12 @@ import { bodyOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageJson, pageMembers, pageOf, positionOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
-import { certificateJson, contentJson, outcomeJson, profileJson, tagOf } from './profile-json.ts';
+import { certificateJson, contentJson, outcomeJson, profileJson, releaseName, tagOf } from './profile-json.ts';
 
 const TAR_TYPE = 'application/x-tar';
 const MAX_SETTINGS = 200;
+/** Of those that agents have; the newest. */
+const MAX_RELEASES_SHOWN = 100;
 const strict = { additionalProperties: false } as const;
 const readPage = queryOf(Type.Object(pageMembers, strict));
 const readSettings = bodyOf(
@@ -47,15 +51,20 @@ export interface OfProfile {
 
 export function profileRoutes(app: FastifyInstance, services: AdminServices, access: Access): void {
   const { profiles } = services;
+  /** The agents that count for this token; null: all. */
+  const counted = async (request: FastifyRequest): Promise<readonly string[] | null> =>
+    access.scopeOf(request) === null ? null : [...(await access.agentsOf(request).idsWith([[]]))];
+
   app.get('/profiles', reads(VIEWER, { query: readPage }), async (request, reply) => {
     const query = readPage(request.query);
     const after = positionOf(request, query);
     const items = await profiles.list({ limit: query.limit + 1, ...(after === undefined ? {} : { after }) });
     const page = items.slice(0, query.limit);
+    const agents = await services.rollouts.agentsPerRelease(null, await counted(request));
     return pageJson(
       request,
       reply,
-      page.map(profileJson),
+      page.map((profile) => ({ ...profileJson(profile), ...agentCounts(ofProfile(agents, profile)) })),
       items.length > page.length ? (page.at(-1)?.name ?? null) : null,
     );
   });
@@ -63,11 +72,19 @@ export function profileRoutes(app: FastifyInstance, services: AdminServices, acc
   app.get<OfProfile>('/profiles/:profile', VIEWER, async (request, reply) => {
     const profile = await profiles.get(request.params.profile);
     const [latest] = await services.profileReleases.list(profile.name, { limit: 1 });
+    const agents = ofProfile(await services.rollouts.agentsPerRelease(profile.name, await counted(request)), profile);
     void reply.header('etag', tagOf(profile));
     return {
       ...profileJson(profile),
-      ...contentJson(await profiles.report(profile.name)),
-      latestRelease: latest === undefined ? null : `${latest.name}@${latest.digest.slice(0, 8)}`,
+      ...contentJson(await profiles.facts(profile.name)),
+      latestRelease: latest === undefined ? null : releaseName(latest),
+      ...agentCounts(agents),
+      agents: agents.slice(0, MAX_RELEASES_SHOWN).map(({ release: digest, desiredCount, reportedCount }) => ({
+        release: releaseName({ name: profile.name, digest }),
+        digest,
+        desiredCount,
+        reportedCount,
+      })),
     };
   });
 
@@ -78,6 +95,17 @@ export function profileRoutes(app: FastifyInstance, services: AdminServices, acc
   importRoute(app, services, access);
   settingsRoutes(app, services, access);
   truststoreRoutes(app, services, access);
+}
+
+function ofProfile(agents: readonly ReleaseAgents[], { name }: ProfileRecord): readonly ReleaseAgents[] {
+  return agents.filter(({ profile }) => profile.toLowerCase() === name.toLowerCase());
+}
+
+function agentCounts(agents: readonly ReleaseAgents[]) {
+  return {
+    desiredAgentCount: agents.reduce((sum, { desiredCount }) => sum + desiredCount, 0),
+    reportedAgentCount: agents.reduce((sum, { reportedCount }) => sum + reportedCount, 0),
+  };
 }
 
 function importRoute(app: FastifyInstance, { profiles }: AdminServices, access: Access): void {
@@ -101,7 +129,7 @@ function importRoute(app: FastifyInstance, { profiles }: AdminServices, access: 
 function settingsRoutes(app: FastifyInstance, { profiles }: AdminServices, access: Access): void {
   app.get<OfProfile>('/profiles/:profile/settings', reads(VIEWER, { query: readPage }), async (request, reply) => {
     const profile = await profiles.get(request.params.profile);
-    const { conf } = await profiles.report(profile.name);
+    const { conf } = await profiles.facts(profile.name);
     void reply.header('etag', tagOf(profile));
     return pageOf(request, reply, readPage(request.query), conf?.settings ?? [], {
       position: ({ name }) => name,
@@ -126,7 +154,7 @@ function settingsRoutes(app: FastifyInstance, { profiles }: AdminServices, acces
 function truststoreRoutes(app: FastifyInstance, { profiles }: AdminServices, access: Access): void {
   app.get<OfProfile>('/profiles/:profile/truststore', reads(VIEWER, { query: readPage }), async (request, reply) => {
     const profile = await profiles.get(request.params.profile);
-    const { truststore } = await profiles.report(profile.name);
+    const { truststore } = await profiles.facts(profile.name);
     void reply.header('etag', tagOf(profile));
     return pageOf(request, reply, readPage(request.query), truststore?.entries ?? [], {
       position: ({ alias, thumbprint }) => `${thumbprint} ${alias}`,

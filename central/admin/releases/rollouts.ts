@@ -1,15 +1,25 @@
 // /rollouts: which release is brought to which agents, how far each is, and what administrators decide about it; and
 // the profile of one agent: what it shall run, what it runs, and its repair.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { isVisible } from '../../agents/scope.ts';
 import { MAX_SELECTOR_LENGTH, MAX_SELECTORS } from '../../agents/selectors.ts';
 import { rolloutId } from '../../rollouts/errors.ts';
 import { UNSTORED } from '../../rollouts/preview.ts';
-import { DEFAULT_PLAN, type AgentProfile, type RolloutView } from '../../rollouts/rollouts.ts';
+import {
+  DEFAULT_PLAN,
+  type AgentPart,
+  type AgentProfile,
+  type RolloutAgents,
+  type RolloutView,
+} from '../../rollouts/rollouts.ts';
+import { mayHaveMore } from '../../../shared/text-page.ts';
+import { storeFault } from '../../store/errors.ts';
 import {
   ROLLOUT_AGENT_STATES,
   ROLLOUT_STAGES,
   ROLLOUT_STATES,
+  rolloutText,
   type Cause,
   type RolloutAgentRecord,
   type RolloutPlan,
@@ -17,10 +27,10 @@ import {
 } from '../../store/rollouts/rollout-store.ts';
 import { ADMINISTRATOR, OPERATOR, VIEWER, reads, type Access } from '../access.ts';
 import { sendReport, type Report } from '../changes/report.ts';
-import { DRY_RUN } from '../changes/terms.ts';
+import { DRY_RUN, NO_TERMS } from '../changes/terms.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
-import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
+import { pageJson, pageMembers, positionOf, readWithin, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 import { readWait, sendOnceChanged } from '../changes/waiting.ts';
 
@@ -84,28 +94,74 @@ const ACTS = [
 type OfRollout = { Params: { rollout: string } };
 type OfAgent = { Params: { agent: string } };
 
-export function rolloutRoutes(app: FastifyInstance, { rollouts }: AdminServices, access: Access): void {
+/** What a token may see of rollouts: those of its scope, and of narrower ones. */
+function visibleRollouts({ rollouts }: Pick<AdminServices, 'rollouts'>, access: Access) {
+  /** Errors: rollout_unknown, also of one that the token may not see. */
+  async function find(request: FastifyRequest, id: string): Promise<RolloutView> {
+    const view = await rollouts.find(id);
+    if (isVisible(access.scopeOf(request), view.rollout)) return view;
+    throw storeFault('rollout_unknown', { id });
+  }
+
+  /**
+   * The one that an act is about, which applies to all of its agents. Errors: rollout_unknown; scope_too_narrow where
+   * one was labeled otherwise since it began.
+   */
+  async function findWhole(request: FastifyRequest, id: string): Promise<string> {
+    const { rollout } = await find(request, id);
+    if (access.scopeOf(request) === null) return id;
+    const agents = access.agentsOf(request);
+    for (let after = ''; ;) {
+      const page = await rollouts.agentsOf(id, { limit: AGENTS_READ, after });
+      if ((await agents.fitting(page, ({ agentId }) => agentId)).length < page.length)
+        throw access.tooNarrow(
+          request,
+          `a scope that has all agents of ${rolloutId(rollout)}, some of which were labeled otherwise since`,
+        );
+      const last = page.at(-1);
+      if (last === undefined || page.length < AGENTS_READ) return id;
+      after = last.agentId;
+    }
+  }
+
+  return { find, findWhole };
+}
+
+const AGENTS_READ = 1_000;
+
+export function rolloutRoutes(app: FastifyInstance, services: AdminServices, access: Access): void {
+  const { rollouts } = services;
+  const visible = visibleRollouts(services, access);
+
   app.get('/rollouts', reads(VIEWER, { query: readList }), async (request, reply) => {
     const query = readList(request.query);
-    const before = positionOf(request, query);
-    const found = await rollouts.list({
+    const after = positionOf(request, query);
+    const states = query.state === undefined ? {} : { states: query.state };
+    const { items, next } = await readWithin({
       limit: query.limit,
-      ...(before === undefined ? {} : { before: Number(before) }),
-      ...(query.state === undefined ? {} : { states: query.state }),
+      after: after === undefined ? undefined : Number(after),
+      read: (before, limit) => rollouts.list({ ...states, limit, ...(before === undefined ? {} : { before }) }),
+      fitting: (rows) => rows.filter(({ rollout }) => isVisible(access.scopeOf(request), rollout)),
+      placeOf: ({ rollout }) => rollout.number,
+      isLast: (rows, limit) => !mayHaveMore(rows, limit, ({ rollout }) => rolloutText(rollout)),
     });
-    const next = found.length === query.limit ? String(found.at(-1)?.rollout.number) : null;
-    return pageJson(request, reply, found.map(rolloutJson), next);
+    return pageJson(request, reply, items.map(rolloutJson), next === null ? null : String(next));
   });
 
   app.post('/rollouts', reads(ADMINISTRATOR, { body: readRollout, terms: DRY_RUN }), async (request, reply) => {
     const body = readRollout(request.body);
     const { dryRun } = access.termsOf(request);
-    const terms = { actor: access.actorOf(request), dryRun };
+    const terms = { actor: access.actorOf(request), dryRun, ...agentsFor(request, access) };
     const { agents, rollout, release } = body;
     const begun =
       rollout === undefined
         ? await rollouts.begin({ ...body, ...planOf(body), agents: agentsOf(agents) }, terms)
-        : await rollouts.upgrade(continued(body, rollout), release, planOf(body), terms);
+        : await rollouts.upgrade(
+            await visible.findWhole(request, continued(body, rollout)),
+            release,
+            planOf(body),
+            terms,
+          );
     if (dryRun === true) return await sendReport(reply, reportOf(begun));
     return await reply
       .code(202)
@@ -114,39 +170,71 @@ export function rolloutRoutes(app: FastifyInstance, { rollouts }: AdminServices,
   });
 
   app.get<OfRollout>('/rollouts/:rollout', reads(VIEWER, { query: readWait }), async (request, reply) =>
-    sendOnceChanged(request, reply, async () => rolloutJson(await rollouts.find(request.params.rollout))),
+    sendOnceChanged(request, reply, async () => rolloutJson(await visible.find(request, request.params.rollout))),
   );
 
   app.get<OfRollout>('/rollouts/:rollout/agents', reads(VIEWER, { query: readAgents }), async (request, reply) => {
     const query = readAgents(request.query);
     const after = positionOf(request, query);
-    const found = await rollouts.agentsOf(request.params.rollout, {
+    const { rollout } = request.params;
+    await visible.find(request, rollout);
+    const states = query.state === undefined ? {} : { states: query.state };
+    const { items, next } = await readWithin({
       limit: query.limit,
-      ...(after === undefined ? {} : { after }),
-      ...(query.state === undefined ? {} : { states: query.state }),
+      after,
+      read: (place, limit) =>
+        rollouts.agentsOf(rollout, { ...states, limit, ...(place === undefined ? {} : { after: place }) }),
+      fitting: (rows) => access.agentsOf(request).fitting(rows, ({ agentId }) => agentId),
+      placeOf: ({ agentId }) => agentId,
     });
-    const next = found.length === query.limit ? (found.at(-1)?.agentId ?? null) : null;
-    return pageJson(request, reply, found.map(agentJson), next);
+    return pageJson(request, reply, items.map(agentJson), next);
   });
 
   for (const [verb, role] of ACTS)
-    app.post<OfRollout>(`/rollouts/:rollout/${verb}`, role, async (request) =>
-      rolloutJson(await rollouts.act(request.params.rollout, verb, access.actorOf(request))),
-    );
+    app.post<OfRollout>(`/rollouts/:rollout/${verb}`, reads(role, { terms: DRY_RUN }), async (request, reply) => {
+      const id = await visible.findWhole(request, request.params.rollout);
+      const { dryRun } = access.termsOf(request);
+      const { rollout: before } = await rollouts.find(id);
+      const view = await rollouts.act(id, verb, { actor: access.actorOf(request), dryRun });
+      return dryRun === true ? await sendReport(reply, reportOf(view, before)) : rolloutJson(view);
+    });
 }
 
 export function agentProfileRoutes(app: FastifyInstance, { rollouts }: AdminServices, access: Access): void {
-  app.get<OfAgent>('/agents/:agent/profile', VIEWER, async (request) =>
-    profileJson(await rollouts.profileOf(request.params.agent)),
-  );
-
-  app.post<OfAgent>('/agents/:agent/profile/repair', ADMINISTRATOR, async (request, reply) => {
-    const begun = await rollouts.repair(request.params.agent, access.actorOf(request));
-    return await reply
-      .code(202)
-      .header('location', `/api/v1/rollouts/${rolloutId(begun.rollout)}`)
-      .send(rolloutJson(begun));
+  app.get<OfAgent>('/agents/:agent/profile', VIEWER, async (request) => {
+    const { rollout, ...profile } = await rollouts.profileOf(request.params.agent, access.agentsOf(request));
+    const isShown = rollout !== undefined && isVisible(access.scopeOf(request), rollout);
+    return profileJson({ ...profile, rollout: isShown ? rollout : undefined });
   });
+
+  // It changes nothing, at Central or at the agent.
+  app.post<OfAgent>('/agents/:agent/profile/measure', reads(OPERATOR, { terms: NO_TERMS }), async (request, reply) => {
+    const { id, name } = await rollouts.requestMeasurement(request.params.agent, access.agentsOf(request));
+    return await reply.code(202).header('location', `/api/v1/agents/${id}/profile`).send({ agent: { id, name } });
+  });
+
+  app.post<OfAgent>(
+    '/agents/:agent/profile/repair',
+    reads(ADMINISTRATOR, { terms: DRY_RUN }),
+    async (request, reply) => {
+      const { dryRun } = access.termsOf(request);
+      const begun = await rollouts.repair(request.params.agent, {
+        actor: access.actorOf(request),
+        dryRun,
+        ...agentsFor(request, access),
+      });
+      if (dryRun === true) return await sendReport(reply, reportOf(begun));
+      return await reply
+        .code(202)
+        .header('location', `/api/v1/rollouts/${rolloutId(begun.rollout)}`)
+        .send(rolloutJson(begun));
+    },
+  );
+}
+
+/** The agents that the token is for. */
+function agentsFor(request: FastifyRequest, access: Access): RolloutAgents {
+  return { agents: access.agentsOf(request), scope: access.scopeOf(request)?.text ?? null };
 }
 
 function planOf(body: RolloutBody): RolloutPlan {
@@ -172,11 +260,14 @@ const refused = (pointer: string, detail: string): Error =>
   requestInvalid([{ pointer, detail, allowed: null, found: null }]);
 
 /** No agent loses Central: one that is not welcomed with the release returns to the one before. */
-function reportOf(begun: RolloutView): Report<ReturnType<typeof rolloutJson>> {
-  return { dryRun: true, changed: [], cutOff: [], notices: [], change: null, result: rolloutJson(begun) };
+function reportOf(view: RolloutView, before?: RolloutRecord): Report<ReturnType<typeof rolloutJson>> {
+  const { state } = view.rollout;
+  const isOther = before !== undefined && before.state !== state;
+  const changed = isOther ? [{ name: 'state', from: before.state, to: state }] : [];
+  return { dryRun: true, changed, cutOff: [], notices: [], change: null, result: rolloutJson(view) };
 }
 
-function rolloutJson({ rollout, counts: { total, eligible, byState } }: RolloutView) {
+export function rolloutJson({ rollout, counts: { total, eligible, byState } }: RolloutView) {
   return {
     id: rollout.number === UNSTORED ? null : rolloutId(rollout),
     kind: rollout.kind,
@@ -187,6 +278,7 @@ function rolloutJson({ rollout, counts: { total, eligible, byState } }: RolloutV
     stateChangedAt: timeOf(rollout.stateChangedAt),
     stateReason: causeJson(rollout.stateReason),
     agents: rollout.selectors,
+    scope: rollout.scope,
     waves: rollout.waves.map((size, index) => ({
       count: 'count' in size ? size.count : null,
       share: 'share' in size ? size.share : null,
@@ -251,18 +343,31 @@ function causeJson({ code, detail, hint }: Cause) {
   return code === '' ? null : { code, detail, hint };
 }
 
-function profileJson({ agentId, desired, desiredName, reportedName, rollout, drift }: AgentProfile) {
+function profileJson({ agentId, profile, software, rollout }: AgentProfile) {
   return {
     agentId,
-    desired: releaseJson(desired?.desired ?? null, desiredName),
-    reported: releaseJson(desired?.reported ?? null, reportedName),
-    reportedAt: timeOf(desired?.reportedAt ?? null),
-    generation: desired?.generation ?? null,
+    ...partJson(profile),
+    generation: profile.release?.generation ?? null,
     rollout: rollout === undefined ? null : rolloutId(rollout),
+    software: software.map((part) => ({ part: part.part, ...partJson(part) })),
+  };
+}
+
+function partJson({ release, desiredName, reportedName, drift }: AgentPart) {
+  return {
+    desired: releaseJson(release?.desired ?? null, desiredName),
+    reported: releaseJson(release?.reported ?? null, reportedName),
+    reportedAt: timeOf(release?.reportedAt ?? null),
     drift:
       drift === undefined
         ? null
-        : { ...causeJson(drift), release: drift.release, reportedAt: timeOf(drift.reportedAt) },
+        : {
+            release: drift.release,
+            changedFiles: drift.changedFiles,
+            overriddenKeys: drift.overriddenKeys,
+            reason: causeJson(drift),
+            reportedAt: timeOf(drift.reportedAt),
+          },
   };
 }
 

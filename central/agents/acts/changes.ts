@@ -3,6 +3,7 @@
 import { auditEntry, type Actor } from '../../audit.ts';
 import type { Sessions } from '../../sessions/sessions.ts';
 import type { AgentChange, AgentRecord, AgentStore } from '../../store/agent-store.ts';
+import { stateReason } from '../../store/agents/state-reasons.ts';
 import { storeFault } from '../../store/errors.ts';
 
 interface AgentChangesOptions {
@@ -19,6 +20,8 @@ export interface AgentChanges {
    * those of AgentStore.replace.
    */
   replace(old: AgentRecord, next: AgentRecord, actor: Actor): Promise<AgentRecord>;
+  /** Changes nothing. Errors: those of `replace`. */
+  rehearseReplace(old: AgentRecord, next: AgentRecord): void;
   /** When this resolves, no message of its session is accepted any more. Errors: agent_unknown, agent_revoked. */
   disable(id: string, actor: Actor): Promise<AgentRecord>;
   /** The agent may connect from now on; it tries again by itself. Errors: agent_unknown, agent_revoked. */
@@ -26,8 +29,8 @@ export interface AgentChanges {
 }
 
 export function createAgentChanges({ agents, sessions, now }: AgentChangesOptions): AgentChanges {
-  const reasonOf = (act: string, { who, comment }: Actor): string =>
-    `${act} by ${who}${comment === undefined ? '' : `: ${comment}`}`;
+  const reasonOf = (code: 'disabled_by_administrator' | 'enabled_by_administrator', { who, comment }: Actor): string =>
+    stateReason(code, { who: `${who}${comment === undefined ? '' : `: ${comment}`}` });
   const found = async (id: string): Promise<AgentRecord> => {
     const agent = await agents.get(id);
     if (agent === undefined) throw storeFault('agent_unknown', { id });
@@ -50,15 +53,19 @@ export function createAgentChanges({ agents, sessions, now }: AgentChangesOption
       sessions.notify(next.id);
       return replaced;
     },
+    rehearseReplace({ id }, next) {
+      if (id === next.id) throw storeFault('agent_replaces_itself', { id });
+      if (next.state === 'revoked') throw storeFault('agent_revoked', { id: next.id });
+    },
     async disable(id, actor) {
-      const text = reasonOf('disabled', actor);
+      const text = reasonOf('disabled_by_administrator', actor);
       const audit = auditEntry(actor, 'agents.disable', { id }, now());
       const epoch = await agents.disable(id, { now: now(), text }, audit);
       sessions.disable(id, epoch);
       return await found(id);
     },
     async enable(id, actor) {
-      const text = reasonOf('enabled', actor);
+      const text = reasonOf('enabled_by_administrator', actor);
       await agents.enable(id, { now: now(), text }, auditEntry(actor, 'agents.enable', { id }, now()));
       return await found(id);
     },

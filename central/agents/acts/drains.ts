@@ -25,7 +25,7 @@ export const DRAIN_ERRORS = {
     hint: 'Wait until one has ended, or cancel it: "queuegate drains list", "queuegate drains cancel".',
   },
 } as const satisfies ErrorTable;
-const drainFault = defineErrors(DRAIN_ERRORS);
+export const drainFault = defineErrors(DRAIN_ERRORS);
 
 export const DRAIN_STATES = ['draining', 'drained', 'canceled'] as const;
 type DrainState = (typeof DRAIN_STATES)[number];
@@ -43,6 +43,8 @@ export interface DrainOrder {
   /** As they were typed. */
   readonly selectors: readonly string[];
   readonly selected: readonly SelectedAgent[];
+  /** Of the token that orders it: `selected` is within it. Null: all agents. */
+  readonly scope: string | null;
   /** The sessions end one after the other within this time. */
   readonly withinSeconds: number;
   /** An agent does not connect again before this time is over. */
@@ -66,6 +68,7 @@ export interface Drain extends DrainCounts {
   readonly createdAt: number;
   readonly createdBy: string;
   readonly selectors: readonly string[];
+  readonly scope: string | null;
   readonly withinSeconds: number;
   readonly retryAfterSeconds: number;
   readonly agentCount: number;
@@ -124,7 +127,8 @@ export class Drains {
   }
 
   /** Begins; the first sessions end before it resolves. Errors: drains_full. */
-  async create({ selectors, selected, withinSeconds, retryAfterSeconds }: DrainOrder, actor: Actor): Promise<Drain> {
+  async create(order: DrainOrder, actor: Actor): Promise<Drain> {
+    const { selectors, selected, scope, withinSeconds, retryAfterSeconds } = order;
     const { audit, now, log } = this.#options;
     const running = Array.from(this.#drains.values()).filter(({ state }) => state === 'draining').length;
     if (running + this.#starting >= MAX_RUNNING) throw drainFault('drains_full', { most: MAX_RUNNING });
@@ -132,7 +136,7 @@ export class Drains {
     const agentCount = selected.length;
     // Enough to recognize it by.
     const shown = selectors.slice(0, MAX_SHOWN_SELECTORS);
-    const terms = { id, agents: shown, agentCount, withinSeconds, retryAfterSeconds };
+    const terms = { id, agents: shown, scope, agentCount, withinSeconds, retryAfterSeconds };
     this.#starting += 1;
     try {
       await audit.append(auditEntry(actor, 'drains.create', terms, now()));
@@ -149,6 +153,7 @@ export class Drains {
       createdAt: at,
       createdBy: actor.who,
       selectors: shown,
+      scope,
       withinSeconds,
       retryAfterSeconds,
       agentCount,
@@ -222,7 +227,11 @@ export class Drains {
     for (const { agentId, epoch } of kept.targets.slice(kept.asked, due))
       sessions.reconnect(agentId, epoch, retryAfterSeconds);
     kept.asked = Math.max(kept.asked, due);
-    if (this.#counts(kept).waitingCount === 0) this.#enter(kept, 'drained');
+    this.#endIfDone(kept);
+  }
+
+  #endIfDone(kept: Kept): void {
+    if (kept.state === 'draining' && this.#counts(kept).waitingCount === 0) this.#enter(kept, 'drained');
   }
 
   /** Keeps the counts, and no longer the agents, when nothing is left to measure. */
@@ -252,7 +261,9 @@ export class Drains {
     return { offlineCount, waitingCount, awayCount, reconnectedCount };
   }
 
+  /** Its state is that of its counts, which may have changed since the last tick. */
   #shown(kept: Kept): Drain {
+    this.#endIfDone(kept);
     const { facts, state, stateChangedAt } = kept;
     return { ...facts, state, stateChangedAt, ...this.#counts(kept) };
   }

@@ -12,6 +12,7 @@ const AT_MOST_ONE = { least: 0, most: 1 } as const;
 export const changeCommands: readonly Command[] = [
   {
     name: 'changes list',
+    watches: 'changes',
     usage: '[--state pending|confirmed|rolled-back]',
     summary: 'changes that await their confirmation, and those that ended since Central started',
     options: { state: { type: 'string', doc: 'only in this state' }, ...LIST },
@@ -44,14 +45,19 @@ export const changeCommands: readonly Command[] = [
       const [change, seconds] = [await changeOf(call), waitSeconds(call)];
       const row =
         seconds === undefined
-          ? recordOf(await call.client.request('GET', `/changes/${change}`))
+          ? recordOf(await call.current(`/changes/${change}`))
           : await changeAtEnd(call, seconds, decodeURIComponent(change));
       call.answer(row, () =>
         facts([
           ['id', row['id']],
           ['subject', row['subject']],
           ['state', row['state']],
+          ...rowsOf(row, 'changed').map(
+            ({ name, from, to }) => [shown(name), `${shown(from)} -> ${shown(to)}`] as const,
+          ),
           ['changed by', row['changedBy']],
+          ['comment', row['comment']],
+          ['ticket', row['ticket']],
           ['expires', row['expiresAt']],
           ['agents back', returnedText(row)],
         ]),

@@ -8,7 +8,7 @@ import { shellWord } from '../../../shared/terminal/escape.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 import { writeAnswer } from '../files.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown } from '../print.ts';
-import { REASON, termsOf, YES } from '../terms.ts';
+import { DRY_RUN, REASON, termsOf, YES } from '../terms.ts';
 import { WAIT, waitForEnd, waitSeconds } from '../watching/wait.ts';
 import { WATCH } from '../watching/watch.ts';
 
@@ -89,10 +89,11 @@ export const enrollmentCommands: readonly Command[] = [
     usage: 'THUMBPRINT',
     summary: 'accept a machine as an agent',
     help: 'The first 8 or more digits of the thumbprint are enough when only one pending request begins with them.',
-    options: REASON,
+    options: { ...DRY_RUN, ...REASON },
     words: { least: 1, most: 1 },
     async run(call) {
       const answer = recordOf(await decide(call, 'accept'));
+      if (call.flag('dry-run')) return call.answer(answer, () => 'The request would be accepted.');
       call.answer(
         answer,
         () =>
@@ -105,10 +106,11 @@ export const enrollmentCommands: readonly Command[] = [
     namedBy: 'keyThumbprint',
     usage: 'THUMBPRINT',
     summary: 'reject a machine; its next request is refused with the comment',
-    options: REASON,
+    options: { ...DRY_RUN, ...REASON },
     words: { least: 1, most: 1 },
     async run(call) {
       const answer = recordOf(await decide(call, 'reject'));
+      if (call.flag('dry-run')) return call.answer(answer, () => 'The request would be rejected.');
       call.answer(answer, () => `Rejected: ${shown(answer['name'])}, key sha256:${shown(answer['keyThumbprint'])}`);
     },
   },

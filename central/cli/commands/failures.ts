@@ -47,12 +47,28 @@ export const failureCommands: readonly Command[] = [
   },
   {
     name: 'dead-letters list',
-    usage: '[--agent AGENT]',
+    usage: '[--agent AGENT] [--direction up|down] [--code CODE] [--created-after TIME] [--created-before TIME]',
     summary: 'messages that expired, or were rejected or withdrawn, newest first',
-    options: OF_AGENT,
+    options: {
+      direction: { type: 'string', doc: 'only events (up), or only commands (down)' },
+      code: {
+        type: 'string',
+        isList: true,
+        doc: 'only with this code: message_expired, message_withdrawn, id_reused or message_invalid; repeated: one of them',
+      },
+      'created-after': { type: 'string', value: 'TIME', doc: 'only from this time on, such as 2026-11-27T08:00:00Z' },
+      'created-before': { type: 'string', value: 'TIME', doc: 'only before this time' },
+      ...OF_AGENT,
+    },
     words: NONE,
     async run(call) {
-      const answer = await readList(call, '/dead-letters', { agent: call.text('agent') });
+      const answer = await readList(call, '/dead-letters', {
+        agent: call.text('agent'),
+        direction: call.text('direction'),
+        code: call.list('code'),
+        createdAfter: call.text('created-after'),
+        createdBefore: call.text('created-before'),
+      });
       call.answer(answer, () =>
         call.table(
           ['letter', 'at', 'direction', 'agent', 'number', 'count', 'message', 'code', 'place', 'detail'],
@@ -83,10 +99,11 @@ export const failureCommands: readonly Command[] = [
   },
   {
     name: 'handshake-failures list',
-    usage: '[--cause CAUSE] [--address ADDRESS] [--listener LISTENER]',
+    usage: '[--agent AGENT] [--cause CAUSE] [--address ADDRESS] [--listener LISTENER]',
     summary: 'connections and enrollments that failed, with their cause',
     help: 'Since this Central started, one line for each listener, cause and address; the latest first. docs/ERRORS.md explains the causes.',
     options: {
+      agent: { type: 'string', doc: 'only from the address of its last session, which other agents may share' },
       cause: { type: 'string', doc: 'only with this cause' },
       address: { type: 'string', doc: 'only from this address' },
       listener: { type: 'string', doc: 'only at this listener: ws, wss, https or http' },
@@ -95,6 +112,7 @@ export const failureCommands: readonly Command[] = [
     words: NONE,
     async run(call) {
       const query = {
+        agent: call.text('agent'),
         cause: call.text('cause'),
         address: call.text('address'),
         listener: call.text('listener'),

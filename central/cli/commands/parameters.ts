@@ -22,6 +22,7 @@ const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...YES, ...CONFIRM, ...WAIT, ...I
 export const parameterCommands: readonly Command[] = [
   {
     name: 'parameters list',
+    watches: 'parameters',
     usage: '[--group NAME]',
     summary: 'all parameters with their values',
     options: { group: { type: 'string', doc: 'only this group, such as "Queue Agent settings"' }, ...LIST },

@@ -22,6 +22,7 @@ export const statusCommands: readonly Command[] = [
             ['version', status['version']],
             ['node', status['node']],
             ['running since', status['startedAt']],
+            ['agents', agentsText(recordOf(status['agents']))],
             ...rowsOf(status, 'listeners').map((row) => [shown(row['listener']), row['text']] as const),
             [
               'certificate',
@@ -45,3 +46,10 @@ export const statusCommands: readonly Command[] = [
     },
   },
 ];
+
+/** "240: 230 online, 10 disconnected" */
+function agentsText(agents: Readonly<Record<string, unknown>>): string {
+  const states = rowsOf(agents, 'states').filter(({ agentCount }) => agentCount !== 0);
+  const parts = states.map(({ state, agentCount }) => `${shown(agentCount)} ${shown(state)}`);
+  return `${shown(agents['agentCount'])}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}`;
+}

@@ -24,11 +24,12 @@ export const tokenCommands: readonly Command[] = [
       const answer = await readList(call, '/api-tokens');
       call.answer(answer, () =>
         call.table(
-          ['id', 'name', 'role', 'created', 'by', 'expires', 'last used'],
+          ['id', 'name', 'role', 'scope', 'created', 'by', 'expires', 'last used'],
           rowsOf(answer, 'items').map((row) => [
             row['id'],
             row['name'],
             row['role'],
+            row['scope'] ?? 'all',
             row['createdAt'],
             row['createdBy'],
             row['expiresAt'] ?? 'never',
@@ -53,6 +54,7 @@ export const tokenCommands: readonly Command[] = [
           ['id', row['id']],
           ['name', row['name']],
           ['role', row['role']],
+          ['scope', row['scope'] ?? 'all agents'],
           ['created', `${shown(row['createdAt'])} by ${shown(row['createdBy'])}`],
           ['expires', row['expiresAt'] ?? 'never'],
           ['last used', row['lastUsedAt'] ?? 'never'],
@@ -63,12 +65,16 @@ export const tokenCommands: readonly Command[] = [
   {
     name: 'api-tokens create',
     namedBy: 'id',
-    usage: '--name NAME --role viewer|operator|administrator [--lifetime DURATION] [--out FILE]',
+    usage: '--name NAME --role viewer|operator|administrator [--scope SELECTOR] [--lifetime DURATION] [--out FILE]',
     summary: 'create an API token; it is shown once, on a terminal, or written to a file',
     help: HELP,
     options: {
       name: { type: 'string', doc: 'the person or program that uses it' },
       role: { type: 'string', doc: 'viewer reads, operator sends commands, administrator does everything' },
+      scope: {
+        type: 'string',
+        doc: 'only for agents with these labels, such as label:region=north; for all agents unless set',
+      },
       lifetime: { type: 'string', doc: 'time until it expires, such as 90d; it does not expire unless set' },
       ...SECRET_OUT,
       ...REASON,
@@ -77,11 +83,17 @@ export const tokenCommands: readonly Command[] = [
     async run(call) {
       const [name, role, lifetimeSeconds] = [call.text('name'), call.text('role'), call.seconds('lifetime')];
       if (name === undefined || role === undefined) throw call.complain('--name and --role are required');
+      const scope = call.text('scope');
       const place = await secretPlace(call, 'api-token');
       const { token, ...rest } = recordOf(
         await call.client.request('POST', '/api-tokens', {
           query: termsOf(call),
-          body: { name, role, ...(lifetimeSeconds === undefined ? {} : { lifetimeSeconds }) },
+          body: {
+            name,
+            role,
+            ...(scope === undefined ? {} : { scope }),
+            ...(lifetimeSeconds === undefined ? {} : { lifetimeSeconds }),
+          },
         }),
       );
       const file = await place.keep(shown(token), shown(rest['id']));
@@ -96,11 +108,11 @@ export const tokenCommands: readonly Command[] = [
   {
     name: 'api-tokens set',
     namedBy: 'id',
-    usage: 'ID [name=NAME] [role=ROLE] [lifetime=DURATION]',
-    summary: 'set the name, the role or the expiry of an API token; its secret stays',
-    help: 'lifetime=90d counts from now on; after lifetime= the token does not expire. The change counts from the next request on.',
+    usage: 'ID [name=NAME] [role=ROLE] [scope=SELECTOR] [lifetime=DURATION]',
+    summary: 'set the name, the role, the scope or the expiry of an API token; its secret stays',
+    help: 'lifetime=90d counts from now on; after lifetime= the token does not expire. scope=label:region=north makes it a token for these\nagents only; after scope= it is for all agents. The change counts from the next request on.',
     options: { ...IF_MATCH, ...REASON },
-    words: { least: 2, most: 4 },
+    words: { least: 2, most: 5 },
     async run(call) {
       const [id = '', ...words] = call.words;
       const row = recordOf(
@@ -113,7 +125,7 @@ export const tokenCommands: readonly Command[] = [
       call.answer(
         row,
         () =>
-          `Set ${shown(row['name'])}: role ${shown(row['role'])}, ${row['expiresAt'] === null ? 'does not expire' : `expires ${shown(row['expiresAt'])}`}.`,
+          `Set ${shown(row['name'])}: role ${shown(row['role'])}, ${row['scope'] === null ? '' : `scope ${shown(row['scope'])}, `}${row['expiresAt'] === null ? 'does not expire' : `expires ${shown(row['expiresAt'])}`}.`,
       );
     },
   },
@@ -247,12 +259,14 @@ export const tokenCommands: readonly Command[] = [
 function tokenChange(call: CommandCall, words: readonly string[]): Readonly<Record<string, unknown>> {
   const change: Record<string, unknown> = {};
   for (const word of words) {
-    const [, name = '', value = ''] = /^(name|role|lifetime)=(.*)$/s.exec(word) ?? [];
-    if (name === '') throw call.complain(`"${word}" is not of the form name=NAME, role=ROLE or lifetime=DURATION`);
+    const [, name = '', value = ''] = /^(name|role|scope|lifetime)=(.*)$/s.exec(word) ?? [];
+    if (name === '')
+      throw call.complain(`"${word}" is not of the form name=NAME, role=ROLE, scope=SELECTOR or lifetime=DURATION`);
     const seconds = name !== 'lifetime' || value === '' ? null : secondsOf(value);
     if (seconds === undefined)
       throw call.complain(`lifetime is "${value}"; allowed is a duration such as 90d, or nothing: it does not expire`);
     if (name === 'lifetime') change['lifetimeSeconds'] = seconds;
+    else if (name === 'scope') change['scope'] = value === '' ? null : value;
     else change[name] = value;
   }
   return change;

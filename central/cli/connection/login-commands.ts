@@ -62,11 +62,13 @@ async function logIn(call: CommandCall): Promise<void> {
   await makeFolder(dirname(tokenFile), 0o700);
   await replaceSecretFile(tokenFile, Buffer.from(`${token}\n`));
   await writeContexts(call, { current: name, contexts: new Map([...all.contexts, [name, context]]) });
-  const { id, role, expiresAt } = who;
+  const { id, role, scope = null, expiresAt } = who;
+  const limits = scope === null ? '' : ` with the scope ${shown(scope)}`;
   const expiry = expiresAt === null ? 'does not expire' : `expires ${shown(expiresAt)}`;
   call.answer(
-    { name, url, tokenFile, token: { id, name: who['name'], role, expiresAt } },
-    () => `Logged in as ${shown(who['name'])}, ${shown(role)}; the token ${expiry}. The current context is ${name}.`,
+    { name, url, tokenFile, token: { id, name: who['name'], role, scope, expiresAt } },
+    () =>
+      `Logged in as ${shown(who['name'])}, ${shown(role)}${limits}; the token ${expiry}. The current context is ${name}.`,
   );
 }
 

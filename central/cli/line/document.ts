@@ -23,7 +23,11 @@ these short ids. On a terminal, tables are cut to its width. With \`-o json\` th
 error is its problem document on the standard error.
 
 \`--watch\` of a list, or of what shows one thing, shows it again as it changes, until Ctrl-C: a terminal shows the last
-answer, and elsewhere each new line is printed. \`--wait\` of what has a final state, such as a change that must be
+answer, and elsewhere each new line is printed. Central says when something changed
+([\`waitSeconds\`](REST.md#waiting-for-a-change), [\`GET /watch\`](REST.md#watching-changes)): a rollout, a drain and a pending
+change are shown as soon as they change, agents, parameters, and lists of rollouts, of their agents and of changes within a
+second, and again every ten seconds, since bytes of downloads and positions in logs are not announced. The others are
+read every two seconds. When Central is away for a while, the command waits for it. \`--wait\` of what has a final state, such as a change that must be
 confirmed, returns when that is reached: with exit status 0, with 1 if the final state is a failure (rolled back,
 rejected), with 8 if the time ran out; nothing is canceled then.
 

@@ -31,7 +31,9 @@ const ABOUT: Readonly<Record<string, string>> = {
   rollouts: 'releases on their way to agents',
   'server-certificate': "Central's own certificate",
   'server-certificate request': 'requests (CSR) for another authority',
+  services: 'services of agents on ports of Central',
   store: 'the store of Central, its backup and its restore',
+  tasks: 'programs that agents run on request',
   subscriptions: 'receivers to which Central pushes events',
 };
 

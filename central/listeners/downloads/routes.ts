@@ -2,6 +2,7 @@
 // a file by its SHA-256. All are immutable, may be read in parts, and need the ticket of an offer.
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isCoded } from '../../../shared/errors.ts';
 import { whenClosed } from '../../../shared/http/closed.ts';
 import { COMPRESSED_TYPE, ENCODING } from '../../../shared/releases/compressed.ts';
 import { MANIFEST_TYPE } from '../../../shared/releases/manifest.ts';
@@ -10,7 +11,7 @@ import { downloadFault } from '../../profiles/downloads/errors.ts';
 import { isKnown } from '../etag.ts';
 import { requestedPart } from './range.ts';
 
-export type DownloadsPort = Pick<Downloads, 'begin' | 'compressed' | 'find' | 'read'>;
+export type DownloadsPort = Pick<Downloads, 'begin' | 'compressed' | 'find' | 'read' | 'refused'>;
 
 /** For the agent that has the ticket only; a proxy must not compress it, since ranges are counted in these bytes. */
 const CACHE = 'private, max-age=31536000, immutable, no-transform';
@@ -34,7 +35,16 @@ export function downloadRoutes(app: FastifyInstance, downloads: DownloadsPort): 
   );
 }
 
-async function send(
+async function send(...call: Parameters<typeof sendContent>): Promise<FastifyReply> {
+  try {
+    return await sendContent(...call);
+  } catch (error) {
+    if (isCoded(error)) call[0].refused(error.code);
+    throw error;
+  }
+}
+
+async function sendContent(
   downloads: DownloadsPort,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -72,6 +82,10 @@ async function send(
   if (part !== undefined) void reply.code(206).header('content-range', `bytes ${from}-${to - 1}/${size}`);
   void reply.header('content-length', String(to - from));
   if (request.method === 'HEAD') return await reply.send(Readable.from([]));
-  const pieces = downloads.read(content, { from, to, signal: aborted.signal });
-  return await reply.send(Readable.from(pieces, { objectMode: false, highWaterMark: 1 }));
+  const isSent = (): boolean => pieces.readableLength === 0 && reply.raw.writableLength === 0;
+  const pieces = Readable.from(downloads.read(content, { from, to, isSent, signal: aborted.signal }), {
+    objectMode: false,
+    highWaterMark: 1,
+  });
+  return await reply.send(pieces);
 }

@@ -8,6 +8,7 @@ import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { addressBlock } from '../../auth/address-rules.ts';
 import type { Place } from '../../auth/places.ts';
+import { sessionCookie } from '../../auth/sign-in/cookie.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 import { watchParser } from '../../../shared/http/parser.ts';
 import { httpFault } from '../errors.ts';
@@ -33,7 +34,7 @@ export interface RequestGateOptions {
   readonly server: Server;
   /** These four are one for all ports. */
   readonly turns: Turns;
-  readonly rate: Pick<RequestRate, 'take'>;
+  readonly rate: Pick<RequestRate, 'fieldsOf' | 'take'>;
   readonly unread: UnreadResponses;
   /** Those to requests with a valid token: what strangers leave unread does not keep these out. */
   readonly unreadOfTokens: UnreadResponses;
@@ -52,6 +53,8 @@ interface Item {
   readonly response: ServerResponse;
   readonly address: string;
   readonly block: string;
+  /** It was let in without a cost, as one that may have a token, and has not proved it yet. */
+  owesProof: boolean;
 }
 
 interface Line {
@@ -62,6 +65,9 @@ interface Line {
   /** Runs while the peer has a response to read. */
   reading: NodeJS.Timeout | undefined;
 }
+
+/** On a response; more would be a leak. */
+const MAX_LISTENERS = 24;
 
 export class RequestGate {
   readonly #options: RequestGateOptions;
@@ -80,7 +86,7 @@ export class RequestGate {
       // Behind too many it is not even parsed; this is for a Node.js whose parser cannot be stopped.
       if (request.socket.destroyed || line.waiting.length >= MAX_WAITING) return this.#cutPipeline(request.socket);
       const address = this.#options.addressOf(request);
-      line.waiting.push({ request, response, address, block: addressBlock(address) });
+      line.waiting.push({ request, response, address, block: addressBlock(address), owesProof: false });
       if (line.current === undefined) this.#next(line, handle);
     };
   }
@@ -94,7 +100,9 @@ export class RequestGate {
     if (line?.current === undefined) return payload;
     const { placeOf } = this.#options;
     const { response, block } = line.current;
-    const unread = this.#provedToken(request, reply) ? this.#options.unreadOfTokens : this.#options.unread;
+    const isProved = this.#provedToken(request, reply);
+    if (isProved) line.current.owesProof = false;
+    const unread = isProved ? this.#options.unreadOfTokens : this.#options.unread;
     // A string is made for this response; a buffer is one that all responses share.
     // Many may have been asked for before the first of them was there.
     if (typeof payload === 'string' && payload.length > SLICE_BYTES && unread.isFull(block)) {
@@ -172,6 +180,8 @@ export class RequestGate {
     if (item === undefined) return;
     line.current = item;
     const { request, response, block } = item;
+    // Each bound of a request has one: a stream has more than the ten of which Node warns.
+    response.setMaxListeners(MAX_LISTENERS);
     response.once('close', () => {
       clearTimeout(line.reading);
       line.reading = undefined;
@@ -179,7 +189,8 @@ export class RequestGate {
       // What follows a last answer is not looked at.
       if (request.socket.destroyed || request.socket.writableEnded) return;
       this.#options.placeOf(request.socket)?.waits();
-      if (response.statusCode === 401 && this.#options.rate.take(block) > 0) request.socket.destroy();
+      const costs = item.owesProof || response.statusCode === 401;
+      if (costs && this.#options.rate.take(block) > 0) request.socket.destroy();
       else this.#next(line, handle);
     });
     this.#options.turns.take(block, () => {
@@ -204,13 +215,20 @@ export class RequestGate {
     else request.once('end', works);
   }
 
-  #refusalOf({ request, block }: Item): { readonly fault: CodedError; readonly seconds: number } | undefined {
+  #refusalOf(item: Item): { readonly fault: CodedError; readonly seconds: number } | undefined {
+    const { request, response, block } = item;
     const { rate, unread, unreadOfTokens, takesTokens } = this.#options;
-    // Whether a token is valid is not known yet; one that is not costs afterwards (401).
-    const mayHaveToken = takesTokens && request.headers.authorization !== undefined;
+    // Whether a token is valid is not known yet. One that is not costs afterwards (401), and so does any on a route
+    // that asks for none.
+    const mayHaveToken =
+      takesTokens && (request.headers.authorization !== undefined || sessionCookie(request) !== undefined);
     if ((mayHaveToken ? unreadOfTokens : unread).isFull(block)) return this.#unreadFault();
-    if (mayHaveToken) return undefined;
+    if (mayHaveToken) {
+      item.owesProof = true;
+      return undefined;
+    }
     const seconds = rate.take(block);
+    response.setHeaders(new Map(Object.entries(rate.fieldsOf(block))));
     return seconds === 0 ? undefined : { fault: httpFault('too_many_requests', { seconds }), seconds };
   }
 

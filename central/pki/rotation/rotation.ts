@@ -10,11 +10,12 @@ import { notice, type Notice } from '../../change/report.ts';
 import { readAuthorityFile } from '../authority/authority-file.ts';
 import type { Authority } from '../authority/authority.ts';
 import { signedBy } from '../x509/chain.ts';
-import { readChain, thumbprintOf } from '../x509/certificate.ts';
+import { thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault, rotationFault } from '../errors.ts';
 import { rootOf, type Generation, type GenerationRole } from '../authority/generations.ts';
 import type { ServerCertificates } from '../server/server-certificates.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
+import { chainOf } from '../server/slots.ts';
 import {
   cutOffOf,
   issuerProgress,
@@ -317,7 +318,7 @@ export class Rotation {
 
   #shows({ chain: [issuer] }: Generation): boolean {
     const shown = this.#options.identity.current();
-    return shown !== undefined && signedBy(readChain(shown.chain, 'The server certificate')[0], issuer);
+    return shown !== undefined && signedBy(chainOf(shown)[0], issuer);
   }
 
   /** The server certificate of the generation that comes next, while it waits for its confirmation. */

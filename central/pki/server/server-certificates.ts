@@ -8,14 +8,21 @@ import type { OnlineAgents } from '../../change/agents.ts';
 import type { Change, ChangePlan, Changes, ChangeTerms } from '../../change/changes.ts';
 import { agentsWithoutTrust, untrusting, type TrustKnowledge } from '../trust/trust-bundle.ts';
 import type { Authority } from '../authority/authority.ts';
-import { readChain, thumbprintOf } from '../x509/certificate.ts';
+import { thumbprintOf } from '../x509/certificate.ts';
 import { buildChain, CertificateFaults, type BuiltChain } from '../x509/chain.ts';
 import { pkiFault } from '../errors.ts';
 import type { Generation } from '../authority/generations.ts';
 import type { KeyKind } from '../x509/key-algorithms.ts';
 import { serverFaults } from './validate.ts';
 import { namesToCover, type IssueVerb, type ServerCertificateSpec, type ServerIdentity } from './server-identity.ts';
-import { credentialsFrom, rootOfCredentials, type ServerCredentials, type ServerOrigin, type Slots } from './slots.ts';
+import {
+  chainOf,
+  credentialsFrom,
+  rootOfCredentials,
+  type ServerCredentials,
+  type ServerOrigin,
+  type Slots,
+} from './slots.ts';
 import { readUploadedCertificates, readUploadedKey, type UploadedFile, type UploadedKey } from '../x509/upload.ts';
 
 export interface SwapRequest extends ChangeTerms {
@@ -204,6 +211,7 @@ export class ServerCertificates {
     return {
       report: { staged, before, certificate: credentials, cutOff, notices },
       cutOff,
+      changed: [{ name: 'thumbprint', from: before, to: credentials.thumbprint }],
       listener: 'https',
       carryOut: async (pending) => {
         if (staged) return await identity.keepStaged(credentials, actor, verb);
@@ -224,7 +232,7 @@ export class ServerCertificates {
 
   /** One that was accepted before: dates and names may not fit any more. */
   #revalidated(credentials: ServerCredentials): Prepared {
-    const chain = readChain(credentials.chain, 'The server certificate');
+    const chain = chainOf(credentials);
     this.#assertFit(createPrivateKey(credentials.key), { chain, complete: true });
     return { credentials, notices: [] };
   }
@@ -260,9 +268,7 @@ export class ServerCertificates {
   #known(): X509Certificate[] {
     const { authority } = this.#options;
     const { current, previous, staged } = this.slots();
-    const shown = [current, previous, staged].flatMap((slot) =>
-      slot === undefined ? [] : readChain(slot.chain, 'The server certificate').slice(1),
-    );
+    const shown = [current, previous, staged].flatMap((slot) => (slot === undefined ? [] : chainOf(slot).slice(1)));
     return [...authority.generations().flatMap(({ chain }) => chain), ...shown];
   }
 }

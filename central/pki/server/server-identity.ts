@@ -6,7 +6,7 @@ import { auditEntry, CENTRAL, type Actor, type AuditAction } from '../../audit.t
 import type { PendingChange } from '../../change/pending.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import type { Authority } from '../authority/authority.ts';
-import { chainPem, commonName, makeServerRequest, readChain, thumbprintOf } from '../x509/certificate.ts';
+import { chainPem, commonName, makeServerRequest, thumbprintOf } from '../x509/certificate.ts';
 import { sameDistinguishedName } from '../x509/distinguished-name.ts';
 import { buildChain, CertificateFaults, signedBy } from '../x509/chain.ts';
 import { KeyMaterialSubject } from '../keys/subject.ts';
@@ -14,6 +14,7 @@ import { makeKeyPair, type KeyKind } from '../x509/key-algorithms.ts';
 import type { Generation } from '../authority/generations.ts';
 import { canonicalHost, serverFaults, uncoveredNames } from './validate.ts';
 import {
+  chainOf,
   credentialsFrom,
   loadSlots,
   rootOfCredentials,
@@ -105,7 +106,7 @@ export class ServerIdentity {
   async stage(spec: ServerCertificateSpec): Promise<ServerCredentials> {
     const staged = await this.fitting(spec);
     if (staged.origin === 'issued') return staged;
-    const uncovered = uncoveredNames(readChain(staged.chain, 'The server certificate')[0], namesToCover(spec));
+    const uncovered = uncoveredNames(chainOf(staged)[0], namesToCover(spec));
     if (uncovered.length > 0)
       throw new CertificateFaults('server_certificate_unfit', [
         {
@@ -266,7 +267,7 @@ export class ServerIdentity {
     if (kept.origin !== 'issued') return false;
     const now = this.#options.now();
     const [names, has] = [namesOf(spec), new Set(kept.names.map(canonicalHost))];
-    const [leaf] = readChain(kept.chain, 'The server certificate');
+    const [leaf] = chainOf(kept);
     return (
       has.size === names.length &&
       names.every((name) => has.has(name)) &&

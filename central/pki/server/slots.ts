@@ -126,9 +126,20 @@ export function credentialsFrom(
   return credentialsOf(privateKeyPem(key), chainPem(chain), origin);
 }
 
+const chains = new WeakMap<Pick<ServerCredentials, 'chain'>, readonly [X509Certificate, ...X509Certificate[]]>();
+
+/** Its certificates, leaf first, root last. Read once: every request about certificates needs them. */
+export function chainOf(
+  credentials: Pick<ServerCredentials, 'chain'>,
+): readonly [X509Certificate, ...X509Certificate[]] {
+  const known = chains.get(credentials) ?? readChain(credentials.chain, 'The server certificate');
+  chains.set(credentials, known);
+  return known;
+}
+
 /** The certificate that an agent has to trust. */
-export function rootOfCredentials({ chain }: Pick<ServerCredentials, 'chain'>): X509Certificate {
-  const certificates = readChain(chain, 'The server certificate');
+export function rootOfCredentials(credentials: Pick<ServerCredentials, 'chain'>): X509Certificate {
+  const certificates = chainOf(credentials);
   return certificates.at(-1) ?? certificates[0];
 }
 

@@ -9,6 +9,12 @@ import { chainFaults, isAuthority, type BuiltChain, type CertificateFault } from
 /** Node gives `keyUsage` as the OIDs of the extended key usage. */
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 
+/**
+ * Each TLS handshake of a stranger computes with the key, on the event loop: 8192 bits take some 30 ms, and 16384 more
+ * than 200.
+ */
+const MOST_RSA_BITS = 4_096;
+
 /** All that is wrong with a server certificate; empty: it may be used. */
 export function serverFaults({
   key,
@@ -25,6 +31,12 @@ export function serverFaults({
   const faults: CertificateFault[] = [];
   if (!leaf.checkPrivateKey(key))
     faults.push({ fault: 'key_mismatch', text: 'the private key is not the key of the certificate' });
+  const { modulusLength = 0 } = leaf.publicKey.asymmetricKeyDetails ?? {};
+  if (modulusLength > MOST_RSA_BITS)
+    faults.push({
+      fault: 'key_slow',
+      text: `its key is RSA ${modulusLength}, which makes each TLS handshake slow; allowed are RSA up to ${MOST_RSA_BITS} bits, and EC`,
+    });
   faults.push(...chainFaults(built, now));
   if (isAuthority(leaf))
     faults.push({ fault: 'usage', text: 'it is the certificate of an authority, not of a server' });

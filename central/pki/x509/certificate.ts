@@ -197,14 +197,20 @@ export function hostsOf(certificate: X509Certificate): string[] {
     .map((name) => name.value);
 }
 
-/** The subject in one line, as RFC 4514 writes it. */
-export function subjectOf(certificate: X509Certificate): string {
-  return new PeculiarCertificate(certificate.raw).subject;
-}
+/** The subject in one line, as RFC 4514 writes it. Parsing takes up to a millisecond: once for each certificate. */
+export const subjectOf = once((certificate) => new PeculiarCertificate(certificate.raw).subject);
 
 /** SHA-256 over the certificate, lower-case hex without colons. */
-export function thumbprintOf(certificate: X509Certificate): string {
-  return createHash('sha256').update(certificate.raw).digest('hex');
+export const thumbprintOf = once((certificate) => createHash('sha256').update(certificate.raw).digest('hex'));
+
+/** Computed once for each certificate: none ever changes. */
+function once(compute: (certificate: X509Certificate) => string): (certificate: X509Certificate) => string {
+  const known = new WeakMap<X509Certificate, string>();
+  return (certificate) => {
+    const result = known.get(certificate) ?? compute(certificate);
+    known.set(certificate, result);
+    return result;
+  };
 }
 
 /** The subject key identifier, hex; undefined when the certificate has none. */

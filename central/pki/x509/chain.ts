@@ -19,6 +19,7 @@ export interface CertificateFault {
   readonly fault:
     | 'key_mismatch'
     | 'key_weak'
+    | 'key_slow'
     | 'signature_weak'
     | 'chain_incomplete'
     | 'issuer_no_authority'

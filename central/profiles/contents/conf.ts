@@ -48,7 +48,7 @@ const known = new Map<string, (typeof AGENT_SCHEMA)[number]>(
 );
 
 export function isKnownSetting(name: string): boolean {
-  return known.has(name) || name.startsWith('consumer.');
+  return known.has(name) || name.startsWith('consumer.') || name.startsWith('task.');
 }
 
 export function isSecretSetting(name: string): boolean {
@@ -85,7 +85,7 @@ function settingsOf({ entries }: Properties): ConfSetting[] {
 }
 
 function loaded(properties: Properties): Pick<Conf, 'fault' | 'unknown' | 'values' | 'warnings'> {
-  const entries = properties.entries.filter(({ key }) => !key.startsWith('consumer.'));
+  const entries = properties.entries.filter(({ key }) => !key.startsWith('consumer.') && !key.startsWith('task.'));
   try {
     const { values, unknown, warnings } = loadSettings({
       schema: AGENT_SCHEMA,

@@ -1,5 +1,7 @@
 // Downloads of releases by agents: whether a ticket allows one, how many are open at once, and the content in small
-// pieces at the rates of the parameters. A download holds one chunk of the content, never all of it.
+// pieces at the rates of the parameters. A download holds one chunk of the content, never all of it, and none while it
+// waits for a rate.
+import type { Metrics } from '../../metrics.ts';
 import type { Store } from '../../store/store.ts';
 import { CHUNK_BYTES } from '../../store/releases/release-store.ts';
 import type { Tickets } from '../tickets.ts';
@@ -18,11 +20,18 @@ interface DownloadsNeeds {
     readonly releases: Pick<Store['releases'], 'blobSize' | 'isOfRelease' | 'readChunk' | 'release'>;
   };
   readonly tickets: Pick<Tickets, 'verify'>;
-  readonly pace: Pick<DownloadPace, 'take'>;
+  readonly pace: Pick<DownloadPace, 'take' | 'throttled'>;
+  readonly metrics: Metrics;
+  /** Monotonic, in milliseconds. */
+  readonly clock: () => number;
 }
+
+/** What is sent, as the metrics count it. */
+const CONTENTS = ['manifest', 'signature', 'file', 'compressed'] as const;
 
 /** What a ticket allows to download. */
 interface Content {
+  readonly content: (typeof CONTENTS)[number];
   readonly agentId: string;
   readonly sha256: string;
   readonly size: number;
@@ -38,6 +47,8 @@ interface DownloadPart {
   /** The first byte, and the one behind the last. */
   readonly from: number;
   readonly to: number;
+  /** Whether the system has taken all pieces so far: the memory of the last one serves the next then. */
+  readonly isSent: () => boolean;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -50,12 +61,29 @@ export class Downloads {
 
   constructor(needs: DownloadsNeeds) {
     this.#needs = needs;
-    this.#compressed = new CompressedFiles((sha256, size) => this.#whole(sha256, size));
+    this.#compressed = new CompressedFiles((sha256, size) => this.#whole(sha256, size), needs.clock);
+    for (const content of CONTENTS) this.#sentBytes.inc({ content }, 0);
   }
 
   /** Downloads that are open now. */
   get size(): number {
     return this.#inAll;
+  }
+
+  /** Those that wait for a rate count as throttled. */
+  measure({ instruments: { queuegate_downloads: downloads } }: Metrics): void {
+    const throttled = Math.min(this.#needs.pace.throttled, this.#inAll);
+    downloads.set({ state: 'throttled' }, throttled);
+    downloads.set({ state: 'sending' }, this.#inAll - throttled);
+  }
+
+  get #sentBytes(): Metrics['instruments']['queuegate_download_bytes_total'] {
+    return this.#needs.metrics.instruments.queuegate_download_bytes_total;
+  }
+
+  /** A download was refused with this code. */
+  refused(code: string): void {
+    this.#needs.metrics.instruments.queuegate_download_refusals_total.inc({ code });
   }
 
   /** Errors: ticket_invalid, download_forbidden, download_unknown. */
@@ -71,7 +99,8 @@ export class Downloads {
     const size = sha256 === undefined ? undefined : await store.releases.blobSize(sha256);
     if (sha256 === undefined || size === undefined)
       throw downloadFault('download_unknown', { wanted: textOf(wanted), release: digest });
-    return { agentId, sha256, size };
+    const content = 'blob' in wanted ? 'file' : 'manifestOf' in wanted ? 'manifest' : 'signature';
+    return { content, agentId, sha256, size };
   }
 
   /** The SHA-256 of what is wanted, if it belongs to the release of the ticket. */
@@ -86,10 +115,17 @@ export class Downloads {
 
   /** The content as zstd, with its own SHA-256 and size; undefined: it is to be sent as it is. */
   async compressed({ agentId, sha256, size }: Content, signal: AbortSignal): Promise<CompressedContent | undefined> {
-    const opened = await this.#compressed.open(sha256, size, signal);
+    const opened = await this.#compressed.open({ sha256, size, agentId }, signal);
     if (opened === undefined) return undefined;
     const { packed, close } = opened;
-    return { agentId, sha256: packed.sha256, size: packed.bytes.length, bytes: packed.bytes, close };
+    return {
+      content: 'compressed',
+      agentId,
+      sha256: packed.sha256,
+      size: packed.bytes.length,
+      bytes: packed.bytes,
+      close,
+    };
   }
 
   /** Counts a download; call what it returns when it has ended. Errors: too_many_downloads, downloads_full. */
@@ -108,26 +144,30 @@ export class Downloads {
 
   /** The bytes of this part, in pieces, as fast as the rates allow. Throws when the content was deleted meanwhile. */
   async *read(
-    { agentId, sha256, bytes }: Content & { readonly bytes?: Buffer },
-    { from, to, signal }: DownloadPart,
+    { content, agentId, sha256, bytes }: Content & { readonly bytes?: Buffer },
+    { from, to, isSent, signal }: DownloadPart,
   ): AsyncGenerator<Uint8Array> {
     const { store, pace } = this.#needs;
     let at = from;
+    let memory: ArrayBuffer | undefined;
     while (at < to) {
       const index = Math.floor(at / CHUNK_BYTES);
-      const chunk =
-        bytes?.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES) ??
-        (await store.releases.readChunk(sha256, index));
       const start = index * CHUNK_BYTES;
-      const end = Math.min(to, start + (chunk?.length ?? 0));
-      if (chunk === undefined || end <= at) throw new Error(`the content ${sha256} ends at ${at}`);
-      while (at < end) {
-        const piece = chunk.subarray(at - start, Math.min(at - start + PIECE_BYTES, end - start));
-        await pace.take(agentId, piece.length, signal);
-        if (signal.aborted) return;
-        at += piece.length;
-        yield piece;
-      }
+      const length = Math.min(to, start + CHUNK_BYTES, at + PIECE_BYTES) - at;
+      // Before it is read: what waits for a rate holds no content.
+      await pace.take(agentId, length, signal);
+      if (signal.aborted) return;
+      const read =
+        bytes === undefined ? await store.releases.readChunk(sha256, index, isSent() ? memory : undefined) : undefined;
+      // Of a whole chunk: the last one may have less.
+      memory = read?.buffer.byteLength === CHUNK_BYTES ? read.buffer : undefined;
+      const chunk = read ?? bytes?.subarray(start, start + CHUNK_BYTES);
+      const piece = chunk?.subarray(at - start, at - start + length);
+      if (piece?.length !== length) throw new Error(`the content ${sha256} ends at ${at + (piece?.length ?? 0)}`);
+      if (signal.aborted) return;
+      at += length;
+      this.#sentBytes.inc({ content }, length);
+      yield piece;
     }
   }
 

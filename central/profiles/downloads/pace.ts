@@ -1,7 +1,7 @@
 // Paces downloads: so many bytes per second for each agent and in all, in small pieces, a few in each turn of the event
 // loop. So they yield to messages and heartbeats, and every agent has its turn.
 import { setNewest } from '../../../shared/recent-entries.ts';
-import { TokenBucket } from '../../sessions/limits/token-bucket.ts';
+import { TokenBucket } from '../../../shared/token-bucket.ts';
 
 /** What is sent in one go; also what a rate may exceed at once. */
 export const PIECE_BYTES = 64 * 1024;
@@ -38,9 +38,18 @@ export class DownloadPace {
   readonly #waiting: Waiter[] = [];
   #inTurn = 0;
   #scheduled = false;
+  /** The rate of all together is used up. */
+  #isLimited = false;
+  /** Downloads whose agent has used up its rate. */
+  #slowed = 0;
 
   constructor(needs: PaceNeeds) {
     this.#needs = needs;
+  }
+
+  /** Downloads that wait for a rate now. */
+  get throttled(): number {
+    return this.#slowed + (this.#isLimited ? this.#waiting.length : 0);
   }
 
   /** Resolves when so many bytes (at most a piece) may be sent to the agent, or when `signal` ends the download. */
@@ -51,7 +60,8 @@ export class DownloadPace {
       setNewest(this.#agents, agentId, rate, MAX_AGENTS);
       const ms = rate.take(bytes, clock());
       if (ms === 0 || signal.aborted) break;
-      await new Promise<void>((resolve) => after(ms, resolve));
+      this.#slowed += 1;
+      await new Promise<void>((resolve) => after(ms, resolve)).finally(() => (this.#slowed -= 1));
     }
     if (signal.aborted) return;
     await new Promise<void>((go) => {
@@ -65,9 +75,11 @@ export class DownloadPace {
     if (this.#scheduled) return;
     while (this.#inTurn < PIECES_PER_TURN) {
       const [next] = this.#waiting;
+      this.#isLimited = false;
       if (next === undefined) break;
       this.#inAll = rateOf(this.#inAll, rates().inAll, clock());
       const ms = next.signal.aborted ? 0 : this.#inAll.take(next.bytes, clock());
+      this.#isLimited = ms > 0;
       if (ms > 0) return this.#resume((run) => after(ms, run));
       this.#waiting.shift();
       this.#inTurn += 1;

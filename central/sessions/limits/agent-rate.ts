@@ -1,6 +1,6 @@
 // Bounds how often each agent may log in and request certificates, which cost Central commits and signatures. Counts
 // only what the agent itself has signed, so that a stranger who knows its id cannot use up its share.
-import { TokenBucket } from './token-bucket.ts';
+import { TokenBucket } from '../../../shared/token-bucket.ts';
 
 /** Enough for a line that flaps for a minute; clones are detected after eight logins (central/sessions/clones.ts). */
 export const LOGIN_BURST = 40;

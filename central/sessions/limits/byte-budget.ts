@@ -150,6 +150,11 @@ export class ByteBudget {
   #grants = 0;
   /** Granted, and not yet read. */
   #outstanding = 0;
+  readonly #defer: (run: () => void) => void;
+  #isDeferred = false;
+  /** Room was kept for these in this turn of the event loop, and in the one before. */
+  #keptNow = new Set<Member>();
+  #keptBefore = new Set<Member>();
 
   readonly #ledger: Ledger = {
     received: (member, bytes) => this.#received(member, bytes),
@@ -163,8 +168,10 @@ export class ByteBudget {
     close: (member) => this.#close(member),
   };
 
-  constructor(totalBytes: number) {
+  /** `defer` runs something in the next turn of the event loop. */
+  constructor(totalBytes: number, defer: (run: () => void) => void = (run) => void setImmediate(run)) {
     this.#totalBytes = totalBytes;
+    this.#defer = defer;
     this.#littleLimit = totalBytes * LITTLE_SHARE;
     this.#grantLimit = totalBytes - this.#littleLimit;
     this.#sessionLimit = totalBytes * SESSION_SHARE;
@@ -302,12 +309,39 @@ export class ByteBudget {
       if (!this.#hasRoomForLittle() && this.#used > 0) break;
       this.#keep(member, LITTLE_BYTES);
       this.#resume(this.#little, member);
+      this.#keptNow.add(member);
     }
+    if (this.#keptNow.size > 0) this.#passTurn();
     for (const member of this.#much) {
       if (!this.#mayGrant(member)) break;
       this.#grant(member, member.grantBytes);
       this.#resume(this.#much, member);
     }
+  }
+
+  /**
+   * What waits for a session in the kernel is read in the next turn of the event loop, whatever else is ready: one that
+   * has read nothing by then has nothing to read, and the room goes to the next. Kept for longer, the room of hundreds
+   * that are idle keeps out those that are not: of 2,000 that had all sent, the last got a turn once in five seconds.
+   */
+  #passTurn(): void {
+    if (this.#isDeferred) return;
+    this.#isDeferred = true;
+    this.#defer(() => {
+      this.#isDeferred = false;
+      const idle = this.#keptBefore;
+      this.#keptBefore = this.#keptNow;
+      this.#keptNow = new Set();
+      for (const member of idle) if (member.kept > 0) this.#release(member);
+      this.#serve();
+      if (this.#keptBefore.size > 0) this.#passTurn();
+    });
+  }
+
+  /** It is read without room of its own. */
+  #release(member: Member): void {
+    this.#keep(member, 0);
+    if (member.grant === 0) this.#served.delete(member);
   }
 
   #resume(lane: Set<Member>, member: Member): void {

@@ -3,7 +3,7 @@
 // failures, logged or not.
 import { setNewest } from '../../../shared/recent-entries.ts';
 import { addressBlock } from '../../auth/address-rules.ts';
-import { TokenBucket } from './token-bucket.ts';
+import { TokenBucket } from '../../../shared/token-bucket.ts';
 
 /** The agents of a site that were set up wrongly each get a line or two. */
 const BURST_OF_BLOCK = 50;

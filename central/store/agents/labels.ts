@@ -34,6 +34,11 @@ export function mergedLabels(labels: Labels, change: Readonly<Record<string, str
   return Object.fromEntries(kept.toSorted(([one], [other]) => (one < other ? -1 : 1)));
 }
 
+/** The text that administrators gave an agent: by it the pages of a list are bounded. */
+export function textOfAgent({ labels, notes }: { readonly labels: Labels; readonly notes: string }): string {
+  return notes + Object.entries(labels).flat().join('');
+}
+
 export function matchesAgent(match: AgentMatch, agent: { readonly name: string; readonly labels: Labels }): boolean {
   if (match.kind === 'all') return true;
   if (match.kind === 'name') return matchesPattern(agent.name, match.pattern);

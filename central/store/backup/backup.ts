@@ -4,6 +4,7 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { auditEntry, type Actor } from '../../audit.ts';
 import { isCoded, systemCode, textOf } from '../../../shared/errors.ts';
@@ -11,7 +12,7 @@ import { diskFaultOf } from '../../../shared/files/disk-faults.ts';
 import { removeUnfinishedFiles } from '../../../shared/files/unfinished-files.ts';
 import { VERSION } from '../../../shared/version.ts';
 import { backupFault } from './errors.ts';
-import { checkPassword, MOST_NAME, openBackup, sealBackup, type BackupContent, type BackupFacts } from './format.ts';
+import { checkPassword, MOST_NAME, openBackup, sealBackup, type BackupFacts } from './format.ts';
 import type { KeyMaterialRow } from '../key-material-store.ts';
 import type { Store } from '../store.ts';
 import type { StagedStore, StoreFiles } from './store-files.ts';
@@ -40,8 +41,8 @@ export interface StoreKeys {
 
 export interface MadeBackup {
   readonly facts: BackupFacts;
-  /** Has to be read to its end, or ended: the copy is on the disk until then. */
-  readonly sealed: AsyncGenerator<Buffer>;
+  /** Has to be read to its end, or destroyed, also if nothing was read: the copy is on the disk until it is closed. */
+  readonly sealed: Readable;
 }
 
 /** The outcome of a restore; `failure`: why Central runs with its old store. */
@@ -82,15 +83,11 @@ export class Backups {
       const name = central.replaceAll(/\p{Cc}/gu, ' ').slice(0, MOST_NAME);
       const created = new Date(at).toISOString();
       const facts = { created, central: name, version: VERSION, bytes: (await stat(copy)).size };
-      return {
-        facts,
-        sealed: sealThenEnd(
-          facts,
-          password,
-          { storeKey: this.#options.keys.bytes(), store: createReadStream(copy) },
-          work.end,
-        ),
-      };
+      const content = { storeKey: this.#options.keys.bytes(), store: contentOf(copy) };
+      const sealed = Readable.from(thenEnd(sealBackup(facts, password, content), work.end), { objectMode: false });
+      // A generator of which nothing was read ends without running anything.
+      sealed.once('close', () => void work.end().catch(() => undefined));
+      return { facts, sealed };
     } catch (error) {
       await work.end();
       throw faultOf(error, folder);
@@ -139,11 +136,17 @@ export class Backups {
     this.#busy = true;
     try {
       const folder = await mkdtemp(join(this.#options.folder, FOLDER_PREFIX));
+      let hasEnded = false;
       return {
         folder,
         end: async () => {
-          await rm(folder, { recursive: true, force: true });
-          this.#busy = false;
+          if (hasEnded) return;
+          hasEnded = true;
+          try {
+            await rm(folder, { recursive: true, force: true });
+          } finally {
+            this.#busy = false;
+          }
         },
       };
     } catch (error) {
@@ -163,14 +166,15 @@ export async function removeLeftovers(folder: string): Promise<void> {
     if (name.startsWith(FOLDER_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
 }
 
-async function* sealThenEnd(
-  facts: BackupFacts,
-  password: string,
-  content: BackupContent,
-  end: () => Promise<void>,
-): AsyncGenerator<Buffer> {
+/** Opened when it is read, so that a copy that is never read leaves no descriptor open. */
+async function* contentOf(file: string): AsyncGenerator<Buffer> {
+  yield* createReadStream(file);
+}
+
+/** The next backup may begin as soon as the last byte of this one was read. */
+async function* thenEnd(sealed: AsyncIterable<Buffer>, end: () => Promise<void>): AsyncGenerator<Buffer> {
   try {
-    yield* sealBackup(facts, password, content);
+    yield* sealed;
   } finally {
     await end();
   }

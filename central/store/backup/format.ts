@@ -18,9 +18,8 @@ import {
   type CipherGCM,
   type DecipherGCM,
 } from 'node:crypto';
-import { Type, type Static } from 'typebox';
-import { Compile } from 'typebox/compile';
 import { isCoded } from '../../../shared/errors.ts';
+import { validate, type Static } from '../../../shared/wire/json-schema.ts';
 import { backupFault } from './errors.ts';
 
 const MAGIC = Buffer.from('QGBACKUP');
@@ -44,27 +43,35 @@ export const MOST_NAME = 255;
 /** No control characters: nothing that a terminal or a log would obey. */
 const PRINTABLE = String.raw`^[^\p{Cc}]*$`;
 
-const HEAD = Type.Object({
-  format: Type.Literal(FORMAT),
-  /** When, by which Central, with which version; for display. */
-  created: Type.String({ pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{3})?Z$' }),
-  central: Type.String({ maxLength: MOST_NAME, pattern: PRINTABLE }),
-  version: Type.String({ maxLength: 64, pattern: PRINTABLE }),
-  /** Of the store, in plaintext. */
-  bytes: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
-  kdf: Type.Object({
-    name: Type.Literal('scrypt'),
-    N: Type.Integer({ minimum: 2 ** 14, maximum: 2 ** 20 }),
-    r: Type.Integer({ minimum: 1, maximum: 32 }),
-    p: Type.Integer({ minimum: SCRYPT.p, maximum: SCRYPT.p }),
-    salt: Type.String({ pattern: '^[A-Za-z0-9_-]{22,64}$' }),
-  }),
-  cipher: Type.Literal(CIPHER),
-  chunkBytes: Type.Integer({ minimum: 4096, maximum: 1024 * 1024 }),
-  /** Detects a wrong password before anything is read: HMAC-SHA256 of a fixed text under the key. */
-  check: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
-});
-const headValidator = Compile(HEAD);
+// Not TypeBox: the command line verifies backups, and would load it for each of its commands.
+const HEAD = {
+  type: 'object',
+  properties: {
+    format: { type: 'integer', minimum: FORMAT, maximum: FORMAT },
+    /** When, by which Central, with which version; for display. */
+    created: { type: 'string', maxLength: 24, pattern: '^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}(\\.\\d{3})?Z$' },
+    central: { type: 'string', maxLength: MOST_NAME, pattern: PRINTABLE },
+    version: { type: 'string', maxLength: 64, pattern: PRINTABLE },
+    /** Of the store, in plaintext. */
+    bytes: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER },
+    kdf: {
+      type: 'object',
+      properties: {
+        name: { const: 'scrypt' },
+        N: { type: 'integer', minimum: 2 ** 14, maximum: 2 ** 20 },
+        r: { type: 'integer', minimum: 1, maximum: 32 },
+        p: { type: 'integer', minimum: SCRYPT.p, maximum: SCRYPT.p },
+        salt: { type: 'string', maxLength: 64, pattern: '^[A-Za-z0-9_-]{22,64}$' },
+      },
+      required: ['name', 'N', 'r', 'p', 'salt'],
+    },
+    cipher: { const: CIPHER },
+    chunkBytes: { type: 'integer', minimum: 4096, maximum: 1024 * 1024 },
+    /** Detects a wrong password before anything is read: HMAC-SHA256 of a fixed text under the key. */
+    check: { type: 'string', maxLength: 43, pattern: '^[A-Za-z0-9_-]{43}$' },
+  },
+  required: ['format', 'created', 'central', 'version', 'bytes', 'kdf', 'cipher', 'chunkBytes', 'check'],
+} as const;
 
 type BackupHead = Static<typeof HEAD>;
 export type BackupFacts = Pick<BackupHead, 'created' | 'central' | 'version' | 'bytes'>;
@@ -110,7 +117,7 @@ export async function* sealBackup(
     throw new Error(`${sealed - STORE_KEY_BYTES} bytes were read where ${facts.bytes} were announced`);
 }
 
-export interface BackupContent {
+interface BackupContent {
   /** 32 bytes. */
   readonly storeKey: Buffer;
   readonly store: AsyncIterable<Buffer>;
@@ -182,13 +189,17 @@ function readHead(text: Buffer): BackupHead {
     const format = typeof head === 'object' && head !== null && 'format' in head ? head.format : undefined;
     if (typeof format === 'number' && format > FORMAT)
       throw backupFault('backup_newer', { found: `format ${format}`, known: `format ${FORMAT}` });
-    if (!headValidator.Check(head) || 128 * head.kdf.N * head.kdf.r > MAX_SCRYPT_BYTES)
+    if (!isHead(head) || 128 * head.kdf.N * head.kdf.r > MAX_SCRYPT_BYTES)
       throw backupFault('backup_unknown', { found: 'its head is malformed' });
     return head;
   } catch (error) {
     if (isCoded(error)) throw error;
     throw backupFault('backup_unknown', { found: 'its head cannot be read' }, error);
   }
+}
+
+function isHead(head: unknown): head is BackupHead {
+  return validate(HEAD, head) === undefined;
 }
 
 function prefixOf(head: Buffer): Buffer {
@@ -228,10 +239,14 @@ function withHead<C extends CipherGCM | DecipherGCM>(cipher: C, prefix: Buffer):
 
 async function* chunksOf(first: Buffer, rest: AsyncIterable<Buffer>, size: number): AsyncGenerator<Buffer> {
   const bytes = new ByteSource(following(first, rest));
-  for (;;) {
-    const chunk = await bytes.take(size);
-    if (chunk.length > 0) yield chunk;
-    if (chunk.length < size) return;
+  try {
+    for (;;) {
+      const chunk = await bytes.take(size);
+      if (chunk.length > 0) yield chunk;
+      if (chunk.length < size) return;
+    }
+  } finally {
+    await bytes.close();
   }
 }
 
@@ -260,5 +275,10 @@ class ByteSource {
       found.push(part);
     }
     return Buffer.concat(found);
+  }
+
+  /** Nothing more is taken: a file behind it is closed. */
+  async close(): Promise<void> {
+    await this.#pieces.return?.();
   }
 }

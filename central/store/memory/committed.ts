@@ -27,6 +27,14 @@ export async function rememberCommitted(engine: EngineStore): Promise<Omit<Store
     ...engine,
     inbox: inboxWith(engine.inbox, events),
     outbox: outboxWith(engine.outbox, commands),
+    tasks: {
+      ...engine.tasks,
+      async create(task, terms, audit) {
+        const created = await engine.tasks.create(task, terms, audit);
+        commands.appended(task.agentId, [created.message], [created.appended]);
+        return created;
+      },
+    },
     tokens: tokensWith(engine.tokens, new KnownTokens()),
     agents: {
       ...agents,
@@ -54,8 +62,7 @@ export async function rememberCommitted(engine: EngineStore): Promise<Omit<Store
       },
       async remove(id, audit) {
         commands.forget(id);
-        await agents.remove(id, audit);
-        commands.forget(id);
+        return await agents.remove(id, audit).finally(() => commands.forget(id));
       },
     },
     async prune(limits) {
@@ -112,8 +119,10 @@ function outboxWith(outbox: OutboxStore, commands: RecentCommands): OutboxStore 
     },
     waiting: (page) => outbox.waiting(page),
     backlog: (limit) => outbox.backlog(limit),
-    statesOf: (message, agentId) => outbox.statesOf(message, agentId),
+    statesOf: (message, page) => outbox.statesOf(message, page),
+    list: (query) => outbox.list(query),
     find: (commandId) => outbox.find(commandId),
+    rehearseWithdrawal: (commandId, now) => outbox.rehearseWithdrawal(commandId, now),
     // Of an agent without a session, of which nothing is remembered.
     withdraw: (commandId, now, audit) => outbox.withdraw(commandId, now, audit),
     recordExpired: (agentId, epoch, items, now) => outbox.recordExpired(agentId, epoch, items, now),

@@ -85,7 +85,11 @@ export interface ReleaseStore {
   discardBlobs(blobs: readonly BegunBlob[]): Promise<void>;
   /** Of what is stored whole. */
   blobSize(sha256: string): Promise<number | undefined>;
-  readChunk(sha256: string, index: number): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  /**
+   * `into`: memory of at least CHUNK_BYTES that is taken over; the chunk is in it then, where the store can do that. So
+   * many chunks in a row leave no garbage.
+   */
+  readChunk(sha256: string, index: number, into?: ArrayBuffer): Promise<Uint8Array<ArrayBuffer> | undefined>;
 
   /** In order of name; `after` is the last name of the page before. */
   listProfiles(page: { readonly after?: string; readonly limit: number }): Promise<ProfileRecord[]>;
@@ -93,6 +97,9 @@ export interface ReleaseStore {
   getProfile(name: string): Promise<ProfileRecord | undefined>;
   /** Its files, in the order of the UTF-8 bytes of their paths. */
   draftOf(name: string): Promise<DraftFile[]>;
+  /** In the same order; `after` is the last path of the page before. */
+  listDraft(name: string, page: { readonly after?: string; readonly limit: number }): Promise<DraftFile[]>;
+  draftFile(name: string, path: string): Promise<DraftFile | undefined>;
   /** Errors: profile_unknown, profile_exists, profiles_full, version_conflict, blob_unknown. */
   changeDraft(change: DraftChange, audit: AuditEntry): Promise<ProfileRecord>;
   /** With its draft and its releases. Errors: profile_unknown, profile_in_rollout. */

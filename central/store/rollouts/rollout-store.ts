@@ -69,6 +69,8 @@ export interface RolloutRecord extends RolloutPlan {
   readonly stage: RolloutStage;
   /** The selectors, as they were written. */
   readonly selectors: readonly string[];
+  /** Of the token that began it: its agents were within it. Null: all agents. */
+  readonly scope: string | null;
   readonly state: RolloutState;
   readonly stateChangedAt: number;
   readonly stateReason: Cause;
@@ -150,6 +152,15 @@ export interface RevertedPart {
   readonly rollout: number;
 }
 
+/** How many agents shall have a release of a profile, and how many say that they run it. */
+export interface ReleaseAgents {
+  readonly profile: string;
+  /** Digest. */
+  readonly release: string;
+  readonly desiredCount: number;
+  readonly reportedCount: number;
+}
+
 export interface RolloutCounts {
   readonly total: number;
   readonly eligible: number;
@@ -167,6 +178,11 @@ export interface RolloutSave {
   readonly committed: readonly { readonly agentId: string; readonly part: ReleasePart; readonly release: string }[];
   /** Of an act of an administrator. */
   readonly audit?: AuditEntry | undefined;
+}
+
+/** What bounds a page of rollouts: an administrator may name a thousand selectors of 4,096 characters. */
+export function rolloutText({ selectors }: Pick<RolloutRecord, 'selectors'>): string {
+  return selectors.join('');
 }
 
 export interface RolloutStore {
@@ -193,6 +209,11 @@ export interface RolloutStore {
   counts(number: number): Promise<RolloutCounts>;
   /** Of all parts. */
   releasesOf(agentId: string): Promise<AgentRelease[]>;
+  /**
+   * Of the releases of one profile, or of all: those that agents have or shall have, the newest first. `agentIds`: only
+   * these agents count; null: all.
+   */
+  agentsPerRelease(profile: string | null, agentIds: readonly string[] | null): Promise<ReleaseAgents[]>;
   /** The largest generation of each of these agents over all parts, and the desired release of one part. */
   facts(
     part: ReleasePart,
@@ -202,7 +223,8 @@ export interface RolloutStore {
   save(change: RolloutSave): Promise<void>;
   /**
    * An agent's hello. A rollout that succeeded on it with another digest, and is the newest one of this part of the
-   * agent, becomes rolled-back there, with the cause of the part.
+   * agent, becomes rolled-back there, with the cause of the part; but not where a later rollout is about to bring that
+   * digest to it.
    */
   recordReported(
     agentId: string,

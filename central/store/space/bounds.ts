@@ -87,6 +87,12 @@ export interface StoreSpace {
  * head office do.
  */
 export const MAX_API_TOKENS = 1_000;
+/**
+ * Sign-ins that are kept at once, of one owner and in all: an administrator has a few browsers, and a script that signs
+ * in each time ends its own oldest one. The oldest give way.
+ */
+export const MAX_SIGN_INS_OF_OWNER = 20;
+export const MAX_SIGN_INS = 2_000;
 /** Enrollment tokens that are kept at once: one for each machine of the largest roll-out. */
 export const MAX_ENROLLMENT_TOKENS = 10_000;
 /** How long an expired enrollment token is kept, to be answered with token_expired. */

@@ -1,5 +1,6 @@
 // The store's interface as calls to the two database threads: which call goes to the writing thread and which to the
 // reading one. Holds no rows and runs no SQL.
+import { Mutex } from '../../../shared/mutex.ts';
 import type { MessageFrame } from '../../../shared/delivery/message-frames.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { fingerprint, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
@@ -18,7 +19,9 @@ import type { TokenStore } from '../token-store.ts';
 import { EventReads } from './event-reads.ts';
 import { rolloutCalls } from './rollouts/calls.ts';
 import { releaseCalls } from './releases/calls.ts';
+import { exposureCalls } from './services/calls.ts';
 import { subscriptionCalls } from './subscriptions/calls.ts';
+import { taskCalls } from './tasks/calls.ts';
 import { SeenIndexing } from './seen-indexing.ts';
 import type { Aging } from './retention.ts';
 import { packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
@@ -50,7 +53,14 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
     rollouts: rolloutCalls(writer, reader),
     releases: releaseCalls(writer, reader),
     subscriptions: subscriptionCalls(writer, reader),
+    exposures: exposureCalls(writer, reader),
+    tasks: taskCalls(writer, reader),
     audit: auditCalls(writer, reader),
+    idempotency: {
+      begin: (request) => writer.call('beginKeyed', [request]),
+      finish: (tokenId, key, body, answer) => writer.call('finishKeyed', [tokenId, key, body, answer]),
+      forget: (tokenId, key) => writer.call('forgetKeyed', [tokenId, key]),
+    },
     clock: {
       recorded: () => reader.call('recordedClock', []),
       record: (at) => writer.call('recordClock', [at], LAZY),
@@ -73,6 +83,8 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
 }
 
 function agentCalls(writer: Writer, reader: Reader): AgentStore {
+  // One at a time: the answers of several would come in one turn of the event loop.
+  const [selects, lists] = [new Mutex(), new Mutex()];
   return {
     register: (agent, tokenId, audit) => writer.call('registerAgent', [audit, agent, tokenId]),
     get: (id) => reader.call('getAgent', [id]),
@@ -81,8 +93,10 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     findByReference: (reference, limit) => reader.call('findAgentsByReference', [reference, limit]),
     hasLeftRecords: (id) => reader.call('hasLeftRecords', [id]),
     nameFaults: (limit) => reader.call('nameFaults', [limit]),
-    list: (page) => reader.call('listAgents', [page]),
-    select: (matches) => reader.call('selectAgents', [matches]),
+    list: (page) => lists.runExclusive(() => reader.call('listAgents', [page])),
+    select: (matches, within = []) => selects.runExclusive(() => reader.call('selectAgents', [matches, within])),
+    labelsOf: (ids) => reader.call('labelsOfAgents', [ids]),
+    selectIds: (matches) => reader.call('selectAgentIds', [matches]),
     change: (agentId, change, terms, audit) => writer.call('changeAgent', [audit, agentId, change, terms]),
     disable: (agentId, { now, text }, audit) => writer.call('disableAgent', [audit, agentId, now, text]),
     enable: (agentId, { now, text }, audit) => writer.call('enableAgent', [audit, agentId, now, text]),
@@ -90,13 +104,15 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     remove: (id, audit) => writer.call('removeAgent', [audit, id]),
     claimSession: (claim) => writer.call('claimSession', [claim]),
     logIn: (claim, terms) => writer.call('logIn', [claim, terms]),
-    endSession: (end) => writer.call('endSession', [end.agentId, end.epoch, end.now, end.reason]),
+    endSession: (end) => writer.call('endSession', [end.agentId, end.epoch, end.now, end.reason, end.until ?? null]),
+    recordRefusal: (refusal) => writer.call('recordRefusedHello', [refusal], LAZY),
     // One process holds the data folder: whatever name a session was recorded under, nothing serves it any more.
     endAbandonedSessions: (_node, now, reason) => writer.call('endAbandonedSessions', [now, reason]),
     revoke: (agentId, { reason, now, text }, audit) => writer.call('revokeAgent', [audit, agentId, reason, now, text]),
     recordConsumers: (reports) => writer.call('recordConsumers', [reports], LAZY),
     consumersOf: (agentId) => reader.call('consumersOf', [agentId]),
     history: (agentId) => reader.call('agentHistory', [agentId]),
+    count: (filter) => reader.call('countAgents', [filter]),
     countByState: () => reader.call('countAgentsByState', []),
     quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
     recordIncident: (incident) => writer.call('recordIncident', [incident]),
@@ -117,9 +133,12 @@ function outboxCalls(writer: Writer, reader: Reader): OutboxStore {
       unpackEntries(await reader.call('readCommands', [agentId, after, maxItems, maxBytes])),
     acknowledge: (agentId, epoch, through) => writer.call('acknowledgeCommands', [agentId, epoch, through], LAZY),
     waiting: ({ limit, agentId, after }) => reader.call('waitingCommands', [limit, agentId ?? null, after ?? 0]),
-    statesOf: (message, agentId) => reader.call('commandsOf', [fingerprint(message), agentId ?? null]),
+    statesOf: (message, { limit, agentId, after }) =>
+      reader.call('commandsOf', [fingerprint(message), limit, agentId ?? null, after ?? '']),
+    list: (query) => reader.call('listCommands', [query]),
     find: (commandId) => reader.call('findCommand', [commandId]),
     withdraw: (commandId, now, audit) => writer.call('withdrawCommand', [audit, commandId, now]),
+    rehearseWithdrawal: (commandId, now) => writer.call('rehearseWithdrawal', [commandId, now], LAZY),
     backlog: (limit) => reader.call('outboxBacklog', [limit]),
     expire: (now) => expire(writer, now),
     recordExpired: (agentId, epoch, items, now) => writer.call('recordExpiredCommands', [agentId, epoch, items, now]),
@@ -143,7 +162,8 @@ function inboxCalls(writer: Writer, reader: Reader): EngineStore['inbox'] {
     read: (after, filter, limit, gone) => eventReads.read(after, filter, limit, gone),
     prunedThrough: (after) => reader.call('prunedThrough', [after]),
     lastCursor: () => reader.call('lastCursor', []),
-    deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null, page.before ?? MAX_KEY]),
+    incarnations: () => reader.call('storeIncarnations', []),
+    deadLetters: (page) => reader.call('listDeadLetters', [page]),
   };
 }
 
@@ -162,6 +182,9 @@ function tokenCalls(writer: Writer, reader: Reader): TokenStore {
     changeApiToken: (id, change, version, audit) => writer.call('changeApiToken', [audit, id, change, version]),
     noteApiTokenUse: (id, at) => writer.call('noteApiTokenUse', [id, at]),
     removeApiToken: (id, audit) => writer.call('removeApiToken', [audit, id]),
+    addSignIn: (signIn, replaced, audit) => writer.call('addSignIn', [audit, signIn, replaced]),
+    getSignIn: (id) => reader.call('getSignIn', [id]),
+    removeSignIn: (id, audit) => writer.call('removeSignIn', [audit, id]),
     addEnrollmentToken: (token, audit) => writer.call('addEnrollmentToken', [audit, token]),
     getEnrollmentToken: (id) => reader.call('getEnrollmentToken', [id]),
     listEnrollmentTokens: () => reader.call('listEnrollmentTokens', []),
@@ -213,6 +236,8 @@ function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
     prune: (retention) => writer.call('pruneEnrollmentRequests', [retention]),
     accept: (csr, agent, by, audit) => writer.call('acceptEnrollment', [audit, csr, agent, by]),
     replace: (csr, replacement, by, audit) => writer.call('replaceByRequest', [audit, csr, replacement, by]),
+    rehearseAccept: (csr, agent, by) => writer.call('rehearseAcceptance', [csr, agent, by], LAZY),
+    rehearseReplace: (csr, replacement, by) => writer.call('rehearseReplacement', [csr, replacement, by], LAZY),
     reject: (keyThumbprint, by, comment, now, audit) =>
       writer.call('rejectEnrollment', [audit, keyThumbprint, by, comment, now]),
     keepCertificate: (keyThumbprint, certificate) => writer.call('keepCertificate', [keyThumbprint, certificate]),
@@ -261,13 +286,20 @@ async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
   while (await writer.call('pruneDeadLetters', [limits.now], LAZY));
   while (await writer.call('pruneIncidents', [], LAZY));
   await writer.call('pruneEnrollmentTokens', [limits.now], LAZY);
+  await writer.call('pruneKeyed', [limits.now], LAZY);
+  if (limits.tasksOlderThan !== undefined) while (await writer.call('pruneTasks', [limits.tasksOlderThan], LAZY));
   while (await writer.call('pruneBlobs', [limits.now - UNUSED_BLOB_MS], LAZY));
+  const { deduplicationOlderThan, commandStatesOlderThan = deduplicationOlderThan } = limits;
+  const seenOlderThan = {
+    outbox: Math.min(deduplicationOlderThan, commandStatesOlderThan),
+    inbox: deduplicationOlderThan,
+  };
   for (const log of ['outbox', 'inbox'] as const) {
     let place: SeenPlace | null = null;
-    do place = await writer.call('pruneSeen', [log, place, limits.deduplicationOlderThan], LAZY);
+    do place = await writer.call('pruneSeen', [log, place, seenOlderThan[log]], LAZY);
     while (place !== null);
   }
-  await writer.call('ageDeduplication', [limits.now, limits.deduplicationOlderThan], LAZY);
+  await writer.call('ageDeduplication', [limits.now, deduplicationOlderThan], LAZY);
   let origin: number | null = 0;
   do origin = await writer.call('pruneOrigins', [origin], LAZY);
   while (origin !== null);

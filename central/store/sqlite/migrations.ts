@@ -5,7 +5,13 @@ import { compatibilitySchema } from '../../../shared/sqlite/compatibility.ts';
 import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
 import { ROLLOUTS } from './rollouts/schema.ts';
 import { RELEASES } from './releases/schema.ts';
+import { IDEMPOTENCY_KEYS } from './rows/idempotency-keys.ts';
+import { SIGN_INS, SIGN_INS_OF_PEOPLE } from './sign-ins/sign-ins.ts';
+import { REPORTED_SERVICES, SERVICE_EXPOSURES } from './services/schema.ts';
 import { SUBSCRIPTIONS } from './subscriptions/schema.ts';
+import { TASKS } from './tasks/schema.ts';
+import { STORE_INCARNATIONS } from './events/incarnations.ts';
+import { STATE_DEADLINES } from './rows/agents/agent-history.ts';
 
 /** "QGC1": a database of Central. */
 export const APPLICATION_ID = 0x51474331;
@@ -431,9 +437,11 @@ const OFFERED_COMMANDS = `
 
 /** SHA-256 of the blob that has the signature of the build. */
 const RELEASE_SIGNATURES = 'ALTER TABLE release ADD COLUMN signature TEXT';
-
 /** Null: it was not used since this is recorded. */
 const API_TOKEN_USES = 'ALTER TABLE api_token ADD COLUMN last_used_at INTEGER';
+
+/** Null: for all agents. The hash of a token with a scope is one that older versions refuse (rows/tokens.ts). */
+const API_TOKEN_SCOPES = 'ALTER TABLE api_token ADD COLUMN scope TEXT';
 
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
@@ -458,4 +466,13 @@ export const MIGRATIONS: readonly string[] = [
   RELEASE_SIGNATURES,
   SUBSCRIPTIONS,
   API_TOKEN_USES,
+  API_TOKEN_SCOPES,
+  IDEMPOTENCY_KEYS,
+  STORE_INCARNATIONS,
+  STATE_DEADLINES,
+  SIGN_INS,
+  SIGN_INS_OF_PEOPLE,
+  SERVICE_EXPOSURES,
+  TASKS,
+  REPORTED_SERVICES,
 ];

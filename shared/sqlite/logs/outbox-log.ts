@@ -121,11 +121,11 @@ export class OutboxLog {
     const log = this.#log(peer);
     let { next, link, messages: count, bytes } = log;
     const reused: number[] = [];
+    const since = now - Math.min(this.#deduplicationMs, bounds.deduplicationMs ?? Number.POSITIVE_INFINITY);
     const appended = messages.map((message, index): Appended => {
       const hash = fingerprint(message);
       const fresh =
-        this.#statements.see.run(peer, hash, now, log.generation, next, message.dataHash, now - this.#deduplicationMs)
-          .changes === 1;
+        this.#statements.see.run(peer, hash, now, log.generation, next, message.dataHash, since).changes === 1;
       if (!fresh) {
         const seen = this.#statements.seen.get(peer, hash);
         if ((integerOrNull(seen, 'data') ?? message.dataHash) !== message.dataHash) reused.push(index);

@@ -3,9 +3,11 @@ import { CodedError, isCoded, textOf } from '../../errors.ts';
 import { databaseFault } from '../errors.ts';
 import type { CallCost } from '../group-commit.ts';
 
-/** The calls a thread answers: a call runs to its end without giving way. */
-// oxlint-disable-next-line typescript/no-explicit-any -- parameters are contravariant: only `any` (or never, which cannot be called) fits all
-export type Methods = Readonly<Record<string, (...args: any[]) => unknown>>;
+/**
+ * The calls a thread answers: a call runs to its end without giving way. `never`: which arguments each takes is known
+ * to its callers only (WorkerHost).
+ */
+export type Methods = Readonly<Record<string, (...args: never[]) => unknown>>;
 
 export interface Request {
   readonly id: number;

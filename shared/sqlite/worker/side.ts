@@ -69,6 +69,19 @@ export function refuse(port: MessagePort, error: unknown): void {
   port.close();
 }
 
+/** Memory of answers that is handed over. */
+const handedOver = new WeakSet<ArrayBuffer>();
+
+/** Marks the answer of a call: its memory is handed over to the caller and not copied. Nothing here may use it then. */
+export function handOver(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  handedOver.add(bytes.buffer);
+  return bytes;
+}
+
+function isHandedOver(value: unknown): value is Uint8Array<ArrayBuffer> {
+  return value instanceof Uint8Array && value.buffer instanceof ArrayBuffer && handedOver.has(value.buffer);
+}
+
 function serve(
   port: MessagePort,
   methods: Methods,
@@ -80,7 +93,8 @@ function serve(
     // The promises of one batch settle in one go: behind the last of them all answers leave together.
     if (answers.push(one) > 1) return;
     queueMicrotask(() => {
-      post(port, { kind: 'answers', answers });
+      const moved = answers.flatMap((each) => (each.ok && isHandedOver(each.value) ? [each.value.buffer] : []));
+      post(port, { kind: 'answers', answers }, moved);
       answers = [];
     });
   };
@@ -88,7 +102,8 @@ function serve(
     try {
       const call = methods[method];
       if (call === undefined) throw databaseFault('store_defect', { found: `no call ${method}` });
-      answer({ id, ok: true, value: await run(() => call(...args), cost) });
+      // As the caller's types have them.
+      answer({ id, ok: true, value: await run(() => call(...(args as never[])), cost) });
     } catch (error) {
       answer({ id, ok: false, error: packError(error) });
     }
@@ -109,7 +124,7 @@ function end(port: MessagePort, close: () => void): void {
   }
 }
 
-function post(port: MessagePort, message: FromWorker): void {
+function post(port: MessagePort, message: FromWorker, transfer: ArrayBuffer[] = []): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-  port.postMessage(message);
+  port.postMessage(message, transfer);
 }

@@ -10,6 +10,9 @@ const frames: Readonly<Record<string, CentralControl>> = {
   trust: { type: 'trust', pem: 'p', signature: 's' },
   'expired-recorded': { type: 'expired-recorded', through: 1 },
   'release-cancel': { type: 'release-cancel', kind: 'profile', generation: 1 },
+  'release-measure': { type: 'release-measure' },
+  'task-states-recorded': { type: 'task-states-recorded', through: 1 },
+  'task-cancel': { type: 'task-cancel', tasks: [] },
 };
 
 function recorded() {
@@ -25,6 +28,11 @@ function recorded() {
     consumers: part('consumers'),
     expired: part('expired'),
     releases: part('releases'),
+    streams: {
+      http: { ...part('services'), onStream: (stream) => void calls.push(['http', stream.id]) },
+      taskLogs: { onStream: (stream) => void calls.push(['task-log', stream.id]) },
+    },
+    tasks: part('tasks'),
   });
   return { control, calls };
 }
@@ -38,6 +46,9 @@ describe('the control of a connection', () => {
       'expired',
       'deduplication',
       'releases.1',
+      'releases.measure',
+      'streams.1',
+      'tasks.1',
     ]);
     expect(NO_CONTROL.capabilities).toEqual([]);
   });
@@ -55,6 +66,9 @@ describe('the control of a connection', () => {
       ['trust', 'trust'],
       ['expired', 'expired-recorded'],
       ['releases', 'release-cancel'],
+      ['releases', 'release-measure'],
+      ['tasks', 'task-states-recorded'],
+      ['tasks', 'task-cancel'],
     ]);
   });
 
@@ -70,11 +84,15 @@ describe('the control of a connection', () => {
       ['consumers', 'online', send],
       ['expired', 'online', send],
       ['releases', 'online', send, line],
+      ['services', 'online', send],
+      ['tasks', 'online', send],
       ['renewal', 'offline'],
       ['trust', 'offline'],
       ['consumers', 'offline'],
       ['expired', 'offline'],
       ['releases', 'offline'],
+      ['services', 'offline'],
+      ['tasks', 'offline'],
     ]);
   });
 });

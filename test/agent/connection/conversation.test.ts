@@ -39,6 +39,7 @@ function heard(capabilities: readonly string[] = []) {
     capabilities,
     onOnline: (send, line) => void calls.push(['online', send, line]),
     onFrame: (frame) => void calls.push(['frame', frame.type]),
+    onStream: (stream) => void calls.push(['stream', stream.id]),
     onOffline: () => void calls.push(['offline']),
   };
   return { calls, control };

@@ -89,6 +89,8 @@ describe('an event at the local API', () => {
       [String.raw`{"type":"t","subject":"\ud800"}`, '/subject holds'],
       ['{"type":"t","source":"/a b"}', '/source is'],
       ['{"type":"t","queuegateagent":"x"}', '/queuegateagent is set by Central alone'],
+      ['{"type":"t","queuegatetask":"t-1"}', '/queuegatetask is set by the agent alone'],
+      ['{"type":"t","queuegatetask":null}', '/queuegatetask is set by the agent alone'],
       ['{"type":"t","n":2147483648}', '/n is 2147483648'],
       [
         '{"type":"t","expirytime":"2026-11-22T09:59:59Z"}',

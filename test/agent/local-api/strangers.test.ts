@@ -60,7 +60,10 @@ describe('strangers at the local API', () => {
     const socket = await until(() => enter.mock.calls[0]?.[0]);
     const { parser } = socket as unknown as { parser: Record<number, unknown> & { constructor: { kOnBody: number } } };
     const onBody = vi.fn<() => void>();
+    const made = parser[parser.constructor.kOnBody];
     parser[parser.constructor.kOnBody] = onBody;
+    // Node uses the parser again, for other connections of the process.
+    onTestFinished(() => void (parser[parser.constructor.kOnBody] = made));
     line.socket.write(
       `POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\na\r\n'.repeat(500)}`,
     );

@@ -125,7 +125,7 @@ describe('a token', () => {
       gone: ['printer'],
       now: Date.now,
     });
-    expect(gone.consumerOf(old)).toBeUndefined();
+    expect(gone.holderOf(old)).toBeUndefined();
     await expect(stat(join(dataFolder, 'consumers', 'printer.json'))).rejects.toMatchObject({ code: 'ENOENT' });
     const { tokenOf } = await start({ dataFolder });
     expect(await tokenOf('printer')).not.toBe(old);

@@ -21,7 +21,8 @@ import { loadTrusted } from '../../../agent/trust/trusted.ts';
 import { createSecretFile } from '../../../shared/files/secret-file.ts';
 import { signInstruction, type Instruction } from '../../../shared/releases/instruction.ts';
 import { manifestDigest, manifestText, type ReleaseKind } from '../../../shared/releases/manifest.ts';
-import { LIMITS, SUBPROTOCOL, type Hello, type ReleaseState, type Welcome } from '../../../shared/wire/messages.ts';
+import { LIMITS, SUBPROTOCOL, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
+import type { ReleaseMeasured, ReleaseState } from '../../../shared/wire/release-frames.ts';
 import { welcomeTranscript } from '../../../shared/wire/proof.ts';
 import { withChecksum } from '../../../shared/wire/checksum.ts';
 import { HeldInbox, MemoryOutbox } from '../../shared/delivery/session-logs.ts';
@@ -67,6 +68,7 @@ interface ReleaseOptions {
 export class FalseCentral {
   readonly hellos: Hello[] = [];
   readonly states: ReleaseState[] = [];
+  readonly measured: ReleaseMeasured[] = [];
   /** Path and Range of each download. */
   readonly requests: { readonly path: string; readonly range: string | undefined }[] = [];
   readonly #releases = new Map<string, Release>();
@@ -166,6 +168,16 @@ export class FalseCentral {
     }
   }
 
+  /** The first measurement of this release that has not been looked at. */
+  async measurement(release: string): Promise<ReleaseMeasured> {
+    for (;;) {
+      const place = this.measured.findIndex((frame) => frame.release === release);
+      const [found] = place === -1 ? [] : this.measured.splice(place, 1);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => this.#said.add(resolve));
+    }
+  }
+
   async hello(which: (hello: Hello) => boolean): Promise<Hello> {
     for (;;) {
       const found = this.hellos.find(which);
@@ -219,8 +231,9 @@ export class FalseCentral {
     }
     socket.on('message', (data: Buffer) => {
       const frame = JSON.parse(withoutChecksum(data)) as { readonly type: string };
-      if (frame.type !== 'release-state') return;
-      this.states.push(frame as ReleaseState);
+      if (frame.type === 'release-measured') this.measured.push(frame as ReleaseMeasured);
+      else if (frame.type === 'release-state') this.states.push(frame as ReleaseState);
+      else return;
       this.#happened();
     });
     this.#happened();
@@ -386,7 +399,18 @@ export async function run(
     watched: () => [],
     outbox: new MemoryOutbox(),
     inbox: new Inbox(),
-    control: createControl({ renewal: part, trust: part, consumers: part, expired: part, releases }),
+    control: createControl({
+      renewal: part,
+      trust: part,
+      consumers: part,
+      expired: part,
+      tasks: part,
+      releases,
+      streams: {
+        http: { ...part, onStream: (stream) => stream.reset('kind_unknown') },
+        taskLogs: { onStream: (stream) => stream.reset('kind_unknown') },
+      },
+    }),
     software: software?.slot?.pair,
     log,
     now: Date.now,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { loadAgentConf } from '../../../agent/conf.ts';
 import { loadReleaseRecord } from '../../../agent/release-record.ts';
-import type { ReleaseState } from '../../../shared/wire/messages.ts';
+import type { ReleaseState } from '../../../shared/wire/release-frames.ts';
 import { branch, cleanup, copyOf, FalseCentral, release, requestOf, run, type Branch } from './central.ts';
 
 type Final = ReleaseState['state'];

@@ -1,7 +1,7 @@
 // What an agent does with a release that Central offers: from the offer to the commit, and back.
 import { createHash } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync, lstatSync, statSync } from 'node:fs';
+import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { afterEach, expect, it } from 'vitest';
@@ -115,6 +115,43 @@ it('continues a cut download at its byte, and takes no blob that is not the one 
   expect(ranges).toEqual(['bytes=70000-']);
 });
 
+it('continues no download in a link, in a file with another name or in one that others may read', async () => {
+  const { central, folders } = await online();
+  const big = 'b'.repeat(200_000);
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port), 'big.bin': big }));
+  const blobs = join(folders.data, 'releases', 'blobs');
+  const part = join(blobs, `${createHash('sha256').update(big).digest('hex')}.part`);
+  const victim = join(folders.data, 'victim');
+  const left: readonly (() => Promise<void>)[] = [
+    () => symlink(victim, part),
+    () => link(victim, part),
+    () => writeFile(part, big.slice(0, 1000), { mode: 0o644 }),
+  ];
+  for (const [index, leave] of left.entries()) {
+    await mkdir(blobs, { recursive: true });
+    await writeFile(victim, big.slice(0, 1000), { mode: 0o600 });
+    await rm(part, { force: true });
+    await leave();
+    central.requests.length = 0;
+    let mode: number | undefined;
+    central.onDownload = ({ url = '' }, response) => {
+      if (!url.startsWith('/blobs/') || !part.includes(url.split(/[/?]/)[2] ?? 'none')) return false;
+      response.writeHead(200).write(big.slice(0, 100_000));
+      void until(() => lstatSync(part, { throwIfNoEntry: false })?.size === 100_000).then(() => {
+        mode = lstatSync(part).mode & 0o7777;
+        response.end(big.slice(100_000));
+      });
+      return true;
+    };
+    central.offer({ release: digest, generation: index + 1, stage: 'synchronize' });
+    expect(await central.stateOf(index + 1, 'synchronized')).toMatchObject({ code: '' });
+    expect(await readFile(victim, 'utf8')).toBe(big.slice(0, 1000));
+    expect([index, mode, central.requests.some(({ range }) => range !== undefined)]).toEqual([index, 0o600, false]);
+    await rm(join(folders.data, 'releases', digest), { recursive: true, force: true });
+    await rm(profileReleaseFolder(folders.data, digest), { recursive: true, force: true });
+  }
+});
+
 it('downloads files compressed, and takes none that unpacks to more than it should be, to something else, or to nothing', async () => {
   const { central } = await online();
   const big = 'b'.repeat(2_000_000);
@@ -148,6 +185,36 @@ it('downloads files compressed, and takes none that unpacks to more than it shou
   central.onDownload = () => false;
   // One that does not know the compressed form sends the file.
   central.isCompressing = false;
+  central.offer({ release: digest, generation: 9, stage: 'synchronize' });
+  await central.stateOf(9, 'synchronized');
+});
+
+it('takes nothing of a release of which one byte was altered on the way, in the manifest or in a file', async () => {
+  const { central, folders } = await online();
+  central.isCompressing = false;
+  const file = 'b'.repeat(100_000);
+  const made = release({ 'conf/agent.conf': conf(central.port), 'big.bin': file });
+  const digest = central.add(made);
+  const altered = (content: Buffer): Buffer => {
+    const copy = Buffer.from(content);
+    copy[copy.length >> 1] = (copy[copy.length >> 1] ?? 0) ^ 1;
+    return copy;
+  };
+  const places: [string, Buffer, string][] = [
+    [`/releases/${digest}/manifest`, Buffer.from(made.text), 'release_answer_bad'],
+    [`/blobs/${createHash('sha256').update(file).digest('hex')}`, Buffer.from(file), 'release_blob_damaged'],
+  ];
+  for (const [index, [place, content, code]] of places.entries()) {
+    central.onDownload = ({ url = '' }, response) => {
+      if (!url.startsWith(place)) return false;
+      response.writeHead(200).end(altered(content));
+      return true;
+    };
+    central.offer({ release: digest, generation: index + 1, stage: 'synchronize' });
+    expect(await central.stateOf(index + 1, 'failed'), place).toMatchObject({ code });
+    expect(existsSync(profileReleaseFolder(folders.data, digest))).toBe(false);
+  }
+  central.onDownload = () => false;
   central.offer({ release: digest, generation: 9, stage: 'synchronize' });
   await central.stateOf(9, 'synchronized');
 });
@@ -226,14 +293,28 @@ it('names files of its release that changed on the disk, and repairs them with t
   const folder = profileReleaseFolder(folders.data, digest);
   await writeFile(join(folder, 'a.txt'), 'changed');
   const again = await run(folders);
-  let state = await central.state('succeeded');
-  while (state.code === '') state = await central.state('succeeded');
-  expect(state).toMatchObject({ code: 'profile_drift', release: digest });
-  expect(state.detail).toContain('a.txt');
+  const found = await central.measurement(digest);
+  expect(found).toMatchObject({ kind: 'profile', code: 'profile_drift', changedFiles: ['a.txt'], overriddenKeys: [] });
+  expect(found.detail).toContain('a.txt');
   expect(again.releases.status()?.profile?.changedFiles).toEqual(['a.txt']);
   central.offer({ release: digest, generation: 2 });
-  while (state.generation === 1) state = await central.state('succeeded');
-  expect(state).toMatchObject({ generation: 2, code: '' });
+  expect(await central.stateOf(2, 'succeeded')).toMatchObject({ code: '' });
   expect(await readFile(join(folder, 'a.txt'), 'utf8')).toBe('a');
   expect(await readdir(join(folder, '..'))).toEqual([digest]);
+});
+
+it('measures its release when Central requests it, and names the keys that its host overrides', async () => {
+  const { central, folders } = await online();
+  await writeFile(join(folders.profile, 'conf', 'agent.local.conf'), 'agent.name=here\nlog.level=warn\n');
+  const digest = central.add(release({ 'conf/agent.conf': conf(central.port, 'log.level=info\n'), 'a.txt': 'a' }));
+  central.offer({ release: digest, generation: 1 });
+  const [unchanged, overriddenKeys] = [{ code: '', changedFiles: [] }, ['log.level']];
+  expect(await central.measurement(digest)).toMatchObject({ ...unchanged, kind: 'profile', overriddenKeys });
+  await writeFile(join(profileReleaseFolder(folders.data, digest), 'a.txt'), 'changed');
+  // The same answer again: it has to be seen that it is new.
+  for (let times = 0; times < 2; times += 1) {
+    central.send({ type: 'release-measure' });
+    const changed = { code: 'profile_drift', changedFiles: ['a.txt'], overriddenKeys };
+    expect(await central.measurement(digest)).toMatchObject(changed);
+  }
 });

@@ -113,4 +113,21 @@ describe('Outbox', () => {
     ]);
     expect(await store.outbox.depth()).toMatchObject({ messages: 1 });
   });
+
+  it('dead letters come in pages that are bounded by their text', async () => {
+    await store.stop();
+    store = openAt(folder, { outbox: { maxMessages: 100, maxBytes: 10_000_000 }, now: clock.now });
+    const expiresAt = clock.time + 5;
+    const large = Array.from({ length: 9 }, (_, i) => {
+      const id = `e${i}`;
+      return message(id, { expiresAt, json: JSON.stringify({ id, source: '/test', data: 'x'.repeat(200_000) }) });
+    });
+    for (const one of large) await store.outbox.append([one]);
+    clock.time += 5;
+    while ((await store.outbox.expire()) > 0);
+    const first = await store.deadLetters({ limit: 1_000, before: null });
+    const rest = await store.deadLetters({ limit: 1_000, before: first.at(-1)?.key ?? 0 });
+    expect([first.length, rest.length]).toEqual([6, 3]);
+    expect(new Set([...first, ...rest].map(({ id }) => id)).size).toBe(9);
+  });
 });

@@ -1,7 +1,9 @@
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { fastify, type FastifyReply } from 'fastify';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { AGENT_STATES } from '../../../central/store/agent-store.ts';
 import { adminRoutes } from '../../../central/admin/routes.ts';
 import type { AdminServices } from '../../../central/admin/services.ts';
 import { MAX_REQUESTS_OF_TOKEN, TokenBounds } from '../../../central/admin/token-bounds.ts';
@@ -91,6 +93,22 @@ describe('access', () => {
       }
     }
     expect(rest.unexpected).toEqual([]);
+  });
+
+  test('a refusal that comes before the body says that its connection ends; one that comes behind it does not', async () => {
+    const rest = await startRest();
+    const { port } = new URL(rest.url);
+    const head = `POST /api/v1/profiles HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${rest.tokens.viewer}\r\n`;
+    const answer = async (text: string): Promise<string> => {
+      const socket = connect(Number(port), '127.0.0.1');
+      onTestFinished(() => void socket.destroy());
+      socket.write(text);
+      const [piece] = (await once(socket, 'data')) as [Buffer];
+      return piece.toString().toLowerCase();
+    };
+    const typed = `${head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n`;
+    expect(await answer(typed)).toMatch(/^http\/1.1 403 [^]*\r\nconnection: close\r\n/);
+    expect(await answer(`${typed}[]`)).toMatch(/^http\/1.1 403 [^]*\r\nconnection: keep-alive\r\n/);
   });
 
   test('a token of another form, and a removed one, are refused', async () => {
@@ -256,7 +274,7 @@ describe('every error is a problem document', () => {
     ],
     ['a body that does not fit', 'PATCH', '/parameters', { body: [1] }, 400, 'request_invalid'],
     ['terms in the body', 'PATCH', '/parameters', { body: { dryRun: true } }, 422, 'parameters_invalid'],
-    ['a query that does not fit', 'GET', '/events?after=x', {}, 400, 'request_invalid'],
+    ['a query that does not fit', 'GET', '/events?limit=x', {}, 400, 'request_invalid'],
     ['an unknown query parameter', 'GET', '/agents?order=name', {}, 400, 'request_invalid'],
     ['an unknown agent', 'GET', '/agents/no-such', {}, 404, 'agent_unknown'],
     ['an unknown parameter', 'GET', '/parameters/websocket.prot', {}, 404, 'parameter_unknown'],
@@ -329,13 +347,12 @@ describe('every error is a problem document', () => {
       },
       {
         parameter: 'state',
-        detail:
-          'state is not one of its values; allowed: enrolled, online, disconnected, quarantined, disabled, revoked.',
-        allowed: ['enrolled', 'online', 'disconnected', 'quarantined', 'disabled', 'revoked'],
+        detail: `state is not one of its values; allowed: ${AGENT_STATES.join(', ')}.`,
+        allowed: [...AGENT_STATES],
         found: 'Online',
       },
     ]);
-    expect(await errorsOf('GET', '/status?foo=1')).toEqual([
+    expect(await errorsOf('GET', '/health/live?foo=1')).toEqual([
       { parameter: 'foo', detail: 'foo is unknown; allowed: none.', allowed: [], found: '1' },
     ]);
     expect(await errorsOf('POST', '/store/backup', { password: 7, 'a/b#é': 1 })).toEqual([
@@ -377,7 +394,7 @@ describe('every path', () => {
     }
   });
 
-  test('with an act takes the reason for it, but for commands, which leave no audit entry', async () => {
+  test('with an act takes the reason for it, but for commands and measurements, which leave no audit entry', async () => {
     const acts = (await registeredRoutes()).filter(({ method }) => method !== 'GET');
     expect(acts.length).toBeGreaterThan(20);
     const rest = await startRest();
@@ -389,7 +406,7 @@ describe('every path', () => {
       const { errors } = (await response.json()) as { errors: { parameter?: string; allowed: string[] }[] };
       const unknown = errors.find(({ parameter }) => parameter === 'frobnicate');
       const takes = ['comment', 'ticket'].every((name) => unknown?.allowed.includes(name));
-      expect([method, url, takes]).toEqual([method, url, !url.endsWith('/commands')]);
+      expect([method, url, takes]).toEqual([method, url, !/\/(?:commands|measure)$/.test(url)]);
     }
   });
 

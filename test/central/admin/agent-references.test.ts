@@ -1,7 +1,9 @@
 // Wherever REST takes an agent, one rule says which one is meant.
 import { describe, expect, test } from 'vitest';
+import { describedOperations, operationOf } from '../../../central/admin/openapi/document.ts';
 import { agentRecord } from '../fakes.ts';
 import { startRest, type Rest } from './rest.ts';
+import { cursorAt } from '../../event-cursors.ts';
 
 const FULL = 'f3a78fd73d2f494473fbe30c8a61dd3b';
 
@@ -36,6 +38,7 @@ const ROUTES = [
   ['GET', (agent: string) => `/events?agent=${agent}`, undefined],
   ['GET', (agent: string) => `/incidents?agent=${agent}`, undefined],
   ['GET', (agent: string) => `/dead-letters?agent=${agent}`, undefined],
+  ['GET', (agent: string) => `/commands?agent=${agent}`, undefined],
   ['DELETE', (agent: string) => `/agents/${agent}`, undefined],
 ] as const;
 
@@ -86,6 +89,26 @@ describe.each(ROUTES.map(([method, path, body]) => [`${method} ${path('AGENT')}`
   },
 );
 
+// Those above show what is found; every other route that names an agent has to follow the same rule. Rollouts, which
+// are absent here, find it by the same service.
+test.each(describedOperations().filter((key) => key.includes('{agent}') && !key.includes('/profile')))(
+  '%s names its agent by the same rule',
+  async (key) => {
+    const [method = '', path = ''] = key.split(' ');
+    const { example = {} } = operationOf(key) ?? {};
+    const rest = await withAgents();
+    const query = new URLSearchParams(example.query).toString();
+    for (const [word, status, code] of [
+      ['no-such', 404, 'agent_unknown'],
+      ['abcdef01', 409, 'agent_ambiguous'],
+    ] as const) {
+      const target = `${path.replace('{agent}', word)}${query === '' ? '' : `?${query}`}`;
+      const response = await rest.request(method, target, example.body === undefined ? {} : { body: example.body });
+      expect([target, response.status, await response.json()]).toMatchObject([target, status, { code }]);
+    }
+  },
+);
+
 test('an exact id is meant before a name: an old record is reached by its full id', async () => {
   const rest = await withAgents();
   expect(await (await rest.request('GET', '/agents/branch.one')).json()).toMatchObject({
@@ -106,7 +129,7 @@ test('what a removed agent has left is found by its full id', async () => {
   const rest = await withAgents();
   rest.events.push('removed-agent', { id: '1', source: '/s', type: 't' });
   expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({
-    items: [{ cursor: 1 }],
+    items: [{ cursor: cursorAt(1) }],
   });
   expect((await rest.request('GET', '/events?agent=removed-')).status).toBe(404);
   expect((await rest.request('GET', '/agents/removed-agent')).status).toBe(404);
@@ -118,7 +141,7 @@ test('what a removed agent has left is not taken for that of an agent whose id b
   rest.events.push('removed-agent-2', { id: '1', source: '/s', type: 't' });
   rest.events.push('removed-agent', { id: '2', source: '/s', type: 't' });
   expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({
-    items: [{ cursor: 2, agentId: 'removed-agent' }],
+    items: [{ cursor: cursorAt(2), agentId: 'removed-agent' }],
   });
   rest.agents.push(agentRecord({ name: 'removed-agent', id: 'its-successor' }));
   const ambiguous = await rest.request('GET', '/events?agent=removed-agent');
@@ -132,9 +155,18 @@ test('what a removed agent has left is not taken for that of an agent whose id b
 
 test('advice is among the problems of the status, and Central is healthy with it', async () => {
   const rest = await startRest();
-  rest.status.report = { ...rest.status.report, advice: [{ code: 'a', detail: 'b', hint: 'c', startedAt: 1_000 }] };
+  const subject = { kind: 'agent', id: 'a1', name: 'branch-1' } as const;
+  const [about, whole] = [
+    { code: 'a', detail: 'b', hint: 'c', startedAt: 1_000, subject },
+    { code: 'd', detail: 'e', hint: 'f', startedAt: 1_000 },
+  ];
+  rest.status.report = { ...rest.status.report, advice: [about, whole] };
+  const startedAt = '1970-01-01T00:00:01.000Z';
   expect(await (await rest.request('GET', '/status')).json()).toMatchObject({
-    problems: [{ code: 'a', detail: 'b', hint: 'c', startedAt: '1970-01-01T00:00:01.000Z' }],
+    problems: [
+      { ...about, startedAt },
+      { ...whole, startedAt, subject: null },
+    ],
   });
   expect((await rest.request('GET', '/health/ready', { as: null })).status).toBe(200);
 });

@@ -1,11 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { ERROR_SUBJECTS } from '../../../docs/error-subjects.ts';
 import { agentRecord } from '../fakes.ts';
 import { outboxFull, startRest, type Rest } from './rest.ts';
+import { EventCursors } from '../../../central/messaging/event-cursors.ts';
+import { cursorAt } from '../../event-cursors.ts';
 
 async function json<T = Record<string, unknown>>(response: Response | Promise<Response>): Promise<T> {
   return (await (await response).json()) as T;
+}
+
+interface Found {
+  readonly problems: readonly { readonly detail: string }[];
 }
 
 async function withAgent(): Promise<Rest> {
@@ -114,6 +121,8 @@ describe('parameters', () => {
             agent: { id: 'a', name: 'branch-7' },
             reason: 'encrypted',
             detail: expect.stringContaining('central.websocket.secure=false'),
+            address: '10.0.0.7',
+            hint: expect.stringMatching(/^Set central\.websocket\.secure=false/),
           },
         ],
       },
@@ -140,9 +149,47 @@ describe('parameters', () => {
     expect(rest.store.audit.entries.at(-1)).toMatchObject({ comment: 'back', who: 'administrator', from: '127.0.0.1' });
   });
 
+  test('handshakes that failed are joined to an agent by the address of its last session, and the answer says so', async () => {
+    const failed = (address: string) => ({
+      listener: 'wss',
+      cause: 'peer_unknown_authority',
+      address,
+      count: 1,
+      firstAt: 1,
+      lastAt: 2,
+      detail: 'd',
+      hint: 'h',
+    });
+    const rest = await startRest(async () => ({
+      handshakeFailures: { list: () => [failed('10.1.2.3'), failed('10.9.9.9')], dropped: 0 },
+    }));
+    const session = {
+      session: 's',
+      bootId: 'b',
+      version: '1',
+      transport: 'wss',
+      node: 'n',
+      since: 1,
+      endedAt: 2,
+    } as const;
+    rest.agents.push({
+      ...agentRecord({ id: 'a1', name: 'branch-1' }),
+      session: { ...session, address: '::ffff:10.1.2.3' },
+    });
+    rest.agents.push({ ...agentRecord({ id: 'a2', name: 'branch-2' }), session: null });
+    const of = async (query: string) => await json<object>(rest.request('GET', `/handshake-failures${query}`));
+    expect(await of('?agent=branch-1')).toMatchObject({
+      inferredFrom: { agentId: 'a1', address: '::ffff:10.1.2.3' },
+      items: [{ address: '10.1.2.3' }],
+    });
+    expect(await of('?agent=branch-2')).toMatchObject({ inferredFrom: { agentId: 'a2', address: null }, items: [] });
+    expect(await of('')).toMatchObject({ inferredFrom: null, items: [{}, {}] });
+    expect((await rest.request('GET', '/handshake-failures?agent=none')).status).toBe(404);
+  });
+
   test('a change that awaits its confirmation is pending, and is confirmed or rolled back by its id', async () => {
     const rest = await startRest();
-    const [path, body] = ['/parameters?confirmWithinSeconds=60', { 'websocket.port': 8788 }];
+    const [path, body] = ['/parameters?confirmWithinSeconds=60&comment=moved&ticket=CHG-1', { 'websocket.port': 8788 }];
     const accepted = await rest.request('PATCH', path, { body });
     const { change } = await json<{ change: { id: string } }>(accepted);
     expect([accepted.status, accepted.headers.get('location')]).toEqual([202, `/api/v1/changes/${change.id}`]);
@@ -161,7 +208,10 @@ describe('parameters', () => {
       requiredShare: 0.9,
       agentCount: 0,
       returnedCount: 0,
+      changed: [{ name: 'websocket.port', from: 8787, to: 8788 }],
       changedBy: 'administrator',
+      comment: 'moved',
+      ticket: 'CHG-1',
       expiresAt: expect.stringMatching(/Z$/),
     });
     expect(await json(rest.request('GET', `/changes/${first?.id}`))).toEqual(first);
@@ -359,6 +409,33 @@ describe('messages', () => {
       items: [{ agentId: 'a', number: 4, code: 'message_expired', detail: null, text: '{}' }],
     });
   });
+
+  test('dead letters are filtered by agent, direction, code and time; other values are refused with the allowed ones', async () => {
+    const rest = await withAgent();
+    const times = 'createdAfter=2026-11-22T10:00:00Z&createdBefore=2026-11-22T12:00:00%2B01:00';
+    const path = `/dead-letters?agent=a&direction=up&code=message_invalid&code=id_reused&${times}&limit=7`;
+    expect((await rest.request('GET', path)).status).toBe(200);
+    expect(rest.deadLetterQueries).toEqual([
+      {
+        limit: 7,
+        agentId: 'a',
+        direction: 'up',
+        codes: ['message_invalid', 'id_reused'],
+        from: Date.parse('2026-11-22T10:00:00Z'),
+        to: Date.parse('2026-11-22T11:00:00Z'),
+      },
+    ]);
+    for (const [query, allowed] of [
+      ['direction=sideways', ['up', 'down']],
+      ['code=expired', ['message_expired', 'message_withdrawn', 'id_reused', 'message_invalid']],
+      ['createdAfter=yesterday', null],
+    ] as const)
+      expect(await json(rest.request('GET', `/dead-letters?${query}`))).toMatchObject({
+        status: 400,
+        code: 'request_invalid',
+        errors: [{ parameter: query.replace(/=.*/, ''), ...(allowed === null ? {} : { allowed }) }],
+      });
+  });
 });
 
 describe('a reader whose next events were pruned', () => {
@@ -366,12 +443,12 @@ describe('a reader whose next events were pruned', () => {
     const rest = await startRest();
     for (let i = 1; i <= 5; i += 1) rest.events.push('a', { id: String(i), source: '/s', type: 't' });
     rest.events.pruned = 3;
-    const refused = await rest.request('GET', '/events?after=1');
+    const refused = await rest.request('GET', `/events?after=${cursorAt(1)}`);
     expect([refused.status, await json(refused)]).toMatchObject([
       410,
-      { code: 'cursor_expired', resumeAfter: 3, hint: expect.stringContaining('events.retentionDays') },
+      { code: 'cursor_expired', resumeAfter: cursorAt(3), hint: expect.stringContaining('events.retentionDays') },
     ]);
-    for (const after of ['3', '0', 'oldest', 'newest'])
+    for (const after of [cursorAt(3), cursorAt(0), 'oldest', 'newest'])
       expect((await rest.request('GET', `/events?after=${after}`)).status, after).toBe(200);
   });
 });
@@ -391,17 +468,22 @@ describe('events', () => {
     for (let i = 1; i <= 5; i += 1)
       rest.events.push(i % 2 === 0 ? 'even' : 'odd', { id: String(i), source: '/s', type: 't' });
     expect(await json(rest.request('GET', '/events?limit=2'))).toMatchObject({
-      items: [{ cursor: 1, event: { id: '1' } }, { cursor: 2 }],
-      next: 2,
+      items: [{ cursor: cursorAt(1), event: { id: '1' } }, { cursor: cursorAt(2) }],
+      next: cursorAt(2),
     });
-    expect(await json(rest.request('GET', '/events?after=2&limit=2'))).toMatchObject({ next: 4 });
+    expect(await json(rest.request('GET', `/events?after=${cursorAt(2)}&limit=2`))).toMatchObject({
+      next: cursorAt(4),
+    });
     // The store may end a page before its limit: only what was given out counts as read.
     expect(await json(rest.request('GET', '/events?agent=even'))).toMatchObject({
-      items: [{ cursor: 2 }, { cursor: 4 }],
-      next: 4,
+      items: [{ cursor: cursorAt(2) }, { cursor: cursorAt(4) }],
+      next: cursorAt(4),
     });
-    expect(await json(rest.request('GET', '/events?agent=even&after=4'))).toEqual({ items: [], next: 5 });
-    expect(await json(rest.request('GET', '/events?type=none'))).toEqual({ items: [], next: 5 });
+    expect(await json(rest.request('GET', `/events?agent=even&after=${cursorAt(4)}`))).toEqual({
+      items: [],
+      next: cursorAt(5),
+    });
+    expect(await json(rest.request('GET', '/events?type=none'))).toEqual({ items: [], next: cursorAt(5) });
   });
 
   test('as a CloudEvents batch, with the cursor in a header', async () => {
@@ -411,7 +493,8 @@ describe('events', () => {
       headers: { accept: 'application/cloudevents-batch+json' },
     });
     expect(response.headers.get('content-type')).toContain('application/cloudevents-batch+json');
-    expect(response.headers.get('queuegate-next')).toBe('1');
+    expect(response.headers.get('queuegate-next')).toBe(cursorAt(1));
+    expect(response.headers.get('link')).toBe(`</api/v1/events?after=${cursorAt(1)}>; rel="next"`);
     expect(await response.json()).toEqual([
       { specversion: '1.0', id: '1', source: '/s', type: 't', queuegateagent: 'a' },
     ]);
@@ -435,13 +518,13 @@ describe('events', () => {
     await waitUntil(() => rest.events.waiting === 1);
     rest.events.push('a', { id: '1', source: '/s', type: 't' });
     rest.events.push('b', { id: '2', source: '/s', type: 't' });
-    expect(await answer).toMatchObject({ items: [{ cursor: 2 }], next: 2 });
+    expect(await answer).toMatchObject({ items: [{ cursor: cursorAt(2) }], next: cursorAt(2) });
     expect(rest.events.waiting).toBe(0);
   });
 
   test('a long poll ends with its time, empty', async () => {
     const rest = await startRest();
-    expect(await json(rest.request('GET', '/events?waitSeconds=1'))).toEqual({ items: [], next: 0 });
+    expect(await json(rest.request('GET', '/events?waitSeconds=1'))).toEqual({ items: [], next: cursorAt(0) });
   });
 
   test('nothing more is read for a client that goes away', async () => {
@@ -474,12 +557,41 @@ describe('events', () => {
   test('`newest` waits for what comes from now on', async () => {
     const rest = await startRest();
     rest.events.push('a', { id: '1', source: '/s', type: 't' });
-    expect(await json(rest.request('GET', '/events?after=newest'))).toEqual({ items: [], next: 1 });
+    expect(await json(rest.request('GET', '/events?after=newest'))).toEqual({ items: [], next: cursorAt(1) });
   });
 
   test('a cursor ahead of the newest event is refused: Central went back in time', async () => {
     const rest = await startRest();
-    expect((await rest.request('GET', '/events?after=7')).status).toBe(410);
+    rest.events.push('a', { id: '1', source: '/s', type: 't' });
+    const refused = await rest.request('GET', `/events?after=${cursorAt(7)}`);
+    expect([refused.status, await json(refused)]).toMatchObject([
+      410,
+      { code: 'cursor_ahead', resumeAfter: cursorAt(1), hint: expect.stringContaining(cursorAt(1)) },
+    ]);
+  });
+
+  const FOREIGN = new EventCursors([{ id: 'abcdef0123', ended: null }]).encode(1);
+  test.each(['1', '0', 'x', 'OLDEST', FOREIGN, `${cursorAt(1)}A`, `${cursorAt(1)}=`, '9'.repeat(1_024)])(
+    'a number or the cursor of another installation (%s) is refused with a hint',
+    async (after) => {
+      const rest = await startRest();
+      expect(await json(rest.request('GET', `/events?after=${encodeURIComponent(after)}`))).toMatchObject({
+        status: 400,
+        code: 'cursor_invalid',
+        hint: expect.stringContaining('"next" of an earlier answer'),
+        errors: [{ parameter: 'after', detail: expect.stringContaining('oldest, newest'), found: after.slice(0, 64) }],
+      });
+    },
+  );
+
+  test('the position is text in each answer, of which only Central reads anything', async () => {
+    const rest = await startRest();
+    rest.events.push('a', { id: '1', source: '/s', type: 't' });
+    const { items, next } = (await json(rest.request('GET', '/events'))) as {
+      items: { cursor: string }[];
+      next: string;
+    };
+    expect([items[0]?.cursor, next]).toEqual([next, expect.stringMatching(/^[A-Za-z0-9_-]{16}$/)]);
   });
 });
 
@@ -517,6 +629,43 @@ describe('status, health, certificate authority and metrics', () => {
       node: 'n1',
       listeners: [{ port: 8787, text: 'unencrypted, this host only' }],
     });
+  });
+
+  const ONLINE = { transport: 'wss', listener: 'wss', address: '192.0.2.1', loopback: false } as const;
+  const online = (name: string, since: number, more: Partial<OnlineAgent> = {}): OnlineAgent => ({
+    ...ONLINE,
+    agentId: `id of ${name}`,
+    name,
+    since,
+    ...more,
+  });
+  const WS = { transport: 'ws', listener: 'ws' } as const;
+
+  test('status counts the sessions of each listener, and names agents of other hosts that use unencrypted ws', async () => {
+    const rest = await startRest();
+    // Behind a proxy that ends TLS an agent uses wss on the ws listener; the Central agent uses ws on this host.
+    rest.status.online = [
+      online('wss', 1),
+      online('proxied', 2, { listener: 'ws' }),
+      online('central-agent', 3, { ...WS, address: '127.0.0.1', loopback: true }),
+    ];
+    const sessions = [
+      { listener: 'ws', sessionCount: 2 },
+      { listener: 'wss', sessionCount: 1 },
+    ];
+    expect(await json(rest.request('GET', '/status'))).toMatchObject({ sessions, problems: [] });
+    const one = online('branch-1', 3_000, WS);
+    rest.status.online = [one];
+    const subject = { kind: 'agent', id: one.agentId, name: one.name };
+    const [found] = (await json<Found>(rest.request('GET', '/status'))).problems;
+    expect(found).toMatchObject({ code: 'agents_unencrypted', startedAt: '1970-01-01T00:00:03.000Z', subject });
+    const many = Array.from({ length: 7 }, (_, i) => online(`branch-${i}`, 9_000 - i, WS));
+    rest.status.online = many;
+    const [all] = (await json<Found>(rest.request('GET', '/status'))).problems;
+    expect(all).toMatchObject({ startedAt: '1970-01-01T00:00:08.994Z', subject: null });
+    expect(all?.detail).toMatch(/ by 7 agents: branch-0, .*branch-4 and 2 more\. /);
+    // It does not make Central unhealthy.
+    expect(await json(rest.request('GET', '/health/ready'))).toEqual({ state: 'ok', reasons: [] });
   });
 
   test('store says what is kept, how much room there is, and what each agent may take of it', async () => {

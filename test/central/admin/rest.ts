@@ -2,31 +2,36 @@
 import { onTestFinished } from 'vitest';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes.ts';
+import { adminRoutes, dashboardPages, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes.ts';
+import { OpenStreams } from '../../../central/messaging/open-streams.ts';
+import { CURSORS } from '../../event-cursors.ts';
 import type { EventHub } from '../../../central/messaging/event-hub.ts';
 import type { InboxStore } from '../../../central/store/message-store.ts';
 import type { AdminServices, StatusReport } from '../../../central/admin/services.ts';
-import { findAgent, findAgentId } from '../../../central/agents/lookup.ts';
+import { AgentDirectory } from '../../../central/agents/directory.ts';
 import { Drains } from '../../../central/agents/acts/drains.ts';
-import { parseSelectors, resolveSelectors } from '../../../central/agents/selectors.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import type { MaintenanceState } from '../../../central/store/store.ts';
+import { createSignIns } from '../../../central/auth/sign-in/sign-ins.ts';
 import { createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
 import type { Problem } from '../../../central/problems.ts';
 import { createMetrics } from '../../../central/metrics.ts';
+import { ResourceChanges } from '../../../central/watching/resource-changes.ts';
+import { WaitingRequests } from '../../../central/admin/changes/waiting.ts';
 import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { AddressAccess } from '../../../central/parameters/address-access.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
 import { ParameterState } from '../../../central/parameters/state.ts';
 import type { Session } from '../../../central/sessions/session.ts';
-import { matchesAgent, mergedLabels, type AgentMatch } from '../../../central/store/agents/labels.ts';
+import { matchesAgent, mergedLabels, type AgentMatch, type LabelTerm } from '../../../central/store/agents/labels.ts';
 import type { MadeBackup, StagedRestore } from '../../../central/store/backup/backup.ts';
 import { storeFault } from '../../../central/store/errors.ts';
-import type { AgentRecord, Incident } from '../../../central/store/agent-store.ts';
-import type { DeadLetter, StoredEvent } from '../../../central/store/message-store.ts';
+import { AGENT_STATES, type AgentRecord, type AgentState, type Incident } from '../../../central/store/agent-store.ts';
+import type { DeadLetter, DeadLetterQuery, StoredEvent } from '../../../central/store/message-store.ts';
 import type { Role } from '../../../central/store/token-store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { CodedError } from '../../../shared/errors.ts';
@@ -44,13 +49,16 @@ export interface Rest {
   readonly incidents: Incident[];
   readonly sent: { readonly agentId: string; readonly messages: readonly Message[] }[];
   readonly deadLetters: DeadLetter[];
+  readonly deadLetterQueries: DeadLetterQuery[];
   readonly unexpected: unknown[];
-  readonly status: { report: StatusReport };
+  readonly status: { report: StatusReport; online: readonly OnlineAgent[] };
   /** What was recorded of refusals. */
   readonly refused: { code: string; address: string; route?: string }[];
   /** Makes the next sending fail. */
   readonly fail: { sending: Error | null };
   readonly events: Events;
+  readonly streams: OpenStreams;
+  readonly resourceChanges: ResourceChanges;
   readonly backups: Backups;
   /** How many are open. */
   connections(): Promise<number>;
@@ -135,7 +143,7 @@ export class Backups implements Pick<AdminServices['backups'], 'make' | 'stage'>
     }
     return {
       facts: { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: text.length },
-      sealed: sealed(),
+      sealed: Readable.from(sealed(), { objectMode: false }),
     };
   }
 
@@ -182,12 +190,15 @@ export async function startRest(
   const revocations: { id: string; reason: string; comment: string | undefined }[] = [];
   const sent: { agentId: string; messages: readonly Message[] }[] = [];
   const deadLetters: DeadLetter[] = [];
+  const deadLetterQueries: DeadLetterQuery[] = [];
   const unexpected: unknown[] = [];
   const refused: Rest['refused'] = [];
   const fail: { sending: Error | null } = { sending: null };
   const events = new Events();
+  const streams = new OpenStreams();
   const backups = new Backups();
-  const status = {
+  const status: Rest['status'] = {
+    online: [],
     report: {
       central: 'central.test',
       node: 'n1',
@@ -208,6 +219,8 @@ export async function startRest(
       advice: [] as Problem[],
     },
   };
+  const metrics = createMetrics();
+  const resourceChanges = new ResourceChanges({ gatherMs: 5 });
   const changes = makeChanges(now);
   const parameters = new ParameterService({
     state: await ParameterState.open({
@@ -245,10 +258,13 @@ export async function startRest(
     },
   });
   const registry = {
-    select: async (matches: readonly AgentMatch[]) =>
+    select: async (matches: readonly AgentMatch[], within: readonly LabelTerm[] = []) =>
       agents
         .filter((agent) => matches.some((match) => matchesAgent(match, agent)))
-        .map(({ id, name, labels, state }) => ({ id, name, labels, state, offlineSince: null })),
+        .filter((agent) => matchesAgent({ kind: 'labels', terms: within }, agent))
+        .map(({ id, name, state }) => ({ id, name, state, offlineSince: null })),
+    selectIds: async (matches: readonly AgentMatch[]) =>
+      agents.filter((agent) => matches.some((match) => matchesAgent(match, agent))).map(({ id }) => id),
     async findByReference(reference: string, limit: number) {
       const exact =
         agents.find(({ id }) => id === reference) ??
@@ -257,6 +273,26 @@ export async function startRest(
         ? agents.filter(({ id }) => reference.length >= 8 && id.startsWith(reference)).slice(0, limit)
         : [exact];
     },
+    labelsOf: async (ids: readonly string[]) =>
+      agents.filter(({ id }) => ids.includes(id)).map(({ id, labels }) => [id, labels] as const),
+    list: async ({ after = '', limit, names = ['*'], labels = [[]] }: Parameters<AgentDirectory['list']>[0]) =>
+      agents
+        .filter(({ name }) => name > after)
+        .filter((agent) => names.some((pattern) => matchesAgent({ kind: 'name', pattern }, agent)))
+        .filter((agent) => labels.some((terms) => matchesAgent({ kind: 'labels', terms }, agent)))
+        .slice(0, limit),
+    async count({ labels = [[]] }: Parameters<AgentDirectory['count']>[0]) {
+      const found = agents.filter((agent) => labels.some((terms) => matchesAgent({ kind: 'labels', terms }, agent)));
+      const states = Object.fromEntries(AGENT_STATES.map((state) => [state, 0])) as Record<AgentState, number>;
+      for (const { state } of found) states[state] += 1;
+      return { agents: found.length, states, transports: { ws: 0, wss: 0 }, versions: [], releases: [] };
+    },
+    consumersOf: async () => undefined,
+    history: async () => [
+      { at: 2_000, state: 'disconnected' as const, reason: 'session_cut: The connection was cut.', until: null },
+      { at: 1_000, state: 'enrolled' as const, reason: 'not_yet_connected: It is enrolled.', until: null },
+    ],
+    incidents: async () => incidents.map((incident, key) => ({ ...incident, key })),
     hasLeftRecords: async (id: string) =>
       events.all.some(({ agentId }) => agentId === id) ||
       [...incidents, ...deadLetters].some(({ agentId }) => agentId === id),
@@ -266,32 +302,17 @@ export async function startRest(
     profileReleases: memoryReleases().profileReleases,
     software: memoryReleases().software,
     apiTokens,
+    signIns: createSignIns({ store: store.tokens, apiTokens, now }),
+    oidc: undefined,
     addressAccess: new AddressAccess(() => parameters.values()),
     refusals: { record: (fault, place) => void refused.push({ code: fault.code, ...place }) },
     enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, now }),
     parameters,
     changes,
-    agents: {
-      find: (reference) => findAgent(registry, reference),
-      findId: (reference) => findAgentId(registry, reference),
-      list: async ({ after = '', limit, names = ['*'], labels = [[]] }) =>
-        agents
-          .filter(({ name }) => name > after)
-          .filter((agent) => names.some((pattern) => matchesAgent({ kind: 'name', pattern }, agent)))
-          .filter((agent) => labels.some((terms) => matchesAgent({ kind: 'labels', terms }, agent)))
-          .slice(0, limit),
-      consumersOf: async () => undefined,
-      idsWith: async (labels) =>
-        new Set((await registry.select(labels.map((terms) => ({ kind: 'labels', terms })))).map(({ id }) => id)),
-      history: async () => [
-        { at: 2_000, state: 'disconnected', reason: 'the line was cut' },
-        { at: 1_000, state: 'enrolled', reason: 'enrolled, not yet connected' },
-      ],
-      incidents: async () => incidents.map((incident, key) => ({ ...incident, key })),
-      select: async (selectors) => await resolveSelectors(registry, parseSelectors(selectors)),
-    },
+    agents: new AgentDirectory(registry),
     agentChanges: {
       replace: async (_old, next) => next,
+      rehearseReplace: () => undefined,
       change: async (id, { name, labels, notes }, version, { who }) =>
         await changed(id, (agent) => {
           if (version !== null && version !== agent.version)
@@ -339,11 +360,21 @@ export async function startRest(
         sent.push({ agentId, messages });
         return messages.map((_, i) => ({ outcome: 'stored', number: i + 1 }));
       },
-      deadLetters: async () => deadLetters.map((letter, key) => ({ ...letter, key })),
+      async deadLetters(query) {
+        deadLetterQueries.push(query);
+        const { before = Number.MAX_SAFE_INTEGER, limit } = query;
+        const items = deadLetters
+          .map((letter, i) => ({ ...letter, key: deadLetters.length - 1 - i }))
+          .filter(({ key }) => key < before)
+          .slice(0, limit);
+        return { items, next: items.length === limit ? (items.at(-1)?.key ?? null) : null };
+      },
       waiting: async () => [],
       statesOf: async () => [],
+      list: async () => ({ items: [], next: null }),
       find: async () => undefined,
       withdraw: async () => undefined,
+      rehearseWithdrawal: async () => undefined,
     },
     inbox: events,
     maintenanceMode: {
@@ -353,9 +384,11 @@ export async function startRest(
         return maintenance;
       },
     },
-    onlineAgents: { online: async () => [] },
+    onlineAgents: { online: async () => status.online },
     aging: { accept: async () => ({ expectedAt: 0, foundAt: 60 * 86_400_000 }) },
     hub: events,
+    streams,
+    cursors: CURSORS,
     backups,
     applyRestore: (staged) => void backups.applied.push(staged),
     pki: {
@@ -367,6 +400,7 @@ export async function startRest(
     revocationLists: { der: async () => Buffer.from('list'), pem: async () => '-----BEGIN X509 CRL-----\n' },
     status: () => status.report,
     store: {
+      idempotency: store.idempotency,
       stats: async () => ({
         engine: 'sqlite',
         schema: 7,
@@ -385,7 +419,9 @@ export async function startRest(
     auditVerification: { verify: async () => ({ valid: true, entryCount: 0, head: null, faults: [] }) },
     ...absentPki(),
     handshakeFailures: { list: () => [], dropped: 0 },
-    metrics: createMetrics(),
+    metrics,
+    resourceChanges,
+    waiting: new WaitingRequests(metrics),
     now,
     onUnexpected: (error) => unexpected.push(error),
     ...(await more(store)),
@@ -397,6 +433,7 @@ export async function startRest(
     onUnexpected: (error) => unexpected.push(error),
   });
   await adminRoutes(app, services);
+  await dashboardPages(app, services);
   await app.ready();
   await once(server.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => {
@@ -414,11 +451,14 @@ export async function startRest(
     incidents,
     sent,
     deadLetters,
+    deadLetterQueries,
     unexpected,
     status,
     refused,
     fail,
     events,
+    streams,
+    resourceChanges,
     backups,
     connections: promisify(server.getConnections.bind(server)),
     async request(method, path, { as = 'administrator', body, headers = {}, signal } = {}) {
@@ -442,6 +482,8 @@ export async function startRest(
 }
 
 type AbsentService =
+  | 'exposures'
+  | 'serviceReports'
   | 'subscriptions'
   | 'authorityService'
   | 'serverCertificates'
@@ -450,7 +492,9 @@ type AbsentService =
   | 'approvals'
   | 'offlineEnrollment'
   | 'recoveries'
-  | 'rollouts';
+  | 'rollouts'
+  | 'taskOutputs'
+  | 'tasks';
 
 /**
  * Routes of the authority, of certificates and of enrollments have tests of their own (certificates.test.ts,
@@ -469,8 +513,12 @@ function absentPki(): Pick<AdminServices, AbsentService> {
     approvals: { ...absent, counts: async () => ({ pending: 0, most: 1000, blocks: [] }) },
     offlineEnrollment: absent,
     recoveries: absent,
-    rollouts: absent,
+    rollouts: { ...absent, agentsPerRelease: async () => [] },
+    exposures: { ...absent, list: () => [] },
+    serviceReports: absent,
     subscriptions: absent,
+    taskOutputs: absent,
+    tasks: { ...absent, list: async () => [] },
   } as unknown as Pick<AdminServices, AbsentService>;
 }
 

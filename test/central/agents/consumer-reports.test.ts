@@ -12,7 +12,7 @@ function start() {
   const written: (readonly ConsumerReport[])[] = [];
   const timers: (() => void)[] = [];
   const reports = new ConsumerReports({
-    agents: { recordConsumers: async (batch) => void written.push(batch) },
+    agents: { recordConsumers: async (batch) => (written.push(batch), []) },
     log: { debug: () => undefined },
     sessionOf: (agentId) => {
       const facts = online.get(agentId);
@@ -90,7 +90,13 @@ describe('reports of consumers at Central', () => {
       },
     ]);
     frame('a', 1);
-    expect(reports.problems()).toMatchObject([{ startedAt: 10, detail: expect.stringContaining('branch-b') }]);
+    expect(reports.problems()).toMatchObject([
+      {
+        startedAt: 10,
+        detail: expect.stringContaining('branch-b'),
+        subject: { kind: 'agent', id: 'b', name: 'branch-b' },
+      },
+    ]);
     online.clear();
     expect(reports.problems()).toEqual([]);
     full('b', 5, 4);

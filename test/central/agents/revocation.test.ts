@@ -22,6 +22,7 @@ function setUp(unknown = false) {
         if (unknown) throw fault('agent_unknown', 404);
         acts.push('store');
         entries.push(audit);
+        return {};
       },
     },
     certificates: { find: async () => undefined },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseLabelFilters, parseSelectors, resolveSelectors } from '../../../central/agents/selectors.ts';
-import type { AgentRecord, SelectedAgent } from '../../../central/store/agent-store.ts';
+import type { AgentRecord } from '../../../central/store/agent-store.ts';
 import { matchesAgent, type AgentMatch } from '../../../central/store/agents/labels.ts';
 import type { DetailedError } from '../../../shared/errors.ts';
 
@@ -15,11 +15,11 @@ const faultOf = (texts: readonly string[]): DetailedError => {
 
 /** Agents `branch-1`, `branch-2`, ... of alternating regions; their ids are 64 digits. */
 function storeOf(count: number) {
-  const agents = Array.from({ length: count }, (_, i): SelectedAgent => ({
+  const agents = Array.from({ length: count }, (_, i) => ({
     id: `${i}`.padStart(64, '0'),
     name: `branch-${i}`,
     labels: { region: i % 2 === 0 ? 'north' : 'south' },
-    state: 'online',
+    state: 'online' as const,
     offlineSince: null,
   })).toSorted((one, other) => (one.name < other.name ? -1 : 1));
   return {

@@ -110,7 +110,7 @@ describe('API tokens', () => {
   });
 
   test('a role may do what those below it may, and no more', () => {
-    const operator = { tokenId: 'x', name: 'x', role: 'operator', expiresAt: null } as const;
+    const operator = { tokenId: 'x', name: 'x', role: 'operator', scope: null, expiresAt: null } as const;
     assertRole(operator, 'viewer');
     assertRole(operator, 'operator');
     expect(() => assertRole(operator, 'administrator')).toThrow(/requires the role administrator/);

@@ -65,6 +65,7 @@ function plan(
   return async () => ({
     report: { what: 'a report' },
     cutOff: [],
+    changed: [{ name: 'https.port', from: 8443, to: 9443 }],
     listener: null,
     async carryOut(pending) {
       marks[subject] = pending ?? null;
@@ -166,7 +167,7 @@ describe('a pending change', () => {
     const { change } = await changes.make(
       'parameters',
       { confirm: CONFIRM },
-      ANN,
+      { ...ANN, comment: 'a firewall', ticket: 'CHG-1' },
       plan('parameters', { listener: 'http', onPending: (seconds) => (asked = seconds) }),
     );
     expect(change).toEqual({
@@ -179,6 +180,9 @@ describe('a pending change', () => {
       agentCount: 2,
       returnedCount: 2,
       listener: 'http',
+      changed: [{ name: 'https.port', from: 8443, to: 9443 }],
+      comment: 'a firewall',
+      ticket: 'CHG-1',
     });
     expect(asked).toBe(60);
     online = [agent('b')];

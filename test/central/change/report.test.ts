@@ -7,7 +7,14 @@ it('counts all agents that a change would cut off, and lists a thousand', () => 
   });
   const { count, items } = cutOffJson(agents);
   expect([count, items.length]).toEqual([1_200, 1_000]);
-  expect(items[7]).toEqual({ agent: { id: 'id-7', name: 'n-7' }, reason: 'offline', detail: 'It is offline.' });
+  const [address, hint] = [null, null];
+  expect(items[7]).toEqual({
+    agent: { id: 'id-7', name: 'n-7' },
+    address,
+    reason: 'offline',
+    detail: 'It is offline.',
+    hint,
+  });
 });
 
 it('says a notice by its code, with its placeholders filled', () => {

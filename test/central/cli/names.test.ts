@@ -51,6 +51,8 @@ async function start(): Promise<Queuegate> {
 
 /** Each list: what is typed behind it, and the member that names an item. */
 const LISTS: Readonly<Record<string, readonly [line: string, member: string]>> = {
+  'agents handlers': ['branch-7', 'name'],
+  'agents services': ['branch-7', 'name'],
   'agents list': ['', 'name'],
   'api-tokens list': ['', 'id'],
   'audit list': ['', '1'],
@@ -72,7 +74,9 @@ const LISTS: Readonly<Record<string, readonly [line: string, member: string]>> =
   'rollouts show': ['r-1 --agents', 'name'],
   'software list': ['', 'release'],
   'subscriptions deliveries': ['tickets', '1'],
+  'services list': ['', 'id'],
   'subscriptions list': ['', 'name'],
+  'tasks list': ['', 'id'],
 };
 /** No command takes one of their items. */
 const WITHOUT_NAMES = ['agents history', 'events list'];

@@ -27,7 +27,13 @@ import { memoryReleases } from '../memory-releases.ts';
 const DESTRUCTIVE_VERBS = new Set(['delete', 'delete-key', 'discard', 'revoke', 'restore', 'accept-clock']);
 
 /** Others that ask. */
-const ALSO_DESTRUCTIVE = new Set(['agents replace', 'maintenance enable', 'rollouts cancel', 'rollouts rollback']);
+const ALSO_DESTRUCTIVE = new Set([
+  'agents replace',
+  'maintenance enable',
+  'rollouts cancel',
+  'rollouts rollback',
+  'services unexpose',
+]);
 
 /** How each is typed, what its question names, and what is a yes. */
 const LINES: Readonly<Record<string, { line: readonly string[]; names: string; yes?: string }>> = {
@@ -53,6 +59,7 @@ const LINES: Readonly<Record<string, { line: readonly string[]; names: string; y
   'profiles prepare': { line: ['branch', '--force'], names: 'a release of branch' },
   'profiles set': { line: ['branch', 'some.key=1', '--force'], names: 'Set some.key' },
   'profiles truststore delete': { line: ['branch', 'bank'], names: 'bank from the truststore of the profile branch' },
+  'services unexpose': { line: ['x7'], names: 'the exposure x7' },
   'subscriptions delete': { line: ['tickets'], names: 'the subscription tickets' },
   'rollouts cancel': { line: ['r-17'], names: 'the rollout r-17' },
   'rollouts rollback': { line: ['r-17'], names: 'the rollout r-17' },

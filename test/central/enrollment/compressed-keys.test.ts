@@ -499,3 +499,35 @@ describe('nothing is computed with a certificate request before its sender has s
     );
   });
 });
+
+describe('wrong secrets take nothing from their owner', () => {
+  test('after thirty wrong recovery codes for an agent the right one recovers it', async () => {
+    const name = freshName();
+    const agent = await store.agents.get(await enrolled(newKey(), name));
+    const { code } = await recoveries.make(agent?.id ?? '', 1, CENTRAL);
+    const csr = requestOf(newKey(), 'uncompressed', name);
+    const recover = (secret: string): Promise<unknown> => {
+      const proof = recoveryProof(recoveryKey(secret), { name, id: undefined, pin: null, csrDer: requestDer(csr) });
+      return enrollment.enroll({ csr, name, pin: null, proof }, WS);
+    };
+    const right = readRecoveryCode(code) ?? '';
+    const wrong = `${right.slice(0, -1)}${right.endsWith('0') ? '1' : '0'}`;
+    for (let i = 0; i < 30; i += 1) expect(await refusalOf(() => recover(wrong))).toBe('recovery_code_unknown');
+    expect(await recover(right)).toMatchObject({ id: agent?.id });
+  });
+
+  test('after thirty wrong secrets and proofs for an enrollment token the right one enrolls', async () => {
+    const token = await newToken();
+    const wrong = `${token.slice(0, -2)}${token.endsWith('AA') ? 'BB' : 'AA'}`;
+    const { id: tokenId = '' } = readEnrollmentToken(token) ?? {};
+    const name = freshName();
+    const csr = requestOf(newKey(), 'uncompressed', name);
+    for (let i = 0; i < 30; i += 1) {
+      expect(await refusalOf(() => enrollment.enroll({ csr, name, token: wrong }, WSS))).toBe('enrollment_refused');
+      expect(await refusalOf(() => enrollment.enroll({ csr, name, tokenId, proof: '0'.repeat(64) }, WS))).toBe(
+        'enrollment_refused',
+      );
+    }
+    expect(await enrollment.enroll({ csr, name, token }, WSS)).toMatchObject({ name });
+  });
+});

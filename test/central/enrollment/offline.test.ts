@@ -17,7 +17,7 @@ import {
 } from '../../../central/pki/authority/signing-key.ts';
 import { agentRecord, memoryStore, type MemoryStore } from '../fakes.ts';
 import { Cleanup } from '../../flow/processes.ts';
-import { makeBank, type Bank } from '../pki/server/bank.ts';
+import { makeBank, sameBank, type Bank } from '../pki/server/bank.ts';
 
 const ADMIN = { who: 'admin', from: '10.0.0.1' };
 const CENTRAL = 'Zentrale "Süd", Haus 1';
@@ -33,7 +33,7 @@ let bank: Bank;
 
 beforeEach(async () => {
   store = memoryStore();
-  bank = makeBank();
+  bank = sameBank();
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: CENTRAL, now: Date.now });
   signingKey = await openSigningKey({ keyMaterial: store.keyMaterial, now: Date.now });
   signing = await openSigningCertificate({

@@ -396,7 +396,10 @@ describe('a change that fails halfway leaves everything as it was', () => {
   test('even when the old port is taken: it is reported as a problem, and tried until it is free', async () => {
     const { listeners, now, thief } = await stolen();
     expect(listeners.problems()).toMatchObject([
-      { detail: expect.stringContaining('The WebSocket (ws) does not listen: ') },
+      {
+        detail: expect.stringContaining('The WebSocket (ws) does not listen: '),
+        subject: { kind: 'listener', id: 'ws', name: 'the WebSocket (ws)' },
+      },
     ]);
     expect(listeners.port('ws')).toBeUndefined();
     thief.close();

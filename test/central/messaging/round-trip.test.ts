@@ -70,7 +70,7 @@ interface Piece {
 }
 
 interface Page {
-  readonly next: number;
+  readonly next: string;
   readonly items: readonly { readonly event: { readonly id: string } }[];
 }
 
@@ -79,8 +79,8 @@ async function events(after: string, waitSeconds: number): Promise<Page> {
 }
 
 /** Sends a command and waits for its answer; the new cursor. */
-async function roundTrip(after: number, id: string): Promise<number> {
-  const answered = events(String(after), 30);
+async function roundTrip(after: string, id: string): Promise<string> {
+  const answered = events(after, 30);
   const sent = await send('POST', `/agents/${agentId}/commands`, { id, type: 'question', data: 1 });
   expect(sent.status).toBe(202);
   const { items, next } = await answered;

@@ -495,6 +495,9 @@ describe('commit-confirm', () => {
       agentCount: 0,
       returnedCount: 0,
       listener: null,
+      changed: [{ name: 'websocket.secure.port', from: 9150, to: 9443 }],
+      comment: null,
+      ticket: null,
     });
     expect((await store.parameters.load()).pending?.before).toEqual([{ name: 'websocket.secure.port', value: null }]);
   });

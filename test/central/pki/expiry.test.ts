@@ -10,7 +10,7 @@ import { Expiry, type WatchedCertificate } from '../../../central/pki/expiry.ts'
 import { issuedCertificate } from '../../../central/enrollment/credentials.ts';
 import { makeKeyPair } from '../../../central/pki/x509/key-algorithms.ts';
 import { openServerIdentity } from '../../../central/pki/server/server-identity.ts';
-import { credentialsOf } from '../../../central/pki/server/slots.ts';
+import { chainOf, credentialsOf } from '../../../central/pki/server/slots.ts';
 import { openSigningCertificate, openSigningKey } from '../../../central/pki/authority/signing-key.ts';
 import { memoryStore } from '../fakes.ts';
 import { ACT } from '../store/samples.ts';
@@ -68,6 +68,7 @@ async function setUp() {
   return {
     authority,
     identity,
+    signing,
     spec,
     store,
     lines,
@@ -78,6 +79,31 @@ async function setUp() {
     pass: (days: number) => (now += days * DAY),
   };
 }
+
+test('certificates are parsed once, however often they are listed', async () => {
+  const { authority, identity, spec, signing, open } = await setUp();
+  const { id } = await authority.prepare(await authority.makeRoot(), CENTRAL);
+  await authority.assign({ [id]: 'next' }, 'ca.rotation.publish', CENTRAL);
+  await identity.adopt(await identity.make(spec), CENTRAL);
+  const expiry = open();
+  const first = await expiry.list({ limit: 1000 });
+  let reads = 0;
+  const { current, previous } = identity.slots;
+  const parsed = [current, previous].flatMap((slot) => (slot === undefined ? [] : chainOf(slot)));
+  for (const certificate of [...authority.all().flatMap(({ chain }) => chain), signing.current(), ...parsed]) {
+    const { raw } = certificate;
+    Object.defineProperty(certificate, 'raw', {
+      get() {
+        reads += 1;
+        return raw;
+      },
+    });
+  }
+  for (let i = 0; i < 5; i += 1) expect(await expiry.list({ limit: 1000 })).toEqual(first);
+  expect(reads).toBe(0);
+  await identity.adopt(await identity.make(spec), CENTRAL);
+  expect(await expiry.list({ limit: 1000 })).not.toEqual(first);
+});
 
 test('the list has every certificate that matters, each once, by its end, with where it is used', async () => {
   const { authority, identity, spec, enroll, all } = await setUp();
@@ -242,6 +268,11 @@ test('what has expired is a problem: each certificate of ours in use, and one fo
       /^central_certificate_expired: The certificate server current \(.*\) expired at T. Use: shown on/,
     ),
   );
+  expect(expiry.problems()[0]?.subject).toEqual({
+    kind: 'certificate',
+    id: expect.stringMatching(/^[0-9a-f]{64}$/),
+    name: expect.stringMatching(/^\w+ current$/),
+  });
   expect(found).toContainEqual(
     expect.stringMatching(
       /^agent_certificates_expired: The certificates of 7 agents have expired: branch-0, branch-1,/,

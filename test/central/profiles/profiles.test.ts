@@ -43,6 +43,28 @@ describe('an import', () => {
   });
 });
 
+test('an archive without conf/agent.conf is refused, and a profile that lost it is neither set nor prepared', async () => {
+  const files = (await measureFolder(FIELD)).filter(({ path }) => path !== 'conf/agent.conf');
+  const { profiles } = memoryReleases();
+  const missing = { code: 'profile_conf_missing', status: 422 };
+  const archive = packDirectory(FIELD, files);
+  await expect(profiles.import('branch', archive, { actor, replace: false })).rejects.toMatchObject(missing);
+  const opened = await imported();
+  await opened.profiles.deleteFile('branch', 'conf/agent.conf', { actor });
+  const settings = new Map([['log.level', 'warn']]);
+  await expect(opened.profiles.set('branch', settings, { actor })).rejects.toMatchObject(missing);
+  await expect(opened.profileReleases.prepare('branch', { actor, force: true })).rejects.toMatchObject(missing);
+});
+
+test('a truststore that is not a file of the profile takes no certificate', async () => {
+  const { profiles } = await imported();
+  const outside = new Map([['truststore', '/etc/pki/truststore.jks']]);
+  await profiles.set('branch', outside, { actor });
+  const refusal = profiles.addTrusted('branch', { actor });
+  await expect(refusal).rejects.toMatchObject({ code: 'profile_truststore_outside', status: 422 });
+  await expect(refusal).rejects.toThrow('/etc/pki/truststore.jks');
+});
+
 test('what an import, a file or a setting has stored is discarded when it is refused or only tried', async () => {
   const opened = await imported();
   const { profiles, blobs } = opened;

@@ -97,7 +97,8 @@ describe('the truststore of a profile', () => {
     const [first, second] = [await reader.report(files), await reader.report(files)];
     expect(first.problems.map(({ code }) => code)).toEqual(['keystore_is_text']);
     expect(second.problems).toEqual(first.problems);
-    expect(contents.read).toHaveLength(3);
+    // Both files, each once.
+    expect(contents.read).toHaveLength(2);
     const other = contents.profile(ROOT);
     contents.fault = new Error('the disk is away');
     await expect(reader.report(other)).rejects.toThrow('the disk is away');
@@ -116,12 +117,39 @@ describe('the truststore of a profile', () => {
   });
 });
 
+test('a profile is read by two look-ups, and its agent.conf is parsed once', async () => {
+  const contents = new Contents();
+  const reader = contents.reader();
+  const files = contents.profile(ROOT);
+  const lookedUp: string[] = [];
+  const fileOf = async (path: string): Promise<DraftFile | undefined> => {
+    lookedUp.push(path);
+    return files.find((file) => file.path === path);
+  };
+  const [first, second] = [await reader.facts(fileOf), await reader.facts(fileOf)];
+  expect(lookedUp).toEqual(['conf/agent.conf', TRUSTSTORE, 'conf/agent.conf', TRUSTSTORE]);
+  expect(second.conf).toBe(first.conf);
+  expect(second.secrets).toEqual(new Map([['truststore.password', 'changeit']]));
+  // The content of each is read once, too.
+  expect(contents.read).toHaveLength(2);
+});
+
+test('an agent.conf that cannot be parsed is not tried again', async () => {
+  const contents = new Contents();
+  const reader = contents.reader();
+  const files = [contents.file('conf/agent.conf', 'a=\\u12')];
+  for (let i = 0; i < 3; i += 1)
+    expect((await reader.report(files)).problems.map(({ code }) => code)).toEqual(['properties_bad_escape']);
+  expect(contents.read).toHaveLength(1);
+});
+
 test('a manifest is read once, and profiles are read one after the other', async () => {
   const contents = new Contents();
   const reader = contents.reader();
   const text = manifestText({ kind: 'profile', name: 'p', files: contents.profile(ROOT) });
   const { sha256 } = contents.file('manifest', text);
-  for (let i = 0; i < 3; i += 1) expect(await reader.filesOf(sha256)).toHaveLength(2);
+  const all = await Promise.all([0, 1, 2].map(() => reader.filesOf(sha256)));
+  expect(all.map((files) => files.length)).toEqual([2, 2, 2]);
   expect(contents.read).toEqual([sha256]);
 
   const ready = Promise.withResolvers<undefined>();

@@ -162,16 +162,50 @@ describe('the engine of rollouts', () => {
     await fleet.engine.stop();
   });
 
-  it('keeps what an agent found changed in its files until its next word', async () => {
+  const drift = { code: 'profile_drift', detail: 'conf/agent.conf was changed.', hint: 'Repair it.' };
+  const found = { release: RELEASE, changedFiles: ['conf/agent.conf'], overriddenKeys: ['log.level'], ...drift };
+
+  it('keeps what an agent measured of its profile, until it has taken or repaired a release', async () => {
     const fleet = await connected(['a1']);
     await fleet.begin();
     await until(fleet, ended(fleet));
     const session = fleet.sessions.get('a1')!;
-    const drift = { code: 'profile_drift', detail: 'conf/agent.conf was changed.', hint: 'Repair it.' };
-    fleet.engine.onFrame(session, { ...fleet.agents.get('a1')!.frame()!, ...drift });
-    expect(fleet.engine.driftOf('a1')).toEqual({ ...drift, release: RELEASE, reportedAt: fleet.now });
+    fleet.engine.onFrame(session, { type: 'release-measured', kind: 'profile', ...found });
+    expect(fleet.engine.driftOf('a1')).toEqual({ profile: { ...found, reportedAt: fleet.now } });
     fleet.engine.onFrame(session, fleet.agents.get('a1')!.frame()!);
-    expect(fleet.engine.driftOf('a1')).toBeUndefined();
+    expect(fleet.engine.driftOf('a1')).toEqual({});
+    await fleet.engine.stop();
+  });
+
+  it('keeps what an agent measured of its software, of the parts that it runs and no other, in this session', async () => {
+    const fleet = await connected(['a1']);
+    const session = fleet.sessions.get('a1')!;
+    const [program, runtime] = ['b'.repeat(64), 'c'.repeat(64)];
+    const running = { ...session, facts: { ...session.facts, releases: { profile: null, program, runtime } } };
+    for (const release of [program, runtime, 'd'.repeat(64)])
+      fleet.engine.onFrame(running, { type: 'release-measured', kind: 'software', ...found, release });
+    expect(fleet.engine.driftOf('a1')).toEqual({
+      program: { ...found, release: program, reportedAt: fleet.now },
+      runtime: { ...found, release: runtime, reportedAt: fleet.now },
+    });
+    fleet.connect('a1');
+    expect(fleet.engine.driftOf('a1')).toEqual({});
+    await fleet.engine.stop();
+  });
+
+  it('asks only an agent that is online and can for a measurement', async () => {
+    const fleet = await connected(['a1']);
+    const agent = { id: 'a1', name: 'branch' };
+    expect(() => fleet.engine.requestMeasurement(agent)).toThrow(
+      expect.objectContaining({ code: 'agent_cannot_measure' }),
+    );
+    fleet.agents.get('a1')!.capabilities = ['releases.1', 'releases.measure'];
+    fleet.connect('a1');
+    fleet.sent.length = 0;
+    fleet.engine.requestMeasurement(agent);
+    expect(fleet.sent).toEqual([['a1', { type: 'release-measure' }]]);
+    fleet.disconnect('a1');
+    expect(() => fleet.engine.requestMeasurement(agent)).toThrow(expect.objectContaining({ code: 'agent_offline' }));
     await fleet.engine.stop();
   });
 });

@@ -9,7 +9,8 @@ import { MIGRATIONS } from '../../../central/store/sqlite/migrations.ts';
 import { rolloutReads, rolloutWrites } from '../../../central/store/sqlite/rollouts/rollouts.ts';
 import { auditWrites } from '../../../central/store/sqlite/rows/audit.ts';
 import { openInstruction, type Instruction } from '../../../shared/releases/instruction.ts';
-import type { CentralControl, ReleaseState } from '../../../shared/wire/messages.ts';
+import type { CentralControl } from '../../../shared/wire/messages.ts';
+import type { ReleaseState } from '../../../shared/wire/release-frames.ts';
 import { auditEntry } from '../store/samples.ts';
 import { NOW, PREVIOUS, rolloutOf } from './samples.ts';
 
@@ -61,6 +62,7 @@ export function sqlStore(onStep: (step: string) => void): RolloutStore & { addAg
     ofAgent: async (agentId) => reads.rolloutOfAgent(agentId),
     counts: async (number) => reads.rolloutCounts(number),
     releasesOf: async (agentId) => reads.releasesOfAgent(agentId),
+    agentsPerRelease: async (profile, agentIds) => reads.agentsPerRelease(profile, agentIds),
     facts: async (part, agentIds) => reads.releaseFacts(part, agentIds),
     save: (change) => write('save', () => writes.saveRollout(change)),
     recordReported: (agentId, releases, causes, now) =>

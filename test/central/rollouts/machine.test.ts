@@ -3,7 +3,7 @@ import { isUnderWay } from '../../../central/rollouts/agent-steps.ts';
 import type { Model, RolloutAct } from '../../../central/rollouts/machine.ts';
 import type { RolloutAgentState } from '../../../central/store/rollouts/rollout-store.ts';
 import { isCoded } from '../../../shared/errors.ts';
-import { RELEASE_STATES } from '../../../shared/wire/messages.ts';
+import { RELEASE_STATES } from '../../../shared/wire/release-frames.ts';
 import { HOUR, MINUTE, PREVIOUS, RELEASE, Scene } from './samples.ts';
 
 const ROLLBACK: RolloutAct = { verb: 'rollback', isNewest: () => true };

@@ -9,7 +9,7 @@ import {
   type RolloutEvent,
 } from '../../../central/rollouts/machine.ts';
 import type { RolloutAgentRecord, RolloutRecord } from '../../../central/store/rollouts/rollout-store.ts';
-import type { ReleaseState } from '../../../shared/wire/messages.ts';
+import type { ReleaseState } from '../../../shared/wire/release-frames.ts';
 
 export const RELEASE = 'a'.repeat(64);
 export const PREVIOUS = 'b'.repeat(64);
@@ -26,6 +26,7 @@ export function rolloutOf(changes: Partial<RolloutRecord> = {}): RolloutRecord {
     name: 'branch',
     stage: 'upgrade',
     selectors: ['all'],
+    scope: null,
     state: 'running',
     stateChangedAt: NOW,
     stateReason: NO_CAUSE,

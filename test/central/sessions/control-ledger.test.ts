@@ -83,5 +83,10 @@ describe('the state of a release', () => {
     expect(ledger.received(RELEASE_STATE)).toBeUndefined();
     expect(ledger.received(RELEASE_STATE)).toBeUndefined();
     expect(new ControlLedger(['deduplication']).received(RELEASE_STATE)).toContain('without the capability releases.1');
+    const { kind, release, code, detail, hint } = RELEASE_STATE;
+    const found = { kind, release, code, detail, hint, changedFiles: [], overriddenKeys: [] };
+    const measured = { type: 'release-measured', ...found } as const;
+    expect(new ControlLedger(['releases.measure']).received(measured)).toBeUndefined();
+    expect(ledger.received(measured)).toContain('without the capability releases.measure');
   });
 });

@@ -15,6 +15,8 @@ const frames: readonly AgentControl[] = [
   { type: 'consumers', position: null, inboxFull: false, consumers: [] },
   { type: 'expired', through: 0, items: [] },
   RELEASE_STATE,
+  { type: 'services', services: [] },
+  { type: 'task-states', through: 0, items: [] },
 ];
 
 describe('the control frames of an agent', () => {
@@ -29,25 +31,26 @@ describe('the control frames of an agent', () => {
     consumers: part('consumers'),
     expired: part('expired'),
     releases: part('releases'),
+    services: part('services'),
+    tasks: part('tasks'),
   });
 
   it('go to the part that they are about, with their session', () => {
     for (const frame of frames) control.onFrame(session, frame);
     expect(calls.splice(0)).toEqual(
-      ['renewal', 'renewal', 'trust', 'trust', 'consumers', 'expired', 'releases'].map((name, i) => [
-        name,
-        session,
-        frames[i],
-      ]),
+      ['renewal', 'renewal', 'trust', 'trust', 'consumers', 'expired', 'releases', 'services', 'tasks'].map(
+        (name, i) => [name, session, frames[i]],
+      ),
     );
   });
 
-  it('may follow a welcome: renewal, trust and releases learn of the session', () => {
+  it('may follow a welcome: renewal, trust, releases and tasks learn of the session', () => {
     control.onOpened(session);
     expect(calls.splice(0)).toEqual([
       ['renewal', session],
       ['trust', session],
       ['releases', session],
+      ['tasks', session],
     ]);
   });
 });

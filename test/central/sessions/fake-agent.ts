@@ -5,7 +5,8 @@ import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { AgentRecord } from '../../../central/store/agent-store.ts';
-import type { Challenge, Hello, ReleaseState } from '../../../shared/wire/messages.ts';
+import type { Challenge, Hello } from '../../../shared/wire/messages.ts';
+import type { ReleaseState } from '../../../shared/wire/release-frames.ts';
 import { helloTranscript, shownThumbprint, signTranscript } from '../../../shared/wire/proof.ts';
 
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
@@ -77,7 +78,8 @@ export class FakeSocket extends EventEmitter {
     return this as unknown as WebSocket;
   }
 
-  send(text: string, written?: () => void): void {
+  send(text: string | Buffer, written?: () => void): void {
+    if (typeof text !== 'string') return written?.();
     this.texts.push(text);
     this.sent.push(JSON.parse(text) as { type: string });
     if (written === undefined) return;

@@ -48,6 +48,8 @@ function setUp(setting: Setting = {}) {
   const seen = {
     welcomed: [] as Record<string, unknown>[],
     refused: [] as unknown[],
+    /** Refusals that may become the state of the agent. */
+    asStates: [] as string[],
     incidents: [] as object[],
     log: [] as { level: string; text: string; [name: string]: unknown }[],
     blockedFor: [] as unknown[],
@@ -98,6 +100,7 @@ function setUp(setting: Setting = {}) {
     admission,
     logins,
     incidents: { record: (incident: object) => void seen.incidents.push(incident) } as never,
+    refused: { record: (hello, { code }) => void seen.asStates.push(`${hello.id} ${code}`), welcomed: () => undefined },
     mayStay: (...words) => {
       seen.blockedFor.push(words);
       return blocked;

@@ -51,6 +51,7 @@ function setUp({ values = {}, promoted = false, maxSessions = 1_000 }: Setting =
             ? { kind: 'claimed', claimed: claim(session), certificate: AGENT.certificate }
             : { kind: 'found', agent: AGENT },
         endSession: async () => undefined,
+        recordRefusal: async () => undefined,
       },
       outbox: { read: async () => [] },
       inbox: { begin: async () => undefined, append: async (_agent: string, _epoch: number, next: number) => next },

@@ -4,13 +4,21 @@ import { ByteBudget } from '../../../central/sessions/limits/byte-budget.ts';
 import { ByteGate } from '../../../central/sessions/limits/byte-gate.ts';
 import { FrameTurns } from '../../../central/sessions/limits/frame-turns.ts';
 import { OutflowBudget } from '../../../central/sessions/limits/outflow-budget.ts';
-import { CONTROL_BURST, Session, type SessionFacts, type SharedBudgets } from '../../../central/sessions/session.ts';
+import {
+  CONTROL_BURST,
+  Session,
+  STREAM_BURST,
+  type SessionFacts,
+  type SharedBudgets,
+} from '../../../central/sessions/session.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import { readMessageFrames } from '../../../shared/delivery/message-frames.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { OutboxEntry } from '../../../shared/delivery/log-interfaces.ts';
+import { encodeStreamFrame, FRAME, STREAMS_CAPABILITY } from '../../../shared/session/streams/frames.ts';
 import { encodeMessages } from '../../../shared/wire/codec.ts';
 import { LIMITS, type AgentControl, type AgentFrame } from '../../../shared/wire/messages.ts';
+import { keptReason } from '../../../central/store/agents/state-reasons.ts';
 import { refusal } from '../../../shared/wire/refusals.ts';
 import { FakeSocket, fakeConnection } from './fake-agent.ts';
 
@@ -82,7 +90,7 @@ function setUp(
     now: Date.now,
     onEvents: () => undefined,
     onControl: (_session, frame) => void controls.push(frame),
-    onEnd: (_session, reason) => void ends.push(reason),
+    onEnd: (_session, reason) => void ends.push(keptReason(reason)),
   });
   open.push(session);
   beforeStart(session);
@@ -169,6 +177,57 @@ describe('frames beside the messages', () => {
     await settled();
     for (let i = 1; i <= 1_500; i += 1) receive({ type: 'ack', through: i });
     expect(refused()).toBeUndefined();
+  });
+});
+
+describe('frames of streams', () => {
+  const frame = (type: number, stream: number, payload: Buffer): Buffer =>
+    encodeStreamFrame(type as 1, stream, payload, false);
+  const credit = (bytes: number): Buffer => {
+    const payload = Buffer.alloc(4);
+    payload.writeUInt32BE(bytes);
+    return payload;
+  };
+  /** Emits so many of what the agent makes of their number, until the session is over; how many it took. */
+  async function flooded(count: number, make: (i: number, id: number) => readonly Buffer[]) {
+    const { session, socket, connection, refused } = setUp(newBudgets(), [], {
+      transport: 'wss',
+      capabilities: [STREAMS_CAPABILITY],
+    });
+    const stream = session.openStream({ kind: 'test' });
+    stream?.resume();
+    await settled();
+    // No time passes for the rates, however slow the machine is.
+    const time = vi.spyOn(performance, 'now').mockReturnValue(performance.now());
+    onTestFinished(() => time.mockRestore());
+    let taken = 0;
+    for (let i = 0; i < count && session.isOpen; i += 1) {
+      if (i % 100 === 0) await settled();
+      for (const data of make(i, stream?.id ?? 0)) {
+        connection.emit('data', Buffer.alloc(data.length + 6));
+        socket.emit('message', data, true);
+        taken += 1;
+      }
+    }
+    return { taken, refused: refused(), socket, session };
+  }
+  const opened = (i: number): Buffer => frame(FRAME.open, 2 * i + 2, Buffer.from('{"kind":"x"}'));
+  const reset = (i: number): Buffer => frame(FRAME.reset, 2 * i + 2, Buffer.from('{"code":"x"}'));
+
+  it.each<[string, number, (i: number, id: number) => readonly Buffer[]]>([
+    ['streams that it opens and resets', 2 * CONTROL_BURST + 1, (i) => [opened(i), reset(i)]],
+    ['credit for nothing', STREAM_BURST + 2, (_i, id) => [frame(FRAME.credit, id, credit(0))]],
+    ['credit of the connection for nothing', STREAM_BURST + 2, () => [frame(FRAME.credit, 0, credit(0))]],
+    ['data byte by byte', STREAM_BURST + 2, (_i, id) => [frame(FRAME.data, id, Buffer.alloc(1))]],
+  ])('a flood of %s ends the session, and it is not read any more', async (_what, most, make) => {
+    const { taken, refused, socket } = await flooded(50_000, make);
+    expect([refused, socket.closed, socket.isPaused]).toEqual(['control_rate', 4515, true]);
+    expect(taken).toBeLessThan(most);
+  });
+
+  it('with much data cost nothing of the rate: their credit bounds them', async () => {
+    const { taken, refused } = await flooded(12_000, (_i, id) => [frame(FRAME.data, id, Buffer.alloc(1024))]);
+    expect([taken, refused]).toEqual([12_000, undefined]);
   });
 });
 
@@ -337,9 +396,9 @@ describe('bytes of one chunk of the socket', () => {
 
 describe('the end of a session', () => {
   it.each([
-    [1006, '', 'the line was cut'],
-    [1000, '', 'closed by the agent: 1000'],
-    [4999, 'service stopped', 'closed by the agent: 4999 service stopped'],
+    [1006, '', 'session_cut: The connection was cut without a close frame.'],
+    [1000, '', 'session_closed: The agent closed the connection: 1000.'],
+    [4999, 'service stopped', 'session_closed: The agent closed the connection: 4999 service stopped.'],
   ])('by the agent with %i %j is recorded as %j', (code, text, reason) => {
     const { socket, ends } = setUp();
     socket.emit('close', code, Buffer.from(text));
@@ -350,7 +409,7 @@ describe('the end of a session', () => {
     const { socket, ends } = setUp();
     socket.emit('error', new Error('Invalid WebSocket frame'));
     socket.emit('close', 1006, Buffer.alloc(0));
-    expect(ends).toEqual(['bad_frame: Invalid WebSocket frame']);
+    expect(ends).toEqual(['bad_frame: Invalid frame: Invalid WebSocket frame.']);
   });
 
   it('for a reason is said once, with its texts cut to their bounds, and the socket is read on for its close frame', () => {
@@ -362,7 +421,7 @@ describe('the end of a session', () => {
     expect(String(said[0]?.['detail'])).toHaveLength(1024);
     expect([socket.closed, socket.isPaused]).toEqual([4412, false]);
     socket.emit('close', 4412, Buffer.alloc(0));
-    expect(ends).toEqual(['agent_revoked']);
+    expect(ends).toEqual([expect.stringMatching(/^agent_revoked: /)]);
   });
 
   it.each([
@@ -383,7 +442,7 @@ describe('the end of a session', () => {
     const { socket, ends } = setUp();
     vi.advanceTimersByTime(60_000);
     expect(socket.sent.at(-1)).toMatchObject({ type: 'refuse', code: 'heartbeat_lost' });
-    expect(ends).toEqual(['heartbeat_lost']);
+    expect(ends).toEqual([expect.stringMatching(/^heartbeat_lost: /)]);
   });
 
   it('before its start leaves the socket unread', () => {

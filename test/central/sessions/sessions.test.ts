@@ -5,6 +5,7 @@ import type { ParameterValues } from '../../../central/parameters/definitions.ts
 import { CLONE_TURNS, QUARANTINE_MS } from '../../../central/sessions/clones.ts';
 import { sessionSettings } from '../../../central/sessions/open-sessions.ts';
 import { Sessions, type ProvenConnection } from '../../../central/sessions/sessions.ts';
+import { stateReason } from '../../../central/store/agents/state-reasons.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord, ClaimedSession } from '../../../central/store/agent-store.ts';
 import { LIMITS, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
@@ -95,7 +96,7 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
     onBudgets: (budgets) => void seen.budgets.push(budgets),
     onOpened: ({ agentName }) => void seen.opened.push(agentName),
     onPromoted: (agentId) => void seen.promoted.push(agentId),
-    onClosed: ({ agentId }, reason) => void seen.closed.push(`${agentId}: ${reason}`),
+    onClosed: ({ agentId }, { code }) => void seen.closed.push(`${agentId}: ${code}`),
     onEvents: () => undefined,
     control: {
       onOpened: (session) => void seen.controls.push(`opened ${session.facts.agentId}`),
@@ -395,7 +396,9 @@ describe('two running copies', () => {
     const seconds = QUARANTINE_MS / 1000;
     expect(refused).toMatchObject({ code: 'quarantined', parameters: { seconds } });
     expect(last.socket.sent.at(-1)).toMatchObject({ type: 'refuse', code: 'quarantined', retryAfterSeconds: seconds });
-    expect(seen.quarantined).toEqual([['a', at + QUARANTINE_MS, at, expect.stringContaining('two running copies')]]);
+    expect(seen.quarantined).toEqual([
+      ['a', at + QUARANTINE_MS, at, expect.stringMatching(/^quarantined: Two running copies/)],
+    ]);
     expect(seen.incidents).toEqual([
       {
         kind: 'clone',
@@ -443,7 +446,7 @@ describe('what begins and ends a session', () => {
     expect(socket.sent.at(-1)).toMatchObject({ type: 'refuse', code, retryAfterSeconds: null });
     socket.terminate();
     expect([sessions.size, seen.closed]).toEqual([0, [`a: ${code}`]]);
-    expect(ended).toMatchObject([{ agentId: 'a', epoch: 3, reason: code }]);
+    expect(ended).toMatchObject([{ agentId: 'a', epoch: 3, reason: expect.stringContaining(`${code}: `) }]);
   });
 
   it('a revocation says why', async () => {
@@ -499,7 +502,7 @@ describe('what begins and ends a session', () => {
       { type: 'refuse', code: 'going_away' },
     ]);
     await expect(connect('one').welcomed).rejects.toMatchObject({ code: 'going_away' });
-    expect(ended).toMatchObject([{ epoch: 2, reason: 'the connection ended before the welcome' }]);
+    expect(ended).toMatchObject([{ epoch: 2, reason: stateReason('session_unwelcomed', {}) }]);
     first.socket.terminate();
     await stopped;
     expect(sessions.size).toBe(0);
@@ -537,7 +540,7 @@ describe('what begins and ends a session', () => {
         node: 'n',
         text: 'agent online',
       },
-      { agent: 'a', session, reason: 'the line was cut', text: 'agent offline' },
+      { agent: 'a', session, reason: 'session_cut', detail: expect.any(String), text: 'agent offline' },
     ]);
   });
 

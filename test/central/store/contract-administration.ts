@@ -5,13 +5,34 @@ import {
   EXPIRED_ENROLLMENT_TOKEN_MS,
   MAX_API_TOKENS,
   MAX_ENROLLMENT_TOKENS,
+  MAX_SIGN_INS_OF_OWNER,
 } from '../../../central/store/space/bounds.ts';
 import { CHAIN_START, chainHash } from '../../../central/store/audit-store.ts';
 import type { KeyMaterialChange } from '../../../central/store/key-material-store.ts';
 import type { PendingParameters } from '../../../central/store/parameter-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { apiTokenVersion, type ApiTokenRecord } from '../../../central/store/token-store.ts';
+import { apiTokenVersion, type ApiTokenRecord, type SignInRecord } from '../../../central/store/token-store.ts';
 import { ACT, auditEntry, enrollmentToken, NOW, eachEngine, type Engine, type OpenEngine } from './samples.ts';
+
+const signInOf = (owner: string, id: string): SignInRecord => ({
+  id,
+  hash: 'h'.repeat(64),
+  owner,
+  person: null,
+  createdAt: NOW,
+  expiresAt: NOW + 60_000,
+});
+
+const ANY_AUDIT = {
+  actors: null,
+  actions: null,
+  targets: null,
+  number: null,
+  from: null,
+  to: null,
+  text: null,
+  result: null,
+};
 
 export function administrationContract(open: OpenEngine): void {
   let engine: Engine;
@@ -80,6 +101,7 @@ export function administrationContract(open: OpenEngine): void {
     createdBy: 'admin',
     expiresAt: null,
     lastUsedAt: null,
+    scope: null,
     ...changes,
   });
 
@@ -137,6 +159,36 @@ export function administrationContract(open: OpenEngine): void {
     await expect(store.tokens.removeApiToken('t2', ACT)).rejects.toMatchObject({ code: 'token_unknown', status: 404 });
   });
 
+  it('ends the sign-ins of an API token with it, and with its role and scope', async () => {
+    for (const id of ['t1', 't2', 't3', 't4']) {
+      await store.tokens.addApiToken(apiToken(id), ACT);
+      await store.tokens.addSignIn(signInOf(id, `s-${id}`), null, ACT);
+    }
+    await store.tokens.addSignIn(signInOf('t4', 's-next'), 's-t4', ACT);
+    store = await engine.restart();
+    await store.tokens.removeApiToken('t1', ACT);
+    await store.tokens.changeApiToken('t2', { role: 'operator' }, null, ACT);
+    await store.tokens.changeApiToken('t3', { scope: 'label:region=north' }, null, ACT);
+    await store.tokens.changeApiToken('t4', { name: 'other' }, null, ACT);
+    for (const id of ['s-t1', 's-t2', 's-t3', 's-t4']) expect(await store.tokens.getSignIn(id)).toBeUndefined();
+    expect(await store.tokens.getSignIn('s-next')).toEqual(signInOf('t4', 's-next'));
+    await store.tokens.removeSignIn('s-next', ACT);
+    expect(await store.tokens.getSignIn('s-next')).toBeUndefined();
+  });
+
+  it('keeps so many sign-ins of a token and no more, the newest', async () => {
+    for (const id of ['t1', 't2']) await store.tokens.addApiToken(apiToken(id), ACT);
+    await store.tokens.addSignIn(signInOf('t2', 'other'), null, ACT);
+    for (let i = 0; i <= MAX_SIGN_INS_OF_OWNER; i += 1)
+      await store.tokens.addSignIn(signInOf('t1', `s${i}`), null, ACT);
+    expect(await store.tokens.getSignIn('s0')).toBeUndefined();
+    expect(await store.tokens.getSignIn('s1')).toMatchObject({ owner: 't1' });
+    expect(await store.tokens.getSignIn('other')).toMatchObject({ owner: 't2' });
+    // One that has expired makes room when the next one begins.
+    await store.tokens.addSignIn({ ...signInOf('t2', 'late'), createdAt: NOW + 60_000 }, null, ACT);
+    expect(await store.tokens.getSignIn('other')).toBeUndefined();
+  });
+
   it('changes name, role and expiry of an API token, and the last administrator keeps role and time', async () => {
     await store.tokens.addApiToken(apiToken('t1', { role: 'administrator' }), ACT);
     await store.tokens.addApiToken(apiToken('t2', { expiresAt: NOW + 1 }), ACT);
@@ -166,6 +218,22 @@ export function administrationContract(open: OpenEngine): void {
       store.tokens.removeApiToken('t2', ACT),
     ]);
     expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('keeps the scope of API tokens over a restart, and lets go of no administrator for one with a scope', async () => {
+    const scoped = apiToken('t1', { role: 'administrator', scope: 'label:region=north' });
+    const first = apiToken('t2', { role: 'administrator', createdAt: NOW + 1 });
+    for (const token of [scoped, first]) await store.tokens.addApiToken(token, ACT);
+    store = await engine.restart();
+    expect(await store.tokens.listApiTokens()).toEqual([scoped, first]);
+    expect(apiTokenVersion(scoped)).not.toBe(apiTokenVersion({ ...scoped, scope: null }));
+    const refused = { code: 'last_administrator', status: 409 };
+    await expect(store.tokens.removeApiToken('t2', ACT)).rejects.toMatchObject(refused);
+    const narrower = { scope: 'label:region=north' };
+    await expect(store.tokens.changeApiToken('t2', narrower, null, ACT)).rejects.toMatchObject(refused);
+    expect(await store.tokens.changeApiToken('t1', { scope: null }, null, ACT)).toEqual({ ...scoped, scope: null });
+    expect(await store.tokens.changeApiToken('t2', narrower, null, ACT)).toEqual({ ...first, ...narrower });
+    expect(await store.tokens.getApiToken('t2')).toEqual({ ...first, ...narrower });
   });
 
   it('keeps whether maintenance mode is enabled over a restart, with the entry of the act', async () => {
@@ -272,6 +340,7 @@ export function administrationContract(open: OpenEngine): void {
       createdBy: 'central',
       expiresAt: null,
       lastUsedAt: null,
+      scope: null,
     };
     const agent = (id: string) => ({ id, name: id, publicKey: `key ${id}`, keyThumbprint: `thumb ${id}`, now: NOW });
     await store.tokens.addApiToken(apiToken, act('one'));
@@ -312,6 +381,25 @@ export function administrationContract(open: OpenEngine): void {
       before = hash;
     }
     expect((await store.audit.list({ limit: 2, before: 4 })).map((entry) => entry.number)).toEqual([3, 2]);
+  });
+
+  it('ends a page of the audit log with its bytes as well, and goes on behind it', async () => {
+    const detail = JSON.stringify({ agents: 'x'.repeat(300_000) });
+    for (let n = 1; n <= 20; n += 1) await store.audit.append(auditEntry(`act ${n}`, { at: NOW + n, detail }));
+    for (const order of ['newest', 'oldest'] as const) {
+      const numbers: number[] = [];
+      let [after, pages]: [number | null, number] = [null, 0];
+      do {
+        const { entries, next } = await store.audit.find({ limit: 1_000, order, after, filter: ANY_AUDIT });
+        expect(entries.reduce((length, entry) => length + entry.detail.length, 0)).toBeLessThan(2 * 1024 * 1024 + 1);
+        numbers.push(...entries.map(({ number }) => number));
+        after = next;
+        pages += 1;
+      } while (after !== null);
+      expect(pages).toBeGreaterThanOrEqual(3);
+      const all = Array.from({ length: 20 }, (_, i) => i + 1);
+      expect(numbers).toEqual(order === 'oldest' ? all : all.toReversed());
+    }
   });
 
   it('takes nothing more once it is stopped, and may be stopped twice', async () => {

@@ -1,7 +1,9 @@
 // The part of the contract that concerns what administrators decide about agents: names, labels, notes, disabling.
 import { expect, it } from 'vitest';
 import type { AgentChange } from '../../../central/store/agent-store.ts';
+import { textOfAgent } from '../../../central/store/agents/labels.ts';
 import { placeOf, type AgentPlace, type AgentSort } from '../../../central/store/agents/sort.ts';
+import { mayHaveMore, PAGE_TEXT } from '../../../shared/text-page.ts';
 import type { Store } from '../../../central/store/store.ts';
 import {
   ACT,
@@ -48,7 +50,17 @@ export function agentChangeContract(open: OpenEngine): void {
     });
     expect(await entries()).toHaveLength(2);
     store = await engine.restart();
-    expect(await store.agents.get('a1')).toEqual(changed);
+    const { labelsBefore, ...kept } = changed;
+    expect(labelsBefore).toEqual({ region: 'north', tier: 'test' });
+    expect(await store.agents.get('a1')).toEqual(kept);
+    await registered(store, 'a2');
+    const found = await store.agents.labelsOf(['a2', 'none', 'a1', 'A1']);
+    expect(new Map(found)).toEqual(
+      new Map([
+        ['a1', { floor: '', region: 'north' }],
+        ['a2', {}],
+      ]),
+    );
   });
 
   it('keeps the last changes of the state of each agent, whatever makes them, and forgets those of a removed one', async () => {
@@ -58,10 +70,10 @@ export function agentChangeContract(open: OpenEngine): void {
     await store.agents.disable('a1', { now: NOW + 3, text: 'disabled again' }, ACT);
     const history = await store.agents.history('a1');
     expect(history).toEqual([
-      { at: NOW + 2, state: 'disabled', reason: 'disabled by admin' },
-      { at: NOW + 1, state: 'disconnected', reason: 'the line was cut' },
-      { at: NOW, state: 'online', reason: expect.stringContaining('connected over') },
-      { at: NOW, state: 'enrolled', reason: 'enrolled, not yet connected' },
+      { at: NOW + 2, state: 'disabled', reason: 'disabled by admin', until: null },
+      { at: NOW + 1, state: 'disconnected', reason: 'the line was cut', until: null },
+      { at: NOW, state: 'online', reason: expect.stringContaining('session_opened: Connected over'), until: null },
+      { at: NOW, state: 'enrolled', reason: expect.stringContaining('not_yet_connected: '), until: null },
     ]);
     store = await engine.restart();
     expect(await store.agents.history('a1')).toEqual(history);
@@ -197,6 +209,7 @@ export function agentChangeContract(open: OpenEngine): void {
     ]);
     expect(await select({ kind: 'name', pattern: 'b*c*-1' })).toEqual([]);
     expect(await select()).toEqual([]);
+    expect(namesOf(await store.agents.select([{ kind: 'all' }], [noTest]))).toEqual(['Branch-10', 'depot-1']);
     const list = async (page: Parameters<Store['agents']['list']>[0]) => namesOf(await store.agents.list(page));
     expect(await list({ limit: 1, labels: [[north]] })).toEqual(['Branch-10']);
     expect(await list({ limit: 1, labels: [[north]], after: 'Branch-10' })).toEqual(['branch-20']);
@@ -206,6 +219,24 @@ export function agentChangeContract(open: OpenEngine): void {
     ]);
     expect(await list({ limit: 9, names: ['*'], states: ['online'] })).toEqual([]);
     expect(await list({ limit: 9, labels: [[north]], sort: { by: '-name' } })).toEqual(['branch-20', 'Branch-10']);
+  });
+
+  it('selects agents without their labels, and ends a page of a list where they have much text', async () => {
+    const labels = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`k${i}`.padEnd(63, 'k'), 'v'.repeat(63)]));
+    for (let i = 0; i < 270; i += 1) {
+      await registered(store, `a${i}`);
+      await change(`a${i}`, { labels });
+    }
+    const selected = await store.agents.select([{ kind: 'all' }]);
+    expect(selected).toHaveLength(270);
+    // Ten thousand of them would be 40 MB for each act.
+    expect(JSON.stringify(selected).length).toBeLessThan(270 * 100);
+    for (const sort of [undefined, { by: '-name' }] as const) {
+      const page = await store.agents.list({ limit: 1_000, ...(sort === undefined ? {} : { sort }) });
+      expect(page.length).toBeLessThan(270);
+      expect(mayHaveMore(page, 1_000, textOfAgent)).toBe(true);
+      expect(JSON.stringify(page).length).toBeLessThan(1.5 * PAGE_TEXT);
+    }
   });
 
   it('lists agents by name, state, last session and waiting commands, in both orders, page by page', async () => {
@@ -252,6 +283,14 @@ export function agentChangeContract(open: OpenEngine): void {
     const causes = { profile: cause, runtime: cause, program: cause };
     await store.rollouts.recordReported('here', { ...none, profile: digest }, causes, NOW);
     await store.rollouts.recordReported('away', { ...none, program: other }, causes, NOW);
+    const reported = async () =>
+      Object.fromEntries((await store.agents.list({ limit: 9 })).map(({ id, releases }) => [id, releases]));
+    const program = { part: 'program', digest: other, name: null };
+    expect(await reported()).toMatchObject({
+      here: [{ part: 'profile', digest, name: null }],
+      away: [program],
+      never: [],
+    });
     type Filter = Omit<Parameters<Store['agents']['list']>[0], 'limit'>;
     const list = async (filter: Filter): Promise<string> => {
       const orders = [{}, { names: ['*'] }, { sort: { by: 'lastSeenAt' } }] as const;
@@ -273,5 +312,31 @@ export function agentChangeContract(open: OpenEngine): void {
     // A release that the store does not have has no name.
     expect(await list({ releases: [{ prefix: digest, name: 'branch' }] })).toBe('');
     expect(await list({ states: ['enrolled', 'online'] })).toBe('here,never');
+
+    // A count is of those that the list has.
+    expect(await store.agents.count({})).toMatchObject({
+      agents: 4,
+      states: { enrolled: 1, online: 1, disconnected: 2, revoked: 0 },
+      transports: { ws: 2, wss: 1 },
+      versions: [
+        { version: '1.0.0', agents: 2 },
+        { version: '0.9.0', agents: 1 },
+      ],
+      releases: [
+        { release: digest, name: null, agents: 1 },
+        { release: other, name: null, agents: 1 },
+      ],
+    });
+    await change('away', { labels: { region: 'north' } });
+    const north = [[{ key: 'region', operator: '=', value: 'north' }]] as const;
+    for (const filter of [{ labels: north }, { names: ['AW*'] }, { versions: ['0.9.0'] }])
+      expect(await store.agents.count(filter)).toMatchObject({
+        agents: 1,
+        states: { disconnected: 1, online: 0 },
+        transports: { ws: 1, wss: 0 },
+        versions: [{ version: '0.9.0', agents: 1 }],
+        releases: [{ release: other, name: null, agents: 1 }],
+      });
+    expect((await store.agents.count({ labels: north, names: ['here'] })).agents).toBe(0);
   });
 }

@@ -1,6 +1,9 @@
 // The part of the contract that concerns agents, their enrollment and their sessions.
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { ClaimedSession } from '../../../central/store/agent-store.ts';
+import { keptReason, stateReason } from '../../../central/store/agents/state-reasons.ts';
+import type { CodedError } from '../../../shared/errors.ts';
+import { refusal } from '../../../shared/wire/refusals.ts';
 import type { Store } from '../../../central/store/store.ts';
 import {
   ACT,
@@ -46,6 +49,7 @@ export function agentContract(open: OpenEngine): void {
       state: 'enrolled',
       epoch: 0,
       session: null,
+      stateUntil: null,
       quarantinedUntil: null,
       enrolledAt: NOW,
       enrolledBy: 'token-a1',
@@ -510,6 +514,119 @@ export function agentContract(open: OpenEngine): void {
       session: { endedAt: NOW + 1 },
     });
     expect(await store.agents.get('a3')).toMatchObject({ state: 'enrolled', session: null });
+  });
+
+  it('says by the state how a session ended: lost, drained until a time, or in order', async () => {
+    const ends = [
+      [keptReason(refusal('heartbeat_lost', { seconds: 45 })), undefined, 'dropped', null],
+      [stateReason('session_cut', {}), undefined, 'dropped', null],
+      [stateReason('session_drained', { seconds: 60 }), NOW + 60_000, 'draining', NOW + 60_000],
+      [keptReason(refusal('going_away', {})), undefined, 'disconnected', null],
+      [stateReason('session_closed', { found: '1000' }), undefined, 'disconnected', null],
+    ] as const;
+    await registered(store, 'a1');
+    for (const [reason, until, state, stateUntil] of ends) {
+      const { epoch } = await store.agents.claimSession(claimOf('a1'));
+      expect(await store.agents.get('a1')).toMatchObject({ state: 'online', stateUntil: null });
+      await store.agents.endSession({
+        agentId: 'a1',
+        epoch,
+        now: NOW + 1,
+        reason,
+        ...(until === undefined ? {} : { until }),
+      });
+      expect(await store.agents.get('a1')).toMatchObject({
+        state,
+        stateSince: NOW + 1,
+        stateReason: reason,
+        stateUntil,
+      });
+    }
+    const history = await store.agents.history('a1');
+    expect(history.filter(({ state }) => state !== 'online').map(({ state, until }) => [state, until])).toEqual([
+      ['disconnected', null],
+      ['disconnected', null],
+      ['draining', NOW + 60_000],
+      ['dropped', null],
+      ['dropped', null],
+      ['enrolled', null],
+    ]);
+  });
+
+  it('says by the state why an agent is refused: of its own key, once for each cause, and not while it has a session', async () => {
+    const { keyThumbprint } = await registered(store, 'a1');
+    const expired = refusal('certificate_expired', { date: 'x', graceDays: 30 });
+    const record = (reason: CodedError, now: number, key = keyThumbprint, until: number | null = null) =>
+      store.agents.recordRefusal({ agentId: 'a1', keyThumbprint: key, reason: keptReason(reason), until, now });
+    const state = async () => {
+      const agent = await store.agents.get('a1');
+      return [agent?.state, (agent?.stateSince ?? 0) - NOW, agent?.stateUntil];
+    };
+    await record(expired, NOW + 1, 'another key');
+    await record(refusal('agent_disabled', {}), NOW + 1);
+    await store.agents.recordRefusal({
+      agentId: 'a9',
+      keyThumbprint,
+      reason: keptReason(expired),
+      until: null,
+      now: NOW,
+    });
+    expect(await state()).toEqual(['enrolled', 0, null]);
+    await record(expired, NOW + 2);
+    await record(expired, NOW + 3);
+    expect(await state()).toEqual(['unauthenticated', 2, null]);
+    await record(refusal('wrong_transport', { found: 'wss', expected: 'ws' }), NOW + 4);
+    expect(await state()).toEqual(['misconfigured', 4, null]);
+    await record(refusal('agent_login_rate', { id: 'a1', seconds: 3 }), NOW + 5, keyThumbprint, NOW + 3_005);
+    expect(await state()).toEqual(['throttled', 5, NOW + 3_005]);
+    expect((await store.agents.history('a1')).map((change) => [change.state, change.until])).toEqual([
+      ['throttled', NOW + 3_005],
+      ['misconfigured', null],
+      ['unauthenticated', null],
+      ['enrolled', null],
+    ]);
+    await store.agents.claimSession(claimOf('a1'));
+    await record(expired, NOW + 6);
+    expect((await store.agents.get('a1'))?.state).toBe('online');
+    await store.agents.disable('a1', { now: NOW + 7, text: 'disabled' }, ACT);
+    await record(expired, NOW + 8);
+    expect((await store.agents.get('a1'))?.state).toBe('disabled');
+  });
+
+  it('is degraded while its inbox is full, as its present session reports', async () => {
+    const epoch = await online(store, 'a1');
+    const report = (inboxFull: boolean, now: number, of = epoch) =>
+      store.agents.recordConsumers([
+        {
+          agentId: 'a1',
+          epoch: of,
+          at: now,
+          position: null,
+          inboxFull,
+          consumers: [
+            { name: 'default', types: [], waitingFrom: null, waitingCount: 0 },
+            { name: 'printer', types: ['print'], waitingFrom: 1, waitingCount: 10_000 },
+          ],
+        },
+      ]);
+    await report(true, NOW + 1, epoch + 1);
+    await report(false, NOW + 1);
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'online', stateSince: NOW });
+    await report(true, NOW + 2);
+    await report(true, NOW + 3);
+    expect(await store.agents.get('a1')).toMatchObject({
+      state: 'degraded',
+      stateSince: NOW + 2,
+      stateReason: stateReason('inbox_of_agent_full', { count: 10_000, consumer: 'printer' }),
+      session: { endedAt: null },
+    });
+    await report(false, NOW + 4);
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'online', stateSince: NOW + 4 });
+    await report(true, NOW + 5);
+    await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 6, reason: stateReason('session_cut', {}) });
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'dropped' });
+    await report(false, NOW + 7);
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'dropped' });
   });
 
   it('keeps a quarantine through the end of its session, and lifts it with the next claim', async () => {

@@ -56,7 +56,7 @@ export function boundsContract(open: OpenEngine): void {
     ({ store } = opened);
   });
 
-  const letters = (agentId: string) => store.inbox.deadLetters({ limit: 1_000, agentId });
+  const letters = async (agentId: string) => (await store.inbox.deadLetters({ limit: 1_000, agentId })).items;
 
   it('keeps the newest dead letters of an agent up to its quota, and counts those that gave way in one incident and in the figures', async () => {
     await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
@@ -89,6 +89,35 @@ export function boundsContract(open: OpenEngine): void {
     expect(kept.at(0)?.number).toBe(40);
     expect(kept.length).toBeGreaterThan(10);
     expect(kept.reduce((bytes, { json }) => bytes + json.length, 0)).toBeLessThanOrEqual(64 * KIB);
+  });
+
+  it('ends a page of dead letters with its bytes as well: what one agent fills is not read in one go', async () => {
+    const epoch = await online(store, 'a1');
+    // A message that cannot be stored keeps its payload.
+    const reused = (number: number): Item => {
+      const event = {
+        specversion: '1.0',
+        id: 'same',
+        source: '/test',
+        type: 't',
+        data: `${number}${'x'.repeat(200 * KIB)}`,
+      };
+      return { kind: 'message', message: message('same', { json: JSON.stringify(event) }) };
+    };
+    for (let number = 1; number <= 41; number += 1)
+      await store.inbox.append('a1', epoch, number, framesOf(number, [reused(number)]), NOW);
+    const numbers: number[] = [];
+    for (let before: number | undefined; ;) {
+      const { items: page } = await store.inbox.deadLetters({
+        limit: 1_000,
+        ...(before === undefined ? {} : { before }),
+      });
+      if (page.length === 0) break;
+      expect(page.length).toBeLessThanOrEqual(10);
+      numbers.push(...page.map(({ number }) => number));
+      before = page.at(-1)?.key;
+    }
+    expect(numbers).toEqual(Array.from({ length: 40 }, (_, i) => 41 - i));
   });
 
   it('makes one dead letter of all items of a batch that were rejected for one reason, with their numbers and texts', async () => {

@@ -78,7 +78,7 @@ export function deduplicationContract(open: OpenEngine): void {
     ];
     expect(await append('a1', epoch, 1, again)).toBe(6);
     expect(await eventIds(store, 5_000)).toEqual(['new', 'newer']);
-    expect(await store.inbox.deadLetters({ limit: 9 })).toMatchObject([
+    expect((await store.inbox.deadLetters({ limit: 9 })).items).toMatchObject([
       { number: 4, id: 'm17', reason: 'id_reused', json: OTHER_DATA },
     ]);
     // Also what came since the restart, and after one more.

@@ -82,7 +82,7 @@ export function messageContract(open: OpenEngine): void {
     // Of an incarnation that is over, all have the number 0.
     const old = [item(0, { source: '/a' }), item(0, { source: '/b' })];
     expect(await store.outbox.recordExpired('a1', epoch, old, NOW + 2)).toBe(2);
-    const letters = await store.inbox.deadLetters({ limit: 10, agentId: 'a1' });
+    const letters = (await store.inbox.deadLetters({ limit: 10, agentId: 'a1' })).items;
     expect(letters.map(({ at, number, through, count, id }) => [at, number, through, count, id])).toEqual([
       [NOW + 2, 0, 0, 1, 'c0'],
       [NOW + 2, 0, 0, 1, 'c0'],
@@ -201,7 +201,7 @@ export function messageContract(open: OpenEngine): void {
       { number: 700, id: 'c699', json: '{"tombstone":"expired","id":"c699","source":"/test"}' },
       { id: 'new' },
     ]);
-    const letters = await store.inbox.deadLetters({ limit: 1_000, agentId: 'a1' });
+    const letters = (await store.inbox.deadLetters({ limit: 1_000, agentId: 'a1' })).items;
     expect(letters).toHaveLength(700);
     expect(letters.at(-1)).toEqual({
       key: expect.any(Number),
@@ -260,7 +260,7 @@ export function messageContract(open: OpenEngine): void {
     expect(await store.inbox.append('a1', epoch, 1, framesOf(1, mixed), NOW)).toBe(5);
     expect(await store.inbox.append('a1', epoch, 6, framesOf(6, items('e2', 'e3')), NOW)).toBe(7);
     expect(await eventIds(store)).toEqual(['e1', 'e2', 'e3']);
-    expect(await store.inbox.deadLetters({ limit: 9 })).toMatchObject([
+    expect((await store.inbox.deadLetters({ limit: 9 })).items).toMatchObject([
       { direction: 'up', agentId: 'a1', number: 4, id: 'r', reason: NO_VERSION, json: '{"id":"r"}' },
       { direction: 'up', agentId: 'a1', number: 3, id: 't', reason: 'expired' },
     ]);
@@ -340,7 +340,7 @@ export function messageContract(open: OpenEngine): void {
       deduplicationOlderThan: NOW,
       incidentsOlderThan: later,
     });
-    expect((await store.inbox.deadLetters({ limit: 9 })).length).toBe(2);
+    expect((await store.inbox.deadLetters({ limit: 9 })).items.length).toBe(2);
     expect((await store.agents.incidents({ limit: 9 })).map((incident) => incident.kind)).toEqual(['two']);
     await store.prune({
       now: later,
@@ -349,7 +349,7 @@ export function messageContract(open: OpenEngine): void {
       deduplicationOlderThan: later,
       incidentsOlderThan: later,
     });
-    expect((await store.inbox.deadLetters({ limit: 9 })).length).toBeLessThan(2);
+    expect((await store.inbox.deadLetters({ limit: 9 })).items.length).toBeLessThan(2);
     // A reader that had read nothing, or only the first event, misses one; one that had read both does not.
     const oldest = (await store.inbox.read(0, {}, 1))[0]?.cursor ?? 0;
     expect(

@@ -80,6 +80,10 @@ export function releaseContract(open: OpenEngine): void {
     expect(await store.releases.blobSize(sha256)).toBe(content.length);
     const chunks = await Promise.all([0, 1, 2].map((index) => store.releases.readChunk(sha256, index)));
     expect(Buffer.concat(chunks.map((chunk) => chunk ?? Buffer.alloc(0)))).toEqual(content);
+    const into = new ArrayBuffer(CHUNK_BYTES);
+    expect(await store.releases.readChunk(sha256, 2, into)).toEqual(new Uint8Array(content.subarray(2 * CHUNK_BYTES)));
+    expect(await store.releases.readChunk(sha256, 0, new ArrayBuffer(9))).toEqual(chunks[0]);
+    expect(await store.releases.readChunk(sha256, 3, new ArrayBuffer(CHUNK_BYTES))).toBeUndefined();
     expect(await store.releases.readChunk(sha256, 3)).toBeUndefined();
     expect(await store.releases.readChunk(sha256, -1)).toBeUndefined();
     expect(await store.releases.readChunk(sha256Of('other'), 0)).toBeUndefined();
@@ -221,6 +225,17 @@ export function releaseContract(open: OpenEngine): void {
     expect(await store.releases.draftOf('Branch')).toEqual([
       { path: 'conf/agent.conf', size: 5, sha256: other, executable: false },
     ]);
+    expect(await store.releases.draftFile('Branch', 'conf/agent.conf')).toEqual({
+      path: 'conf/agent.conf',
+      size: 5,
+      sha256: other,
+      executable: false,
+    });
+    for (const [name, path] of [
+      ['branch', 'bin/run'],
+      ['hub', 'conf/agent.conf'],
+    ] as const)
+      expect(await store.releases.draftFile(name, path)).toBeUndefined();
     store = await engine.restart();
     expect(await store.releases.listProfiles({ limit: 9 })).toEqual([changed]);
     expect((await store.audit.list({ limit: 9 })).map(({ action }) => action)).toEqual([
@@ -233,6 +248,12 @@ export function releaseContract(open: OpenEngine): void {
       AUDIT,
     );
     expect(replaced).toMatchObject({ version: NOW + 9, fileCount: 2 });
+    const paths = async (page: { after?: string; limit: number }): Promise<string[]> =>
+      (await store.releases.listDraft('BRANCH', page)).map(({ path }) => path);
+    expect(await paths({ limit: 9 })).toEqual(['bin/run', 'conf/agent.conf']);
+    expect(await paths({ limit: 1 })).toEqual(['bin/run']);
+    expect(await paths({ after: 'bin/run', limit: 1 })).toEqual(['conf/agent.conf']);
+    expect(await paths({ after: 'conf/agent.conf', limit: 1 })).toEqual([]);
     await store.releases.removeProfile('branch', AUDIT);
     expect(await store.releases.draftOf('branch')).toEqual([]);
     // A tag of the old one does not fit the new one.

@@ -2,6 +2,7 @@
 import { beforeEach, expect, it } from 'vitest';
 import type { RolloutAgentRecord, RolloutRecord } from '../../../central/store/rollouts/rollout-store.ts';
 import type { Store } from '../../../central/store/store.ts';
+import { blobOf } from './contract-releases.ts';
 import { auditEntry, newRollout, NOW, registered, eachEngine, type Engine, type OpenEngine } from './samples.ts';
 
 const RELEASE = 'a'.repeat(64);
@@ -111,6 +112,41 @@ export function rolloutContract(open: OpenEngine): void {
     expect(await store.rollouts.facts('program', ['a1'])).toEqual({ a1: { generation: 7, desired: null } });
   });
 
+  it('counts the agents of each release of a profile: those that shall have it, and those that run it', async () => {
+    const prepared = async (name: string): Promise<string> => {
+      const digest = await blobOf(store, `the manifest of ${name}`);
+      const facts = { kind: 'profile', bytes: 1, fileCount: 0, preparedAt: NOW, preparedBy: 'admin' } as const;
+      const none = { comment: null, ticket: null, signature: null };
+      await store.releases.addRelease({ ...facts, ...none, digest, name }, [digest], ENTRY);
+      return digest;
+    };
+    const [older, newer] = [await prepared('Branch'), await prepared('branch')];
+    await prepared('hub');
+    expect(await store.rollouts.agentsPerRelease(null, null)).toEqual([]);
+    await store.rollouts.recordReported('a1', { ...PACKAGE, profile: newer, program: older }, CAUSES, NOW);
+    await store.rollouts.recordReported('a2', { ...PACKAGE, profile: older }, CAUSES, NOW);
+    const committed = ['a1', 'a2'].map((agentId) => ({ agentId, part: 'profile', release: newer }) as const);
+    await store.rollouts.save({ number: 0, agents: [], generations: [], committed });
+    const counts = [
+      { profile: 'branch', release: newer, desiredCount: 2, reportedCount: 1 },
+      { profile: 'Branch', release: older, desiredCount: 0, reportedCount: 1 },
+    ];
+    expect(await store.rollouts.agentsPerRelease('BRANCH', null)).toEqual(counts);
+    expect(await store.rollouts.agentsPerRelease(null, null)).toEqual(counts);
+    expect(await store.rollouts.agentsPerRelease('hub', null)).toEqual([]);
+    expect((await store.agents.get('a1'))?.releases).toEqual([
+      { part: 'profile', digest: newer, name: 'branch' },
+      { part: 'program', digest: older, name: 'Branch' },
+    ]);
+    expect((await store.agents.count({})).releases).toEqual([
+      { release: older, name: 'Branch', agents: 2 },
+      { release: newer, name: 'branch', agents: 1 },
+    ]);
+    const ofOne = [{ profile: 'branch', release: newer, desiredCount: 1, reportedCount: 1 }];
+    expect(await store.rollouts.agentsPerRelease('branch', ['a1'])).toEqual(ofOne);
+    expect(await store.rollouts.agentsPerRelease(null, [])).toEqual([]);
+  });
+
   it('turns a success into rolled-back at a later hello with another release, and nothing else', async () => {
     const rollout = await store.rollouts.create(newRollout(), agents, ENTRY);
     const { number } = rollout;
@@ -135,6 +171,29 @@ export function rolloutContract(open: OpenEngine): void {
     expect(await report(null)).toEqual([]);
     expect(await report(RELEASE)).toEqual([]);
     expect(await agentOf(rollout, 'a1')).toMatchObject({ state: 'rolled-back' });
+  });
+
+  it('keeps a success when a hello reports what a later rollout has the agent take, before that has succeeded', async () => {
+    const first = await store.rollouts.create(newRollout(), agents, ENTRY);
+    const succeeded = {
+      ...(await agentOf(first, 'a1')),
+      state: 'succeeded',
+      isBusy: false,
+      target: RELEASE,
+    } as const;
+    await store.rollouts.save({
+      number: first.number,
+      agents: [succeeded, { ...(await agentOf(first, 'a2')), isBusy: false }],
+      generations: [],
+      committed: [{ agentId: 'a1', part: 'profile', release: RELEASE }],
+    });
+    const later = await store.rollouts.create(newRollout(), agents, ENTRY);
+    const trying = { ...(await agentOf(later, 'a1')), state: 'trying', isBusy: true, target: OTHER } as const;
+    await store.rollouts.save({ number: later.number, agents: [trying], ...NOTHING });
+    const report = (profile: string) => store.rollouts.recordReported('a1', { ...PACKAGE, profile }, CAUSES, NOW + 1);
+    expect(await report(OTHER)).toEqual([]);
+    expect(await agentOf(first, 'a1')).toEqual(succeeded);
+    expect(await report('c'.repeat(64))).toEqual([{ part: 'profile', rollout: first.number }]);
   });
 
   it('counts each part of an agent on its own: a program is rolled back by a hello with that of the package, not by another profile', async () => {

@@ -8,10 +8,12 @@ import { certificateContract } from './contract-certificates.ts';
 import { commandContract } from './contract-commands.ts';
 import { deduplicationContract } from './contract-deduplication.ts';
 import { enrollmentContract } from './contract-enrollments.ts';
+import { idempotencyContract } from './contract-idempotency.ts';
 import { renewalContract } from './contract-renewal.ts';
 import { messageContract } from './contract-messages.ts';
 import { rolloutContract } from './contract-rollouts.ts';
 import { releaseContract } from './contract-releases.ts';
+import { exposureContract } from './contract-exposures.ts';
 import { subscriptionContract } from './contract-subscriptions.ts';
 import type { OpenEngine } from './samples.ts';
 
@@ -54,5 +56,11 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: subscriptions`, () => {
     subscriptionContract(open);
+  });
+  describe(`${name}: exposed services`, () => {
+    exposureContract(open);
+  });
+  describe(`${name}: requests with an Idempotency-Key`, () => {
+    idempotencyContract(open);
   });
 }

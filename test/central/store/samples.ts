@@ -4,9 +4,11 @@ import type { Item, Message } from '../../../shared/delivery/message.ts';
 import type { AgentRecord, SessionClaim } from '../../../central/store/agent-store.ts';
 import type { AuditEntry } from '../../../central/store/audit-store.ts';
 import type { NewRollout } from '../../../central/store/rollouts/rollout-store.ts';
+import type { NewExposure } from '../../../central/store/services/exposure-store.ts';
 import type { NewSubscription } from '../../../central/store/subscriptions/subscription-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import type { EnrollmentTokenRecord } from '../../../central/store/token-store.ts';
+import type { TaskReport } from '../../../shared/wire/tasks/frames.ts';
 
 /** One installation of the engine: opened before each test with nothing in it, and thrown away after. */
 export interface Engine {
@@ -40,6 +42,7 @@ export function newRollout(changes: Partial<NewRollout> = {}): NewRollout {
     name: 'branch',
     stage: 'upgrade',
     selectors: ['all'],
+    scope: null,
     state: 'running',
     stateChangedAt: NOW,
     stateReason: { code: '', detail: '', hint: '' },
@@ -78,6 +81,21 @@ export function newSubscription(digit: string, changes: Partial<NewSubscription>
     createdAt: NOW,
     createdBy: 'admin',
     cursor: 0,
+    ...changes,
+  };
+}
+
+/** An exposed service; `digit` makes its id and its port. */
+export function newExposure(digit: string, changes: Partial<NewExposure> = {}): NewExposure {
+  return {
+    id: digit.repeat(16),
+    agentId: 'a1',
+    service: 'jobscheduler',
+    listenPort: 24_440 + Number(digit),
+    allow: [{ address: '10.1.0.0/16', certificate: null, role: 'viewer' }],
+    clientCa: null,
+    createdAt: NOW,
+    createdBy: 'admin',
     ...changes,
   };
 }
@@ -169,4 +187,13 @@ export const ACT = auditEntry('test.act');
 export async function eventIds(store: Store, after = 0, filter = {}): Promise<string[]> {
   const events = await store.inbox.read(after, filter, 1_000);
   return events.map((event) => (JSON.parse(event.json) as { id: string }).id);
+}
+
+/** What an agent reports of a task that it has not started. */
+export function taskReport(
+  state: TaskReport['state'],
+  change: Partial<TaskReport> & Pick<TaskReport, 'changedAt' | 'key'>,
+): TaskReport {
+  const nothing = { startedAt: null, endsWithinSeconds: null, exitCode: null, stdout: null, stderr: null };
+  return { state, ...nothing, code: '', detail: '', hint: '', ...change };
 }

@@ -5,7 +5,9 @@ import { createMetrics } from '../../../central/metrics.ts';
 import { until } from '../../flow/processes.ts';
 import { makeBank } from '../pki/server/bank.ts';
 import { DAY } from '../store/samples.ts';
-import { ADMINISTRATOR, authority, start, startReceiver, type Delivered, type Receiver } from './scene.ts';
+import { ADMINISTRATOR, authority, start, startReceiver, type Delivered, type Receiver, type Scene } from './scene.ts';
+
+const HOUR = 3_600_000;
 
 const numbered = (from: number, count: number, more: object = {}) =>
   Array.from({ length: count }, (_, i) => ({ id: String(from + i), ...more }));
@@ -68,6 +70,58 @@ describe('a webhook', () => {
     expect(again.requests[2]?.headers['webhook-id']).not.toBe(again.requests[0]?.headers['webhook-id']);
     expect(idsOf(again.requests.slice(1))).toEqual(numbered(1, 250).map(({ id }) => `a1 ${id}`));
     await until(async () => ((await scene.subscriptions.find('tickets')).state === 'active' ? true : undefined));
+  });
+
+  test('that is down for an hour is tried less and less often, and then gets all of it, in the order of each agent', async () => {
+    const receiver = await startReceiver();
+    const port = Number(new URL(receiver.url).port);
+    const began = Date.now();
+    let clock = began;
+    let again: Receiver | undefined;
+    const waits: number[] = [];
+    const appended = new Map<string, string[]>([
+      ['a1', []],
+      ['a2', []],
+    ]);
+    const slowest = { ms: 0 };
+    const scene: Scene = await start({
+      now: () => clock,
+      timing: {
+        timeoutMs: 2_000,
+        // The time passes here, agents go on sending meanwhile, and after an hour the receiver is back.
+        async sleep(ms) {
+          clock += ms;
+          waits.push(ms);
+          for (const [agentId, ids] of appended) {
+            const events = numbered(ids.length + 1, 40);
+            const from = performance.now();
+            await scene.append(agentId, events);
+            slowest.ms = Math.max(slowest.ms, performance.now() - from);
+            ids.push(...events.map(({ id }) => id));
+          }
+          if (clock - began >= HOUR) again ??= await startReceiver(port);
+        },
+      },
+    });
+    await scene.create(receiver.url);
+    await receiver.stop();
+    await scene.append('a1', [{ id: 'first' }]);
+    const back = await until(() => again);
+    const down = [...waits];
+    await until(async () => {
+      const { state, lag } = await scene.subscriptions.find('tickets');
+      return state === 'active' && lag.count === 0 ? true : undefined;
+    });
+    // 5 s at first, then at most 5 minutes, and never less than half of it.
+    expect(down.length).toBeLessThan(HOUR / 150_000 + 8);
+    expect(Math.max(...down)).toBeLessThanOrEqual(300_000);
+    expect(Math.min(...down.slice(7))).toBeGreaterThanOrEqual(150_000);
+    for (const [agentId, ids] of appended) {
+      const own = idsOf(back.requests).filter((one) => one.startsWith(`${agentId} `));
+      expect(own).toEqual([...(agentId === 'a1' ? ['a1 first'] : []), ...ids.map((id) => `${agentId} ${id}`)]);
+    }
+    expect(slowest.ms).toBeLessThan(2_000);
+    expect(await scene.subscriptions.find('tickets')).toMatchObject({ failing: null });
   });
 
   test('that answers 410 is paused with the reason, is a problem, and continues where it was when it is resumed', async () => {

@@ -171,7 +171,7 @@ describe('a (source, id) that comes with other data', () => {
     const items = produced([one, one, other]).map((message) => ({ kind: 'message', message }) as const);
     expect(await central.inbox.append(AGENT, epoch, 1, framesOf(1, items), NOW)).toBe(3);
     expect((await central.inbox.read(0, {}, 10)).map(({ json }) => json)).toEqual([one]);
-    expect(await central.inbox.deadLetters({ limit: 10 })).toMatchObject([
+    expect((await central.inbox.deadLetters({ limit: 10 })).items).toMatchObject([
       { direction: 'up', number: 3, id: '1', reason: 'id_reused', json: other },
     ]);
     await agent.inbox.begin({ incarnation: 'i', next: 1, missing: null });

@@ -7,6 +7,7 @@ import {
   MAX_FILES,
   MAX_PATH_LENGTH,
   parseManifest,
+  readManifest,
   pathFault,
   releaseBytes,
   type ReleaseFile,
@@ -59,11 +60,14 @@ describe('the text of a manifest', () => {
     ['a digest in capitals', (text: string) => text.replace(sha256, sha256.toUpperCase())],
     ['a negative size', (text: string) => text.replace('"size":1', '"size":-1')],
     ['a member twice', (text: string) => text.replace('"format":1', '"format":1,"format":1')],
+    ['a blank behind it', (text: string) => `${text} `],
+    ['another escape', (text: string) => text.replace('"path":"a"', '"path":"\\u0061"')],
     ['what is not JSON', (text: string) => text.slice(1)],
-  ])('is refused with %s', (_, change) => {
+  ])('is refused with %s', async (_, change) => {
     const text = manifestText({ kind: 'profile', name: 'branch', files: [file('a'), file('b')] });
     expect(change(text)).not.toBe(text);
     expect(codeOf(() => parseManifest(change(text)))).toBe('manifest_invalid');
+    await expect(readManifest(change(text))).rejects.toMatchObject({ code: 'manifest_invalid' });
   });
 });
 

@@ -108,6 +108,7 @@ const typesIn = ({ sent }: End): string[] => sent.map((text) => (JSON.parse(text
 const unlimited = {
   isPaused: false,
   keep: () => undefined,
+  pass: () => true,
   take: () => undefined,
   admit: () => true,
   sending: () => () => undefined,
@@ -338,6 +339,7 @@ describe('a peer', () => {
         isPaused: false,
         take: (data) => void taken.push(data),
         keep: () => undefined,
+        pass: () => true,
         admit: () => admits,
         sending: () => () => undefined,
       },

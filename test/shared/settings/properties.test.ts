@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { isCoded } from '../../../shared/errors.ts';
-import { MAX_PROPERTIES_BYTES, parseProperties } from '../../../shared/settings/properties.ts';
+import { MAX_PROPERTIES, MAX_PROPERTIES_BYTES, parseProperties } from '../../../shared/settings/properties.ts';
 import { lacks, run, temporaryFolder } from '../keystore/peers.ts';
 
 function parse(text: string | Buffer) {
@@ -123,6 +123,12 @@ test('refuses more than a mebibyte', () => {
   expect(() => parse(Buffer.alloc(MAX_PROPERTIES_BYTES + 1, 'a'))).toThrow(
     expect.objectContaining({ code: 'properties_too_large' }),
   );
+});
+
+test('refuses more keys than any configuration has: each of them costs its check', () => {
+  const lines = (count: number): Buffer => Buffer.from('a\n'.repeat(count));
+  expect(parse(lines(MAX_PROPERTIES)).entries).toHaveLength(MAX_PROPERTIES);
+  expect(() => parse(lines(MAX_PROPERTIES + 1))).toThrow(expect.objectContaining({ code: 'properties_too_many' }));
 });
 
 test('throws nothing but its own errors, whatever the bytes', () => {

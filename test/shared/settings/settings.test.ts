@@ -27,6 +27,12 @@ function load({ field = '', local = '', environment = {}, flags = {} }: Layers) 
 }
 
 describe('loadSettings', () => {
+  test('compares two hundred unknown names with the known ones, and no more: a foreign file may have thousands', () => {
+    const { unknown } = load({ field: 'secure.prot=1\n'.repeat(5_000) });
+    expect(unknown).toHaveLength(5_000);
+    expect(unknown.filter(({ meant }) => meant !== undefined)).toHaveLength(200);
+  });
+
   test('gives every setting its default, and says so', () => {
     const { values, origins } = load({});
     expect(values).toEqual({

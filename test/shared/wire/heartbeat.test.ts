@@ -1,6 +1,8 @@
 // When a heartbeat pings, when it finds a peer dead or stalled, and which counters of a connection it reads.
-import type { Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ConnectionPort, Heartbeat, type HeartbeatEnd, type HeartbeatPort } from '../../../shared/wire/heartbeat.ts';
 
 const PERIOD_MS = 20_000;
@@ -132,6 +134,49 @@ describe('a heartbeat', () => {
     expect(ends).toEqual([]);
     vi.advanceTimersByTime(PERIOD_MS);
     expect(ends).toMatchObject([{ reason: 'silent' }]);
+  });
+
+  it('does not count the time in which its own process stood still, and the silence after it as ever', () => {
+    const line = new Line();
+    const { ends } = started(line);
+    line.waiting = 1;
+    vi.advanceTimersByTime(PERIOD_MS);
+    const later = performance.now() + 100 * PERIOD_MS;
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(later);
+    // The timers come first after a standstill; what has come meanwhile is not read yet.
+    vi.advanceTimersByTime(PERIOD_MS / 4);
+    expect(ends).toEqual([]);
+    clock.mockRestore();
+    vi.advanceTimersByTime(105 * PERIOD_MS);
+    expect(ends).toHaveLength(1);
+  });
+});
+
+describe('a heartbeat of a process whose event loop stands still', () => {
+  const PERIOD = 80;
+
+  it('keeps a peer whose bytes wait in the socket meanwhile', async () => {
+    const server = createServer();
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const [[peer]] = (await Promise.all([once(server, 'connection'), once(socket, 'connect')])) as [[Socket], unknown];
+    onTestFinished(() => void [socket, peer].map((end) => end.destroy()));
+    socket.resume();
+    const ends: HeartbeatEnd[] = [];
+    const webSocket = { ping: () => undefined, bufferedAmount: 0 };
+    const heartbeat = new Heartbeat(new ConnectionPort(webSocket, socket), PERIOD, 60_000, (end) => ends.push(end));
+    onTestFinished(() => heartbeat.stop());
+    // It has looked once more since the last byte.
+    await pause(PERIOD / 2);
+    // Timers follow this phase of the event loop; sockets are read after them.
+    await new Promise((resolve) => setImmediate(resolve));
+    peer.write('.');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5 * PERIOD);
+    await pause(PERIOD);
+    peer.write('.');
+    await pause(PERIOD);
+    expect(ends).toEqual([]);
   });
 });
 

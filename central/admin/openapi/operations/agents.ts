@@ -1,5 +1,6 @@
 // The operations on agents, their states, drains, incidents, and maintenance mode.
 import { DRAIN_STATES } from '../../../agents/acts/drains.ts';
+import { RELEASE_PARTS } from '../../../../shared/releases/software.ts';
 import { AGENT_STATES } from '../../../store/agent-store.ts';
 import {
   anything,
@@ -49,6 +50,7 @@ const MEMBERS: Readonly<Record<string, Schema>> = {
   state: words(AGENT_STATES),
   stateChangedAt: time,
   stateReason: CAUSE,
+  stateDeadlineAt: { ...timeOrNull, description: 'when the state ends by itself' },
   keyThumbprint: sha256,
   certificate: orNull(CERTIFICATE),
   renewal: orNull(
@@ -58,7 +60,6 @@ const MEMBERS: Readonly<Record<string, Schema>> = {
   enrolledAt: time,
   enrolledBy: text,
   epoch: count,
-  quarantinedUntil: timeOrNull,
   lastSeenAt: timeOrNull,
   session: orNull(
     object({
@@ -71,6 +72,10 @@ const MEMBERS: Readonly<Record<string, Schema>> = {
       endedAt: timeOrNull,
     }),
   ),
+  releases: {
+    ...array(object({ part: words(RELEASE_PARTS), digest: sha256, name: textOrNull })),
+    description: 'what it last reported that it runs',
+  },
   logs: object({
     down: object({ incarnation: text, messageCount: count, bytes: count, oldestAt: timeOrNull }),
     up: object({ incarnation: textOrNull, number: count, lastAt: timeOrNull }),
@@ -105,6 +110,7 @@ const DRAIN = named(
     createdAt: time,
     createdBy: text,
     agents: array(text),
+    scope: textOrNull,
     withinSeconds: count,
     retryAfterSeconds: count,
     agentCount: count,
@@ -177,13 +183,23 @@ export const AGENT_OPERATIONS: Operations = {
     id: 'listAgentHistory',
     summary: 'The last 50 changes of the state of an agent, the newest first.',
     answers: {
-      200: json('A page.', listOf(object({ state: words(AGENT_STATES), stateChangedAt: time, stateReason: CAUSE }))),
+      200: json(
+        'A page.',
+        listOf(
+          object({
+            state: words(AGENT_STATES),
+            stateChangedAt: time,
+            stateReason: CAUSE,
+            stateDeadlineAt: timeOrNull,
+          }),
+        ),
+      ),
     },
   },
   'POST /agents/{agent}/replace': {
     id: 'replaceAgent',
     summary: 'Gives the agent the key of another device: name, labels, history and commands go to it.',
-    answers: { 200: json('The agent.', AGENT) },
+    answers: agentOrReport,
     errors: [
       'agent_key_known',
       'agent_key_revoked',
@@ -289,10 +305,15 @@ export const AGENT_OPERATIONS: Operations = {
             detail: text,
             hint: text,
           }),
-          { startedAt: time, droppedCount: count },
+          {
+            startedAt: time,
+            droppedCount: count,
+            inferredFrom: orNull(object({ agentId: text, address: textOrNull })),
+          },
         ),
       ),
     },
+    errors: ['agent_ambiguous', 'agent_unknown'],
     example: { query: { listener: 'wss' } },
   },
   'GET /maintenance': {

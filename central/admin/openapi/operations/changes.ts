@@ -49,7 +49,10 @@ const CHANGE = named(
     id: text,
     subject: words(['parameters', 'server-certificate', 'ca-rotation']),
     state: words(['pending', 'confirmed', 'rolled-back']),
+    changed: array(object({ name: text, from: anything, to: anything })),
     changedBy: text,
+    comment: textOrNull,
+    ticket: textOrNull,
     expiresAt: time,
     requiredShare: share,
     agentCount: count,
@@ -95,6 +98,19 @@ export const CHANGE_OPERATIONS: Operations = {
     summary: 'Restores the default of a parameter.',
     answers: PARAMETERS_CHANGED,
     errors: [...OF_PARAMETERS, ...OF_LISTENERS, 'parameter_unknown'],
+  },
+  'GET /watch': {
+    id: 'watchResources',
+    summary: 'Agents, parameters, changes, rollouts and tasks as they change, as a stream of server-sent events.',
+    answers: {
+      200: {
+        description:
+          'Events such as agent.updated with the resource as its own route answers it, until the client leaves.',
+        types: { 'text/event-stream': text },
+      },
+    },
+    errors: ['too_many_waiting'],
+    example: { query: { collections: 'agents,rollouts' } },
   },
   'GET /changes': {
     id: 'listChanges',

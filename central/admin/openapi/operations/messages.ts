@@ -1,4 +1,5 @@
 // The operations on messages: commands to agents, events from them, dead letters.
+import { COMMAND_STATES } from '../../../store/message-store.ts';
 import {
   AGENT_REFERENCE,
   anything,
@@ -12,6 +13,7 @@ import {
   NO_CONTENT,
   object,
   orNull,
+  reportOf,
   shortId,
   text,
   textOrNull,
@@ -40,7 +42,7 @@ const COMMAND = named(
   object({
     commandId: text,
     agent: AGENT_REFERENCE,
-    state: words(['queued', 'delivered', 'acknowledged', 'expired', 'withdrawn']),
+    state: words(COMMAND_STATES),
     queuedAt: timeOrNull,
     expiresAt: timeOrNull,
     number: countOrNull,
@@ -62,7 +64,7 @@ const SUBSCRIPTION: Readonly<Record<string, Schema>> = {
   stateReason: orNull(object({ code: text, detail: text, hint: text })),
   createdAt: time,
   createdBy: text,
-  cursor: { ...count, description: 'the events through it are delivered, or do not fit the filter' },
+  cursor: { ...text, description: 'the events through it are delivered, or do not fit the filter' },
   lagCount: count,
   lagSeconds: count,
   lostCount: { ...count, description: 'events that were deleted before they were delivered, at most' },
@@ -74,7 +76,7 @@ const SUBSCRIPTION: Readonly<Record<string, Schema>> = {
 const SUBSCRIPTION_SHAPE = named('Subscription', object(SUBSCRIPTION));
 const WITH_SECRET = object({
   ...SUBSCRIPTION,
-  secret: { type: 'string', description: 'whsec_ and base64; only in this answer' },
+  secret: { ...textOrNull, description: 'whsec_ and base64; only in this answer, null where it is repeated' },
 });
 const OF_SETTINGS = [
   'agent_ambiguous',
@@ -127,7 +129,7 @@ export const MESSAGE_OPERATIONS: Operations = {
   },
   'GET /commands': {
     id: 'listCommands',
-    summary: 'Commands that wait, or what became of the one with a source and an id.',
+    summary: 'Commands that wait, that have a state, or what became of the one with a source and an id.',
     answers: { 200: json('A page.', listOf(COMMAND)) },
     errors: ['agent_ambiguous', 'agent_unknown'],
     example: { query: { agent: 'branch-0042' } },
@@ -141,7 +143,7 @@ export const MESSAGE_OPERATIONS: Operations = {
   'DELETE /commands/{command}': {
     id: 'withdrawCommand',
     summary: 'Withdraws a command that is not yet delivered.',
-    answers: NO_CONTENT,
+    answers: { ...NO_CONTENT, 200: json('What a dry run found.', reportOf({ type: 'null' })) },
     errors: ['command_delivered', 'command_id_unknown'],
   },
   'GET /dead-letters': {
@@ -179,7 +181,7 @@ export const MESSAGE_OPERATIONS: Operations = {
     id: 'createSubscription',
     summary: 'Pushes events to a webhook from now on.',
     answers: { 201: json('The subscription, with its secret.', WITH_SECRET) },
-    errors: [...OF_SETTINGS, 'subscriptions_full'],
+    errors: [...OF_SETTINGS, 'cursor_ahead', 'cursor_invalid', 'subscriptions_full'],
     example: {
       body: {
         name: 'tickets',
@@ -223,7 +225,7 @@ export const MESSAGE_OPERATIONS: Operations = {
     id: 'replaySubscription',
     summary: 'Delivers from another position, again or not at all.',
     answers: { 200: json('The subscription.', SUBSCRIPTION_SHAPE) },
-    errors: OF_SUBSCRIPTION,
+    errors: ['cursor_ahead', 'cursor_invalid', ...OF_SUBSCRIPTION],
     example: { body: { after: 'oldest' } },
   },
   'POST /subscriptions/{subscription}/rotate-secret': {
@@ -246,8 +248,8 @@ export const MESSAGE_OPERATIONS: Operations = {
             webhookId: text,
             attempt: count,
             eventCount: count,
-            firstCursor: count,
-            lastCursor: count,
+            firstCursor: text,
+            lastCursor: text,
             status: { type: ['integer', 'null'], description: 'of HTTP; null: no answer came' },
             failure: orNull(object({ code: text, detail: text, hint: text })),
           }),
@@ -265,7 +267,7 @@ export const MESSAGE_OPERATIONS: Operations = {
         schema: object({
           items: array(
             object({
-              cursor: count,
+              cursor: { ...text, description: 'opaque' },
               agentId: text,
               incarnation: text,
               number: count,
@@ -273,7 +275,7 @@ export const MESSAGE_OPERATIONS: Operations = {
               event: { ...anything, description: 'the CloudEvent, byte for byte as it was sent' },
             }),
           ),
-          next: { ...count, description: 'the position behind this page; never null' },
+          next: { ...text, description: 'the position behind this page, opaque; never null' },
         }),
         types: { 'application/cloudevents-batch+json': array({ type: 'object' }), 'text/event-stream': text },
       },

@@ -1,4 +1,5 @@
 // The operations on profiles, their releases, software and rollouts.
+import { SOFTWARE_PARTS } from '../../../../shared/releases/software.ts';
 import { ROLLOUT_AGENT_STATES, ROLLOUT_STAGES, ROLLOUT_STATES } from '../../../store/rollouts/rollout-store.ts';
 import {
   AGENT_REFERENCE,
@@ -37,6 +38,14 @@ const PROFILE: Readonly<Record<string, Schema>> = {
   changedAt: time,
   changedBy: text,
 };
+const AGENT_COUNTS: Readonly<Record<string, Schema>> = {
+  desiredAgentCount: { ...count, description: 'agents that a rollout has brought to a release of it' },
+  reportedAgentCount: { ...count, description: 'agents that say they run one' },
+};
+const RELEASE_AGENTS = array(
+  object({ release: text, digest: sha256, desiredCount: count, reportedCount: count }),
+  'by release, the newest first',
+);
 const CERTIFICATE = named(
   'TrustedCertificate',
   object({ alias: textOrNull, subject: text, thumbprint: sha256, notAfter: time }),
@@ -91,6 +100,7 @@ const ROLLOUT = named(
     stateChangedAt: time,
     stateReason: CAUSE,
     agents: array(text),
+    scope: textOrNull,
     waves: array(
       object({
         count: countOrNull,
@@ -147,6 +157,23 @@ const ROLLOUT_AGENT = named(
   }),
 );
 const NAMED_RELEASE = orNull(object({ digest: sha256, name: textOrNull }));
+const AGENT_PART: Readonly<Record<string, Schema>> = {
+  desired: NAMED_RELEASE,
+  reported: NAMED_RELEASE,
+  reportedAt: timeOrNull,
+  drift: orNull(
+    object(
+      {
+        release: sha256,
+        changedFiles: array(text, 'the first that differ from the release'),
+        overriddenKeys: array(text, "the first keys of a profile's agent.conf that a value of the host overrides"),
+        reason: CAUSE,
+        reportedAt: time,
+      },
+      'What the agent measured last in this session.',
+    ),
+  ),
+};
 const rollout = json('The rollout.', ROLLOUT);
 const OF_PROFILE = ['profile_name_invalid', 'profile_unknown'] as const;
 const OF_DRAFT = [
@@ -183,13 +210,18 @@ const OF_ROLLOUT = [
   'selector_invalid',
   'software_release_unknown',
 ] as const;
-const act = (id: string, summary: string) => ({ id, summary, answers: { 200: rollout }, errors: OF_ACT });
+const act = (id: string, summary: string) => ({
+  id,
+  summary,
+  answers: { 200: json('The rollout, or what a dry run found.', { anyOf: [ROLLOUT, reportOf(ROLLOUT)] }) },
+  errors: OF_ACT,
+});
 
 export const PROFILE_OPERATIONS: Operations = {
   'GET /profiles': {
     id: 'listProfiles',
     summary: 'Lists the profiles.',
-    answers: { 200: json('A page.', listOf(object(PROFILE))) },
+    answers: { 200: json('A page.', listOf(object({ ...PROFILE, ...AGENT_COUNTS }))) },
   },
   'POST /profiles': {
     id: 'importProfile',
@@ -204,7 +236,12 @@ export const PROFILE_OPERATIONS: Operations = {
   'GET /profiles/{profile}': {
     id: 'getProfile',
     summary: 'One profile: what Central reads of its files, and the latest release.',
-    answers: { 200: json('The profile.', object({ ...PROFILE, ...CONTENT, latestRelease: textOrNull })) },
+    answers: {
+      200: json(
+        'The profile.',
+        object({ ...PROFILE, ...CONTENT, latestRelease: textOrNull, ...AGENT_COUNTS, agents: RELEASE_AGENTS }),
+      ),
+    },
     errors: OF_PROFILE,
   },
   'DELETE /profiles/{profile}': {
@@ -390,20 +427,25 @@ export const ROLLOUT_OPERATIONS: Operations = {
         'The profile of the agent.',
         object({
           agentId: text,
-          desired: NAMED_RELEASE,
-          reported: NAMED_RELEASE,
-          reportedAt: timeOrNull,
+          ...AGENT_PART,
           generation: countOrNull,
           rollout: textOrNull,
-          drift: orNull(object({ code: text, detail: text, hint: text, release: sha256, reportedAt: time })),
+          software: array(object({ part: words(SOFTWARE_PARTS), ...AGENT_PART })),
         }),
       ),
     },
   },
+  'POST /agents/{agent}/profile/measure': {
+    id: 'measureAgentProfile',
+    summary:
+      'Makes the agent measure its releases. What it finds is in GET /agents/{agent}/profile when it has answered.',
+    answers: { 202: json('The agent was asked to.', object({ agent: AGENT_REFERENCE })) },
+    errors: ['agent_cannot_measure', 'agent_offline', 'profile_release_missing'],
+  },
   'POST /agents/{agent}/profile/repair': {
     id: 'repairAgentProfile',
     summary: 'Brings the desired release to the agent again.',
-    answers: { 202: rollout },
+    answers: { 202: rollout, 200: json('What a dry run found.', reportOf(ROLLOUT)) },
     errors: [...OF_ROLLOUT, 'profile_release_missing'],
   },
 };

@@ -1,4 +1,6 @@
 // The operations on the status of Central, its health, its store and its metrics.
+import { AGENT_STATES } from '../../../store/agent-store.ts';
+import { PROBLEM_SUBJECTS } from '../../../problems.ts';
 import { BACKUP_ERRORS } from '../../../store/backup/errors.ts';
 import {
   array,
@@ -47,12 +49,28 @@ export const STATUS_OPERATIONS: Operations = {
           ),
           certificate: orNull(object({ subject: text, names: array(text), notAfter: time, thumbprint: sha256 })),
           restore: orNull(object({ backup: BACKUP, failure: textOrNull })),
+          agents: object({
+            agentCount: count,
+            states: array(object({ state: words(AGENT_STATES), agentCount: count })),
+            transports: array(object({ transport: words(['ws', 'wss']), agentCount: count })),
+            versions: array(object({ version: text, agentCount: count })),
+            releases: array(object({ release: sha256, name: textOrNull, agentCount: count })),
+          }),
+          sessions: orNull(array(object({ listener: words(['ws', 'wss']), sessionCount: count }))),
           enrollmentRequests: object({
             pendingCount: count,
             maxCount: count,
             blocks: array(object({ addressBlock: text, pendingCount: count })),
           }),
-          problems: array(object({ code: text, detail: text, hint: text, startedAt: time })),
+          problems: array(
+            object({
+              code: text,
+              detail: text,
+              hint: text,
+              startedAt: time,
+              subject: orNull(object({ kind: words(PROBLEM_SUBJECTS), id: text, name: text })),
+            }),
+          ),
         }),
       ),
     },

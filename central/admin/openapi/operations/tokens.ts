@@ -11,6 +11,7 @@ import {
   named,
   NO_CONTENT,
   object,
+  reportOf,
   sha256,
   sha256OrNull,
   text,
@@ -27,11 +28,19 @@ const TOKEN: Readonly<Record<string, Schema>> = {
   id: text,
   name: text,
   role: words(ROLES),
+  scope: { ...textOrNull, description: 'a selector of labels: it is for these agents only; null: for all' },
   createdAt: time,
   createdBy: text,
   expiresAt: timeOrNull,
   lastUsedAt: { ...timeOrNull, description: 'up to a minute ago; null: not used yet' },
 };
+const LOGIN = object({
+  id: { ...textOrNull, description: 'of the API token; null: a person of the OpenID provider' },
+  name: text,
+  role: words(ROLES),
+  scope: textOrNull,
+  expiresAt: { ...timeOrNull, description: 'of a session within 12 hours' },
+});
 const ENROLLMENT_TOKEN: Readonly<Record<string, Schema>> = {
   id: text,
   createdAt: time,
@@ -41,7 +50,7 @@ const ENROLLMENT_TOKEN: Readonly<Record<string, Schema>> = {
   maxUses: count,
   agentName: textOrNull,
 };
-const SECRET = { type: 'string', description: 'only in this answer' } as const;
+const SECRET = { ...textOrNull, description: 'only in this answer; null where it is repeated' } as const;
 const ENROLLMENT_REQUEST = named(
   'EnrollmentRequest',
   object({
@@ -61,6 +70,8 @@ const ENROLLMENT_REQUEST = named(
 );
 const decision = (state: string, agent: Schema) =>
   object({ keyThumbprint: sha256, name: text, state: words([state]), agent });
+const decisionOrReport = (done: string, answer: Schema) =>
+  ({ 200: json(`${done}, or what a dry run found.`, { anyOf: [answer, reportOf({ type: 'null' })] }) }) as const;
 const OF_REQUEST = ['enrollment_request_ambiguous', 'enrollment_request_unknown', 'enrollment_thumbprint_bad'] as const;
 const ENTRY = named(
   'AuditEntry',
@@ -81,8 +92,19 @@ const ENTRY = named(
 export const TOKEN_OPERATIONS: Operations = {
   'GET /login': {
     id: 'getLogin',
-    summary: 'Whose API token this is.',
-    answers: { 200: json('The token.', object({ id: text, name: text, role: words(ROLES), expiresAt: timeOrNull })) },
+    summary: 'Whose API token, or whose session, this is. The 401 says in `signIn` how a browser can sign in.',
+    answers: { 200: json('Who sends the request.', LOGIN) },
+  },
+  'POST /login': {
+    id: 'createLogin',
+    summary: 'Begins the session of a browser with an API token; the answer sets its cookie.',
+    answers: { 200: json('Whose session it is.', LOGIN) },
+    errors: ['csrf_required', 'too_many_attempts', 'too_many_sign_ins', 'unauthenticated'],
+  },
+  'DELETE /login': {
+    id: 'deleteLogin',
+    summary: 'Ends the session of the browser, and clears its cookie.',
+    answers: NO_CONTENT,
   },
   'GET /api-tokens': {
     id: 'listApiTokens',
@@ -93,8 +115,15 @@ export const TOKEN_OPERATIONS: Operations = {
     id: 'createApiToken',
     summary: 'Creates an API token.',
     answers: { 201: json('The token.', object({ ...TOKEN, token: SECRET })) },
-    errors: ['api_tokens_full'],
-    example: { body: { name: 'monitoring', role: 'viewer', lifetimeSeconds: 7_776_000 } },
+    errors: ['api_tokens_full', 'selector_invalid'],
+    example: {
+      body: {
+        name: 'branches of the north',
+        role: 'operator',
+        scope: 'label:region=north',
+        lifetimeSeconds: 7_776_000,
+      },
+    },
   },
   'GET /api-tokens/{token}': {
     id: 'getApiToken',
@@ -104,9 +133,9 @@ export const TOKEN_OPERATIONS: Operations = {
   },
   'PATCH /api-tokens/{token}': {
     id: 'changeApiToken',
-    summary: 'Changes name, role and lifetime of an API token.',
+    summary: 'Changes name, role, scope and lifetime of an API token.',
     answers: { 200: json('The token.', object(TOKEN)) },
-    errors: ['last_administrator', 'token_unknown', 'version_conflict'],
+    errors: ['last_administrator', 'selector_invalid', 'token_unknown', 'version_conflict'],
     example: { body: { name: 'monitoring of the north', lifetimeSeconds: null } },
   },
   'DELETE /api-tokens/{token}': {
@@ -130,7 +159,10 @@ export const TOKEN_OPERATIONS: Operations = {
           ...ENROLLMENT_TOKEN,
           token: SECRET,
           pin: { ...text, description: 'of the top certificate that Central shows' },
-          commandLine: { ...text, description: 'for the machine; it contains the token' },
+          commandLine: {
+            ...textOrNull,
+            description: 'for the machine; it contains the token; null where it is repeated',
+          },
         }),
       ),
     },
@@ -164,7 +196,7 @@ export const TOKEN_OPERATIONS: Operations = {
   'POST /enrollment-requests/{request}/accept': {
     id: 'acceptEnrollmentRequest',
     summary: 'Enrolls the machine with its next request.',
-    answers: { 200: json('Accepted.', decision('accepted', AGENT_REFERENCE)) },
+    answers: decisionOrReport('Accepted', decision('accepted', AGENT_REFERENCE)),
     errors: [
       ...OF_REQUEST,
       'agent_id_taken',
@@ -178,7 +210,7 @@ export const TOKEN_OPERATIONS: Operations = {
   'POST /enrollment-requests/{request}/reject': {
     id: 'rejectEnrollmentRequest',
     summary: 'Rejects the machine.',
-    answers: { 200: json('Rejected.', decision('rejected', { type: 'null' })) },
+    answers: decisionOrReport('Rejected', decision('rejected', { type: 'null' })),
     errors: OF_REQUEST,
   },
   'GET /agents/{agent}/recovery-code': {

@@ -9,16 +9,17 @@ import { WATCH } from '../../watching/watch.ts';
 export const agentCommands: readonly Command[] = [
   {
     name: 'agents list',
+    watches: 'agents',
     usage: '[--state STATE] [--label TERMS] [--name PATTERN] [--last-seen-before TIME] [--sort KEY]',
     summary: 'agents with state, transport and what waits for them',
-    help: 'TERMS are region=north,tier!=test: all of them hold. An option that is repeated means one of its values. --wide shows the version, the reason of the state and the labels.',
+    help: 'TERMS are region=north,tier!=test: all of them hold. An option that is repeated means one of its values. The reason is a code of docs/ERRORS.md; --wide shows it in words, with version, release of the profile and labels.',
     options: {
       label: { type: 'string', short: 'l', value: 'TERMS', isList: true, doc: 'only with these labels' },
       name: { type: 'string', value: 'PATTERN', isList: true, doc: 'only with such a name; * means any characters' },
       state: {
         type: 'string',
         isList: true,
-        doc: 'only in this state: enrolled, online, disconnected, quarantined, disabled or revoked',
+        doc: 'only in this state, such as online or dropped; docs/AGENTS.md lists them',
       },
       transport: { type: 'string', isList: true, doc: 'only those whose last session was over ws, or wss' },
       'agent-version': { type: 'string', value: 'VERSION', isList: true, doc: 'only with this version of queue-agent' },
@@ -64,6 +65,7 @@ export const agentCommands: readonly Command[] = [
   },
   {
     name: 'agents show',
+    watches: 'agents',
     usage: 'AGENT',
     summary: 'one agent, by id, name or the beginning of its id',
     options: WATCH,
@@ -85,8 +87,9 @@ export const agentCommands: readonly Command[] = [
           ['notes', agent['notes']],
           [
             'state',
-            `${shown(agent['state'])} since ${shown(agent['stateChangedAt'])}: ${shown(recordOf(agent['stateReason'])['detail'])}`,
+            `${shown(agent['state'])} since ${shown(agent['stateChangedAt'])}${agent['stateDeadlineAt'] === null ? '' : ` until ${shown(agent['stateDeadlineAt'])}`}: ${reasonText(agent)}`,
           ],
+          ['hint', recordOf(agent['stateReason'])['hint']],
           ['key', `sha256:${shown(agent['keyThumbprint'])}`],
           [
             'certificate',
@@ -111,6 +114,7 @@ export const agentCommands: readonly Command[] = [
               ? null
               : `${shown(session['transport'])} from ${shown(session['address'])}, version ${shown(session['version'])}, since ${shown(session['startedAt'])}${session['endedAt'] === null ? '' : `, ended ${shown(session['endedAt'])}`}`,
           ],
+          ...['profile', 'program', 'runtime'].map((part) => [part, releaseText(agent, part)] as const),
           [
             'commands waiting',
             `${shown(down['messageCount'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`,
@@ -123,6 +127,7 @@ export const agentCommands: readonly Command[] = [
   },
   {
     name: 'agents history',
+    watches: 'agents',
     usage: 'AGENT',
     summary: 'the last 50 changes of the state of an agent, newest first, with their reasons',
     options: LIST,
@@ -133,11 +138,7 @@ export const agentCommands: readonly Command[] = [
       call.answer(answer, () =>
         call.table(
           ['since', 'state', 'reason'],
-          rowsOf(answer, 'items').map((row) => [
-            row['stateChangedAt'],
-            row['state'],
-            recordOf(row['stateReason'])['detail'],
-          ]),
+          rowsOf(answer, 'items').map((row) => [row['stateChangedAt'], row['state'], reasonText(row)]),
           'No changes.',
         ),
       );
@@ -154,6 +155,7 @@ export const agentCommands: readonly Command[] = [
         value: 'REQUEST|AGENT',
         doc: 'the thumbprint of the request, or the agent, of the new machine',
       },
+      ...DRY_RUN,
       ...YES,
       ...REASON,
     },
@@ -171,6 +173,7 @@ export const agentCommands: readonly Command[] = [
         query: termsOf(call),
         body: { by },
       });
+      if (call.flag('dry-run')) return call.answer(answer, () => restrictionText(answer, agent, `replaced by ${by}`));
       const { name, id } = recordOf(answer);
       call.answer(answer, () => `${shown(name)} has the key of the new machine; its id is ${shown(id)}.`);
     },
@@ -200,6 +203,12 @@ export function restrictionText(report: unknown, { name }: Readonly<Record<strin
   return [`${shown(name)} would be ${to}.`, ...cutOffText(report, 'Would cut off:'), ...noticeText(report)].join('\n');
 }
 
+/** The reason of a state with its code, which ERRORS.md explains. */
+function reasonText(row: Readonly<Record<string, unknown>>): string {
+  const { code, detail } = recordOf(row['stateReason']);
+  return code === null ? shown(detail) : `${shown(detail)} (${shown(code)})`;
+}
+
 /** As they are typed. */
 export function labelsText(agent: Readonly<Record<string, unknown>>): string {
   return Object.entries(recordOf(agent['labels']))
@@ -207,21 +216,31 @@ export function labelsText(agent: Readonly<Record<string, unknown>>): string {
     .join(', ');
 }
 
-const COLUMNS = ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'];
-const WIDE_COLUMNS = ['version', 'last seen', 'reason', 'labels'];
+const COLUMNS = ['name', 'state', 'since', 'reason', 'transport', 'address', 'waiting', 'events', 'id'];
+const WIDE_COLUMNS = ['version', 'release', 'last seen', 'why', 'labels'];
 
 function wideCells(agent: Readonly<Record<string, unknown>>): unknown[] {
   const [version, reason] = [recordOf(agent['session'])['version'], recordOf(agent['stateReason'])['detail']];
-  return [version, agent['lastSeenAt'], reason, labelsText(agent)];
+  return [version, releaseText(agent, 'profile'), agent['lastSeenAt'], reason, labelsText(agent)];
+}
+
+/** Of this part; as `--release` takes it. */
+function releaseText(agent: Readonly<Record<string, unknown>>, of: string): string | null {
+  const release = rowsOf(agent, 'releases').find(({ part }) => part === of);
+  if (release === undefined) return null;
+  const [name, prefix] = [release['name'], shown(release['digest']).slice(0, 8)];
+  return typeof name === 'string' ? `${name}@${prefix}` : prefix;
 }
 
 function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {
-  const session = agent['state'] === 'online' ? recordOf(agent['session']) : {};
+  const last = recordOf(agent['session']);
+  const session = last['endedAt'] === null ? last : {};
   const logs = recordOf(agent['logs']);
   return [
     agent['name'],
     agent['state'],
     agent['stateChangedAt'],
+    recordOf(agent['stateReason'])['code'],
     session['transport'],
     session['address'],
     recordOf(logs['down'])['messageCount'],

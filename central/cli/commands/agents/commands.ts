@@ -4,14 +4,14 @@ import { readBoundedFile } from '../../../../shared/files/bounded-file.ts';
 import { parseJson, type Command } from '../../command.ts';
 import { LIST, readList } from '../../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../../print.ts';
-import { REASON, termsOf } from '../../terms.ts';
+import { DRY_RUN, REASON, termsOf } from '../../terms.ts';
 import { WATCH } from '../../watching/watch.ts';
 import { AGENTS, severalText } from './actions.ts';
 import { findAgent, idIn } from './agents.ts';
 
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 const ONE = { least: 1, most: 1 } as const;
-const KNOWN = 'It is known for as many days as the parameter messages.deduplicationDays says.';
+const KNOWN = 'It is known for as many days as the parameter commands.stateRetentionDays says.';
 
 export const sentCommands: readonly Command[] = [
   {
@@ -64,18 +64,28 @@ export const sentCommands: readonly Command[] = [
   },
   {
     name: 'commands list',
-    usage: '[--agent AGENT] [--source SOURCE --id ID]',
-    summary: 'commands that wait for their agents, the oldest first; or what became of one, by its source and id',
+    usage: '[--agent AGENT] [--state STATE] [--source SOURCE --id ID]',
+    summary: 'commands that wait for their agents, the oldest first; or those in a state, or what became of one',
     help: `With --source and --id it shows the state of that command at each agent that it was sent to. ${KNOWN}`,
     options: {
       agent: { type: 'string', doc: 'only of this agent' },
+      state: {
+        type: 'string',
+        isList: true,
+        doc: 'those in this state: queued, delivered, acknowledged, expired or withdrawn; repeated: one of them',
+      },
       source: { type: 'string', doc: 'source of a command; /central if it was sent without one' },
       id: { type: 'string', doc: 'its id' },
       ...LIST,
     },
     words: { least: 0, most: 0 },
     async run(call) {
-      const filters = { agent: call.text('agent'), source: call.text('source'), id: call.text('id') };
+      const filters = {
+        agent: call.text('agent'),
+        state: call.list('state'),
+        source: call.text('source'),
+        id: call.text('id'),
+      };
       if ((filters.source === undefined) !== (filters.id === undefined))
         throw call.complain('--source and --id belong together');
       const answer = await readList(call, '/commands', filters);
@@ -92,7 +102,7 @@ export const sentCommands: readonly Command[] = [
             row['source'],
             row['id'],
           ]),
-          filters.id === undefined ? 'No command waits.' : 'No such command is known.',
+          filters.id === undefined && filters.state === undefined ? 'No command waits.' : 'No such command is known.',
         ),
       );
     },
@@ -131,11 +141,12 @@ export const sentCommands: readonly Command[] = [
     usage: 'COMMAND',
     summary: 'withdraw a command that waits for an agent without a session, and was not sent to it',
     help: 'It becomes a dead letter. Sent again with the same source and id, it counts as a duplicate.',
-    options: REASON,
+    options: { ...DRY_RUN, ...REASON },
     words: ONE,
     async run(call) {
       const [command = ''] = call.words;
-      await call.client.request('DELETE', pathOf(command), { query: termsOf(call) });
+      const report = await call.client.request('DELETE', pathOf(command), { query: termsOf(call) });
+      if (call.flag('dry-run')) return call.answer(report, () => `${shown(command)} would be withdrawn.`);
       call.answer({ withdrawn: command }, () => `Withdrew ${shown(command)}.`);
     },
   },

@@ -43,7 +43,7 @@ export const drainCommands: readonly Command[] = [
     options: { ...WAIT, ...WATCH },
     words: ONE,
     async run(call) {
-      const row = await atEnd(call, recordOf(await call.client.request('GET', pathOf(call))));
+      const row = await atEnd(call, recordOf(await call.current(pathOf(call))));
       call.answer(row, () => drainText(row));
     },
   },
@@ -70,6 +70,7 @@ export const drainCommands: readonly Command[] = [
       if (agents.length === 0) throw call.complain('either an agent or --agents is required');
       const [withinSeconds, retryAfterSeconds] = [call.seconds('within'), call.seconds('retry-after')];
       const answer = await call.client.request('POST', '/drains', {
+        isCreating: true,
         query: termsOf(call),
         body: {
           agents,
@@ -123,6 +124,7 @@ function drainText(row: Readonly<Record<string, unknown>>): string {
     ['id', row['id']],
     ['state', `${shown(row['state'])} since ${shown(row['stateChangedAt'])}`],
     ['agents', row['agents']],
+    ...(row['scope'] === null ? [] : [['scope', row['scope']] as const]),
     ['by', `${shown(row['createdBy'])}, ${shown(row['createdAt'])}`],
     ['within', `${shown(row['withinSeconds'])} s, retry after ${shown(row['retryAfterSeconds'])} s`],
     ['selected', `${shown(row['agentCount'])}, of which ${shown(row['offlineCount'])} were offline`],

@@ -10,6 +10,8 @@ const FILTERS = {
   target: { type: 'string', doc: 'only what concerns this id, name or thumbprint' },
   'created-after': { type: 'string', doc: 'only from this time on, such as 2026-11-27T08:00:00Z' },
   'created-before': { type: 'string', doc: 'only before this time' },
+  text: { type: 'string', doc: 'only with this text in actor, address, action, detail, comment or ticket' },
+  result: { type: 'string', doc: 'done, or refused: only what Central refused, or all but that' },
 } as const;
 const NONE = { least: 0, most: 0 } as const;
 const PAGE = 1000;
@@ -21,6 +23,8 @@ function filtersOf(call: CommandCall) {
     target: call.text('target'),
     createdAfter: call.text('created-after'),
     createdBefore: call.text('created-before'),
+    text: call.text('text'),
+    result: call.text('result'),
   };
 }
 

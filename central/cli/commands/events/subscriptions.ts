@@ -1,11 +1,11 @@
 // The commands on subscriptions: receivers to which Central pushes events, and how far each is.
 import { shellWord } from '../../../../shared/terminal/escape.ts';
 import type { Command, CommandCall } from '../../command.ts';
-import { fileForRequest, fileToUpload } from '../../files.ts';
+import { authoritiesFile } from '../../files.ts';
 import { LIST, readList } from '../../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../../print.ts';
 import { SECRET_OUT, secretPlace } from '../../secret-answer.ts';
-import { IF_MATCH, REASON, termsOf, YES } from '../../terms.ts';
+import { changed, IF_MATCH, REASON, termsOf, YES } from '../../terms.ts';
 import { WATCH } from '../../watching/watch.ts';
 
 const ONE = { least: 1, most: 1 } as const;
@@ -89,7 +89,7 @@ export const subscriptionCommands: readonly Command[] = [
     async run(call) {
       const [name, target, after] = [call.text('name'), call.text('target'), call.text('after')];
       if (name === undefined || target === undefined) throw call.complain('--name and --target are required');
-      const ca = await authoritiesOf(call);
+      const ca = await authoritiesFile(call, 'target-ca-file');
       const place = await secretPlace(call, 'webhook-secret');
       const body = { name, target, filter: filterOf(call), ...(ca === undefined ? {} : { ca }) };
       const { secret, ...rest } = recordOf(
@@ -119,7 +119,7 @@ export const subscriptionCommands: readonly Command[] = [
     words: ONE,
     async run(call) {
       const [name, target] = [call.text('name'), call.text('target')];
-      const ca = call.flag('system-ca') ? null : await authoritiesOf(call);
+      const ca = call.flag('system-ca') ? null : await authoritiesFile(call, 'target-ca-file');
       const filter = filterOf(call);
       const hasFilter = call.flag('all-events') || Object.keys(filter).length > 0;
       const body = {
@@ -128,14 +128,7 @@ export const subscriptionCommands: readonly Command[] = [
         ...(ca === undefined ? {} : { ca }),
         ...(hasFilter ? { filter: call.flag('all-events') ? {} : filter } : {}),
       };
-      if (Object.keys(body).length === 0) throw call.complain('nothing is to be set');
-      const row = recordOf(
-        await call.client.request('PATCH', pathOf(call), {
-          query: termsOf(call),
-          body,
-          ifMatch: call.text('if-match'),
-        }),
-      );
+      const row = await changed(call, pathOf(call), body);
       call.answer(row, () => `Set.\n\n${subscriptionText(row)}`);
     },
   },
@@ -249,13 +242,6 @@ function filterOf(call: CommandCall): Readonly<Record<string, string>> {
       return value === undefined ? [] : [[name, value] as const];
     }),
   );
-}
-
-async function authoritiesOf(call: CommandCall): Promise<string | undefined> {
-  const file = call.text('target-ca-file');
-  if (file === undefined) return undefined;
-  const { content } = await fileForRequest(await fileToUpload(call, file), 'The file with the authorities');
-  return Buffer.from(content, 'base64').toString('utf8');
 }
 
 async function handOver(

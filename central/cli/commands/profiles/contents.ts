@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
 import { readBoundedStream } from '../../../../shared/files/bounded-stream.ts';
 import type { Command, CommandCall } from '../../command.ts';
-import { fileForRequest, fileToUpload, writeAnswer } from '../../files.ts';
+import { fileForRequest, fileToUpload, writeSecretAnswer } from '../../files.ts';
 import { LIST, readList } from '../../list.ts';
 import { recordOf, rowsOf, shown } from '../../print.ts';
 import { REASON, termsOf, YES } from '../../terms.ts';
@@ -46,7 +46,9 @@ export const profileContentCommands: readonly Command[] = [
     name: 'profiles files get',
     usage: 'PROFILE PATH [--out FILE]',
     summary: 'the content of a file of a profile',
-    options: { out: { type: 'string', value: 'FILE', doc: 'write it to this file instead of the standard output' } },
+    options: {
+      out: { type: 'string', value: 'FILE', doc: 'write it to this file (mode 0600) instead of the standard output' },
+    },
     words: TWO,
     async run(call) {
       const stream = await call.client.download(filePath(call), {}, 'GET');
@@ -54,8 +56,9 @@ export const profileContentCommands: readonly Command[] = [
       const out = call.text('out');
       if (out === undefined) return call.line(bytes.toString('utf8').replace(/\r?\n$/, ''));
       const file = resolve(call.workingFolder, out);
-      await writeAnswer(file, bytes);
-      call.answer({ file, bytes: bytes.length }, () => `Written to ${file} (${bytes.length} bytes).`);
+      // Settings and truststores may hold passwords: only administrators may read them at Central, too.
+      await writeSecretAnswer(file, bytes);
+      call.answer({ file, bytes: bytes.length }, () => `Written to ${file} (${bytes.length} bytes, mode 0600).`);
     },
   },
   {

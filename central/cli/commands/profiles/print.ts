@@ -22,7 +22,7 @@ export function changedText(answer: unknown, none = 'Nothing differs.'): string 
 export function contentLines(answer: unknown): string[] {
   const content = recordOf(answer);
   const unknown = rowsOf(content, 'unknownSettings').map(({ name, resembles }) =>
-    typeof resembles === 'string' ? `${shown(name)} (did you mean ${resembles}?)` : shown(name),
+    typeof resembles === 'string' ? `${shown(name)} (did you mean ${shown(resembles)}?)` : shown(name),
   );
   const truststore = content['truststore'];
   return [
@@ -53,6 +53,17 @@ export function profileLine(value: unknown): string {
   return labelled('profile', `${shown(name)}, ${shown(fileCount)} files, ${shown(bytes)} bytes`);
 }
 
+/** How many agents shall have each release, and say that they run it. */
+export function agentLines(value: unknown): string[] {
+  const { desiredAgentCount, reportedAgentCount } = recordOf(value);
+  return [
+    labelled('agents', `${shown(desiredAgentCount)} assigned, ${shown(reportedAgentCount)} running it`),
+    ...rowsOf(value, 'agents').map(({ release, desiredCount, reportedCount }) =>
+      labelled('', `${shown(release)}: ${shown(desiredCount)} assigned, ${shown(reportedCount)} running it`),
+    ),
+  ];
+}
+
 export function leftOutLines(paths: readonly string[]): string[] {
-  return paths.map((path) => labelled('left out', `${path}, which belongs to the machine`));
+  return paths.map((path) => labelled('left out', `${shown(path)}, which belongs to the machine`));
 }

@@ -7,7 +7,7 @@ import { LIST, readList } from '../../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../../print.ts';
 import { confirmForce, FORCE, REASON, termsOf, YES } from '../../terms.ts';
 import { packDirectory } from './archive.ts';
-import { changedText, contentLines, leftOutLines, profileLine, profilePath } from './print.ts';
+import { agentLines, changedText, contentLines, leftOutLines, profileLine, profilePath } from './print.ts';
 
 const LOCAL_CONF = 'conf/agent.local.conf';
 const ONE = { least: 1, most: 1 } as const;
@@ -24,11 +24,13 @@ export const profileCommands: readonly Command[] = [
       const answer = await readList(call, '/profiles');
       call.answer(answer, () =>
         call.table(
-          ['name', 'files', 'bytes', 'changed', 'by'],
+          ['name', 'files', 'bytes', 'agents', 'running', 'changed', 'by'],
           rowsOf(answer, 'items').map((row) => [
             row['name'],
             row['fileCount'],
             row['bytes'],
+            row['desiredAgentCount'],
+            row['reportedAgentCount'],
             row['changedAt'],
             row['changedBy'],
           ]),
@@ -40,7 +42,7 @@ export const profileCommands: readonly Command[] = [
   {
     name: 'profiles show',
     usage: 'PROFILE',
-    summary: 'what is in a profile: settings, truststore, problems, and its latest release',
+    summary: 'what is in a profile: settings, truststore, problems, its latest release, and how many agents have which',
     options: {},
     words: ONE,
     async run(call) {
@@ -50,6 +52,7 @@ export const profileCommands: readonly Command[] = [
           profileLine(answer),
           ...contentLines(answer),
           `release     ${answer['latestRelease'] === null ? 'none yet' : shown(answer['latestRelease'])}`,
+          ...agentLines(answer),
         ].join('\n'),
       );
     },

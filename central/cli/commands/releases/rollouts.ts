@@ -31,11 +31,14 @@ const OPEN = ['waiting', 'offered', 'synchronizing', 'trying'];
 const RATE = {
   rate: { type: 'string', value: 'RATE', doc: 'of the downloads of each agent, such as 2MB/s; no limit unless set' },
 } as const;
-const DRY_RUN = {
+export const DRY_RUN = {
   'dry-run': {
     type: 'boolean',
     doc: 'only show how it would start: its waves, and how many agents are in which state',
   },
+} as const;
+const ACT_DRY_RUN = {
+  'dry-run': { type: 'boolean', doc: 'only show its state, and how many agents would be in which state' },
 } as const;
 const PLAN = {
   waves: {
@@ -108,6 +111,7 @@ export const rolloutCommands: readonly Command[] = [
   }),
   {
     name: 'rollouts list',
+    watches: 'rollouts',
     namedBy: 'id',
     usage: '[--state STATE,...]',
     summary: 'rollouts, the newest first',
@@ -141,6 +145,7 @@ export const rolloutCommands: readonly Command[] = [
   },
   {
     name: 'rollouts show',
+    watches: 'rollouts',
     namedBy: 'id',
     usage: 'ROLLOUT [--agents [--state STATE,...]] [--wait]',
     summary: 'a rollout, or each of its agents with the reason',
@@ -160,8 +165,7 @@ export const rolloutCommands: readonly Command[] = [
       if (call.flag('agents')) return await showAgents(call, id);
       if (call.text('state') !== undefined) throw call.complain('--state has no effect without --agents');
       const seconds = waitSeconds(call);
-      const row =
-        seconds === undefined ? recordOf(await call.client.request('GET', pathOf(id))) : await ended(call, id, seconds);
+      const row = seconds === undefined ? recordOf(await call.current(pathOf(id))) : await ended(call, id, seconds);
       call.answer(row, () => rolloutText(row, call.terminal));
     },
   },
@@ -180,12 +184,12 @@ function actCommand(verb: string, summary: string, done: string): Command {
     namedBy: 'id',
     usage: 'ROLLOUT',
     summary,
-    options: { ...(asks ? YES : {}), ...REASON },
+    options: { ...ACT_DRY_RUN, ...(asks ? YES : {}), ...REASON },
     ...(asks ? { asks: 'always' } : {}),
     words: ONE,
     async run(call) {
       const id = call.words[0] ?? '';
-      if (asks) {
+      if (asks && !call.flag('dry-run')) {
         const act = `${verb === 'cancel' ? 'Cancel' : 'Roll back'} the rollout ${id}`;
         const effect =
           verb === 'cancel'
@@ -194,7 +198,11 @@ function actCommand(verb: string, summary: string, done: string): Command {
         await call.confirm({ act, effect });
       }
       const row = recordOf(await call.client.request('POST', `${pathOf(id)}/${verb}`, { query: termsOf(call) }));
-      call.answer(row, () => `${done}: ${shown(row['id'])} is ${shown(row['state'])}.\n${countsText(row)}`);
+      call.answer(row, () =>
+        call.flag('dry-run')
+          ? actPreviewText(recordOf(row['result']))
+          : `${done}: ${shown(row['id'])} is ${shown(row['state'])}.\n${countsText(row)}`,
+      );
     },
   };
 }
@@ -203,6 +211,7 @@ function actCommand(verb: string, summary: string, done: string): Command {
 async function begin(call: CommandCall, body: Readonly<Record<string, unknown>>): Promise<void> {
   const answer = recordOf(
     await call.client.request('POST', '/rollouts', {
+      isCreating: true,
       body: { release: call.words[0], ...body },
       query: termsOf(call),
     }),
@@ -215,10 +224,13 @@ function begunText(row: Row): string {
   return `Rollout ${id}: ${scopeText(row)}.\n"queuegate rollouts show ${id} --watch" shows how far they are.`;
 }
 
-function previewText(row: Row): string {
+export function previewText(row: Row): string {
   const which = row['id'] === null ? 'A new rollout' : `Rollout ${shown(row['id'])}`;
   return [`${which} would start: ${scopeText(row)}.`, `Waves: ${wavesText(row)}.`, countsText(row)].join('\n');
 }
+
+const actPreviewText = (row: Row): string =>
+  `Nothing was changed. ${shown(row['id'])} would be ${shown(row['state'])}.\n${countsText(row)}`;
 
 function scopeText(row: Row): string {
   const { total, eligible } = recordOf(row['counts']);
@@ -299,6 +311,7 @@ function rolloutText(row: Row, isTerminal: boolean): string {
         : [['reason', `${shown(reason['detail'])} ${shown(reason['hint'])}`] as const]),
       ['waves', wavesText(row)],
       ...(row['soakUntilAt'] === null ? [] : [['soaks until', row['soakUntilAt']] as const]),
+      ...(row['scope'] === null ? [] : [['scope', row['scope']] as const]),
       ['agents', `${shown(recordOf(row['counts'])['total'])}; eligible: ${shown(recordOf(row['counts'])['eligible'])}`],
     ]),
     ...bar,

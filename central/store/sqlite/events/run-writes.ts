@@ -2,7 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { integerOrNull } from '../../../../shared/sqlite/row.ts';
 import { keysOfRun, KnownKeys, packKeys } from './run-keys.ts';
-import { packTexts } from './run-texts.ts';
+import { TextPacker } from './run-texts.ts';
 
 /** What the row of a run holds of a message. */
 export interface RunMessage {
@@ -26,6 +26,7 @@ const RUN_MAX_MESSAGES = 1_000;
 export class RunWriter {
   readonly #statements: ReturnType<typeof prepare>;
   readonly #known = new KnownKeys();
+  readonly #packer = new TextPacker();
   /** The last cursor of a store that this one replaced. */
   readonly #replaced: number;
 
@@ -77,7 +78,7 @@ export class RunWriter {
       if (source !== lastSource) sources.add((lastSource = source));
     }
     const keys = keysOfRun(this.#known, agentId, types, sources);
-    const { lengths, body } = packTexts(messages.map(({ json }) => json));
+    const { lengths, body } = this.#packer.pack(messages.map(({ json }) => json));
     const through = cursor + messages.length - 1;
     const { insert, addKey } = this.#statements;
     insert.run(through, messages.length, origin, first, receivedAt, packKeys(keys), lengths, body);

@@ -2,6 +2,7 @@
 // of it. A blob without a SHA-256 is being written, or being deleted.
 import type { DatabaseSync } from 'node:sqlite';
 import { blob as bytes, integer, integerOrNull } from '../../../../shared/sqlite/row.ts';
+import { handOver } from '../../../../shared/sqlite/worker/side.ts';
 import { storeFault } from '../../errors.ts';
 import { CHUNK_BYTES, type BegunBlob } from '../../releases/release-store.ts';
 
@@ -126,10 +127,17 @@ export function blobReads(database: DatabaseSync) {
       const row = size.get(sha256);
       return row === undefined ? undefined : integer(row, 'size');
     },
-    readChunk(sha256: string, index: number): Uint8Array<ArrayBuffer> | undefined {
+    readChunk(sha256: string, index: number, into?: ArrayBuffer): Uint8Array<ArrayBuffer> | undefined {
       const row = index < 0 || index >= MAX_CHUNKS ? undefined : chunk.get(sha256, index);
+      if (row === undefined) return undefined;
       // SQLite gives memory of its own, which nothing shares.
-      return row === undefined ? undefined : (bytes(row, 'data') as Uint8Array<ArrayBuffer>);
+      const data = bytes(row, 'data') as Uint8Array<ArrayBuffer>;
+      if (into === undefined || into.byteLength < data.length) return handOver(data);
+      const chunkOfCaller = new Uint8Array(into, 0, data.length);
+      chunkOfCaller.set(data);
+      // Freed now, and not by the collector.
+      data.buffer.transfer(0);
+      return handOver(chunkOfCaller);
     },
   };
 }

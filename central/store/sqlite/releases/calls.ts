@@ -19,10 +19,13 @@ export function releaseCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Read
         at += await writer.call('discardBlobs', [blobs.slice(at, at + DISCARD_STEP)], LAZY);
     },
     blobSize: (sha256) => reader.call('blobSize', [sha256]),
-    readChunk: (sha256, index) => reader.call('readChunk', [sha256, index]),
+    readChunk: (sha256, index, into) =>
+      reader.call('readChunk', [sha256, index, into], into === undefined ? {} : { transfer: [into] }),
     listProfiles: (page) => reader.call('listProfiles', [page.after ?? '', page.limit]),
     getProfile: (name) => reader.call('getProfile', [name]),
     draftOf: (name) => reader.call('draftOf', [name]),
+    listDraft: (name, page) => reader.call('listDraft', [name, page.after ?? '', page.limit]),
+    draftFile: (name, path) => reader.call('draftFile', [name, path]),
     changeDraft: (change, audit) => writer.call('changeDraft', [audit, change]),
     removeProfile: (name, audit) => writer.call('removeProfile', [audit, name]),
     addRelease: (release, blobs, audit) => writer.call('addRelease', [audit, release, blobs]),

@@ -85,9 +85,12 @@ function draftChanges(database: DatabaseSync): (change: DraftChange) => ProfileR
 export function profileReads(database: DatabaseSync) {
   const get = database.prepare('SELECT * FROM profile WHERE name = ?');
   const list = database.prepare('SELECT * FROM profile WHERE name > ? ORDER BY name LIMIT ?');
-  const draft = database.prepare(`
+  const files = `
     SELECT path, size, sha256, executable FROM profile_file JOIN blob ON blob.key = profile_file.blob
-    WHERE profile = (SELECT key FROM profile WHERE name = ?) ORDER BY path`);
+    WHERE profile = (SELECT key FROM profile WHERE name = ?)`;
+  const draft = database.prepare(`${files} ORDER BY path`);
+  const page = database.prepare(`${files} AND path > ? ORDER BY path LIMIT ?`);
+  const file = database.prepare(`${files} AND path = ?`);
   return {
     getProfile(name: string): ProfileRecord | undefined {
       const row = get.get(name);
@@ -95,6 +98,11 @@ export function profileReads(database: DatabaseSync) {
     },
     listProfiles: (after: string, limit: number) => list.all(after, limit).map(profileRow),
     draftOf: (name: string) => draft.all(name).map(fileRow),
+    listDraft: (name: string, after: string, limit: number) => page.all(name, after, limit).map(fileRow),
+    draftFile(name: string, path: string): DraftFile | undefined {
+      const row = file.get(name, path);
+      return row === undefined ? undefined : fileRow(row);
+    },
   };
 }
 

@@ -16,6 +16,7 @@ export function rolloutCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Read
     ofAgent: (agentId) => reader.call('rolloutOfAgent', [agentId]),
     counts: (number) => reader.call('rolloutCounts', [number]),
     releasesOf: (agentId) => reader.call('releasesOfAgent', [agentId]),
+    agentsPerRelease: (profile, agentIds) => reader.call('agentsPerRelease', [profile, agentIds]),
     facts: (part, agentIds) => reader.call('releaseFacts', [part, agentIds]),
     save: (change) => writer.call('saveRollout', [change]),
     recordReported: (agentId, releases, causes, now) => writer.call('recordReported', [agentId, releases, causes, now]),

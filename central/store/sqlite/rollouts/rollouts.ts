@@ -2,15 +2,18 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { RELEASE_PARTS, type ReleasePart } from '../../../../shared/releases/software.ts';
 import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import { TextPage } from '../../../../shared/text-page.ts';
 import { storeFault } from '../../errors.ts';
 import {
   ROLLOUT_AGENT_STATES,
+  rolloutText,
   type AgentRelease,
   type ReportedDigests,
   type RevertCauses,
   type RevertedPart,
   type NewRollout,
   type NewRolloutAgent,
+  type ReleaseAgents,
   type RolloutAgentRecord,
   type RolloutAgentState,
   type RolloutCounts,
@@ -156,6 +159,8 @@ function reportedWrites(database: DatabaseSync) {
     UPDATE rollout_agent SET state = 'rolled-back', state_changed_at = ?4, code = ?5, detail = ?6, hint = ?7
     WHERE state = 'succeeded' AND target IS NOT ?3 AND agent = (SELECT key FROM agent WHERE id = ?1)
       AND rollout = (SELECT rollout FROM agent_release WHERE agent_release.agent = rollout_agent.agent AND kind = ?2)
+      AND NOT EXISTS (SELECT 1 FROM rollout_agent AS present
+        WHERE present.agent = rollout_agent.agent AND present.busy = 1 AND present.target IS ?3)
     RETURNING rollout`);
   return {
     recordReported(agentId: string, releases: ReportedDigests, causes: RevertCauses, now: number): RevertedPart[] {
@@ -200,8 +205,14 @@ export function rolloutReads(database: DatabaseSync) {
       const row = get.get(number);
       return row === undefined ? undefined : rolloutRecord(row);
     },
-    listRollouts: (before: number, limit: number, wanted: readonly RolloutState[] | null): RolloutRecord[] =>
-      list.all(before, limit, wanted === null ? null : JSON.stringify(wanted)).map(rolloutRecord),
+    listRollouts(before: number, limit: number, wanted: readonly RolloutState[] | null): RolloutRecord[] {
+      const page = new TextPage<RolloutRecord>(limit, rolloutText);
+      for (const row of list.iterate(before, limit, wanted === null ? null : JSON.stringify(wanted))) {
+        page.add(rolloutRecord(row));
+        if (page.isFull) break;
+      }
+      return page.entries;
+    },
     activeRollouts: (): RolloutRecord[] => active.all().map(rolloutRecord),
     agentsOfRollout: (number: number, after: string, limit: number, wanted: readonly RolloutAgentState[] | null) =>
       agents.all(number, after, limit, wanted === null ? null : JSON.stringify(wanted)).map(agentRecord),
@@ -217,6 +228,10 @@ export function rolloutReads(database: DatabaseSync) {
   };
 }
 
+/** Of rows of agents: one of these, or any. */
+const AMONG =
+  '(?2 IS NULL OR agent IN (SELECT agent.key FROM agent WHERE agent.id IN (SELECT value FROM json_each(?2))))';
+
 function releaseReads(database: DatabaseSync) {
   const releases = database.prepare(
     'SELECT agent_release.* FROM agent_release JOIN agent ON agent.key = agent_release.agent WHERE agent.id = ? ORDER BY kind',
@@ -224,7 +239,24 @@ function releaseReads(database: DatabaseSync) {
   const facts = database.prepare(`
     SELECT agent.id, max(agent_release.generation) AS generation, max(iif(kind = ?2, desired, NULL)) AS desired FROM agent_release JOIN agent ON agent.key = agent_release.agent
     WHERE agent.id IN (SELECT value FROM json_each(?1)) GROUP BY agent.id`);
+  // One pass over the rows of agents; a profile is named without regard to case, as everywhere.
+  const perRelease = database.prepare(`
+    SELECT release.name, release.digest, sum(shall.desired) AS desired, sum(shall.reported) AS reported FROM (
+      SELECT desired AS digest, count(*) AS desired, 0 AS reported FROM agent_release
+        WHERE kind = 'profile' AND desired IS NOT NULL AND ${AMONG} GROUP BY desired
+      UNION ALL SELECT reported, 0, count(*) FROM agent_release
+        WHERE kind = 'profile' AND reported IS NOT NULL AND ${AMONG} GROUP BY reported
+    ) AS shall JOIN release ON release.digest = shall.digest
+    WHERE release.kind = 'profile' AND (?1 IS NULL OR release.name = ?1 COLLATE NOCASE)
+    GROUP BY release.digest ORDER BY release.number DESC`);
   return {
+    agentsPerRelease: (profile: string | null, agentIds: readonly string[] | null): ReleaseAgents[] =>
+      perRelease.all(profile, agentIds === null ? null : JSON.stringify(agentIds)).map((row) => ({
+        profile: text(row, 'name'),
+        release: text(row, 'digest'),
+        desiredCount: integer(row, 'desired'),
+        reportedCount: integer(row, 'reported'),
+      })),
     releasesOfAgent: (agentId: string): AgentRelease[] =>
       releases.all(agentId).map((row) => ({
         agentId,
@@ -250,8 +282,9 @@ function releaseReads(database: DatabaseSync) {
 }
 
 function rolloutRecord(row: Row): RolloutRecord {
-  // Written from a NewRollout only.
-  return { ...(JSON.parse(text(row, 'document')) as NewRollout), number: integer(row, 'number') };
+  // Written from a NewRollout only; from before there were scopes, without one.
+  const document = JSON.parse(text(row, 'document')) as Omit<NewRollout, 'scope'> & Partial<Pick<NewRollout, 'scope'>>;
+  return { ...document, scope: document.scope ?? null, number: integer(row, 'number') };
 }
 
 function agentRecord(row: Row): RolloutAgentRecord {

@@ -1,6 +1,7 @@
 // Reads and writes the rows of the audit log, each chained to the one before (central/store/audit-store.ts).
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import { TextPage } from '../../../../shared/text-page.ts';
 import { CHAIN_START, chainHash } from '../../audit-store.ts';
 import type {
   AuditCheck,
@@ -51,6 +52,22 @@ export function audited<K extends string, T extends Readonly<Record<K, (...call:
   };
 }
 
+/** An act as it would be, undone at once: it throws what the act would throw, and leaves neither a change nor an entry. */
+export function rehearsed<K extends string, T extends Readonly<Record<K, (...call: never[]) => unknown>>>(
+  database: DatabaseSync,
+  acts: T,
+  name: K,
+): (...call: Parameters<T[K]>) => void {
+  // As in `audited`.
+  const act = acts[name] as unknown as (...call: Parameters<T[K]>) => unknown;
+  return (...call) => {
+    database.exec('SAVEPOINT rehearsal');
+    // What it throws is undone with the call.
+    act(...call);
+    database.exec('ROLLBACK TO rehearsal; RELEASE rehearsal');
+  };
+}
+
 export function auditReads(database: DatabaseSync) {
   const page = database.prepare('SELECT * FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?');
   const newest = database.prepare('SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1');
@@ -71,6 +88,11 @@ const SEARCHED_AT_ONCE = 20_000;
 const ONE_OF = (column: string, list: string): string =>
   `(${list} IS NULL OR EXISTS (SELECT 1 FROM json_each(${list}) AS wanted WHERE ${column} GLOB wanted.value))`;
 
+/** What a text is looked for in. */
+const ALL_TEXT = ['who', 'place', 'action', 'detail', "coalesce(comment, '')", "coalesce(ticket, '')"].join(
+  ' || char(10) || ',
+);
+
 function auditSearch(database: DatabaseSync) {
   const found = (order: 'ASC' | 'DESC') =>
     database.prepare(`
@@ -78,25 +100,34 @@ function auditSearch(database: DatabaseSync) {
         AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(iif(json_valid(detail), detail, '{}')) AS part
           WHERE part.type = 'text' AND ${ONE_OF('part.value', '?5')}))
         AND (?6 IS NULL OR number = ?6) AND (?7 IS NULL OR at >= ?7) AND (?8 IS NULL OR at < ?8)
-      ORDER BY number ${order} LIMIT ?9`);
+        AND (?9 IS NULL OR instr(lower(${ALL_TEXT}), ?9) > 0)
+        AND (?10 IS NULL OR (action GLOB '*.refuse' OR action GLOB '*.forbid') = (?10 = 'refused'))
+      ORDER BY number ${order} LIMIT ?11`);
   const [ascending, descending] = [found('ASC'), found('DESC')];
   const ends = database.prepare('SELECT min(number) AS first, max(number) AS last FROM audit');
   return {
     findAudit(order: 'newest' | 'oldest', after: number | null, limit: number, filter: AuditFilter) {
       const row = ends.get();
       const [first, last] = [integerOrNull(row, 'first') ?? 0, integerOrNull(row, 'last') ?? 0];
-      const { actors, actions, targets, number, from, to } = filter;
-      const only = [patterns(actors), patterns(actions), patterns(targets), number, from, to] as const;
+      const { actors, actions, targets, number, from, to, result } = filter;
+      // As lower() of SQLite does: ASCII letters only.
+      const sought = filter.text?.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase()) ?? null;
+      const named = [patterns(actors), patterns(actions), patterns(targets), number] as const;
+      const only = [...named, from, to, sought, result] as const;
       const newest = order === 'newest';
       // An entry that is named is looked up, however far away it is.
       const reach = number === null ? SEARCHED_AT_ONCE : last - first + 1;
       const start = after ?? (newest ? last + 1 : first - 1);
       const [low, high] = newest ? [start - reach - 1, start] : [start, start + reach + 1];
-      const entries: StoredAuditEntry[] = (newest ? descending : ascending)
-        .all(low, high, ...only, limit)
-        .map(auditRow);
+      const rows = (newest ? descending : ascending).iterate(low, high, ...only, limit);
+      const page = new TextPage<StoredAuditEntry>(limit, ({ detail }) => detail);
+      for (const each of rows) {
+        page.add(auditRow(each));
+        if (page.isFull) break;
+      }
+      const { entries } = page;
       const end = entries.at(-1)?.number;
-      const reached = entries.length === limit && end !== undefined ? end : newest ? low + 1 : high - 1;
+      const reached = page.isFull && end !== undefined ? end : newest ? low + 1 : high - 1;
       return { entries, next: (newest ? reached > first : reached < last) ? reached : null };
     },
   };
@@ -115,10 +146,11 @@ function auditCheck(database: DatabaseSync) {
       const faults: AuditFault[] = [];
       const start = from.number === 0 ? undefined : one.get(from.number);
       if (from.number > 0 && (start === undefined || text(start, 'hash') !== from.hash)) faults.push({ kind: 'head' });
-      const rows = behind.all(from.number, limit);
       let last = from;
+      let count = 0;
       let found = from.hash === lookFor;
-      for (const row of rows) {
+      for (const row of behind.iterate(from.number, limit)) {
+        count += 1;
         const { number, hash, ...entry } = auditRow(row);
         if (number !== last.number + 1) faults.push({ kind: 'missing', number: last.number + 1, through: number - 1 });
         // Behind a gap the hash before is unknown: from the next entry on the chain is checked again.
@@ -126,7 +158,7 @@ function auditCheck(database: DatabaseSync) {
         last = { number, hash };
         found ||= hash === lookFor;
       }
-      return { faults, last, count: rows.length, found };
+      return { faults, last, count, found };
     },
   };
 }

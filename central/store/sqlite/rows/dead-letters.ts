@@ -1,12 +1,19 @@
 // Reads and writes dead letters of both directions: how many messages share a row, and how many rows an agent may have.
 import type { DatabaseSync } from 'node:sqlite';
-import { EXPIRED, EXPIRED_AT_AGENT } from '../../../../shared/delivery/dead-letters.ts';
+import {
+  EXPIRED,
+  EXPIRED_AT_AGENT,
+  ID_REUSED,
+  WITHDRAWN,
+  type DeadLetterCode,
+} from '../../../../shared/delivery/dead-letters.ts';
 import { tombstoneJson, type Item, type Message } from '../../../../shared/delivery/message.ts';
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
+import { TextPage } from '../../../../shared/text-page.ts';
 import type { ExpiredCommands } from '../../../../shared/wire/messages.ts';
 import { DEAD_LETTER_TEXT, DEAD_LETTERS_PER_APPEND, type StoreBounds } from '../../space/bounds.ts';
 import type { Keyed, NewIncident } from '../../agent-store.ts';
-import type { DeadLetter } from '../../message-store.ts';
+import type { DeadLetter, DeadLetterPage, DeadLetterQuery } from '../../message-store.ts';
 import { LETTER_BYTES } from '../migrations.ts';
 
 type DeadLetterBounds = Pick<StoreBounds, 'deadLettersPerAgent' | 'deadLetterBytesPerAgent'>;
@@ -16,6 +23,7 @@ interface DeadLetterNeeds {
   readonly recordIncident: (incident: NewIncident) => void;
 }
 
+const MAX_KEY = Number.MAX_SAFE_INTEGER;
 /** Rows that one step of giving way looks at: well below a millisecond. */
 const STEP_ROWS = 256;
 /**
@@ -199,14 +207,55 @@ export class GivenUp {
   }
 }
 
+/** Which of the causes a query wants, as one number: their bits. */
+const CODE_BITS: Readonly<Record<DeadLetterCode, number>> = {
+  message_expired: 1,
+  message_withdrawn: 2,
+  id_reused: 4,
+  message_invalid: 8,
+};
+const FITS = `(?2 IS NULL OR direction = ?2) AND at >= ?3 AND at < ?4 AND (?5 & CASE
+  WHEN reason IN ('${EXPIRED}', '${EXPIRED_AT_AGENT}') THEN ${CODE_BITS.message_expired}
+  WHEN reason = '${WITHDRAWN}' THEN ${CODE_BITS.message_withdrawn}
+  WHEN reason = '${ID_REUSED}' THEN ${CODE_BITS.id_reused} ELSE ${CODE_BITS.message_invalid} END) <> 0`;
+/** A call looks at so many rows at most, some milliseconds, whatever fits: the next page goes on behind them. */
+const SLICE_LETTERS = 5_000;
+/** Rows are in the order of their time, as long as the clock was not set back by more. */
+const CLOCK_MS = 24 * 3_600_000;
+
+/** The newest first. */
 export function deadLetterReads(database: DatabaseSync) {
-  const newest = database.prepare('SELECT * FROM dead_letter WHERE key < ? ORDER BY key DESC LIMIT ?');
+  const ofAll = database.prepare(
+    `SELECT key FROM dead_letter WHERE key < ?1 AND key >= ?7 AND ${FITS} ORDER BY key DESC LIMIT ?6`,
+  );
   const ofDirection = (direction: DeadLetter['direction']): string =>
-    `SELECT * FROM (SELECT * FROM dead_letter WHERE agent_id = ?1 AND direction = '${direction}' AND key < ?3 ORDER BY key DESC LIMIT ?2)`;
-  const newestOf = database.prepare(`${ofDirection('up')} UNION ALL ${ofDirection('down')} ORDER BY key DESC LIMIT ?2`);
+    `SELECT key FROM (SELECT key FROM dead_letter WHERE agent_id = ?7 AND direction = '${direction}' AND key < ?1 AND ${FITS} ORDER BY key DESC LIMIT ?6)`;
+  const ofAgent = database.prepare(`${ofDirection('up')} UNION ALL ${ofDirection('down')} ORDER BY key DESC LIMIT ?6`);
+  const end = database.prepare(
+    `SELECT key, at FROM dead_letter WHERE key < ? ORDER BY key DESC LIMIT 1 OFFSET ${SLICE_LETTERS - 1}`,
+  );
+  const byKey = database.prepare('SELECT * FROM dead_letter WHERE key = ?');
+  /** Their texts one by one: those behind the end of the page are not read. */
+  function pageOf(rows: readonly Row[], limit: number, rest: number | null): DeadLetterPage {
+    const found = new TextPage<Keyed<DeadLetter>>(limit, ({ json }) => json);
+    for (const row of rows) {
+      const letter = byKey.get(integer(row, 'key'));
+      if (letter !== undefined) found.add(letterRow(letter));
+      if (found.isFull) break;
+    }
+    return { items: found.entries, next: found.isFull ? (found.entries.at(-1)?.key ?? null) : rest };
+  }
   return {
-    listDeadLetters: (limit: number, agentId: string | null, before: number) =>
-      (agentId === null ? newest.all(before, limit) : newestOf.all(agentId, limit, before)).map(letterRow),
+    listDeadLetters({ limit, before, agentId, direction, codes, from, to }: DeadLetterQuery): DeadLetterPage {
+      const bits = codes?.reduce((sum, code) => sum | CODE_BITS[code], 0) ?? ~0;
+      const first = before ?? MAX_KEY;
+      const terms = [first, direction ?? null, from ?? 0, to ?? MAX_KEY, bits, limit] as const;
+      if (agentId !== undefined) return pageOf(ofAgent.all(...terms, agentId), limit, null);
+      const last = end.get(first);
+      const isEnd = last === undefined || integer(last, 'at') < (from ?? 0) - CLOCK_MS;
+      const through = last === undefined ? 0 : integer(last, 'key');
+      return pageOf(ofAll.all(...terms, through), limit, isEnd ? null : through);
+    },
   };
 }
 

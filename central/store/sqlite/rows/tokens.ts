@@ -19,16 +19,18 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
 
 function apiTokenWrites(database: DatabaseSync, now: () => number) {
   const add = database.prepare(
-    'INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at, scope) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
   const get = database.prepare('SELECT * FROM api_token WHERE id = ?');
-  const change = database.prepare('UPDATE api_token SET name = ?, role = ?, expires_at = ? WHERE id = ?');
+  const change = database.prepare(
+    'UPDATE api_token SET name = ?, role = ?, expires_at = ?, scope = ?, hash = ? WHERE id = ?',
+  );
   const noteUse = database.prepare('UPDATE api_token SET last_used_at = max(?, ifnull(last_used_at, 0)) WHERE id = ?');
   const remove = database.prepare('DELETE FROM api_token WHERE id = ?');
   const count = database.prepare('SELECT count(*) AS tokens FROM api_token');
-  const administrators = database.prepare(
-    `SELECT count(*) AS others FROM api_token WHERE role = 'administrator' AND id <> ? AND (expires_at IS NULL OR expires_at > ?)`,
-  );
+  const administrators = database.prepare(`
+    SELECT count(*) AS others FROM api_token
+    WHERE role = 'administrator' AND scope IS NULL AND id <> ? AND (expires_at IS NULL OR expires_at > ?)`);
   const find = (id: string): ApiTokenRecord => {
     const row = get.get(id);
     if (row === undefined) throw storeFault('token_unknown', { id });
@@ -42,7 +44,8 @@ function apiTokenWrites(database: DatabaseSync, now: () => number) {
     addApiToken(token: ApiTokenRecord): void {
       if (integer(count.get(), 'tokens') >= MAX_API_TOKENS)
         throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
-      add.run(token.id, token.name, token.role, token.hash, token.createdAt, token.createdBy, token.expiresAt);
+      const { id, name, role, hash, createdAt, createdBy, expiresAt, scope } = token;
+      add.run(id, name, role, storedHash({ hash, scope }), createdAt, createdBy, expiresAt, scope);
     },
 
     noteApiTokenUse(id: string, at: number): void {
@@ -51,7 +54,7 @@ function apiTokenWrites(database: DatabaseSync, now: () => number) {
 
     /** Errors: token_unknown, last_administrator. */
     removeApiToken(id: string): void {
-      if (find(id).role === 'administrator') assertOtherAdministrator(id);
+      if (isAdministrator(find(id))) assertOtherAdministrator(id);
       remove.run(id);
     },
 
@@ -61,13 +64,25 @@ function apiTokenWrites(database: DatabaseSync, now: () => number) {
       const found = apiTokenVersion(before);
       if (version !== null && version !== found)
         throw storeFault('version_conflict', { subject: `the API token ${id}`, found, expected: version });
-      const { name = before.name, role = before.role, expiresAt = before.expiresAt } = changes;
+      const { name = before.name, role = before.role, expiresAt = before.expiresAt, scope = before.scope } = changes;
       const isShorter = endOf(expiresAt) < endOf(before.expiresAt);
-      if (before.role === 'administrator' && (role !== 'administrator' || isShorter)) assertOtherAdministrator(id);
-      change.run(name, role, expiresAt, id);
+      if (isAdministrator(before) && (!isAdministrator({ role, scope }) || isShorter)) assertOtherAdministrator(id);
+      change.run(name, role, expiresAt, scope, storedHash({ hash: before.hash, scope }), id);
       return find(id);
     },
   };
+}
+
+/** Of the whole installation: one with a scope cannot take its place. */
+function isAdministrator({ role, scope }: Pick<ApiTokenRecord, 'role' | 'scope'>): boolean {
+  return role === 'administrator' && scope === null;
+}
+
+/** Before the hash of a token with a scope: a version that knows no scopes refuses the token, which it would not limit. */
+const SCOPED = 'scoped:';
+
+function storedHash({ hash, scope }: Pick<ApiTokenRecord, 'hash' | 'scope'>): string {
+  return scope === null ? hash : `${SCOPED}${hash}`;
 }
 
 function endOf(expiresAt: number | null): number {
@@ -156,7 +171,8 @@ function apiToken(row: Row): ApiTokenRecord {
     name: text(row, 'name'),
     // Written from a Role only.
     role: text(row, 'role') as Role,
-    hash: text(row, 'hash'),
+    scope: textOrNull(row, 'scope'),
+    hash: text(row, 'hash').replace(SCOPED, ''),
     createdAt: integer(row, 'created_at'),
     createdBy: text(row, 'created_by'),
     expiresAt: integerOrNull(row, 'expires_at'),

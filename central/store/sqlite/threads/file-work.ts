@@ -15,6 +15,7 @@ import type { KeyMaterialRow } from '../../key-material-store.ts';
 import { backupFault } from '../../backup/errors.ts';
 import { auditWrites } from '../rows/audit.ts';
 import { incidentWrites } from '../rows/incidents.ts';
+import { beginIncarnation } from '../events/incarnations.ts';
 import { NEWEST_CURSOR } from '../events/run-writes.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../migrations.ts';
 import { checkStore } from '../store-check.ts';
@@ -49,9 +50,9 @@ const methods = {
   },
 
   /**
-   * Migrates it to this version's schema, replaces the private keys by `keys`, writes the audit entry, reserves the
-   * cursors up to `lastCursor`, which its predecessor used, and records the commands that only the predecessor
-   * (`replaced`) holds.
+   * Migrates it to this version's schema, replaces the private keys by `keys`, writes the audit entry, begins another
+   * incarnation, reserves the cursors up to `lastCursor`, which its predecessor used, and records the commands that only
+   * the predecessor (`replaced`) holds.
    */
   prepareStore(
     path: string,
@@ -82,6 +83,7 @@ const methods = {
             .get(),
           'newest',
         );
+        withReadOnly(replaced, (predecessor) => beginIncarnation(database, predecessor, newest));
         if (lastCursor > newest)
           database.prepare('INSERT INTO event_gap (before, through) VALUES (?, ?)').run(newest, lastCursor);
         // Its predecessor may have sent all commands that wait here.

@@ -12,12 +12,13 @@ import type { ClaimedSession, ClaimTerms, Login, SessionClaim } from '../../agen
 import { meetsTerms } from '../../agents/claim-terms.ts';
 import type { AuditEntry } from '../../audit-store.ts';
 import type { CommittedEvents } from '../../message-store.ts';
-import { audited, auditWrites } from '../rows/audit.ts';
+import { audited, auditWrites, rehearsed } from '../rows/audit.ts';
 import { commandWithdrawal } from '../rows/commands.ts';
 import { certificateWrites } from '../rows/certificates.ts';
 import { enrollmentWrites } from '../rows/enrollments.ts';
 import { dayQuotas } from '../rows/day-quota.ts';
 import { deadLetterWrites } from '../rows/dead-letters.ts';
+import { idempotencyWrites } from '../rows/idempotency-keys.ts';
 import { incidentWrites } from '../rows/incidents.ts';
 import { maintenanceWrites } from '../rows/maintenance.ts';
 import { messageWrites } from '../rows/messages.ts';
@@ -31,7 +32,12 @@ import { rolloutWrites } from '../rollouts/rollouts.ts';
 import { blobWrites } from '../releases/blobs.ts';
 import { profileWrites } from '../releases/profiles.ts';
 import { releaseWrites } from '../releases/releases.ts';
+import { signInWrites } from '../sign-ins/sign-ins.ts';
+import { exposureWrites } from '../services/exposures.ts';
 import { subscriptionWrites } from '../subscriptions/subscriptions.ts';
+import { taskId } from '../../tasks/task-steps.ts';
+import { taskWrites } from '../tasks/tasks.ts';
+import type { NewTask, TaskCreation } from '../../tasks/task-store.ts';
 import { tokenWrites } from '../rows/tokens.ts';
 
 interface WritesOptions {
@@ -55,6 +61,8 @@ const ROLLOUT_COST = 16 * 1024;
 const ROLLOUT_AGENT_COST = 1024;
 /** A subscription with its attempts. */
 const SUBSCRIPTION_COST = 512 * 1024;
+/** A task with its arguments, the command that starts it, and the ends of what it wrote. */
+const TASK_COST = 64 * 1024;
 /** An audit entry about refusals, with the page that it may need. */
 const REFUSALS_COST = 4 * 1024;
 
@@ -89,6 +97,11 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     deadLetters,
     takeRoom: (bytes) => space.take(bytes),
   });
+  const withdrawal = commandWithdrawal(database, { outbox, deadLetters });
+  const tasks = taskWrites(database, {
+    append: (...call) => messages.appendCommands(...call),
+    withdraw: (...call) => withdrawal.withdrawCommand(...call),
+  });
   return {
     ...agents,
     ...enrollments,
@@ -103,12 +116,19 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...retentionWrites(database, seen),
     ...conversionWrites(database, space),
     ...auditedWrites(audit, { agents, enrollments, certificates, tokens }),
-    withdrawCommand: audited(audit, commandWithdrawal(database, { outbox, deadLetters }), 'withdrawCommand'),
+    withdrawCommand: audited(audit, withdrawal, 'withdrawCommand'),
+    rehearseWithdrawal: rehearsed(database, withdrawal, 'withdrawCommand'),
+    rehearseAcceptance: rehearsed(database, enrollments, 'acceptEnrollment'),
+    rehearseReplacement: rehearsed(database, enrollments, 'replaceByRequest'),
     ...clockWrites(database, audit),
     ...maintenanceWrites(database, audit),
+    ...idempotencyWrites(database),
+    ...signInParts(database, audit),
     ...boundedRollouts(space, audit, rolloutWrites(database, audit)),
     ...releaseParts(database, audit, space),
     ...subscriptionParts(database, audit, space),
+    ...exposureParts(database, audit),
+    ...taskParts(audit, space, tasks),
     holdLog: options.holdLog,
     ...sessionClaims(database, agents, messages),
 
@@ -255,6 +275,44 @@ function subscriptionParts(
       space.take(SUBSCRIPTION_COST);
       return audited(audit, subscriptions, 'createSubscription')(entry, ...call);
     },
+  };
+}
+
+function exposureParts(database: DatabaseSync, audit: ReturnType<typeof auditWrites>) {
+  const exposures = exposureWrites(database);
+  return {
+    createExposure: audited(audit, exposures, 'createExposure'),
+    changeExposure: audited(audit, exposures, 'changeExposure'),
+    removeExposure: audited(audit, exposures, 'removeExposure'),
+    recordServices: exposures.recordServices.bind(exposures),
+  };
+}
+
+/** A new task needs room for its row, its command and its result. */
+function taskParts(
+  audit: ReturnType<typeof auditWrites>,
+  space: Pick<DiskSpace, 'take'>,
+  tasks: ReturnType<typeof taskWrites>,
+) {
+  return {
+    ...tasks,
+    cancelTask: audited(audit, tasks, 'cancelTask'),
+    createTask(entry: AuditEntry, task: NewTask, terms: TaskCreation) {
+      space.take(TASK_COST);
+      const created = tasks.createTask(task, terms);
+      // Its number is known only now.
+      const detail = { task: taskId(created.task), ...(JSON.parse(entry.detail) as object) };
+      audit.appendAudit({ ...entry, detail: JSON.stringify(detail) });
+      return created;
+    },
+  };
+}
+
+function signInParts(database: DatabaseSync, audit: ReturnType<typeof auditWrites>) {
+  const signIns = signInWrites(database);
+  return {
+    addSignIn: audited(audit, signIns, 'addSignIn'),
+    removeSignIn: audited(audit, signIns, 'removeSignIn'),
   };
 }
 

@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { loadReleaseRecord } from '../../../../agent/release-record.ts';
-import type { ReleaseState } from '../../../../shared/wire/messages.ts';
+import type { ReleaseState } from '../../../../shared/wire/release-frames.ts';
 import { cleanup, FalseCentral } from '../central.ts';
 import {
   copyOfMachine,

@@ -263,10 +263,9 @@ it('names files of its slots that changed on the disk, of program and runtime, a
   central.states.length = 0;
   const { agent } = await start(folders);
   for (const [digest, name] of Object.entries(changed)) {
-    let state = await central.state('succeeded');
-    while (state.release !== digest || state.code === '') state = await central.state('succeeded');
-    expect(state).toMatchObject({ kind: 'software', code: 'software_drift', generation: 2 });
-    expect(state.detail).toContain(name);
+    const found = await central.measurement(digest);
+    expect(found).toMatchObject({ kind: 'software', code: 'software_drift', changedFiles: [name], overriddenKeys: [] });
+    expect(found.detail).toContain(name);
   }
   expect(agent.releases.status()?.software?.changedFiles).toEqual(Object.values(changed));
   central.requests.length = 0;

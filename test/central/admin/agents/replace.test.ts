@@ -34,6 +34,12 @@ const queuegate = async (line: string, typed?: string) => {
   return await run(line, typed === undefined ? {} : { typed });
 };
 
+/** What was decided, by the audit log. */
+async function decisions(): Promise<unknown> {
+  const actions = ['agents.replace', 'enrollment-requests.accept', 'enrollment-requests.reject', 'commands.withdraw'];
+  return (await json('GET', `/audit?${actions.map((action) => `action=${action}`).join('&')}`))['items'];
+}
+
 test('by an enrollment request the agent keeps its id and gets the key of the new machine', async () => {
   await json('PATCH', '/parameters', { 'agents.enrollment': 'approve' });
   const { csr } = await machine('branch-7');
@@ -51,7 +57,35 @@ test('by an enrollment request the agent keeps its id and gets the key of the ne
   };
   expect(await ask()).toMatchObject([202, { state: 'pending' }]);
   expect(await json('POST', `/enrollment-requests/${next.thumbprint}/accept`)).toMatchObject({ status: 409 });
+  // A dry run finds the same fault, and says what the other acts would do.
+  const dryRun = (path: string, body?: unknown) => json('POST', `${path}?dryRun=true`, body);
+  const request = `/enrollment-requests/${next.thumbprint}`;
+  expect(await dryRun(`${request}/accept`)).toMatchObject({ status: 409, code: 'agent_name_taken' });
+  expect(await dryRun(`${request}/reject`)).toMatchObject({
+    changed: [{ name: 'state', from: 'pending', to: 'rejected' }],
+    cutOff: { count: 0 },
+  });
   const by = next.thumbprint.slice(0, 16);
+  expect(await dryRun('/agents/branch-7/replace', { by })).toEqual({
+    dryRun: true,
+    changed: [{ name: 'keyThumbprint', from: old['keyThumbprint'], to: next.thumbprint }],
+    cutOff: { count: 0, items: [] },
+    notices: [],
+    needsForce: false,
+    change: null,
+    result: null,
+  });
+  expect(await queuegate(`agents replace branch-7 --by ${by} --dry-run`)).toMatchObject({
+    status: 0,
+    out: `branch-7 would be replaced by ${by}.`,
+  });
+  expect(await queuegate(`enrollment-requests reject ${by} --dry-run`)).toMatchObject({
+    status: 0,
+    out: 'The request would be rejected.',
+  });
+  expect(await json('GET', request)).toMatchObject({ state: 'pending' });
+  expect(await json('GET', '/agents/branch-7')).toMatchObject({ keyThumbprint: old['keyThumbprint'] });
+  expect(await decisions()).toEqual([]);
   expect(await queuegate(`agents replace branch-7 --by ${by}`)).toMatchObject({ status: 2 });
   expect(await queuegate(`agents replace branch-7 --by ${by}`, 'y\n')).toMatchObject({ status: 0, error: '' });
   expect(await json('GET', '/agents/branch-7')).toMatchObject({
@@ -73,6 +107,18 @@ test('by another agent that one takes name, labels and what waits, and the old o
     errors: [{ pointer: '#/by' }],
   });
   expect(await json('POST', '/agents/branch-8/replace', { by: 'branch-8' })).toMatchObject({ status: 422 });
+  const dryRun = async (by: string) => await json('POST', '/agents/branch-8/replace?dryRun=true', { by });
+  expect(await dryRun('branch-8')).toMatchObject({ status: 422, code: 'agent_replaces_itself' });
+  const { id } = await json('GET', '/agents/branch-8');
+  expect(await dryRun('spare')).toMatchObject({
+    dryRun: true,
+    changed: [
+      { name: 'name', from: 'spare', to: 'branch-8' },
+      { name: 'labels', from: {}, to: { region: 'north' } },
+      { name: 'id', from: id, to: spare['id'] },
+    ],
+  });
+  expect(await json('GET', '/agents/spare')).toEqual(spare);
   expect(await json('POST', '/agents/branch-8/replace?ticket=CHG-5', { by: 'spare' })).toMatchObject({
     id: spare['id'],
     name: 'branch-8',
@@ -82,4 +128,40 @@ test('by another agent that one takes name, labels and what waits, and the old o
   });
   expect(await json('GET', '/agents/spare')).toMatchObject({ status: 404 });
   expect(await json('GET', '/audit?action=agents.replace')).toMatchObject({ items: [{ ticket: 'CHG-5' }, {}] });
+});
+
+test('a dry run of a decision on a request, or of a withdrawal, changes nothing and leaves no entry', async () => {
+  const { csr, thumbprint, name } = await machine('branch-9');
+  await fetch(`http://127.0.0.1:${central.port('ws')}/enroll`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ csr, name }),
+  });
+  const before = await decisions();
+  expect(await json('POST', `/enrollment-requests/${thumbprint}/accept?dryRun=true`)).toMatchObject({
+    dryRun: true,
+    changed: [{ name: 'state', from: 'pending', to: 'accepted' }],
+  });
+  expect(await queuegate(`enrollment-requests accept ${thumbprint} --dry-run`)).toMatchObject({
+    status: 0,
+    out: 'The request would be accepted.',
+  });
+  expect(await json('GET', '/agents/branch-9')).toMatchObject({ status: 404 });
+
+  await json('POST', '/agents/branch-8/commands', { type: 'printer.stop', source: '/test', id: 'w1' });
+  const sent = (await json('GET', '/commands?source=/test&id=w1'))['items'] as { commandId: string }[];
+  const path = `/commands/${sent[0]?.commandId ?? ''}`;
+  expect(await json('DELETE', `${path}?dryRun=true`)).toMatchObject({
+    dryRun: true,
+    changed: [{ name: 'state', from: 'queued', to: 'withdrawn' }],
+  });
+  expect(await queuegate(`commands withdraw ${sent[0]?.commandId ?? ''} --dry-run`)).toMatchObject({
+    status: 0,
+    out: `${sent[0]?.commandId ?? ''} would be withdrawn.`,
+  });
+  expect(await json('GET', path)).toMatchObject({ state: 'queued' });
+  expect(await decisions()).toEqual(before);
+  expect(await queuegate(`commands withdraw ${sent[0]?.commandId ?? ''}`)).toMatchObject({ status: 0 });
+  // A second one is refused, in a dry run too.
+  expect(await json('DELETE', `${path}?dryRun=true`)).toMatchObject({ status: 409, code: 'command_delivered' });
 });

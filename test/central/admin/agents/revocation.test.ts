@@ -72,7 +72,15 @@ test('a dry run of a revocation or a deletion reports what it would end, and cha
     changed: [{ name: 'state', from: 'online', to: 'revoked' }],
     cutOff: {
       count: 1,
-      items: [{ agent: { id: waiting.id, name: 'a' }, reason: 'agent-revoked', detail: expect.any(String) }],
+      items: [
+        {
+          agent: { id: waiting.id, name: 'a' },
+          reason: 'agent-revoked',
+          detail: expect.any(String),
+          address: null,
+          hint: null,
+        },
+      ],
     },
     notices: [],
     needsForce: false,

@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { AUDIT_ACTIONS } from '../../../../central/audit.ts';
 import type { AdminServices } from '../../../../central/admin/services.ts';
 import { problemFault } from '../../../../central/problems.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
@@ -31,7 +32,7 @@ async function setUp() {
   });
   const rest = await startRest(async () => ({ audit: store.audit, auditVerification: { verify } }));
   const get = async (query: string) => (await (await rest.request('GET', `/audit?${query}`)).json()) as Page;
-  return { rest, get, numbers: async (query: string) => (await get(query)).items.map(({ number }) => number) };
+  return { rest, store, get, numbers: async (query: string) => (await get(query)).items.map(({ number }) => number) };
 }
 
 interface Page {
@@ -68,6 +69,27 @@ describe('GET /audit', () => {
     expect(await numbers('action=nothing')).toEqual([]);
     for (const query of ['createdAfter=yesterday', 'action=*a*', 'number=0', 'sort=actor'])
       expect(await rest.request('GET', `/audit?${query}`)).toMatchObject({ status: 400 });
+  });
+
+  it('finds a text wherever an entry has it, and tells refusals from what was done', async () => {
+    const { numbers, rest, store } = await setUp();
+    const about = { who: 'unauthenticated', detail: '{"code":"key_conflict"}', at: AT, ticket: 'CHG-2231' };
+    await store.audit.append(auditEntry('agents.refuse', about));
+    await store.audit.append(auditEntry('api-tokens.forbid', { at: AT, comment: 'Grüße_100%' }));
+    expect(await numbers('text=ANNA')).toEqual([2, 1]);
+    expect(await numbers('text=kiel%20%5B1')).toEqual([2]);
+    expect(await numbers('text=chg-22')).toEqual([6]);
+    expect(await numbers('text=key_conflict')).toEqual([6]);
+    expect(await numbers(`text=${encodeURIComponent('grüße_100%')}`)).toEqual([7]);
+    expect(await numbers('text=%25')).toEqual([7]);
+    expect(await numbers('result=refused')).toEqual([7, 6]);
+    expect(await numbers('result=done&sort=number')).toEqual([1, 2, 3, 4, 5]);
+    expect(await numbers('result=refused&text=anna')).toEqual([]);
+    const refusals = Object.entries(AUDIT_ACTIONS).filter(([, action]) => 'by' in action && action.by === 'refusal');
+    expect(refusals.map(([action]) => action)).toEqual(
+      Object.keys(AUDIT_ACTIONS).filter((action) => /\.(?:refuse|forbid)$/.test(action)),
+    );
+    expect(await rest.request('GET', '/audit?result=any')).toMatchObject({ status: 400 });
   });
 
   it('gives the entries alone, one a line, to who accepts JSON lines', async () => {

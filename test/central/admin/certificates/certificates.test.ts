@@ -45,6 +45,9 @@ async function start() {
       agentCount: 0,
       returnedCount: 0,
       listener: 'https',
+      changed: [],
+      comment: null,
+      ticket: null,
     };
     const one = async (): Promise<Change> => change;
     return {
@@ -71,11 +74,23 @@ async function start() {
         discardRequest: async () => undefined,
         discard: async () => undefined,
       },
-      expiry: { list: async () => ({ certificates: [], next: { notAfter: 5, thumbprint: 'a'.repeat(64) } }) },
+      expiry: { list: async () => ({ certificates: [WATCHED], next: WATCHED }) },
     };
   });
   return { rest, asked };
 }
+
+const WATCHED = {
+  kind: 'server',
+  slot: 'current',
+  subject: 'CN=central',
+  thumbprint: 'a'.repeat(64),
+  notBefore: 1,
+  notAfter: 5,
+  daysLeft: 0,
+  usedFor: 'HTTPS',
+  agent: null,
+} as const;
 
 test('reading needs a viewer, everything else an administrator', async () => {
   const { rest } = await start();

@@ -1,6 +1,8 @@
 // What changes by itself is waited for: a drain, a rollout, a change. With the tag of an earlier answer and
 // waitSeconds.
-import { expect, test } from 'vitest';
+import { fastify } from 'fastify';
+import { expect, onTestFinished, test } from 'vitest';
+import { sendOnceChanged } from '../../../../central/admin/changes/waiting.ts';
 import { agentRecord } from '../../fakes.ts';
 import { NAME, startRollouts } from '../releases/scene.ts';
 import { startRest } from '../rest.ts';
@@ -40,6 +42,38 @@ test('the time of a wait ends with 304; what goes away meanwhile is 404', async 
     [`/drains/${id}?waitSeconds=x`, 400],
   ] as const)
     expect([path, (await rest.request('GET', path)).status]).toEqual([path, status]);
+});
+
+test('a hundred requests that wait for the same are one look four times a second', async () => {
+  let looks = 0;
+  const app = fastify();
+  onTestFinished(async () => await app.close());
+  app.get('/thing', async (request, reply) =>
+    sendOnceChanged(request, reply, () => {
+      looks += 1;
+      return { name: 'the same' };
+    }),
+  );
+  const tag = (await app.inject('/thing')).headers.etag ?? '';
+  const headers = { 'if-none-match': tag };
+  const waiting = Array.from({ length: 100 }, () => app.inject({ url: '/thing?waitSeconds=1', headers }));
+  for (const { statusCode } of await Promise.all(waiting)) expect(statusCode).toBe(304);
+  // The first and the last look of each are its own; each by itself would look six hundred times.
+  expect(looks).toBeLessThanOrEqual(300);
+});
+
+test('one session of a browser is never answered what another one may see', async () => {
+  const app = fastify();
+  onTestFinished(async () => await app.close());
+  app.get('/thing', async (request, reply) =>
+    sendOnceChanged(request, reply, () => ({ seenBy: request.headers.cookie ?? '' })),
+  );
+  const ask = async (cookie: string) => {
+    const tag = (await app.inject({ url: '/thing', headers: { cookie } })).headers.etag ?? '';
+    return await app.inject({ url: '/thing?waitSeconds=1', headers: { cookie, 'if-none-match': tag } });
+  };
+  const answers = await Promise.all(['queuegate=a', 'queuegate=b'].map(ask));
+  expect(answers.map(({ statusCode }) => statusCode)).toEqual([304, 304]);
 });
 
 test('a client that leaves while it waits is waited for no longer', async () => {

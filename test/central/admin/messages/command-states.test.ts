@@ -61,6 +61,16 @@ test('what waits is listed, of all agents or of one, and each command has its st
     items: [{ id: 'c1', agent: { name: 'branch-8' } }],
   });
   expect(await json('GET', '/commands?source=/bank')).toMatchObject({ errors: [{ parameter: 'id' }] });
+  const queued = await json('GET', '/commands?state=queued&state=delivered&limit=2');
+  expect(queued).toMatchObject({ items: [{ state: 'queued' }, { state: 'queued' }] });
+  expect(
+    await json('GET', `/commands?state=queued&state=delivered&limit=2&after=${String(queued['next'])}`),
+  ).toMatchObject({ items: [{ agent: { name: 'branch-8' } }], next: null });
+  expect(await json('GET', '/commands?state=delivered&agent=branch-7')).toEqual({ items: [], next: null });
+  expect(await json('GET', '/commands?source=/bank&id=c1&state=expired')).toMatchObject({ items: [] });
+  expect(await json('GET', '/commands?state=lost')).toMatchObject({
+    errors: [{ parameter: 'state', allowed: ['queued', 'delivered', 'acknowledged', 'expired', 'withdrawn'] }],
+  });
   for (const id of ['x', '0'.repeat(32)])
     expect(await json('GET', `/commands/${id}`)).toMatchObject({ status: 404, code: 'command_id_unknown' });
 });
@@ -80,6 +90,7 @@ test('one that was not sent is withdrawn, and is then a dead letter', async () =
   expect((await queuegate(`commands show ${id}`)).out).toMatch(/^state +withdrawn$/m);
   expect(await queuegate(`commands withdraw ${id}`)).toMatchObject({ status: 7 });
   expect((await queuegate('commands list --source /bank --id c2')).out).toContain('withdrawn');
+  expect((await queuegate('commands list --state withdrawn --state expired')).out).toMatch(/ branch-7 +withdrawn /);
   expect((await queuegate('commands list --agent branch-7 -o name')).out.split('\n')).toHaveLength(1);
   expect(await json('GET', '/dead-letters')).toMatchObject({
     items: [{ messageId: 'c2', code: 'message_withdrawn', direction: 'down', place: 'central' }],

@@ -106,16 +106,15 @@ describe('the page /docs', () => {
 });
 
 /** Members whose names others fix: names of X.509 and of CloudEvents, and `from`, `to` of anything. */
-const TIMES = new Set(['notBefore', 'notAfter', 'quarantinedUntil']);
+const TIMES = new Set(['notBefore', 'notAfter']);
 /** Numbers that need no unit, each with the reason. */
 const PLAIN_NUMBERS = new Set([
   'attempt', // the first is 1
-  'firstCursor', // a position
-  'lastCursor', // a position
   'count', // of what the list is about
-  'cursor', // a position
+  'listenPort', // a port
   'daysLeft', // its name has the unit
   'epoch', // of a session
+  'exitCode', // of a program, as its system has it
   'errorCount',
   'generation', // of instructions
   'line', // of a file

@@ -17,6 +17,13 @@ async function start() {
   return { fleet, ask };
 }
 
+/** The answer to a dry run that would change no row of the caller's and cut off no agent. */
+const dryRunOf = (body: object) => ({
+  status: 200,
+  location: null,
+  body: { dryRun: true, changed: [], cutOff: { count: 0, items: [] }, needsForce: false, ...body },
+});
+
 const UPGRADE = { kind: 'profile', release: NAME, stage: 'upgrade', agents: ['all'] } as const;
 
 test('a rollout is started, followed and read, with its agents and their reasons', async () => {
@@ -73,19 +80,8 @@ test('a dry run shows how a rollout would begin, as it then begins, and changes 
   const body = { ...UPGRADE, waves: [{ count: 1 }, { share: 1 }], errorShare: 0.5 };
   const [stepsBefore, sentBefore] = [fleet.steps.length, fleet.sent.length];
   const dry = await ask('POST', '/rollouts?dryRun=true&comment=wss', body);
-  expect(dry).toMatchObject({
-    status: 200,
-    location: null,
-    body: {
-      dryRun: true,
-      changed: [],
-      cutOff: { count: 0, items: [] },
-      notices: [],
-      needsForce: false,
-      change: null,
-      result: { id: null, counts: { total: 4, eligible: 3, offered: 1, waiting: 2, skipped: 1 } },
-    },
-  });
+  const result = { id: null, counts: { total: 4, eligible: 3, offered: 1, waiting: 2, skipped: 1 } };
+  expect(dry).toMatchObject(dryRunOf({ notices: [], change: null, result }));
   expect([fleet.steps.length, fleet.sent.length]).toEqual([stepsBefore, sentBefore]);
   expect((await ask('GET', '/rollouts')).body).toEqual({ items: [], next: null });
   const begun = await ask('POST', '/rollouts?comment=wss', body);
@@ -167,6 +163,41 @@ test('acts are by role, and refused where the state forbids them', async () => {
   expect(await ask('POST', '/rollouts/r-1/cancel')).toMatchObject({ status: 200, body: { state: 'canceled' } });
 });
 
+test('a dry run of each act shows the rollout as it would be, refuses what the act would, and changes nothing', async () => {
+  const { fleet, ask } = await start();
+  await ask('POST', '/rollouts', { ...UPGRADE, agents: ['a1', 'a2'] });
+  const dry = async (verb: string) => await ask('POST', `/rollouts/r-1/${verb}?dryRun=true&comment=why`);
+  const from = (state: string, to: string) => [{ name: 'state', from: state, to }];
+  const before = (await ask('GET', '/rollouts/r-1')).body;
+  const [steps, sent] = [fleet.steps.length, fleet.sent.length];
+  expect(await dry('pause')).toMatchObject({
+    status: 200,
+    body: {
+      dryRun: true,
+      changed: from('running', 'paused'),
+      cutOff: { count: 0, items: [] },
+      needsForce: false,
+      result: { id: 'r-1', state: 'paused' },
+    },
+  });
+  expect(await dry('cancel')).toMatchObject({
+    body: { changed: from('running', 'canceled'), result: { state: 'canceled' } },
+  });
+  expect(await dry('resume')).toMatchObject({ status: 409, body: { code: 'rollout_state_conflict' } });
+  expect(await dry('retry')).toMatchObject({ status: 409, body: { code: 'rollout_nothing_to_do' } });
+  expect((await ask('GET', '/rollouts/r-1')).body).toEqual(before);
+  expect([fleet.steps.length, fleet.sent.length]).toEqual([steps, sent]);
+  for (let rounds = 0; rounds < 8; rounds += 1) await fleet.round();
+  const done = (await ask('GET', '/rollouts/r-1')).body;
+  expect(done).toMatchObject({ state: 'completed', counts: { succeeded: 2 } });
+  const back = await dry('rollback');
+  expect(back.body).toMatchObject({ changed: from('completed', 'rolling-back'), result: { counts: { succeeded: 0 } } });
+  expect((await ask('GET', '/rollouts/r-1')).body).toEqual(done);
+  const { stateChangedAt: _, ...wanted } = back.body['result'] as { readonly stateChangedAt: string };
+  expect((await ask('POST', '/rollouts/r-1/rollback')).body).toMatchObject(wanted);
+  expect(await ask('POST', '/rollouts/r-1/pause?dryRun=true', undefined, 'viewer')).toMatchObject({ status: 403 });
+});
+
 test.each([
   [{ ...UPGRADE, agents: undefined }, 400, '#/agents'],
   [{ ...UPGRADE, rollout: 'r-1' }, 400, '#/agents'],
@@ -194,6 +225,13 @@ test('the profile of an agent shows what it shall run and what it runs, and is r
     generation: 0,
     rollout: null,
     drift: null,
+    software: ['program', 'runtime'].map((part) => ({
+      part,
+      desired: null,
+      reported: null,
+      reportedAt: null,
+      drift: null,
+    })),
   });
   expect(await ask('POST', '/agents/a1/profile/repair')).toMatchObject({
     status: 409,
@@ -203,15 +241,21 @@ test('the profile of an agent shows what it shall run and what it runs, and is r
   expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({ rollout: 'r-1' });
   for (let rounds = 0; rounds < 8; rounds += 1) await fleet.round();
   const drift = { code: 'profile_drift', detail: 'conf/agent.conf was changed.', hint: 'Repair it.' };
-  fleet.engine.onFrame(fleet.sessions.get('a1')!, { ...fleet.agents.get('a1')!.frame()!, ...drift });
+  const found = { release: RELEASE, changedFiles: ['conf/agent.conf'], overriddenKeys: [] };
+  fleet.engine.onFrame(fleet.sessions.get('a1')!, { type: 'release-measured', kind: 'profile', ...found, ...drift });
   expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({
     desired: { digest: RELEASE, name: NAME },
     reported: { digest: RELEASE, name: NAME },
     generation: 1,
     rollout: null,
-    drift: { ...drift, release: RELEASE },
+    drift: { ...found, reason: drift, reportedAt: expect.any(String) },
   });
   expect(await ask('POST', '/agents/a1/profile/repair', undefined, 'operator')).toMatchObject({ status: 403 });
+  const sent = fleet.sent.length;
+  const result = { id: null, release: RELEASE, agents: ['a1'], counts: { total: 1, offered: 1 } };
+  expect(await ask('POST', '/agents/a1/profile/repair?dryRun=true')).toMatchObject(dryRunOf({ result }));
+  expect(fleet.sent.length).toBe(sent);
+  expect(await ask('GET', '/rollouts/r-2')).toMatchObject({ status: 404 });
   expect(await ask('POST', '/agents/a1/profile/repair')).toMatchObject({
     status: 202,
     location: '/api/v1/rollouts/r-2',
@@ -220,6 +264,74 @@ test('the profile of an agent shows what it shall run and what it runs, and is r
   for (let rounds = 0; rounds < 8; rounds += 1) await fleet.round();
   expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({ generation: 2, drift: null });
   expect(await ask('GET', '/agents/a9/profile')).toMatchObject({ status: 404, body: { code: 'agent_unknown' } });
+});
+
+test('a token with a scope begins, sees and changes rollouts of its own agents only', async () => {
+  const { rest } = await startRollouts();
+  for (const [i, agent] of rest.agents.entries())
+    rest.agents[i] = { ...agent, labels: { region: i < 2 ? 'north' : 'south' } };
+  const scope = 'label:region=north';
+  const made = await rest.request('POST', '/api-tokens', { body: { name: 'n', role: 'administrator', scope } });
+  const headers = { authorization: `Bearer ${((await made.json()) as { readonly token: string }).token}` };
+  const ask = async (method: string, path: string, body?: unknown) => {
+    const answer = await rest.request(method, path, { as: null, headers, ...(body === undefined ? {} : { body }) });
+    return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+  };
+  const ofSouth = { ...UPGRADE, agents: ['a3'] };
+  expect((await rest.request('POST', '/rollouts', { body: ofSouth })).status).toBe(202);
+  expect(await ask('POST', '/rollouts', ofSouth)).toMatchObject({ status: 422, body: { code: 'agent_unknown' } });
+  expect(await ask('GET', '/rollouts')).toMatchObject({ body: { items: [], next: null } });
+  const begun = await ask('POST', '/rollouts', { ...UPGRADE, waves: [{ count: 1 }, { share: 1 }] });
+  expect(begun).toMatchObject({ status: 202, body: { id: 'r-2', scope, counts: { total: 2 } } });
+  for (const [method, path] of [
+    ['GET', '/rollouts/r-1'],
+    ['GET', '/rollouts/r-1/agents'],
+    ['POST', '/rollouts/r-1/pause'],
+    ['POST', '/rollouts/r-1/rollback'],
+  ] as const)
+    expect(await ask(method, path)).toMatchObject({ status: 404, body: { code: 'rollout_unknown' } });
+  expect((await ask('GET', '/rollouts/r-2/agents')).body['items']).toHaveLength(2);
+  expect(await ask('POST', '/rollouts/r-2/pause')).toMatchObject({ status: 200, body: { state: 'paused' } });
+  expect(await (await rest.request('GET', '/rollouts')).json()).toMatchObject({ items: [{ scope }, { scope: null }] });
+
+  const [a1] = rest.agents;
+  if (a1 !== undefined) rest.agents[0] = { ...a1, labels: { region: 'south' } };
+  expect((await ask('GET', '/rollouts/r-2/agents')).body['items']).toMatchObject([{ agent: { id: 'a2' } }]);
+  expect(await ask('POST', '/rollouts/r-2/resume')).toMatchObject({
+    status: 403,
+    body: { code: 'scope_too_narrow', detail: expect.stringContaining('all agents of r-2') },
+  });
+  expect(rest.refused.at(-1)).toMatchObject({ code: 'scope_too_narrow', caller: 'n' });
+});
+
+test('an agent is asked for a measurement, and what it found is shown', async () => {
+  const { fleet, ask } = await start();
+  await ask('POST', '/rollouts', { ...UPGRADE, agents: ['a1'] });
+  for (let rounds = 0; rounds < 8; rounds += 1) await fleet.round();
+  const measure = '/agents/a1/profile/measure';
+  expect(await ask('POST', measure)).toMatchObject({ status: 501, body: { code: 'agent_cannot_measure' } });
+  fleet.agents.get('a1')!.capabilities = ['releases.1', 'releases.measure'];
+  fleet.connect('a1');
+  fleet.sent.length = 0;
+  expect(await ask('POST', measure, undefined, 'viewer')).toMatchObject({ status: 403 });
+  expect(await ask('POST', measure, undefined, 'operator')).toEqual({
+    status: 202,
+    location: '/api/v1/agents/a1/profile',
+    body: { agent: { id: 'a1', name: 'a1' } },
+  });
+  expect(fleet.sent).toEqual([['a1', { type: 'release-measure' }]]);
+  const measured = { release: RELEASE, changedFiles: [], overriddenKeys: ['log.level'] };
+  const nothing = { code: '', detail: '', hint: '' };
+  fleet.engine.onFrame(fleet.sessions.get('a1')!, {
+    type: 'release-measured',
+    kind: 'profile',
+    ...measured,
+    ...nothing,
+  });
+  expect((await ask('GET', '/agents/a1/profile')).body).toMatchObject({ drift: { ...measured, reason: null } });
+  fleet.disconnect('a1');
+  const away = await ask('POST', measure);
+  expect(away).toMatchObject({ status: 503, body: { code: 'agent_offline' } });
 });
 
 test('the metrics count the rollouts that have not ended, and their agents by state', async () => {

@@ -1,8 +1,6 @@
 // REST with rollouts on an engine, and agents that carry out what it sends.
 import { onTestFinished } from 'vitest';
 import { Rollouts } from '../../../../central/rollouts/rollouts.ts';
-import type { SelectedAgent } from '../../../../central/store/agent-store.ts';
-import { storeFault } from '../../../../central/store/errors.ts';
 import type { ReleaseRecord } from '../../../../central/store/releases/release-store.ts';
 import { agentRecord } from '../../fakes.ts';
 import { Fleet } from '../../rollouts/fleet.ts';
@@ -28,7 +26,7 @@ function releaseRecord(digest: string, number: number): ReleaseRecord {
   };
 }
 
-/** Three agents that are connected, and one that is disabled. */
+/** Three agents that are connected, one of them degraded, and one that is disabled. */
 export async function startRollouts(): Promise<{
   readonly fleet: Fleet;
   readonly rest: Rest;
@@ -40,10 +38,6 @@ export async function startRollouts(): Promise<{
   for (const id of IDS.slice(0, 3)) fleet.connect(id);
   await fleet.engine.settled();
   const releases = [releaseRecord(RELEASE, 2), releaseRecord(PREVIOUS, 1)];
-  const selected = (id: string): SelectedAgent => {
-    const state = id === 'a4' ? 'disabled' : 'online';
-    return { id, name: id, labels: {}, state, offlineSince: null };
-  };
   const rollouts = new Rollouts({
     engine: fleet.engine,
     store: {
@@ -54,15 +48,10 @@ export async function startRollouts(): Promise<{
           releases.filter((release) => release.digest.startsWith(prefix) && (name ?? 'branch') === release.name),
       },
     },
-    agents: {
-      async find(id) {
-        if (!IDS.includes(id)) throw storeFault('agent_unknown', { id });
-        return agentRecord({ id, name: id });
-      },
-      select: async (selectors) => (selectors.includes('all') ? IDS : selectors).map(selected),
-    },
     now: () => fleet.now,
   });
   const rest = await startRest(async () => ({ rollouts }));
+  const states = { a3: 'degraded', a4: 'disabled' } as Readonly<Record<string, 'degraded' | 'disabled'>>;
+  for (const id of IDS) rest.agents.push({ ...agentRecord({ id, name: id }), state: states[id] ?? 'online' });
   return { fleet, rest, rollouts };
 }

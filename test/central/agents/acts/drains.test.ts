@@ -35,8 +35,9 @@ function setUp(count: number, slow: readonly string[] = []) {
   });
   const order = (changes: Partial<DrainOrder> = {}): DrainOrder => ({
     selectors: ['all'],
+    scope: null,
     selected: Array.from({ length: count }, (_, i) => {
-      return { id: `a${i}`, name: `branch-${i}`, labels: {}, state: 'online', offlineSince: null };
+      return { id: `a${i}`, name: `branch-${i}`, state: 'online', offlineSince: null };
     }),
     withinSeconds: 100,
     retryAfterSeconds: 7,
@@ -101,7 +102,7 @@ test('a session that takes its time to end keeps the drain open', async () => {
   after(3600);
   expect(drains.get(id)).toMatchObject({ state: 'draining', waitingCount: 1, awayCount: 1 });
   epochs.delete('a1');
-  after(1);
+  // Its state is never behind its counts, also between two ticks.
   expect(drains.get(id)).toMatchObject({ state: 'drained', waitingCount: 0, awayCount: 2 });
 });
 

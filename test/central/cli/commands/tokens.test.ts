@@ -18,7 +18,7 @@ test('api-tokens set changes what its words name, and refuses others', async () 
   expect(rest.store.audit.entries.at(-2)).toMatchObject({ action: 'api-tokens.set', ticket: 'CHG-7' });
   for (const [words, text] of [
     ['lifetime=soon', 'lifetime is "soon"'],
-    ['scope=north', '"scope=north" is not of the form'],
+    ['color=north', '"color=north" is not of the form'],
     ['', 'An argument is missing'],
   ])
     expect(await queuegate(`api-tokens set ${id} ${words}`.trim())).toMatchObject({
@@ -26,6 +26,21 @@ test('api-tokens set changes what its words name, and refuses others', async () 
       error: expect.stringContaining(text ?? ''),
     });
   expect(await queuegate('api-tokens set 0000000000000000 name=x')).toMatchObject({ status: 5 });
+  const north = 'label:region=north';
+  expect(await queuegate(`api-tokens set ${id} scope=${north}`)).toMatchObject({
+    out: `Set wall: role operator, scope ${north}, does not expire.`,
+  });
+  expect((await queuegate('api-tokens list')).out).toContain(north);
+  expect((await queuegate(`api-tokens show ${id}`)).out).toContain(north);
+  expect(await queuegate(`api-tokens set ${id} scope=north`)).toMatchObject({
+    status: 6,
+    error: expect.stringContaining('label:KEY=VALUE'),
+  });
+  expect(await queuegate(`api-tokens set ${id} scope=`)).toMatchObject({
+    out: 'Set wall: role operator, does not expire.',
+  });
+  const created = await queuegate(`api-tokens create --name n --role viewer --scope ${north} --json`);
+  expect(JSON.parse(created.out)).toMatchObject({ scope: north });
   // What the other commands take.
   expect((await queuegate('api-tokens list -o name')).out.split('\n')).toContain(id);
 });

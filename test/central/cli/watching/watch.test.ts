@@ -1,7 +1,7 @@
 // Watching: one answer after the other, on a terminal and without one.
 import { expect, it } from 'vitest';
 import { cliFault } from '../../../../central/cli/errors.ts';
-import { watch, type Screen } from '../../../../central/cli/watching/watch.ts';
+import { watch, Watched, type Screen } from '../../../../central/cli/watching/watch.ts';
 
 type Look = string | Error;
 
@@ -45,6 +45,66 @@ it('goes on while Central cannot be reached, and says so once', async () => {
   const { shown, notices } = await watched(['one', away, away, 'two'], false);
   expect(shown).toEqual(['one', 'two']);
   expect(notices).toHaveLength(1);
+});
+
+it('looks again at once where Central waits for the change, with what it showed last', async () => {
+  const asked: (string | undefined)[] = [];
+  const answers = ['a', 'a', 'b'];
+  const client = {
+    async changed(
+      path: string,
+      known: { readonly value: unknown; readonly etag: string | undefined } | undefined,
+      seconds: number,
+    ) {
+      asked.push(`${path} ${known?.etag} ${seconds}`);
+      const value = answers[asked.length - 1] ?? 'c';
+      return { value, etag: `"${value}"` };
+    },
+  };
+  const [shown, ended, watched] = [[] as string[], new AbortController(), new Watched()];
+  const running = watch({
+    async look() {
+      const text = String(await watched.read(client, '/rollouts/r-1'));
+      if (text === 'c') ended.abort();
+      return { text, hasHeader: false, isAwaited: watched.isAwaited };
+    },
+    redraw: undefined,
+    line: (text) => void shown.push(text),
+    notice: () => undefined,
+    signal: ended.signal,
+    // Longer than the test may take.
+    everyMs: 600_000,
+  });
+  await expect(running).rejects.toThrow('aborted');
+  expect(shown).toEqual(['a', 'b', 'c']);
+  expect(asked).toEqual(['undefined', '"a"', '"a"', '"b"'].map((tag) => `/rollouts/r-1 ${tag} 55`));
+});
+
+it('looks again only when Central says that something changed', async () => {
+  const [ended, looks] = [new AbortController(), [] as string[]];
+  const asked: (() => void)[] = [];
+  const running = watch({
+    async look() {
+      looks.push('look');
+      return { text: String(looks.length), hasHeader: false };
+    },
+    redraw: undefined,
+    line: () => undefined,
+    notice: () => undefined,
+    signal: ended.signal,
+    everyMs: 1,
+    changes: {
+      next: async () => await new Promise<void>((resolve) => asked.push(resolve)),
+    },
+  });
+  for (let count = 1; count <= 3; count += 1) {
+    await expect.poll(() => asked.length, { interval: 1 }).toBe(count);
+    expect(looks).toHaveLength(count);
+    asked.at(-1)?.();
+  }
+  ended.abort();
+  asked.at(-1)?.();
+  await running;
 });
 
 it('ends with the error of the first look, and with one that does not pass', async () => {

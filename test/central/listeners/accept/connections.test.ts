@@ -90,6 +90,7 @@ async function listen(
     downloads: {
       find: () => Promise.reject(new Error('no downloads here')),
       begin: () => () => undefined,
+      refused: () => undefined,
       compressed: async () => undefined,
       read: async function* none() {},
     },

@@ -11,7 +11,9 @@ import { RequestGate } from '../../../../central/listeners/limits/request-gate.t
 import { RequestRate } from '../../../../central/listeners/limits/request-rate.ts';
 import { Turns } from '../../../../central/listeners/limits/turns.ts';
 import { UnreadResponses } from '../../../../central/listeners/limits/unread-responses.ts';
+import { createMetrics } from '../../../../central/metrics.ts';
 import { Downloads, MAX_DOWNLOADS, MAX_DOWNLOADS_OF_AGENT } from '../../../../central/profiles/downloads/downloads.ts';
+import type { DownloadPace } from '../../../../central/profiles/downloads/pace.ts';
 import { createTickets, TICKET_MS } from '../../../../central/profiles/tickets.ts';
 import type { AgentRecord } from '../../../../central/store/agent-store.ts';
 import { CHUNK_BYTES } from '../../../../central/store/releases/release-store.ts';
@@ -29,12 +31,18 @@ async function listen({
   readMs = 20_000,
   agent = {},
   lookUp = async () => undefined,
-}: { readMs?: number; agent?: Partial<AgentRecord>; lookUp?: () => Promise<void> } = {}) {
+  take = async () => undefined,
+}: {
+  readMs?: number;
+  agent?: Partial<AgentRecord>;
+  lookUp?: () => Promise<void>;
+  take?: DownloadPace['take'];
+} = {}) {
   const contents = new Map(
     [manifest, file, foreign, signature, program].map((content) => [sha256Of(content), content]),
   );
-  const read: number[] = [];
-  const tickets = createTickets(Buffer.alloc(32), Date.now);
+  const [read, reused]: [number[], number[]] = [[], []];
+  const [tickets, metrics] = [createTickets(Buffer.alloc(32), Date.now), createMetrics()];
   const downloads = new Downloads({
     store: {
       agents: { get: async (id) => (id === 'gone' ? undefined : { ...agentRecord({ id, name: id }), ...agent }) },
@@ -45,17 +53,23 @@ async function listen({
         },
         isOfRelease: async (release, sha256) =>
           release === digest && [blob, digest, sha256Of(program)].includes(sha256),
-        async readChunk(sha256, index) {
+        async readChunk(sha256, index, into) {
           read.push(index);
           const chunk = contents.get(sha256)?.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-          return chunk === undefined ? undefined : new Uint8Array(chunk);
+          if (chunk === undefined || into === undefined) return chunk && new Uint8Array(chunk);
+          reused.push(index);
+          const taken = new Uint8Array(into.transfer(), 0, chunk.length);
+          taken.set(chunk);
+          return taken;
         },
         // Only its signature matters, and whether it is there.
         release: async (release) => (release === digest ? ({ signature: sha256Of(signature) } as never) : undefined),
       },
     },
     tickets,
-    pace: { take: async () => undefined },
+    pace: { take, throttled: 0 },
+    metrics,
+    clock: () => 0,
   });
   const server = createHttpServer(10_000);
   const [faults, turns] = [[] as string[], new Turns()];
@@ -101,7 +115,7 @@ async function listen({
       method,
       headers: { authorization: `Bearer ${ticket}`, 'accept-encoding': 'gzip', ...headers },
     });
-  return { get, port: binding.port, ticket, tickets, downloads, faults, read, contents, server };
+  return { get, port: binding.port, ticket, tickets, downloads, faults, read, reused, contents, server, metrics };
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -110,6 +124,22 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer());
+
+test('the memory of a piece that the system has taken serves the next one, and a slow reader gets every byte as it is', async () => {
+  const large = randomBytes(128 * CHUNK_BYTES + 77);
+  const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const { get, contents, reused } = await listen({ take: nextTurn });
+  contents.set(blob, large);
+  expect(sha256Of(await bytesOf(await get(`/blobs/${blob}`)))).toBe(sha256Of(large));
+  expect(reused.length).toBeGreaterThan(0);
+  const { body } = await get(`/blobs/${blob}`);
+  const hash = createHash('sha256');
+  for await (const piece of body ?? []) {
+    hash.update(piece);
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+  }
+  expect(hash.digest('hex')).toBe(sha256Of(large));
+});
 
 test('a ticket gets the manifest as it is stored, the signature of the build, and each file of the release', async () => {
   const { get, downloads } = await listen();
@@ -133,6 +163,37 @@ test('a ticket gets the manifest as it is stored, the signature of the build, an
   const head = await get(`/blobs/${blob}`, {}, 'HEAD');
   expect([head.status, head.headers.get('content-length')]).toEqual([200, String(file.length)]);
   await until(() => downloads.size === 0);
+});
+
+test('the metrics count what was sent by its content, what is open, and what was refused', async () => {
+  const { get, downloads, metrics } = await listen();
+  const lines = async (name: string): Promise<string[]> => {
+    downloads.measure(metrics);
+    return (await metrics.registry.metrics()).split('\n').filter((line) => line.startsWith(`${name}{`));
+  };
+  const sent = 'queuegate_download_bytes_total';
+  expect(await lines(sent)).toContain(`${sent}{content="manifest"} 0`);
+  await bytesOf(await get(`/releases/${digest}/manifest`));
+  await bytesOf(await get(`/blobs/${blob}`));
+  await bytesOf(await get(`/blobs/${blob}`, { range: 'bytes=7-' }));
+  const packed = await bytesOf(await get(`/blobs/${sha256Of(program)}?encoding=zstd`));
+  expect(await lines(sent)).toEqual([
+    `${sent}{content="manifest"} ${manifest.length}`,
+    `${sent}{content="signature"} 0`,
+    `${sent}{content="file"} ${2 * file.length - 7}`,
+    `${sent}{content="compressed"} ${packed.length}`,
+  ]);
+  expect((await get(`/blobs/${sha256Of(foreign)}`)).status).toBe(404);
+  expect((await get(`/blobs/${blob}`, { authorization: 'Bearer none' })).status).toBe(401);
+  expect((await lines('queuegate_download_refusals_total')).toSorted()).toEqual([
+    'queuegate_download_refusals_total{code="download_unknown"} 1',
+    'queuegate_download_refusals_total{code="ticket_invalid"} 1',
+  ]);
+  await until(() => downloads.size === 0);
+  const end = downloads.begin('a1');
+  const open = 'queuegate_downloads';
+  expect(await lines(open)).toEqual([`${open}{state="throttled"} 0`, `${open}{state="sending"} 1`]);
+  end();
 });
 
 test('a download goes on at the byte where it was cut, and reads nothing before it', async () => {
@@ -266,6 +327,25 @@ test('a download that its agent does not read is cut, and holds one chunk until 
   socket.write(`GET /blobs/${blob} HTTP/1.1\r\nHost: c\r\nAuthorization: Bearer ${ticket}\r\n\r\n`);
   await until(() => faults.includes('response_unread') && downloads.size === 0);
   expect(read.length).toBeLessThan(256);
+});
+
+test('a download that waits for a rate has read nothing of what it waits to send', async () => {
+  const waits: { readonly bytes: number; readonly go: () => void }[] = [];
+  const take = async (_agent: string, bytes: number): Promise<void> =>
+    await new Promise((go) => waits.push({ bytes, go }));
+  const { get, read } = await listen({ take });
+  const answer = get(`/blobs/${blob}`, { range: 'bytes=10-' });
+  await until(() => waits.length === 1);
+  expect([read, waits[0]?.bytes]).toEqual([[], CHUNK_BYTES - 10]);
+  waits[0]?.go();
+  await until(() => waits.length === 2);
+  expect([read, waits[1]?.bytes]).toEqual([[0], CHUNK_BYTES]);
+  waits[1]?.go();
+  for (const at of [2, 3]) {
+    await until(() => waits.length === at + 1);
+    waits[at]?.go();
+  }
+  expect((await bytesOf(await answer)).equals(file.subarray(10))).toBe(true);
 });
 
 test('a file that is deleted meanwhile cuts its download instead of ending it', async () => {

@@ -74,7 +74,7 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
     return 'x'.repeat(5 * MIB);
   });
   app.get('/guarded', async (_request, reply) => await reply.code(401).send('no'));
-  app.get('/n/:n', async (request) => (request.params as { n: string }).n);
+  app.get('/n/:n', { config: { role: 'viewer' } }, async (request) => (request.params as { n: string }).n);
   await app.ready();
   const binding = await openBinding({ listener: 'the test', addresses: ['127.0.0.1'], port: 0 }, connections.accept);
   onTestFinished(async () => {
@@ -109,6 +109,8 @@ async function textOf(socket: Socket): Promise<string> {
   await gone(socket);
   return text;
 }
+
+const FIELDS = { 'ratelimit-policy': '"address";q=1000;w=5', ratelimit: '"address";r=0;t=5' };
 
 describe('requests that are sent without waiting for responses', () => {
   test('64,600 bytes of GET /crl.pem on each of twelve connections that read nothing hold no responses', async () => {
@@ -233,9 +235,9 @@ describe('responses that are not read', () => {
   test('are cut when nothing of them is taken in time; their connection may be given up before that', async () => {
     const { port, faults, sockets, unread, places } = await listen({ readMs: 300 });
     dial(port).pause().write(get('/large'));
-    // What the connection held is given up with its `close`, which comes after `destroyed`.
-    await until(() => sockets[0]?.closed === true);
-    expect([faults, unread.bytes, places.taken]).toEqual([['response_unread'], 0, 0]);
+    // What the connection held is given up with the `close` of its response, which comes after its own.
+    await until(() => sockets[0]?.closed === true && unread.bytes === 0 && places.taken === 0);
+    expect(faults).toEqual(['response_unread']);
   });
 
   test('go on as long as something of them is taken in time', async () => {
@@ -308,25 +310,49 @@ describe('the rate of requests without authentication', () => {
     expect(taken('192.0.2.1')).toBe(1_000);
   });
 
+  test('is in the header fields of each answer that it counts: what is left, and when all is there again', async () => {
+    let now = 0;
+    const rate = new RequestRate(() => now);
+    const { port } = await listen({ rate, takesTokens: true });
+    const ask = async (...more: string[]): Promise<string> => {
+      const socket = dial(port);
+      socket.write(get('/n/1', 'Connection: close', ...more));
+      return await textOf(socket);
+    };
+    const first = await ask();
+    expect(first).toMatch(/^ratelimit-policy: "address";q=1000;w=5\r$/im);
+    expect(first).toMatch(/^ratelimit: "address";r=999;t=1\r$/im);
+    expect(await ask()).toMatch(/^ratelimit: "address";r=998;t=1\r$/im);
+    now += 5;
+    expect(await ask()).toMatch(/^ratelimit: "address";r=998;t=1\r$/im);
+    expect(await ask('Authorization: Bearer x')).not.toMatch(/^ratelimit/im);
+    expect(rate.fieldsOf('198.51.100.1')).toMatchObject({ ratelimit: '"address";r=1000;t=0' });
+  });
+
   test('beyond it the answer is 429 with Retry-After, and the connection ends', async () => {
-    const { port, handled, faults } = await listen({ rate: { take: () => 7 } });
+    const { port, handled, faults } = await listen({ rate: { take: () => 7, fieldsOf: () => FIELDS } });
     const socket = dial(port);
     socket.write(get('/n/1') + get('/n/2'));
     const text = await textOf(socket);
     expect(text).toMatch(
       /^HTTP\/1\.1 429 .*retry-after: 7\r\n.*connection: close.*urn:queuegate:error:too_many_requests/is,
     );
+    expect(text).toMatch(/^ratelimit: "address";r=0;t=5\r$/im);
     expect([text.match(/HTTP\/1\.1/g)?.length, handled.count, faults]).toEqual([1, 0, ['too_many_requests']]);
   });
 
   test('does not hold for a token that is valid; one that is not costs the connection', async () => {
-    const { port } = await listen({ rate: { take: () => 7 }, takesTokens: true });
+    const { port } = await listen({ rate: { take: () => 7, fieldsOf: () => FIELDS }, takesTokens: true });
     const valid = dial(port);
     valid.write(get('/n/1', 'Authorization: Bearer x') + get('/n/2', 'Authorization: Bearer x', 'Connection: close'));
     expect((await textOf(valid)).match(/HTTP\/1\.1 200/g)).toHaveLength(2);
     const wrong = dial(port);
     wrong.write(get('/guarded', 'Authorization: Bearer x'));
     expect(await textOf(wrong)).toMatch(/^HTTP\/1\.1 401 /);
+    // Where none is asked for, none is proved.
+    const claimed = dial(port);
+    claimed.write(get('/crl.pem', 'Authorization: Bearer x') + get('/n/2', 'Authorization: Bearer x'));
+    expect((await textOf(claimed)).match(/HTTP\/1\.1/g)).toHaveLength(1);
   });
 });
 

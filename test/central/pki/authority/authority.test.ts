@@ -11,7 +11,7 @@ import { openSigningCertificate, openSigningKey } from '../../../../central/pki/
 import { validityOf } from '../../../../shared/x509/validity.ts';
 import { readPublicKey, signTranscript, verifyTranscript } from '../../../../shared/wire/proof.ts';
 import { makeChanges, memoryStore, type MemoryStore } from '../../fakes.ts';
-import { keytool, makeBank } from '../server/bank.ts';
+import { keytool, sameBank } from '../server/bank.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 
 const PASSWORD = 'a password for the test';
@@ -230,7 +230,7 @@ describe('generations', () => {
   test('no cross-certificate where it could not stand: for an intermediate, or by one that may sign no authority', async () => {
     const { open } = setUp();
     const authority = await open();
-    const bank = makeBank();
+    const bank = sameBank();
     const material = {
       key: createPrivateKey(bank.intermediate.key),
       chain: [new X509Certificate(bank.intermediate.certificate), new X509Certificate(bank.root.certificate)],
@@ -314,7 +314,7 @@ describe('an exported authority', () => {
 
 describe("an authority of the bank's own", () => {
   test('as an intermediate in PEM signs server, agent and signing certificates that openssl verifies up to the root', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { store, open } = setUp();
     const authority = await open();
     const pem = bank.intermediate.key + bank.root.certificate + bank.intermediate.certificate;
@@ -364,7 +364,7 @@ describe("an authority of the bank's own", () => {
     ['RSA in a PKCS#12 of openssl -legacy (RC2 and 3DES)', ['-legacy'], ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048']],
     ['P-384 in a PKCS#12 of openssl', [], ['ec', '-pkeyopt', 'ec_paramgen_curve:P-384']],
   ])('%s signs too', async (_what, flags, key) => {
-    const bank = makeBank();
+    const bank = sameBank();
     const ca = bank.issue('issuing', {
       by: bank.root,
       key,
@@ -457,7 +457,7 @@ describe("an authority of the bank's own", () => {
   });
 
   test('with faults is refused with all of them, and nothing changes', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { store, open } = setUp();
     const authority = await open();
     const before = authority.pem;
@@ -495,7 +495,7 @@ describe("an authority of the bank's own", () => {
   });
 
   test('that would cut agents off is refused with their names, unless forced, or unless the certificate is from elsewhere', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { store, open } = setUp();
     const authority = await open();
     const bytes = Buffer.from(bank.root.key + bank.root.certificate);

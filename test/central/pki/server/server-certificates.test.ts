@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { probeTls } from '../../../../agent/connection/tls-probe.ts';
 import { CENTRAL, type Actor } from '../../../../central/audit.ts';
@@ -16,11 +16,12 @@ import { defaultValues } from '../../../../central/parameters/definitions.ts';
 import { liveCertificate } from '../../../../central/pki/server/live-certificate.ts';
 import { thumbprintOf } from '../../../../central/pki/x509/certificate.ts';
 import { ServerCertificates, type SwapRequest } from '../../../../central/pki/server/server-certificates.ts';
+import { serverFaults } from '../../../../central/pki/server/validate.ts';
 import { openServerIdentity, type ServerCertificateSpec } from '../../../../central/pki/server/server-identity.ts';
 import { pinOfCredentials } from '../../../../central/pki/server/slots.ts';
 import { pinOf } from '../../../../shared/wire/enrollment.ts';
 import { makeChanges, memoryStore } from '../../fakes.ts';
-import { keytool, makeBank, type Bank } from './bank.ts';
+import { keytool, makeBank, sameBank, type Bank } from './bank.ts';
 import { openssl } from '../folder.ts';
 
 const ADMIN: Actor = { who: 'ann', from: '10.0.0.1' };
@@ -125,7 +126,7 @@ describe('a request for another authority', () => {
   test.each(['ec', 'rsa'] as const)(
     'with a key of kind %s: openssl reads it, and its answer is installed live, chain complete',
     async (kind) => {
-      const bank = makeBank();
+      const bank = sameBank();
       const { certificates, shown, store, first } = await setUp({
         subjectAlternativeNames: ['10.9.8.7'],
         distinguishedName: 'CN=central.test, O=Bank, C=CH',
@@ -157,7 +158,7 @@ describe('a request for another authority', () => {
   );
 
   test('the answer of a Windows authority comes as PKCS#7', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { certificates, shown } = await setUp();
     const answer = bank.sign(await certificates.request('ec', ADMIN));
     const file = bank.folder.path('answer.p7b');
@@ -176,7 +177,7 @@ describe('a request for another authority', () => {
   });
 
   test('the request lives over a restart; only the newest one is answered', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { certificates, open } = await setUp();
     const all = bank.intermediate.certificate + bank.root.certificate;
     await expect(certificates.install({ name: 'a', bytes: Buffer.from(all) }, {}, ADMIN)).rejects.toMatchObject({
@@ -260,7 +261,7 @@ describe('an imported certificate', () => {
     ['PKCS#12 of keytool', (bank) => viaKeytool(bank, 'PKCS12')],
     ['JKS of keytool', (bank) => viaKeytool(bank, 'JKS')],
   ])('from %s is read, checked and shown at once', async (_what, make) => {
-    const bank = makeBank();
+    const bank = sameBank();
     const bytes = make(bank);
     const { certificates, shown } = await setUp();
     const before = await shown();
@@ -281,7 +282,7 @@ describe('an imported certificate', () => {
   });
 
   test('with its key in a second file, one of two keys by its alias, and wrong passwords', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { certificates, shown } = await setUp();
     const { key, certificate } = bank.issue('central');
     const chain = Buffer.from(certificate + bank.intermediate.certificate + bank.root.certificate);
@@ -335,7 +336,7 @@ describe('an imported certificate', () => {
   });
 
   test('is completed from what Central has, and what does not belong to it is left out', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { certificates, shown } = await setUp();
     await certificates.import({ name: 'a', bytes: pem(bank) }, {}, ADMIN);
     const { key, certificate } = bank.issue('second');
@@ -353,7 +354,7 @@ describe('an imported certificate', () => {
   });
 
   test('with faults is refused with all of them at once, and the one in use stays', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { certificates, shown, setNow } = await setUp();
     const before = await shown();
     const take = (...parts: string[]) =>
@@ -394,8 +395,19 @@ describe('an imported certificate', () => {
     expect(await shown()).toEqual(before);
   });
 
+  test('whose key is RSA of more than 4096 bits is refused: each TLS handshake would compute with it', () => {
+    const { key, certificate } = sameBank().issue('slow');
+    const leaf = new X509Certificate(certificate);
+    // To make such a key takes longer than all other tests here.
+    const publicKey = { asymmetricKeyType: 'rsa', asymmetricKeyDetails: { modulusLength: 8192 } };
+    Object.defineProperty(leaf, 'publicKey', { value: publicKey });
+    const built = { chain: [leaf] as const, complete: true };
+    const faults = serverFaults({ key: createPrivateKey(key), built, names: [], now: Date.now() });
+    expect(faults).toEqual([{ fault: 'key_slow', text: expect.stringContaining('RSA 8192') }]);
+  });
+
   test('stays whatever the parameters wish, unless they wish a name that it has not; when it ends, one of our own takes its place', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { certificates, identity, setNow } = await setUp();
     const spec: ServerCertificateSpec = {
       names: ['central.test'],
@@ -416,7 +428,7 @@ describe('an imported certificate', () => {
 
 describe('what agents trust', () => {
   test('decides: a certificate that they would refuse is refused here, with their names, unless forced', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { certificates, store, authority, shown, first } = await setUp();
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
     const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') =>
@@ -442,7 +454,7 @@ describe('what agents trust', () => {
   });
 
   test('grows by staging: the root is in the bundle before anything is shown, and activating waits for the agents', async () => {
-    const bank = makeBank();
+    const bank = sameBank();
     const { certificates, store, authority, shown, first, bundle } = await setUp();
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
     store.certificates.agents.set('a', {
@@ -559,7 +571,7 @@ describe('a swap to be confirmed', () => {
 });
 
 test('restoring needs one to go back to; taking what is in use is reported', async () => {
-  const bank = makeBank();
+  const bank = sameBank();
   const { certificates } = await setUp();
   await expect(certificates.restore({}, ADMIN)).rejects.toMatchObject({ code: 'certificate_no_previous' });
   const bytes = pem(bank);
@@ -570,7 +582,7 @@ test('restoring needs one to go back to; taking what is in use is reported', asy
 });
 
 test('no audit entry and no report carries a private key or a password', async () => {
-  const bank = makeBank();
+  const bank = sameBank();
   const { certificates, store } = await setUp();
   await certificates.request('ec', ADMIN);
   const bytes = Buffer.from(pem(bank));

@@ -7,17 +7,25 @@ import { MAX_COMPRESSED_SOURCE_BYTES, MIN_COMPRESSED_SOURCE_BYTES } from '../../
 const MIB = 1024 * 1024;
 const { signal } = new AbortController();
 
+type RatesOfTest = [rates?: ConstructorParameters<typeof CompressedFiles>[2]];
+
 /** A file of that size, half of which can be compressed. */
 const fileOf = (bytes: number): Buffer => Buffer.concat([randomBytes(bytes / 2), Buffer.alloc(bytes / 2)]);
 
-function files(contents: Readonly<Record<string, Buffer>>) {
+function files(contents: Readonly<Record<string, Buffer>>, ...rates: RatesOfTest) {
   const read: string[] = [];
-  const compressed = new CompressedFiles(async (sha256) => {
-    read.push(sha256);
-    return contents[sha256] ?? Buffer.alloc(0);
-  });
-  const open = (sha256: string) => compressed.open(sha256, contents[sha256]?.length ?? 0, signal);
-  return { read, compressed, open };
+  const clock = { now: 0 };
+  const compressed = new CompressedFiles(
+    async (sha256) => {
+      read.push(sha256);
+      return contents[sha256] ?? Buffer.alloc(0);
+    },
+    () => clock.now,
+    ...rates,
+  );
+  const open = (sha256: string, agentId = 'agent') =>
+    compressed.open({ sha256, size: contents[sha256]?.length ?? 0, agentId }, signal);
+  return { read, clock, compressed, open };
 }
 
 it('compresses a file once, also for those who ask at the same time', async () => {
@@ -59,6 +67,26 @@ it('does nothing for a download that has ended', async () => {
   const { read, compressed } = files({ a: fileOf(MIB) });
   const ended = new AbortController();
   ended.abort();
-  expect(await compressed.open('a', MIB, ended.signal)).toBeUndefined();
+  expect(await compressed.open({ sha256: 'a', size: MIB, agentId: 'agent' }, ended.signal)).toBeUndefined();
   expect(read).toEqual([]);
+});
+
+it('compresses again what was forgotten, but only so many bytes for one agent, and for all together', async () => {
+  // Each displaces the others: one that requests them in turn makes Central compress each time.
+  const names = ['a', 'b', 'c', 'd'];
+  const rates = { ofAgent: { burst: 24 * MIB, perSecond: MIB }, inAll: { burst: 40 * MIB, perSecond: MIB } };
+  const contents = Object.fromEntries(names.map((name) => [name, fileOf(4 * MIB)]));
+  const { read, clock, open } = files(contents, rates);
+  const request = async (agentId: string, rounds: number): Promise<number> => {
+    const before = read.length;
+    for (let round = 0; round < rounds; round += 1) for (const name of names) (await open(name, agentId))?.close();
+    return (read.length - before) * 4;
+  };
+  expect(await request('one', 2)).toBe(24);
+  expect(await request('one', 2)).toBe(0);
+  // It costs no other agent its share, until all together have used up theirs.
+  expect(await request('two', 4)).toBe(16);
+  expect(await request('three', 2)).toBe(0);
+  clock.now += 4_000;
+  expect(await request('one', 2)).toBe(4);
 });

@@ -60,6 +60,21 @@ describe('the pace of downloads', () => {
       expect(new Set(sent.slice(round * 3, round * 3 + 3))).toEqual(new Set(['a', 'b', 'c']));
   });
 
+  it.each([
+    { ofAgent: PIECE_BYTES, inAll: 0 },
+    { ofAgent: 0, inAll: PIECE_BYTES },
+  ])('says how many downloads wait for a rate: %j', async (rates) => {
+    const { pace, runUntilIdle } = paceOf(rates);
+    expect(pace.throttled).toBe(0);
+    const done = Promise.all([download(pace, 'a', 2), download(pace, 'a', 1)]);
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    // One piece of the three was sent at once.
+    expect(pace.throttled).toBe(2);
+    await runUntilIdle();
+    await done;
+    expect(pace.throttled).toBe(0);
+  });
+
   it('sends a few pieces in one turn of the event loop where there is no limit', async () => {
     const { pace } = paceOf({ ofAgent: 0, inAll: 0 });
     const sent: string[] = [];

@@ -205,3 +205,31 @@ describe('a session that ends', () => {
     expect(idle.isRead).toBe(true);
   });
 });
+
+describe('2,000 sessions that all had to wait', () => {
+  it('hold up none that has something to send, when they have nothing themselves: no tick is needed', () => {
+    const turns: (() => void)[] = [];
+    const budget = new ByteBudget(64 * MIB, (run) => void turns.push(run));
+    const peers = Array.from({ length: 2_000 }, () => new Peer(budget, READ_BYTES / 4));
+    const flood = Array.from({ length: 700 }, () => new Peer(budget, READ_BYTES));
+    const whole: { peer: Peer; bytes: number }[] = [];
+    for (const peer of flood) peer.read(whole);
+    expect(peers.every(({ isRead }) => !isRead)).toBe(true);
+    // One is still being written.
+    for (const { peer, bytes } of whole.slice(1)) peer.commit(bytes);
+
+    // Only the last has something to send.
+    const last = peers.at(-1);
+    let taken = 0;
+    while (last?.isRead === false) {
+      taken += 1;
+      expect(taken).toBeLessThan(20);
+      for (const turn of turns.splice(0)) turn();
+    }
+    expect(taken).toBeGreaterThan(0);
+    // Then nothing is deferred any more.
+    for (let turn = 0; turn < 20; turn += 1) for (const run of turns.splice(0)) run();
+    expect(turns).toEqual([]);
+    expect(peers.every(({ isRead }) => isRead)).toBe(true);
+  });
+});

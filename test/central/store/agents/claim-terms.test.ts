@@ -41,8 +41,8 @@ describe('the terms of a claim with the look-up', () => {
       if (isMet) met += 1;
       expect(isMet, JSON.stringify(agent)).toBe(passes(agent, terms));
     }
-    // Three states, not quarantined or no more; by certificate within the grace period, or by key.
-    expect(met).toBe(4 * 2 * (3 + (authentication === 'certificate' ? 0 : 1)));
+    // All states but disabled and revoked, not quarantined or no more; by certificate within the grace period, or by key.
+    expect(met).toBe((AGENT_STATES.length - 2) * 2 * (3 + (authentication === 'certificate' ? 0 : 1)));
   });
 
   it('leave an agent with its next key to the rules: it becomes the current one', () => {

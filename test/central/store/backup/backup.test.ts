@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, lstatSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -16,6 +17,7 @@ import type { Store } from '../../../../central/store/store.ts';
 import { keyMaterialOf, putKeyMaterial } from '../../fakes.ts';
 import { DAY, eventIds, items, NOW, online } from '../samples.ts';
 import { framesOf } from '../../../shared/delivery/frames.ts';
+import { until } from '../../../flow/processes.ts';
 import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const PASSWORD = 'correct horse battery staple';
@@ -123,12 +125,17 @@ describe('a backup and its restore', PATIENCE, () => {
     const staged = await stage(backup);
     expect(staged.facts).toMatchObject({ central: 'central.test', created: new Date(NOW).toISOString() });
     const lastCursor = await store.inbox.lastCursor();
+    const [before] = await store.inbox.incarnations();
     await store.stop();
     await openStoreFiles(folder).replace(staged, lastCursor);
 
     store = await open(folder);
     expect(await eventIds(store)).toEqual(['e1', 'e2']);
     expect(await store.inbox.lastCursor()).toBe(2);
+    expect(await store.inbox.incarnations()).toEqual([
+      { id: before?.id, ended: 2 },
+      { id: expect.not.stringMatching(before?.id ?? ''), ended: null },
+    ]);
     await store.inbox.append('a1', epoch, 3, framesOf(3, items('n3', 'n4')), NOW);
     expect((await store.inbox.read(lastCursor, {}, 9)).map(({ cursor }) => cursor)).toEqual([6, 7]);
     expect(await store.stats()).toMatchObject({ events: 4 });
@@ -212,14 +219,37 @@ describe('a backup and its restore', PATIENCE, () => {
     const first = await backups.make(PASSWORD, CENTRAL);
     await expect(backups.make(PASSWORD, CENTRAL)).rejects.toMatchObject({ code: 'backup_busy', status: 409 });
     await expect(stage(Buffer.from('x'))).rejects.toMatchObject({ code: 'backup_busy' });
-    await first.sealed.next();
-    await first.sealed.return(undefined);
-    expect(leftIn()).toEqual([]);
+    for await (const chunk of first.sealed) {
+      expect(chunk.length).toBeGreaterThan(0);
+      break;
+    }
+    await until(() => (leftIn().length === 0 ? true : undefined));
     await expect(backups.make('short', CENTRAL)).rejects.toMatchObject({ code: 'backup_password_short' });
     await expect(stage(Buffer.from('no backup'))).rejects.toMatchObject({ code: 'backup_unknown' });
     const staged = await stage(await made());
     await backups.discard(staged);
     expect(leftIn()).toEqual([]);
+  });
+
+  it('end with a client that leaves, however early: the next one begins, and no descriptor of a copy stays open', async () => {
+    const copies = (): string[] =>
+      readdirSync('/proc/self/fd').filter((descriptor) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${descriptor}`).startsWith(join(folder, 'restore-'));
+        } catch {
+          return false;
+        }
+      });
+    for (const isRead of [false, true]) {
+      const { sealed } = await backups.make(PASSWORD, CENTRAL);
+      // The head and the first chunk: the copy is open.
+      if (isRead)
+        for (let i = 0; i < 2;) i += sealed.read() === null ? await once(sealed, 'readable').then(() => 0) : 1;
+      sealed.destroy();
+      await until(() => (leftIn().length === 0 ? true : undefined));
+      if (process.platform === 'linux') await until(() => (copies().length === 0 ? true : undefined));
+    }
+    expect((await made()).length).toBeGreaterThan(0);
   });
 
   it('remove what a killed Central left behind', async () => {

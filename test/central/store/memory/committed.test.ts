@@ -190,6 +190,7 @@ describe('over the real engine, every answer is the one of the database', () => 
       createdBy: 'test',
       expiresAt: null,
       lastUsedAt: null,
+      scope: null,
     };
     await store.tokens.addApiToken(record, ACT);
     await store.tokens.addApiToken({ ...record, id: '2', role: 'viewer' }, ACT);

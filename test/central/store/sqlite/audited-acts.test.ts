@@ -12,7 +12,17 @@ import { transactionExecutor } from '../../../../shared/sqlite/transaction.ts';
 import { commandIdOf } from '../../../../central/store/agents/command-id.ts';
 import { packMessages } from '../../../../central/store/sqlite/threads/packed-items.ts';
 import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';
-import { auditEntry, DAY, enrollmentToken, message, newRollout, newSubscription, NOW, ROOM } from '../samples.ts';
+import {
+  auditEntry,
+  DAY,
+  enrollmentToken,
+  message,
+  newRollout,
+  newExposure,
+  newSubscription,
+  NOW,
+  ROOM,
+} from '../samples.ts';
 import { temporaryFolder } from '../../../temporary-folder.ts';
 
 const agent = (id: string) => ({
@@ -41,7 +51,9 @@ const apiToken = (id: string) => ({
   createdBy: 'admin',
   expiresAt: null,
   lastUsedAt: null,
+  scope: null,
 });
+const signIn = (id: string) => ({ id, hash: 'hash', owner: 't1', person: null, createdAt: NOW, expiresAt: NOW + DAY });
 const recoveryCode = { hash: 'hash', createdAt: NOW, createdBy: 'admin', expiresAt: NOW + DAY };
 const certificate = {
   thumbprint: 'c1',
@@ -81,6 +93,8 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   acceptClock: (writes, entry) => writes.acceptClock(NOW, entry),
   acceptEnrollment: (writes, entry) => writes.acceptEnrollment(entry, 'request of p1', agent('p1'), 'admin'),
   addApiToken: (writes, entry) => writes.addApiToken(entry, apiToken('new')),
+  addSignIn: (writes, entry) => writes.addSignIn(entry, signIn('new'), null),
+  removeSignIn: (writes, entry) => writes.removeSignIn(entry, 'new'),
   addEnrollmentToken: (writes, entry) => writes.addEnrollmentToken(entry, enrollmentToken('new')),
   admitAgent: (writes, entry) => writes.admitAgent(entry, agent('offline'), 'admin'),
   appendAudit: (writes, entry) => writes.appendAudit(entry),
@@ -90,9 +104,14 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   createRollout: (writes, entry) => writes.createRollout(entry, newRollout(), [{ agentId: 'a1', isEligible: true }]),
   saveRollout: (writes, entry) =>
     writes.saveRollout({ rollout: undefined, number: 1, agents: [], generations: [], committed: [], audit: entry }),
+  createExposure: (writes, entry) => writes.createExposure(entry, newExposure('2')),
+  changeExposure: (writes, entry) => writes.changeExposure(entry, '1'.repeat(16), { service: 'other' }, null),
+  removeExposure: (writes, entry) => writes.removeExposure(entry, '1'.repeat(16)),
   createSubscription: (writes, entry) => writes.createSubscription(entry, newSubscription('2')),
   changeSubscription: (writes, entry) => writes.changeSubscription(entry, '1'.repeat(16), { cursor: 5 }, null),
   removeSubscription: (writes, entry) => writes.removeSubscription(entry, '1'.repeat(16)),
+  createTask: (writes, entry) => writes.createTask(entry, newTask('2'), { bounds: OUTBOX, maxUnfinished: 10 }),
+  cancelTask: (writes, entry) => writes.cancelTask(entry, 1, { now: NOW, lostAfterMs: 60_000 }),
   disableAgent: (writes, entry) => writes.disableAgent(entry, 'a1', NOW, 'disabled'),
   enableAgent: (writes, entry) => writes.enableAgent(entry, 'a3', NOW, 'enabled'),
   putKeyMaterial: (writes, entry) =>
@@ -128,8 +147,21 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
     }),
 };
 
+const OUTBOX = { maxMessages: 100, maxBytes: 1_000_000 };
+const newTask = (digit: string) => ({
+  key: digit.repeat(32),
+  agentId: 'a1',
+  handler: 'backup',
+  arguments: ['--full'],
+  deadlineAt: NOW + 60_000,
+  createdAt: NOW,
+  createdBy: 'admin',
+  comment: null,
+  ticket: null,
+});
+
 /** What strangers can cause, agents that come new, and new rollouts must not use up the reserve. */
-const AT_REST_BELOW_RESERVE = ['appendRefusals', 'createRollout', 'createSubscription', 'registerAgent'];
+const AT_REST_BELOW_RESERVE = ['appendRefusals', 'createRollout', 'createSubscription', 'createTask', 'registerAgent'];
 
 function open() {
   const folder = temporaryFolder();
@@ -164,6 +196,8 @@ function open() {
   for (const id of ['t1', 't2']) writes.addApiToken(entry, apiToken(id));
   writes.addEnrollmentToken(entry, enrollmentToken('machine'));
   writes.createSubscription(entry, newSubscription('1'));
+  writes.createExposure(entry, newExposure('1'));
+  writes.createTask(entry, newTask('1'), { bounds: OUTBOX, maxUnfinished: 10 });
   writes.putRecoveryCode(entry, 'a2', recoveryCode);
   writes.finishBlob(writes.beginBlob(NOW), { sha256: DIGEST, size: 0 }, NOW);
   const draft = { expectedVersion: null, remove: [], by: 'admin', now: NOW };

@@ -11,7 +11,6 @@ import type { Item, Message } from '../../../../shared/delivery/message.ts';
 import { openDatabase } from '../../../../shared/sqlite/database.ts';
 import type { CodedError } from '../../../../shared/errors.ts';
 import type { Store } from '../../../../central/store/store.ts';
-import { storeContract } from '../contract.ts';
 import { auditEntry, claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM } from '../samples.ts';
 import { positionId } from '../../../shared/sqlite/position-id.ts';
 import { linesUntilKilled } from '../../../killed-writer.ts';
@@ -24,23 +23,6 @@ function unexpected(error: CodedError): void {
 
 const openAt = (folder: string, onFailure: (error: CodedError) => void = unexpected): Promise<Store> =>
   openSqliteStore({ folder, deduplicationMs: 7 * DAY, namesOfCentral: ['Central.Test', 'host-of-central'], onFailure });
-
-storeContract('SQLite', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'store-'));
-  let store = await openAt(folder);
-  return {
-    store,
-    async restart() {
-      await store.stop();
-      store = await openAt(folder);
-      return store;
-    },
-    async dispose() {
-      await store.stop();
-      rmSync(folder, { recursive: true });
-    },
-  };
-});
 
 /** An event with so much data. */
 function ofBytes(id: string, bytes: number): Message {
@@ -233,7 +215,9 @@ describe('openSqliteStore', () => {
     old.close();
     const store = await open();
     expect(await store.stats()).toMatchObject({ deadLetters: 300 });
-    expect(await store.inbox.deadLetters({ limit: 1 })).toMatchObject([{ number: 300, through: 300, count: 1 }]);
+    expect((await store.inbox.deadLetters({ limit: 1 })).items).toMatchObject([
+      { number: 300, through: 300, count: 1 },
+    ]);
     await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
     await store.prune({
       now: NOW,

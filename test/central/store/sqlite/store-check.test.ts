@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { packTexts } from '../../../../central/store/sqlite/events/run-texts.ts';
+import { TextPacker } from '../../../../central/store/sqlite/events/run-texts.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { checkStore } from '../../../../central/store/sqlite/store-check.ts';
@@ -58,7 +58,7 @@ const old = gunzipSync(readFileSync(join(import.meta.dirname, '../../../fixtures
 
 /** The store's only run holds this text alone. */
 function oneRun(text: string): string {
-  const { lengths, body } = packTexts([text]);
+  const { lengths, body } = new TextPacker().pack([text]);
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
   return `UPDATE event_run SET count = 1, lengths = x'${hex(lengths)}', body = x'${hex(body)}'`;
 }

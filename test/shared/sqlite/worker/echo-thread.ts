@@ -1,12 +1,13 @@
 // A database thread of the tests: its calls do what their name says.
 import { parentPort, workerData } from 'node:worker_threads';
 import { databaseFault, storeFailure } from '../../../../shared/sqlite/errors.ts';
-import { refuse, serveReader, serveWriter } from '../../../../shared/sqlite/worker/side.ts';
+import { handOver, refuse, serveReader, serveWriter } from '../../../../shared/sqlite/worker/side.ts';
 
 export type EchoCalls = typeof calls;
 
 const calls = {
   echo: (value: string): string => value,
+  same: (memory: ArrayBuffer, length: number) => handOver(new Uint8Array(memory, 0, length)),
   refuse: (): never => {
     throw databaseFault('outbox_full', { messages: 1, bytes: 2, added: 3, addedBytes: 4, maxMessages: 5, maxBytes: 6 });
   },

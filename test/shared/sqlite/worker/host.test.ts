@@ -37,6 +37,15 @@ describe.each(['writer', 'reader'] as const)('WorkerHost with a %s', (kind) => {
     expect(host.waiting).toBe(0);
   });
 
+  it('hands memory over to the thread and back, without a copy', async () => {
+    const { host } = start(kind);
+    await host.started();
+    const memory = new Uint8Array([1, 2, 3, 4]).buffer;
+    const answers = [host.call('same', [memory, 3], { transfer: [memory] }), host.call('echo', ['beside'])] as const;
+    const [bytes, beside] = await Promise.all(answers);
+    expect([memory.detached, [...bytes], bytes.buffer.byteLength, beside]).toEqual([true, [1, 2, 3], 4, 'beside']);
+  });
+
   it('brings a CodedError across with all it says', async () => {
     const { host, onFailure } = start(kind);
     await host.started();

@@ -1,7 +1,7 @@
 // Writes what administrators decide about an agent: its name, labels and notes, and whether it is disabled.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text } from '../../../../../shared/sqlite/row.ts';
-import type { AgentChange, AgentRecord, AgentStore } from '../../../agent-store.ts';
+import type { AgentChange, AgentStore, ChangedAgent } from '../../../agent-store.ts';
 import { MAX_LABELS, mergedLabels } from '../../../agents/labels.ts';
 import { storeFault } from '../../../errors.ts';
 import type { tokenWrites } from '../tokens.ts';
@@ -28,7 +28,7 @@ export function agentChanges(database: DatabaseSync, needs: AgentChangeNeeds) {
       WHERE key = ?3`);
 
   return {
-    changeAgent(agentId: string, change: AgentChange, terms: Parameters<AgentStore['change']>[2]): AgentRecord {
+    changeAgent(agentId: string, change: AgentChange, terms: Parameters<AgentStore['change']>[2]): ChangedAgent {
       const row = find(agentId);
       const before = agentRecord(row);
       if (terms.version !== null && terms.version !== before.version)
@@ -46,7 +46,7 @@ export function agentChanges(database: DatabaseSync, needs: AgentChangeNeeds) {
       if (count > MAX_LABELS) throw storeFault('agent_labels_full', { id: agentId, found: count, most: MAX_LABELS });
       const notes = change.notes ?? before.notes;
       update.run(name, Number(isNameSet), JSON.stringify(labels), notes, terms.by, integer(row, 'key'));
-      return agentRecord(find(agentId));
+      return { ...agentRecord(find(agentId)), labelsBefore: before.labels };
     },
 
     disableAgent(agentId: string, now: number, why: string): number {

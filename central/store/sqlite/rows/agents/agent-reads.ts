@@ -1,17 +1,20 @@
 // Reads agents: their rows, with both logs and both certificates, as records.
 import type { DatabaseSync } from 'node:sqlite';
 import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../../shared/sqlite/row.ts';
+import { TextPage } from '../../../../../shared/text-page.ts';
 import { MIN_ID_PREFIX } from '../../../agent-names.ts';
 import {
   AGENT_STATES,
   type AgentRecord,
+  type AgentReportedRelease,
   type AgentState,
   type AgentStore,
   type ConsumerReport,
   type SelectedAgent,
   type SessionRecord,
 } from '../../../agent-store.ts';
-import { matchesAgent, type AgentMatch, type Labels } from '../../../agents/labels.ts';
+import { matchesAgent, textOfAgent, type AgentMatch, type Labels, type LabelTerm } from '../../../agents/labels.ts';
+
 import { AGENT_SORTS, sortKeyOf, type AgentSort } from '../../../agents/sort.ts';
 import type { AgentCertificate } from '../../../certificate-store.ts';
 import { storeFault } from '../../../errors.ts';
@@ -33,12 +36,15 @@ const CERTIFICATE_COLUMNS = [
 const certificateColumns = (table: 'current' | 'next'): string =>
   CERTIFICATE_COLUMNS.map((column) => `${table}_one.${column} AS ${table}_one_${column}`).join(', ');
 
-/** One row with both logs and both certificates: look-ups by key, whatever the logs hold. */
+/** One row with both logs, both certificates and the releases: look-ups by key, whatever the logs hold. */
 export const SELECT_AGENT = `
   SELECT agent.*, ${certificateColumns('current')}, ${certificateColumns('next')},
     outbox_log.incarnation AS outbox_incarnation, outbox_log.messages AS outbox_messages, outbox_log.bytes AS outbox_bytes,
     outbox_log.oldest_at AS outbox_oldest_at, inbox_log.incarnation AS inbox_incarnation, inbox_log.number AS inbox_number, inbox_log.last_at AS inbox_last_at,
-    inbox_log.deduplicates AS inbox_deduplicates
+    inbox_log.deduplicates AS inbox_deduplicates,
+    (SELECT json_group_array(json_object('part', kind, 'digest', reported,
+        'name', (SELECT release.name FROM release WHERE release.digest = reported)) ORDER BY kind)
+      FROM agent_release WHERE agent_release.agent = agent.key AND reported IS NOT NULL) AS reported_releases
   FROM agent JOIN outbox_log ON outbox_log.peer = agent.key JOIN inbox_log ON inbox_log.peer = agent.key
     LEFT JOIN agent_certificate AS current_one ON current_one.thumbprint = agent.certificate
     LEFT JOIN agent_certificate AS next_one ON next_one.thumbprint = agent.next_certificate`;
@@ -71,6 +77,13 @@ export function agentReads(database: DatabaseSync) {
   const selected = selectedAgents(database);
   const sorted = sortedAgents(database);
   const byState = database.prepare('SELECT state, count(*) AS rows FROM agent GROUP BY state');
+  function* rowsOf(agents: Iterable<LabeledAgent>): Generator<Row> {
+    for (const { name } of agents) {
+      const row = byName.get(name);
+      if (row !== undefined) yield row;
+    }
+  }
+  const labelsById = database.prepare('SELECT id, labels FROM agent WHERE id IN (SELECT value FROM json_each(?))');
   return {
     ...consumerReads(database),
     countAgentsByState: () => countsByState(AGENT_STATES, byState.all()),
@@ -87,25 +100,39 @@ export function agentReads(database: DatabaseSync) {
     listAgents({ after = '', limit, sort, names, labels, ...columns }: AgentListPage): AgentRecord[] {
       const filter = filterValues(columns);
       if (sort === undefined && names === undefined && labels === undefined)
-        return page.all(...filter, after, limit).map((row) => agentRecord(row));
+        return pageOfAgents(limit, page.iterate(...filter, after, limit));
       const groups = [patternMatches(names), labelMatches(labels)];
       const fitting = sort === undefined ? selected.behind(after, filter, groups) : sorted(sort, filter, groups);
-      const found: AgentRecord[] = [];
-      for (const { name } of fitting) {
-        const row = byName.get(name);
-        if (row !== undefined) found.push(agentRecord(row));
-        if (found.length === limit) break;
-      }
-      return found;
+      return pageOfAgents(limit, rowsOf(fitting));
     },
-    selectAgents: (matches: readonly AgentMatch[]) => [...selected.behind('', filterValues({}), [matches])],
+    labelsOfAgents: (ids: readonly string[]) =>
+      labelsById.all(JSON.stringify(ids)).map((row) => [text(row, 'id'), labelsOf(row)] as const),
+    selectAgents: (matches: readonly AgentMatch[], within: readonly LabelTerm[]): SelectedAgent[] =>
+      Array.from(
+        selected.behind('', filterValues({}), [matches, [{ kind: 'labels', terms: within }]]),
+        ({ id, name, state, offlineSince }) => ({ id, name, state, offlineSince }),
+      ),
+    selectAgentIds: (matches: readonly AgentMatch[]) =>
+      Array.from(selected.behind('', filterValues({}), [matches]), ({ id }) => id),
   };
 }
 
 type AgentListPage = Parameters<AgentStore['list']>[0];
+/** An agent whose labels are compared. */
+type LabeledAgent = SelectedAgent & { readonly labels: Labels };
+
+/** As many rows as belong into one page. */
+function pageOfAgents(limit: number, rows: Iterable<Row>): AgentRecord[] {
+  const found = new TextPage<AgentRecord>(limit, textOfAgent);
+  for (const row of rows) {
+    found.add(agentRecord(row));
+    if (found.isFull) break;
+  }
+  return found.entries;
+}
 
 /** What a list leaves out by columns of the agent; each of the five values is null where all fit. */
-const FITS_FILTER = `
+export const FITS_FILTER = `
   (?1 IS NULL OR agent.state IN (SELECT value FROM json_each(?1)))
   AND (?2 IS NULL OR agent.session_transport IN (SELECT value FROM json_each(?2)))
   AND (?3 IS NULL OR agent.session_version IN (SELECT value FROM json_each(?3)))
@@ -118,7 +145,7 @@ const FITS_FILTER = `
 
 type FilterValues = readonly [string | null, string | null, string | null, number | null, string | null];
 
-function filterValues({
+export function filterValues({
   states,
   transports,
   versions,
@@ -129,13 +156,16 @@ function filterValues({
   return [listed(states), listed(transports), listed(versions), lastSeenBefore ?? null, listed(releases)];
 }
 
-const patternMatches = (names: AgentListPage['names']): AgentMatch[] =>
+export const patternMatches = (names: AgentListPage['names']): AgentMatch[] =>
   names === undefined ? [{ kind: 'all' }] : names.map((pattern) => ({ kind: 'name', pattern }));
-const labelMatches = (labels: AgentListPage['labels']): AgentMatch[] =>
+export const labelMatches = (labels: AgentListPage['labels']): AgentMatch[] =>
   labels === undefined ? [{ kind: 'all' }] : labels.map((terms) => ({ kind: 'labels', terms }));
 
 /** One match of each group fits. */
-function fitsAll(agent: SelectedAgent, groups: readonly (readonly AgentMatch[])[]): boolean {
+export function fitsAll(
+  agent: { readonly labels: Labels; readonly name: string },
+  groups: readonly (readonly AgentMatch[])[],
+): boolean {
   return groups.every((matches) => matches.some((match) => matchesAgent(match, agent)));
 }
 
@@ -149,7 +179,7 @@ function selectedAgents(database: DatabaseSync) {
   );
   return {
     /** Those behind this name for which one match of each group fits. */
-    *behind(after: string, filter: FilterValues, groups: readonly (readonly AgentMatch[])[]): Generator<SelectedAgent> {
+    *behind(after: string, filter: FilterValues, groups: readonly (readonly AgentMatch[])[]): Generator<LabeledAgent> {
       for (const row of all.iterate(...filter, after)) {
         const agent = selectedAgent(row);
         if (fitsAll(agent, groups)) yield agent;
@@ -182,7 +212,7 @@ function sortedAgents(database: DatabaseSync) {
     { by, after }: AgentSort,
     filter: FilterValues,
     groups: readonly (readonly AgentMatch[])[],
-  ): Generator<SelectedAgent> {
+  ): Generator<LabeledAgent> {
     for (const row of statements.get(by)?.iterate(...filter, after?.value ?? null, after?.id ?? null) ?? []) {
       const agent = selectedAgent(row);
       if (fitsAll(agent, groups)) yield agent;
@@ -190,7 +220,7 @@ function sortedAgents(database: DatabaseSync) {
   };
 }
 
-function selectedAgent(row: Row): SelectedAgent {
+function selectedAgent(row: Row): LabeledAgent {
   return {
     id: text(row, 'id'),
     name: text(row, 'name'),
@@ -201,7 +231,7 @@ function selectedAgent(row: Row): SelectedAgent {
   };
 }
 
-function labelsOf(row: Row): Labels {
+export function labelsOf(row: Row): Labels {
   // Written by agent-changes.ts only.
   return JSON.parse(text(row, 'labels')) as Labels;
 }
@@ -219,6 +249,12 @@ function consumerReads(database: DatabaseSync) {
       return { agentId, epoch: integer(row, 'epoch'), at: integer(row, 'at'), ...report };
     },
   };
+}
+
+function stateUntil(row: Row): number | null {
+  const state = text(row, 'state');
+  if (state === 'quarantined') return integerOrNull(row, 'quarantined_until');
+  return state === 'draining' || state === 'throttled' ? integerOrNull(row, 'state_until') : null;
 }
 
 function oneAgent(row: Row | undefined): AgentRecord | undefined {
@@ -243,6 +279,7 @@ export function agentRecord(row: Row): AgentRecord {
     state: text(row, 'state') as AgentState,
     stateSince: integer(row, 'state_since'),
     stateReason: text(row, 'state_reason'),
+    stateUntil: stateUntil(row),
     epoch: integer(row, 'epoch'),
     session: sessionRecord(row),
     quarantinedUntil: integerOrNull(row, 'quarantined_until'),
@@ -260,6 +297,8 @@ export function agentRecord(row: Row): AgentRecord {
       number: integer(row, 'inbox_number'),
       lastAt: integerOrNull(row, 'inbox_last_at'),
     },
+    // Written by json_group_array above.
+    releases: JSON.parse(text(row, 'reported_releases')) as AgentReportedRelease[],
   };
 }
 

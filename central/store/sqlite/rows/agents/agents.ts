@@ -9,9 +9,12 @@ import type {
   ConsumerReport,
   KnownBegin,
   NewAgent,
+  RefusedHello,
   SessionClaim,
 } from '../../../agent-store.ts';
 import type { RevocationReason } from '../../../certificate-store.ts';
+import type { Labels } from '../../../agents/labels.ts';
+import { codeOf, stateAfter, stateOfRefused, stateReason } from '../../../agents/state-reasons.ts';
 import { storeFault } from '../../../errors.ts';
 import type { EnrollmentTokenRecord } from '../../../token-store.ts';
 import { agentChanges } from './agent-changes.ts';
@@ -42,11 +45,13 @@ export function agentWrites(database: DatabaseSync, needs: AgentWritesNeeds) {
   };
 }
 
+const HAS_SESSION = `state IN ('online', 'degraded')`;
 const END_SESSION = (where: string): string =>
   // A quarantine outlasts the session that it ends.
-  `UPDATE agent SET session_ended_at = ?1, state_since = iif(state = 'online', ?1, state_since), state_reason = iif(state = 'online', ?2, state_reason),
-    state = iif(state = 'online', 'disconnected', state) WHERE ${where} AND session_ended_at IS NULL`;
-const END_ONE_SESSION = END_SESSION('id = ?3 AND epoch = ?4');
+  `UPDATE agent SET session_ended_at = ?1, state_since = iif(${HAS_SESSION}, ?1, state_since), state_reason = iif(${HAS_SESSION}, ?2, state_reason),
+    state_until = iif(${HAS_SESSION}, ?4, state_until), state = iif(${HAS_SESSION}, ?3, state) WHERE ${where} AND session_ended_at IS NULL`;
+const NEW_AGENT = stateReason('not_yet_connected', {});
+const END_ONE_SESSION = END_SESSION('id = ?5 AND epoch = ?6');
 
 function registrationWrites(
   database: DatabaseSync,
@@ -58,7 +63,7 @@ function registrationWrites(
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
   const insert = database.prepare(`
     INSERT INTO agent (id, name, public_key, key_thumbprint, enrolled_at, enrolled_by, state, state_since, state_reason, epoch)
-    VALUES (?, ?, ?, ?, ?, ?, 'enrolled', ?, 'enrolled, not yet connected', 0)`);
+    VALUES (?, ?, ?, ?, ?, ?, 'enrolled', ?, ?, 0)`);
   const remove = database.prepare('DELETE FROM agent WHERE key = ?');
 
   /** Errors: agent_key_known, agent_key_revoked. */
@@ -78,7 +83,7 @@ function registrationWrites(
     if (existing !== undefined) throw storeFault('agent_id_taken', { id });
     assertKeyFree(keyThumbprint);
     names.assertFree(agent, token);
-    const { lastInsertRowid } = insert.run(id, name, publicKey, keyThumbprint, at, by, at);
+    const { lastInsertRowid } = insert.run(id, name, publicKey, keyThumbprint, at, by, at, NEW_AGENT);
     outbox.create(Number(lastInsertRowid));
     inbox.create(Number(lastInsertRowid));
     return agentRecord(find(id));
@@ -99,12 +104,14 @@ function registrationWrites(
 
     admitAgent: (agent: NewAgent, by: string): AgentRecord => admitAgent(agent, by, null),
 
-    removeAgent(id: string): void {
-      const key = integer(find(id), 'key');
+    removeAgent(id: string): Labels {
+      const row = find(id);
+      const key = integer(row, 'key');
       outbox.remove(key);
       inbox.remove(key);
       certificates.revokeAll(id, now(), 'cessationOfOperation');
       remove.run(key);
+      return agentRecord(row).labels;
     },
   };
 }
@@ -115,8 +122,8 @@ function keyWrites(
 ) {
   const find = findById(database);
   const endSession = database.prepare(END_ONE_SESSION);
-  // A quarantine or a revocation applied to the old key: its copies are strangers from now on.
-  const heldBack = `state IN ('quarantined', 'revoked')`;
+  // What held the old key back applies to it alone: its copies are strangers from now on.
+  const heldBack = `state IN ('quarantined', 'revoked', 'unauthenticated', 'misconfigured', 'throttled')`;
   const rekey = database.prepare(`
     UPDATE agent SET public_key = ?1, key_thumbprint = ?2, epoch = epoch + 1, quarantined_until = NULL, revocation_reason = NULL,
       next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL,
@@ -133,7 +140,7 @@ function keyWrites(
       const row = find(id);
       if (text(row, 'key_thumbprint') === keyThumbprint) return agentRecord(row);
       needs.assertKeyFree(keyThumbprint);
-      endSession.run(now, reason, id, integer(row, 'epoch'));
+      endSession.run(now, reason, 'disconnected', null, id, integer(row, 'epoch'));
       rekey.run(publicKey, keyThumbprint, now, reason, id);
       needs.certificates.revokeAll(id, now, 'superseded');
       return agentRecord(find(id));
@@ -179,17 +186,17 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
         certificates.revokeAll(agentId, now, 'superseded', before);
       }
       const { session: id, bootId, version, node } = session;
-      const reason = `connected over ${transport} from ${address}`;
+      const reason = stateReason('session_opened', { transport, address });
       claim.run(name, id, bootId, version, transport, address, node, now, now, reason, key);
       return { epoch: integer(row, 'epoch') + 1, key, name, up: inbox.position(key), begun: knownBegin(row), promoted };
     },
 
-    endSession(agentId: string, epoch: number, now: number, reason: string): void {
-      endOne.run(now, reason, agentId, epoch);
+    endSession(agentId: string, epoch: number, now: number, reason: string, until: number | null): void {
+      endOne.run(now, reason, stateAfter(reason), until, agentId, epoch);
     },
 
     endAbandonedSessions(now: number, reason: string): void {
-      endAll.run(now, reason);
+      endAll.run(now, reason, stateAfter(reason), null);
     },
   };
 }
@@ -207,6 +214,10 @@ function restrictionWrites(database: DatabaseSync, { certificates }: AgentWrites
     `UPDATE agent SET quarantined_until = ?, state = 'quarantined', state_since = ?, state_reason = ?
       WHERE id = ? AND state NOT IN ('disabled', 'revoked')`,
   );
+  const refused = database.prepare(`
+    UPDATE agent SET state = ?1, state_since = ?2, state_reason = ?3, state_until = ?4
+      WHERE id = ?5 AND (key_thumbprint = ?6 OR next_key_thumbprint = ?6) AND NOT ${HAS_SESSION}
+        AND state NOT IN ('quarantined', 'disabled', 'revoked') AND NOT (state = ?1 AND substr(state_reason, 1, length(?7)) = ?7)`);
   // The epoch grows, so that an open session can write nothing any more.
   const revoke = database.prepare(`
     UPDATE agent SET state = 'revoked', state_since = ?1, state_reason = ?2, revocation_reason = ?3, epoch = epoch + 1, quarantined_until = NULL,
@@ -221,6 +232,12 @@ function restrictionWrites(database: DatabaseSync, { certificates }: AgentWrites
       forgetRecoveryCode.run(key);
       certificates.revokeAll(agentId, at, reason);
       return integer(row, 'epoch') + 1;
+    },
+
+    recordRefusedHello({ agentId, keyThumbprint, reason, until, now }: RefusedHello): void {
+      const code = codeOf(reason);
+      const state = stateOfRefused(code);
+      if (state !== undefined) refused.run(state, now, reason, until, agentId, keyThumbprint, `${code}: `);
     },
 
     quarantineAgent(agentId: string, until: number, now: number, reason: string): void {
@@ -257,10 +274,27 @@ function consumerWrites(database: DatabaseSync) {
   const record = database.prepare(`
     INSERT INTO consumer_report (agent, epoch, at, report) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1 AND epoch = ?2
     ON CONFLICT DO UPDATE SET epoch = excluded.epoch, at = excluded.at, report = excluded.report`);
+  const change = database.prepare(
+    'UPDATE agent SET state = ?1, state_since = ?2, state_reason = ?3 WHERE id = ?4 AND epoch = ?5 AND state = ?6',
+  );
   return {
-    recordConsumers(reports: readonly ConsumerReport[]): void {
-      for (const { agentId, epoch, at, position, inboxFull, consumers } of reports)
+    recordConsumers(reports: readonly ConsumerReport[]): string[] {
+      const changed: string[] = [];
+      const become = (state: 'online' | 'degraded', { agentId, epoch, at }: ConsumerReport, reason: string): void => {
+        const before = state === 'online' ? 'degraded' : 'online';
+        if (change.run(state, at, reason, agentId, epoch, before).changes > 0) changed.push(agentId);
+      };
+      for (const report of reports) {
+        const { agentId, epoch, at, position, inboxFull, consumers } = report;
         record.run(agentId, epoch, at, JSON.stringify({ position, inboxFull, consumers }));
+        const [slowest] = consumers.toSorted((one, other) => other.waitingCount - one.waitingCount);
+        if (!inboxFull) become('online', report, stateReason('inbox_of_agent_has_room', {}));
+        else if (slowest !== undefined) {
+          const { name: consumer, waitingCount: count } = slowest;
+          become('degraded', report, stateReason('inbox_of_agent_full', { consumer, count }));
+        }
+      }
+      return changed;
     },
   };
 }

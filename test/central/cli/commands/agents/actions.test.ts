@@ -8,6 +8,8 @@ interface Central {
   readonly queuegate: Queuegate;
 }
 
+const RELEASE = { part: 'profile', digest: '3f9c21ab'.repeat(8), name: 'branch' } as const;
+
 /** Two agents in the north, and a revoked one in the south; `queuegate` over a socket as in Central's data folder. */
 async function start(): Promise<Central> {
   const rest = await startRest();
@@ -16,7 +18,7 @@ async function start(): Promise<Central> {
     ['branch-2', 'north', 'disconnected'],
     ['branch-3', 'south', 'revoked'],
   ] as const)
-    rest.agents.push({ ...agentRecord({ name }), labels: { region }, state });
+    rest.agents.push({ ...agentRecord({ name }), labels: { region }, state, releases: [RELEASE] });
   return { rest, queuegate: await queuegateFor(rest) };
 }
 const states = ({ rest }: Central) => rest.agents.map(({ state }) => state);
@@ -37,8 +39,8 @@ test('history shows the changes of its state, newest first', async () => {
   const { out } = await queuegate('agents history branch-1');
   expect(out.split('\n').map((line) => line.split(/ {2,}/).slice(1))).toEqual([
     ['STATE', 'REASON'],
-    ['disconnected', 'the line was cut'],
-    ['enrolled', 'enrolled, not yet connected'],
+    ['disconnected', 'The connection was cut. (session_cut)'],
+    ['enrolled', 'It is enrolled. (not_yet_connected)'],
   ]);
   expect(await queuegate('agents history branch-1 --limit 1')).toMatchObject({
     status: 0,
@@ -135,6 +137,7 @@ test('the list is filtered by labels and names, and shows labels when it is wide
   });
   expect(await central.queuegate('agents list --transport tls')).toMatchObject({ status: 6 });
   const [header, first] = await list('--wide');
-  expect(header).toMatch(/VERSION +LAST SEEN +REASON +LABELS$/);
-  expect(first).toMatch(/ +region=north$/);
+  expect(header).toMatch(/VERSION +RELEASE +LAST SEEN +WHY +LABELS$/);
+  expect(first).toMatch(/ branch@3f9c21ab .* region=north$/);
+  expect((await central.queuegate('agents show branch-1')).out).toMatch(/^profile +branch@3f9c21ab$/m);
 });

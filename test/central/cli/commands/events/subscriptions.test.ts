@@ -7,6 +7,7 @@ import { temporaryFolder } from '../../../../temporary-folder.ts';
 import { startRest, type Rest } from '../../../admin/rest.ts';
 import { authority, start, startReceiver, type Scene } from '../../../subscriptions/scene.ts';
 import { queuegateFor, type Queuegate } from '../../over-socket.ts';
+import { cursorAt } from '../../../../event-cursors.ts';
 
 interface Central {
   readonly scene: Scene;
@@ -32,7 +33,7 @@ test('a subscription is created with its secret once, listed, changed by its ver
     kind: 'webhook',
     state: 'active',
     filter: { type: 'ticket', source: null },
-    cursor: 0,
+    cursor: cursorAt(0),
   });
   const read = await rest.request('GET', '/subscriptions/TICKETS', { as: 'viewer' });
   expect(await read.text()).not.toContain(String(secret));
@@ -67,7 +68,9 @@ test.each([
   [{ filter: { label: 'region==' } }, 400, 'selector_invalid'],
   [{ filter: { agent: 'no-such' } }, 404, 'agent_unknown'],
   [{ filter: { kind: 'x' } }, 400, 'request_invalid'],
-  [{ after: 'yesterday' }, 400, 'request_invalid'],
+  [{ after: 'yesterday' }, 400, 'cursor_invalid'],
+  [{ after: '1' }, 400, 'cursor_invalid'],
+  [{ after: cursorAt(9) }, 410, 'cursor_ahead'],
   [{ name: '' }, 400, 'request_invalid'],
 ])('%j is refused', async (wrong, status, code) => {
   const { rest } = await open();

@@ -77,6 +77,7 @@ test('a profile from the field is imported, trusts Central, is set to wss, prepa
   expect(await queuegate('profiles', 'show', 'branch')).toMatchObject(
     done(expect.stringContaining(String(release?.release))),
   );
+  expect((await queuegate('profiles', 'show', 'branch')).out).toMatch(/^agents +0 assigned, 0 running it$/m);
   expect(await queuegate('profiles', 'list')).toMatchObject(done(expect.stringMatching(/^branch  +4 /m)));
 });
 

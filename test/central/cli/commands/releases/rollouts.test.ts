@@ -96,11 +96,24 @@ test('the profile of an agent shows what was changed on its host, and is repaire
   await queuegate(`profiles upgrade ${NAME} --agents a1`);
   await rounds(8);
   const drift = { code: 'profile_drift', detail: 'conf/agent.conf was changed.', hint: 'Repair it.' };
-  fleet.engine.onFrame(fleet.sessions.get('a1')!, { ...fleet.agents.get('a1')!.frame()!, ...drift });
+  const found = {
+    release: RELEASE,
+    changedFiles: ['conf/agent.conf'],
+    overriddenKeys: ['log.level', 'outbox.maxBytes'],
+  };
+  fleet.engine.onFrame(fleet.sessions.get('a1')!, { type: 'release-measured', kind: 'profile', ...found, ...drift });
   const shown = (await queuegate('agents profile show a1')).out;
   expect(shown).toMatch(new RegExp(`desired +${NAME} \\(${RELEASE}\\)`));
   expect(shown).toMatch(/drift +conf\/agent\.conf was changed\. Repair it\./);
+  expect(shown).toMatch(/overridden +log\.level, outbox\.maxBytes/);
+  expect(shown).toMatch(/program +of its package/);
+  expect((await queuegate('agents profile measure a1')).error).toContain('cannot measure');
+  expect((await queuegate('agents profile repair a1 --dry-run')).out).toContain('A new rollout would start: upgrade');
   expect((await queuegate('agents profile repair a1')).out).toContain('Rollout r-2 repairs it');
+  // A dry run asks no question.
+  expect((await queuegate('rollouts cancel r-2 --dry-run')).out).toMatch(
+    /^Nothing was changed\. r-2 would be canceled\.\n1 /,
+  );
   await rounds(8);
   expect((await queuegate('agents profile show a1')).out).toMatch(/drift +none/);
 });

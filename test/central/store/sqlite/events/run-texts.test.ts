@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { packTexts, unpackLengths, unpackTexts } from '../../../../../central/store/sqlite/events/run-texts.ts';
+import { TextPacker, unpackLengths, unpackTexts } from '../../../../../central/store/sqlite/events/run-texts.ts';
 
 /** Whatever a payload may hold: line feeds, separators, and characters of one to four bytes. */
 const text = fc.oneof(
@@ -20,9 +20,11 @@ const text = fc.oneof(
 );
 
 test('texts come out of a run byte for byte, from any place on', () => {
+  // One for all: nothing of a run before is in the next one.
+  const packer = new TextPacker();
   fc.assert(
     fc.property(fc.array(text, { maxLength: 20 }), fc.nat(20), fc.nat(20), (texts, from, most) => {
-      const packed = packTexts(texts);
+      const packed = packer.pack(texts);
       expect(Buffer.from(packed.body)).toEqual(Buffer.from(texts.join('')));
       expect(unpackLengths(packed.lengths)).toEqual(texts.map((one) => Buffer.byteLength(one)));
       expect(unpackTexts(packed)).toEqual(texts);
@@ -34,7 +36,7 @@ test('texts come out of a run byte for byte, from any place on', () => {
 
 test('a length of 128 bytes and more takes a byte more for each factor of 128', () => {
   const sizes = [0, 127, 128, 16_383, 16_384, 2_097_152];
-  expect(sizes.map((size) => packTexts(['x'.repeat(size)]).lengths.length)).toEqual([1, 1, 2, 2, 3, 4]);
+  expect(sizes.map((size) => new TextPacker().pack(['x'.repeat(size)]).lengths.length)).toEqual([1, 1, 2, 2, 3, 4]);
 });
 
 test.each([

@@ -1,0 +1,113 @@
+// The English of enrollment, of acts on several agents, and of messages to agents.
+import { number, plural } from '../format.ts';
+
+/** Machines that ask to enroll, and those that take the place of another one. */
+export const ENROLLMENT_TEXTS = {
+  title: (count: number) => `Machines waiting for approval (${number(count)})`,
+  note: 'Compare the thumbprint with the one that the machine prints',
+  show: (count: number) => `Show ${plural(count, 'new request')}`,
+  columns: { name: 'Name', state: 'State', address: 'Address', key: 'Thumbprint of its key', asked: 'First asked' },
+  gone: 'decided, or withdrawn',
+  approve: 'Approve…',
+  refuse: 'Refuse…',
+  approveTitle: (name: string) => `Approve ${name}`,
+  refuseTitle: (name: string) => `Refuse ${name}`,
+  approveText: 'It becomes an agent, and receives its certificate with its next request, within a minute.',
+  refuseText: 'Its next request is refused, with the comment. It can ask again after a day.',
+  compared: 'The machine prints this thumbprint.',
+  approveApply: 'Approve',
+  refuseApply: 'Refuse',
+  unencrypted: 'It asked over unencrypted ws: the name and the address are not proved',
+  facts: { name: 'Name', id: 'Requested id', key: 'Thumbprint', address: 'Address', asked: 'Asked' },
+  askedTimes: (first: string, last: string) => `first ${first}, last ${last}`,
+  approved: (name: string) => `${name} is approved.`,
+  refused: (name: string) => `${name} is refused.`,
+  replace: 'Replace by another PC…',
+  replaceTitle: (name: string) => `Replace ${name} by another PC`,
+  replaceSub: 'The new PC gets the id, the name, the labels and the messages; the key of the old one is revoked.',
+  replaceBy: 'The new PC',
+  replaceNone: 'No machine waits for approval',
+  replaceNoneText:
+    'Let the new PC ask: run "queue-agent enroll" there without a token. Or close this and create a recovery code, whose line also makes the new PC this agent.',
+  replaceApply: 'Replace',
+  replaced: (name: string) => `${name} now runs on the new PC.`,
+} as const;
+
+export const BULK_TEXTS = {
+  region: 'Selected agents',
+  selected: (count: number) => `${plural(count, 'agent')} selected`,
+  select: (name: string) => `Select ${name}`,
+  selectAll: 'Select all agents that match',
+  selectMatching: (count: number) => `Select all ${number(count)} that match`,
+  clear: 'Clear the selection',
+  acts: {
+    labels: 'Label',
+    message: 'Send message',
+    drain: 'Drain',
+    enable: 'Enable',
+    disable: 'Disable',
+    revoke: 'Revoke',
+  },
+  texts: {
+    labels: 'Labels select agents, and mean nothing else. Connections stay as they are.',
+    message: 'It waits at Central until the agent is connected, and at the agent until a program takes it.',
+    drain:
+      'Their sessions end one after the other within this time, and they connect again at once. No message is lost.',
+    enable: 'They may connect again, and do so by themselves within minutes.',
+    disable:
+      'Their sessions end, and they are refused until they are enabled. They keep their keys, and their messages wait.',
+    revoke:
+      'Their sessions end, their certificates are revoked, and each is refused until it gets a new key with a recovery code.',
+  },
+  title: (act: string, count: number) => `${act}: ${plural(count, 'agent')}`,
+  apply: (act: string, count: number) => `${act} (${number(count)})`,
+  listed: 'The agents of this act',
+  more: (count: number) => `and ${number(count)} more`,
+  labelsSet: 'Labels to set',
+  labelsSetHint: 'Such as region=north, tier=test',
+  labelsRemove: 'Labels to remove',
+  labelsRemoveHint: 'Their keys, such as tier',
+  labelsFirst: 'Enter a label to set or to remove.',
+  within: 'Spread over',
+  withins: [
+    ['0', 'At once'],
+    ['60', '1 minute'],
+    ['600', '10 minutes'],
+    ['3600', '1 hour'],
+  ] as readonly (readonly [string, string])[],
+  reconnect: (count: number) => `${plural(count, 'session')} would end, and begin again at once`,
+  doing: (done: number, total: number) => `${number(done)} of ${number(total)} done`,
+  resultTitle: (act: string) => `${act}: result`,
+  result: (done: number, failed: number) =>
+    failed === 0 ? `Done for ${plural(done, 'agent')}` : `Done for ${number(done)}, refused for ${number(failed)}`,
+  resultNote: 'Those that were refused stay selected, with the reason in their rows.',
+  notDone: (detail: string) => `Not done: ${detail}`,
+  gone: 'The agent was deleted meanwhile.',
+  goneHint: 'The audit log says when, and by whom.',
+} as const;
+
+export const MESSAGE_TEXTS = {
+  title: (name: string) => `Send a message to ${name}`,
+  sub: 'It is kept on the disk of Central until the agent has it.',
+  open: 'Send message…',
+  send: 'Send',
+  type: 'Type',
+  typeHint: 'Such as com.example.printer.restart',
+  typeFirst: 'Enter a type first.',
+  wait: 'Waits at most',
+  waits: [
+    ['3600', '1 hour'],
+    ['86400', '1 day'],
+    ['604800', '7 days'],
+    ['', 'As long as it takes'],
+  ] as readonly (readonly [string, string])[],
+  data: 'Data (JSON, optional)',
+  dataHint: 'It reaches the program on the PC byte for byte',
+  notJson: (fault: string) => `The data is not JSON: ${fault}`,
+  sent: (name: string) => `The message to ${name} is on the disk of Central.`,
+  withdraw: 'Withdraw',
+  withdrawOpen: 'Withdraw…',
+  withdrawTitle: 'Withdraw a message',
+  withdrawText: 'The agent never gets it. It is kept among the dead letters.',
+  withdrawn: 'The message is withdrawn.',
+} as const;

@@ -1,0 +1,28 @@
+// The interface of tasks as calls to the two database threads.
+import type { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
+import type { TaskStore } from '../../tasks/task-store.ts';
+import type { Reads } from '../threads/reads.ts';
+import type { Writes } from '../threads/writes.ts';
+
+export function taskCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): TaskStore {
+  return {
+    create: (task, terms, audit) => writer.call('createTask', [audit, task, terms]),
+    get: (number) => reader.call('getTask', [number]),
+    list: ({ before, limit, states, agentId, handler }) =>
+      reader.call('listTasks', [
+        before ?? Number.MAX_SAFE_INTEGER,
+        limit,
+        states ?? null,
+        agentId ?? null,
+        handler ?? null,
+      ]),
+    canceling: () => reader.call('cancelingTasks', []),
+    cancel: (number, times, audit) => writer.call('cancelTask', [audit, number, times]),
+    recordStates: (agentId, epoch, items, times) => writer.call('recordTaskStates', [agentId, epoch, items, times]),
+    recordHandlers: (agentId, epoch, report) =>
+      writer.call('recordTaskHandlers', [agentId, epoch, report], { lazy: true }),
+    handlersOf: (agentId) => reader.call('taskHandlersOf', [agentId]),
+    endOverdue: (now, limit) => writer.call('endOverdueTasks', [now, limit]),
+    countByState: () => reader.call('countTasks', []),
+  };
+}

@@ -1,0 +1,126 @@
+// The part of the store's interface for tasks: programs that agents run on request, how far each is, and what agents
+// can run. The rules of store.ts apply.
+import type { Message } from '../../../shared/delivery/message.ts';
+import type { Appended, OutboxBounds } from '../../../shared/delivery/log-interfaces.ts';
+import type { TaskHandlers, TaskOutput, TaskReport, TaskState } from '../../../shared/wire/tasks/frames.ts';
+import type { AuditEntry } from '../audit-store.ts';
+import type { Cause } from '../rollouts/rollout-store.ts';
+
+/** What came from an agent after Central had given a task up. */
+interface LateResult {
+  readonly state: TaskState;
+  readonly receivedAt: number;
+  readonly exitCode: number | null;
+}
+
+export interface TaskRecord {
+  /** The id is `t-` with this number. */
+  readonly number: number;
+  /** By which the agent knows it: random, since numbers of a restored store come again. */
+  readonly key: string;
+  readonly agent: { readonly id: string; readonly name: string };
+  readonly handler: string;
+  readonly arguments: readonly string[];
+  readonly state: TaskState;
+  readonly stateChangedAt: number;
+  readonly stateReason: Cause;
+  /** When the present state ends by itself; null: it is final. */
+  readonly stateDeadlineAt: number | null;
+  /** The agent starts it by then, or not at all. */
+  readonly deadlineAt: number;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly comment: string | null;
+  readonly ticket: string | null;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+  readonly exitCode: number | null;
+  readonly stdout: TaskOutput | null;
+  readonly stderr: TaskOutput | null;
+  readonly lateResult: LateResult | null;
+}
+
+export interface NewTask {
+  readonly key: string;
+  readonly agentId: string;
+  readonly handler: string;
+  readonly arguments: readonly string[];
+  readonly deadlineAt: number;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly comment: string | null;
+  readonly ticket: string | null;
+}
+
+/** What an agent reported last of what it can run. */
+export type TaskHandlersReport = Omit<TaskHandlers, 'type'> & { readonly reportedAt: number };
+
+/** How long Central waits. */
+export interface TaskTimes {
+  readonly now: number;
+  readonly lostAfterMs: number;
+}
+
+export interface TaskCreation {
+  readonly bounds: OutboxBounds;
+  /** Tasks of the agent that have not ended. */
+  readonly maxUnfinished: number;
+}
+
+/** A task that ended, or became another one otherwise. */
+export interface ChangedTask {
+  readonly number: number;
+  readonly key: string;
+  readonly agentId: string;
+  readonly state: TaskState;
+}
+
+/** What bounds a page of tasks. */
+export function taskText({ arguments: words, stdout, stderr }: TaskRecord): string {
+  return [...words, stdout?.tail ?? '', stderr?.tail ?? ''].join('');
+}
+
+export interface TaskStore {
+  /**
+   * The task, with the command that starts it in the log of the agent. Errors: agent_unknown, agent_revoked,
+   * agent_disabled, outbox_full, tasks_full.
+   */
+  create(
+    task: NewTask,
+    terms: TaskCreation,
+    audit: AuditEntry,
+  ): Promise<{
+    readonly task: TaskRecord;
+    readonly message: Message;
+    readonly appended: Appended;
+  }>;
+  get(number: number): Promise<TaskRecord | undefined>;
+  /** Newest first; `before`: a number. */
+  list(page: {
+    readonly before?: number;
+    readonly limit: number;
+    readonly states?: readonly TaskState[];
+    readonly agentId?: string;
+    readonly handler?: string;
+  }): Promise<TaskRecord[]>;
+  /** Those that are being canceled. */
+  canceling(): Promise<ChangedTask[]>;
+  /**
+   * Ends a task that was not sent, or makes it `canceling`; one that is final or canceled already stays as it is.
+   * Errors: task_unknown.
+   */
+  cancel(number: number, times: TaskTimes, audit: AuditEntry): Promise<TaskRecord>;
+  /** What an agent reports; what Central knows already changes nothing. */
+  recordStates(
+    agentId: string,
+    epoch: number,
+    items: readonly TaskReport[],
+    times: TaskTimes,
+  ): Promise<readonly ChangedTask[]>;
+  recordHandlers(agentId: string, epoch: number, report: TaskHandlersReport): Promise<void>;
+  handlersOf(agentId: string): Promise<TaskHandlersReport | undefined>;
+  /** Ends what is overdue: `expired` where no agent took it, `lost` otherwise. */
+  endOverdue(now: number, limit: number): Promise<readonly ChangedTask[]>;
+  /** How many there are in each state that is not final. */
+  countByState(): Promise<Readonly<Partial<Record<TaskState, number>>>>;
+}

@@ -1,0 +1,27 @@
+// Opens the tasks that agents run.
+import type { Logger } from 'pino';
+import type { Metrics } from '../metrics.ts';
+import type { ParameterState } from '../parameters/state.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { Store } from '../store/store.ts';
+import { TaskOutputs } from './outputs.ts';
+import { Tasks } from './tasks.ts';
+
+interface TasksParts {
+  readonly store: Pick<Store, 'tasks'>;
+  readonly parameters: Pick<ParameterState, 'values'>;
+  readonly sessions: Pick<Sessions, 'notify' | 'of'>;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+export function openTasks({ store, parameters, sessions, metrics, log, now }: TasksParts): {
+  readonly tasks: Tasks;
+  readonly taskOutputs: TaskOutputs;
+} {
+  return {
+    tasks: new Tasks({ store: store.tasks, parameters, sessions, metrics, log, now }),
+    taskOutputs: new TaskOutputs({ sessions }),
+  };
+}

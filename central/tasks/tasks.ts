@@ -1,0 +1,237 @@
+// Tasks at Central: runs programs at agents by a command in the durable log of the agent, records what agents report of
+// them, cancels them, and gives up what no agent reports any more.
+import { randomBytes } from 'node:crypto';
+import { textOf } from '../../shared/errors.ts';
+import {
+  isFinalTaskState,
+  MAX_TASK_DEADLINE_SECONDS,
+  TASKS_CAPABILITY,
+  TASK_CANCEL,
+  TASK_STATES,
+  type TaskHandlers,
+  type TaskReports,
+} from '../../shared/wire/tasks/frames.ts';
+import { auditEntry, type Actor } from '../audit.ts';
+import type { Metrics } from '../metrics.ts';
+import type { ParameterState } from '../parameters/state.ts';
+import { NewestReports } from '../sessions/limits/newest-reports.ts';
+import type { Session } from '../sessions/session.ts';
+import { storeFault } from '../store/errors.ts';
+import type { ChangedTask, TaskHandlersReport, TaskRecord, TaskStore, TaskTimes } from '../store/tasks/task-store.ts';
+import { taskId } from '../store/tasks/task-steps.ts';
+import { taskFault } from './errors.ts';
+
+interface TasksNeeds {
+  readonly store: TaskStore;
+  readonly parameters: Pick<ParameterState, 'values'>;
+  readonly sessions: { notify(agentId: string): void; of(agentId: string): Session | undefined };
+  readonly metrics: Metrics;
+  readonly log: {
+    info(facts: object, text: string): void;
+    debug(facts: object, text: string): void;
+    error(facts: object, text: string): void;
+  };
+  readonly now: () => number;
+}
+
+interface TaskOrder {
+  readonly agent: { readonly id: string; readonly name: string };
+  readonly handler: string;
+  readonly arguments: readonly string[];
+  /** Undefined: in `DEFAULT_DEADLINE_MS`. */
+  readonly deadlineAt: number | undefined;
+}
+
+const DAY_MS = 86_400_000;
+/** An agent that was off over night starts it in the morning. */
+const DEFAULT_DEADLINE_MS = DAY_MS;
+/** Cancel frames are lost with a session; an agent that has one twice does the same. */
+const CANCEL_AGAIN_MS = 30_000;
+const LOOK_MS = 5_000;
+const OVERDUE_STEP = 200;
+const ID = /^t-([1-9]\d{0,14})$/;
+
+export class Tasks {
+  readonly #needs: TasksNeeds;
+  /** By agent: the tasks that are being canceled, by key. */
+  readonly #canceling = new Map<string, Map<string, string>>();
+  #canceledAgainAt = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+
+  readonly #handlers: NewestReports<TaskHandlersReport & { readonly epoch: number }>;
+
+  constructor(needs: TasksNeeds) {
+    this.#needs = needs;
+    this.#handlers = new NewestReports(async (agentId, { epoch, ...report }) => {
+      await needs.store
+        .recordHandlers(agentId, epoch, report)
+        .catch((error: unknown) => this.#reportFailed(agentId, error));
+    });
+  }
+
+  async start(): Promise<void> {
+    for (const { agentId, key, number } of await this.#needs.store.canceling()) this.#awaitEnd(agentId, key, number);
+    this.#timer ??= setInterval(() => {
+      this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
+    }, LOOK_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking;
+  }
+
+  /**
+   * On disk when it resolves. Errors: agent_without_tasks, handler_unknown, task_deadline_invalid, tasks_full,
+   * outbox_full, agent_unknown, agent_revoked, agent_disabled.
+   */
+  async run({ agent, handler, arguments: words, deadlineAt }: TaskOrder, actor: Actor): Promise<TaskRecord> {
+    const { store, parameters, sessions, now, log } = this.#needs;
+    const at = now();
+    const report = await store.handlersOf(agent.id);
+    if (report === undefined) throw taskFault('agent_without_tasks', { agent: agent.name });
+    const known = report.handlers.map(({ name }) => name);
+    if (!known.includes(handler))
+      throw taskFault('handler_unknown', { agent: agent.name, handler, known: known.join(', ') || 'none' });
+    const deadline = deadlineAt ?? at + DEFAULT_DEADLINE_MS;
+    if (deadline <= at || deadline > at + MAX_TASK_DEADLINE_SECONDS * 1000)
+      throw taskFault('task_deadline_invalid', {
+        found: new Date(deadline).toISOString(),
+        seconds: MAX_TASK_DEADLINE_SECONDS,
+      });
+    const key = randomBytes(16).toString('hex');
+    const values = parameters.values();
+    const bounds = {
+      maxMessages: values['agents.outbox.maxMessages'],
+      maxBytes: values['agents.outbox.maxBytes'],
+      deduplicationMs: values['messages.deduplicationDays'] * DAY_MS,
+    };
+    // The arguments are in the task that the entry names: the audit log is kept for ever.
+    const entry = auditEntry(actor, 'tasks.run', { agent: agent.id, handler, argumentCount: words.length }, at);
+    const order = { key, agentId: agent.id, handler, arguments: words, deadlineAt: deadline, createdAt: at };
+    const { task } = await store.create(
+      { ...order, createdBy: actor.who, comment: actor.comment ?? null, ticket: actor.ticket ?? null },
+      { bounds, maxUnfinished: values['tasks.maxPerAgent'] },
+      entry,
+    );
+    sessions.notify(agent.id);
+    log.info({ task: taskId(task), agent: agent.id, handler }, 'task');
+    return task;
+  }
+
+  /** Errors: task_unknown. */
+  async find(id: string): Promise<TaskRecord> {
+    const task = await this.#needs.store.get(numberOf(id));
+    if (task === undefined) throw storeFault('task_unknown', { id: id.slice(0, 64) });
+    return task;
+  }
+
+  /** Newest first. */
+  list(page: Parameters<TaskStore['list']>[0]): Promise<TaskRecord[]> {
+    return this.#needs.store.list(page);
+  }
+
+  /** A task that has ended stays as it is. Errors: task_unknown. */
+  async cancel(id: string, actor: Actor): Promise<TaskRecord> {
+    const { store, now } = this.#needs;
+    const times = this.#times();
+    const task = await store.cancel(numberOf(id), times, auditEntry(actor, 'tasks.cancel', { task: id }, now()));
+    if (task.state === 'canceling') {
+      this.#awaitEnd(task.agent.id, task.key, task.number);
+      this.#sendCancel(task.agent.id);
+    }
+    return task;
+  }
+
+  /** What an agent reported last of what it can run. */
+  handlersOf(agentId: string): Promise<TaskHandlersReport | undefined> {
+    return this.#needs.store.handlersOf(agentId);
+  }
+
+  /** A session opened: the agent may have missed that tasks are canceled. */
+  onOpened(session: Session): void {
+    if (session.facts.capabilities.includes(TASKS_CAPABILITY)) this.#sendCancel(session.facts.agentId);
+  }
+
+  /** Must not throw. Without an answer, the agent repeats its states in the next session. */
+  onFrame(session: Pick<Session, 'facts' | 'sendControl'>, frame: TaskHandlers | TaskReports): void {
+    const { store, now } = this.#needs;
+    const { agentId, epoch } = session.facts;
+    if (frame.type === 'task-handlers') {
+      const { type: _, ...report } = frame;
+      return this.#handlers.note(agentId, { ...report, epoch, reportedAt: now() });
+    }
+    store.recordStates(agentId, epoch, frame.items, this.#times()).then(
+      (changed) => {
+        this.#noteEnds(changed);
+        session.sendControl({ type: 'task-states-recorded', through: frame.through });
+      },
+      (error: unknown) => this.#reportFailed(agentId, error),
+    );
+  }
+
+  #reportFailed(agentId: string, error: unknown): void {
+    this.#needs.log.debug({ agent: agentId, error: textOf(error) }, 'what an agent reported of its tasks');
+  }
+
+  /** Sets the metrics that are not counted as things happen. */
+  async measure(): Promise<void> {
+    const { store, metrics } = this.#needs;
+    const counts = await store.countByState();
+    for (const state of TASK_STATES)
+      if (!isFinalTaskState(state)) metrics.instruments.queuegate_tasks.set({ state }, counts[state] ?? 0);
+  }
+
+  #times(): TaskTimes {
+    const { parameters, now } = this.#needs;
+    return { now: now(), lostAfterMs: parameters.values()['tasks.lostAfterSeconds'] * 1000 };
+  }
+
+  #awaitEnd(agentId: string, key: string, number: number): void {
+    const ofAgent = this.#canceling.get(agentId) ?? new Map<string, string>();
+    this.#canceling.set(agentId, ofAgent.set(key, taskId({ number })));
+  }
+
+  #sendCancel(agentId: string): void {
+    const [session, ofAgent] = [this.#needs.sessions.of(agentId), this.#canceling.get(agentId)];
+    if (ofAgent === undefined || session?.facts.capabilities.includes(TASKS_CAPABILITY) !== true) return;
+    const tasks = Array.from(ofAgent, ([key, task]) => ({ task, key }));
+    const { maxItems } = TASK_CANCEL.properties.tasks;
+    for (let at = 0; at < tasks.length; at += maxItems)
+      session.sendControl({ type: 'task-cancel', tasks: tasks.slice(at, at + maxItems) });
+  }
+
+  #noteEnds(changed: readonly ChangedTask[]): void {
+    const { metrics, log } = this.#needs;
+    for (const { agentId, key, number, state } of changed) {
+      if (!isFinalTaskState(state)) continue;
+      metrics.instruments.queuegate_tasks_ended_total.inc({ state });
+      log.info({ task: taskId({ number }), agent: agentId, state }, 'task');
+      const ofAgent = this.#canceling.get(agentId);
+      if (ofAgent?.delete(key) === true && ofAgent.size === 0) this.#canceling.delete(agentId);
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { store, now, log } = this.#needs;
+    try {
+      let ended: readonly ChangedTask[];
+      do {
+        ended = await store.endOverdue(now(), OVERDUE_STEP);
+        this.#noteEnds(ended);
+      } while (ended.length === OVERDUE_STEP);
+      await this.measure();
+    } catch (error) {
+      log.error({ error: textOf(error) }, 'tasks could not be looked after');
+    }
+    if (now() - this.#canceledAgainAt < CANCEL_AGAIN_MS) return;
+    this.#canceledAgainAt = now();
+    for (const agentId of this.#canceling.keys()) this.#sendCancel(agentId);
+  }
+}
+
+/** 0: no task has it. */
+function numberOf(id: string): number {
+  return Number(ID.exec(id)?.[1] ?? 0);
+}
