@@ -49,7 +49,12 @@ export class Services {
 
 /** Paths are left out where all of them have no room. */
 function reportOf(settings: readonly ServiceSettings[]): ServicesReport {
-  const services = settings.map(({ name, methods, paths }) => ({ name, methods: [...methods], paths: [...paths] }));
+  const services = settings.map(({ name, methods, paths, upgrade }) => ({
+    name,
+    methods: [...methods],
+    paths: [...paths],
+    upgrade,
+  }));
   const report: ServicesReport = { type: 'services', services };
   if (Buffer.byteLength(JSON.stringify(report)) <= MAX_SERVICES_BYTES) return report;
   return { ...report, services: services.map((service) => ({ ...service, paths: null })) };

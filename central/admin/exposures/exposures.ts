@@ -117,7 +117,13 @@ export function exposureRoutes(
     const report = await serviceReports.of(id);
     return pageOf(request, reply, readPage(request.query), report?.services ?? [], {
       position: ({ name }) => name,
-      json: ({ name, methods, paths }) => ({ name, methods, paths, reportedAt: timeOf(report?.reportedAt ?? null) }),
+      json: ({ name, methods, paths, upgrade = null }) => ({
+        name,
+        methods,
+        paths,
+        upgrade,
+        reportedAt: timeOf(report?.reportedAt ?? null),
+      }),
     });
   });
 }

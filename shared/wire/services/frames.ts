@@ -24,6 +24,8 @@ export const SERVICES = {
           methods: { type: 'array', maxItems: 16, items: method },
           /** Null: more than the frame has room for. */
           paths: { anyOf: [{ type: 'null' }, { type: 'array', maxItems: 32, items: path }] },
+          /** The role that a caller needs for a WebSocket; an agent that does not say it is older. */
+          upgrade: { enum: ['operator', 'viewer'] },
         },
       },
     },

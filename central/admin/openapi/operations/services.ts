@@ -98,6 +98,10 @@ export const SERVICE_OPERATIONS: Operations = {
             name: text,
             methods: array(text),
             paths: { ...orNull(array(text)), description: 'null: more than the agent can report' },
+            upgrade: {
+              ...orNull(words(CALLER_ROLES)),
+              description: 'the role that a caller needs for a WebSocket; null: the agent is older',
+            },
             reportedAt: time,
           }),
         ),

@@ -140,10 +140,11 @@ export const serviceCommands: readonly Command[] = [
       const answer = await readList(call, `/agents/${encodeURIComponent(call.words[0] ?? '')}/services`);
       call.answer(answer, () =>
         call.table(
-          ['name', 'methods', 'paths', 'reported'],
+          ['name', 'methods', 'websockets', 'paths', 'reported'],
           rowsOf(answer, 'items').map((row) => [
             row['name'],
             shown(row['methods']),
+            row['upgrade'] === null ? 'not reported' : `${shown(row['upgrade'])}s`,
             row['paths'] === null ? 'too many to be reported' : shown(row['paths']),
             row['reportedAt'],
           ]),
