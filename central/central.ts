@@ -79,7 +79,8 @@ async function compose(
   const rollouts = openRollouts({ ...core, ...online, ...agents, ...profiles, pki });
   const tasks = openTasks({ ...core, ...online });
   const subscriptions = openSubscriptions({ ...core, ...agents, pki });
-  const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, ...profiles, pki });
+  const ofServices = openServices({ ...core, ...online, pki });
+  const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, ...profiles, ...ofServices, pki });
   const parameters = new ParameterService({
     ...core,
     state,
@@ -101,7 +102,7 @@ async function compose(
     ...profiles,
     ...rollouts,
     ...subscriptions,
-    ...openServices({ ...core, ...online, pki }),
+    ...ofServices,
     ...tasks,
     ...opened,
   };

@@ -182,12 +182,12 @@ export const METRICS = {
   queuegate_service_requests_total: {
     kind: 'counter',
     labels: ['service', 'status'],
-    help: 'Calls of exposed services by the name of the service and the status of the answer; none: the caller left before.',
+    help: 'Calls of services by the name of the service and the status of the answer; none: the caller left before. On the port of all services, other: the service has not answered, or 200 other names have.',
   },
   queuegate_service_streams: {
     kind: 'gauge',
     labels: [],
-    help: 'Calls of exposed services that are open, at most 1,000, and 64 of one agent.',
+    help: 'Calls of services that are open, at most 1,000, and 64 of one agent.',
   },
   queuegate_tasks: {
     kind: 'gauge',

@@ -71,7 +71,11 @@ async function written(file: string, act: Promise<void>): Promise<void> {
 /** The PEM text of the authorities in the file that this option names; undefined: the option is not set. */
 export async function authoritiesFile(call: CommandCall, option: string): Promise<string | undefined> {
   const file = call.text(option);
-  if (file === undefined) return undefined;
+  return file === undefined ? undefined : await readAuthorities(call, file);
+}
+
+/** The PEM text of the authorities in this file. */
+export async function readAuthorities(call: CommandCall, file: string): Promise<string> {
   const { content } = await fileForRequest(await fileToUpload(call, file), 'The file with the authorities');
   return Buffer.from(content, 'base64').toString('utf8');
 }

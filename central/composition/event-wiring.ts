@@ -17,6 +17,7 @@ import type { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { createControl } from '../sessions/control.ts';
 import type { Exposures } from '../services/exposures.ts';
 import type { ServiceReports } from '../services/service-reports.ts';
+import type { ServicesPort } from '../services/services-port.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { OpenStreams } from '../messaging/open-streams.ts';
 import type { Tasks } from '../tasks/tasks.ts';
@@ -37,6 +38,7 @@ interface Subscribers {
   readonly tasks: Tasks;
   readonly apps: OpenedListeners['apps'];
   readonly exposures: Pick<Exposures, 'show'>;
+  readonly servicesPort: Pick<ServicesPort, 'onParametersChanged' | 'show'>;
   readonly serviceReports: ServiceReports;
   readonly onParametersChanged: OpenedListeners['onParametersChanged'];
   readonly centralAgent: CentralAgent | undefined;
@@ -75,6 +77,7 @@ export function subscribe({ events, ...parts }: Subscribers): void {
   events.on('certificateReplaced', (credentials) => {
     apps.show(credentials);
     parts.exposures.show(credentials);
+    parts.servicesPort.show(credentials);
   });
   events.on('parametersChanged', (values, before) => {
     if (sameValue(storeBounds(values), storeBounds(before))) return;
@@ -83,6 +86,7 @@ export function subscribe({ events, ...parts }: Subscribers): void {
       .catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
   });
   events.on('parametersChanged', (values, before) => parts.onParametersChanged(values, before));
+  events.on('parametersChanged', (values, before) => parts.servicesPort.onParametersChanged(values, before));
   // Their address rules may be others.
   events.on('parametersChanged', () => parts.streams.look());
   events.on('parametersChanged', (values, before) => {

@@ -17,6 +17,7 @@ import type { StagedRestore } from '../store/backup/backup.ts';
 import type { Problem } from '../problems.ts';
 import type { Store } from '../store/store.ts';
 import type { Exposures } from '../services/exposures.ts';
+import type { ServicesPort } from '../services/services-port.ts';
 import type { Tasks } from '../tasks/tasks.ts';
 import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import type { FirstStart } from './first-start.ts';
@@ -57,6 +58,7 @@ interface LifecycleParts {
   readonly tasks: Pick<Tasks, 'start' | 'stop'>;
   readonly subscriptions: Pick<Subscriptions, 'start' | 'stop'>;
   readonly exposures: Pick<Exposures, 'start' | 'stop'>;
+  readonly servicesPort: Pick<ServicesPort, 'stop'>;
   readonly serviceWrites: { flush(): Promise<void> };
   readonly pkiServices: PkiServices;
   readonly opened: OpenedListeners;
@@ -116,6 +118,7 @@ export class Lifecycle {
     const { apps, listeners, localSocket } = opened;
     listeners.stop();
     this.#parts.exposures.stop();
+    this.#parts.servicesPort.stop();
     await localSocket
       .stop()
       .catch((error: unknown) =>

@@ -95,7 +95,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
         subscriptions,
         exposures,
       ].flatMap((part) => part.problems()),
-      ...listeners.problems(['http']),
+      ...listeners.problems(['http', 'services']),
       ...localSocket.problems(),
       ...logProblems(needs.lostLines(), needs.now()),
     ],

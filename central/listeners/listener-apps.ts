@@ -20,6 +20,9 @@ import { RequestGate } from './limits/request-gate.ts';
 import { RequestRate } from './limits/request-rate.ts';
 import type { RevocationListsPort } from './revocation-routes.ts';
 import type { ListenerName } from './reconcile.ts';
+
+/** Those that have an app here. */
+type AppListener = Exclude<ListenerName, 'services'>;
 import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
 import { TlsOverhead } from './limits/tls-overhead.ts';
 import { Turns } from './limits/turns.ts';
@@ -57,7 +60,7 @@ interface ListenerAppsOptions {
   readonly descriptors: Pick<Descriptors, 'handshakes' | 'administration'>;
   readonly addressAccess: AddressAccess;
   /** A connection or an enrollment failed. */
-  readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
+  readonly onFailure: (listener: AppListener, fault: CodedError, address: string) => void;
   readonly onUnexpected: OnUnexpected;
 }
 
@@ -65,7 +68,7 @@ interface ListenerAppsOptions {
 export type CreateAdminApp = (server: Server, gate: RequestGate) => Promise<FastifyInstance>;
 
 export interface ListenerApps {
-  readonly accept: Readonly<Record<ListenerName, (socket: Socket) => void>>;
+  readonly accept: Readonly<Record<AppListener, (socket: Socket) => void>>;
   /** Adds the administration, once for HTTPS and once for HTTP. Call it once, before anything listens. */
   serveAdministration(create: CreateAdminApp): Promise<void>;
   /** For the local administration socket, which shares the app of HTTP; its owner bounds it. */
@@ -132,7 +135,7 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
   };
 }
 
-function failureAt({ onFailure }: ListenerAppsOptions, listener: ListenerName) {
+function failureAt({ onFailure }: ListenerAppsOptions, listener: AppListener) {
   return (fault: CodedError, address: string): void => onFailure(listener, fault, address);
 }
 
@@ -144,7 +147,7 @@ interface ServerFeed {
 }
 
 /** Makes the server of a listener. The bounds per address are shared by all listeners. */
-function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?: TlsServer) => ServerFeed {
+function serverFeed(options: ListenerAppsOptions): (listener: AppListener, tls?: TlsServer) => ServerFeed {
   const { deadlineMs, maxHandshakes, sessions, trustedProxies, descriptors } = options;
   const tlsOverhead = new TlsOverhead();
   const readTurns = {

@@ -40,6 +40,8 @@ interface ListenersNeeds {
   readonly refusals: Pick<RefusalAudit, 'record'>;
   readonly descriptors: Descriptors;
   readonly addressAccess: AddressAccess;
+  /** Takes the connections of callers of services. */
+  readonly servicesPort: { readonly accept: (socket: Socket) => void };
   readonly log: Logger;
 }
 
@@ -102,7 +104,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     },
     onUnexpected,
   });
-  const listeners = createListeners(config, pki, sessions, apps, log);
+  const listeners = createListeners(needs, apps);
   const localSocket = new LocalAdministration({
     folder: config.dataFolder,
     accept: (socket) => apps.acceptLocal(socket),
@@ -134,16 +136,13 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
 }
 
 function createListeners(
-  config: ListenersNeeds['config'],
-  pki: Pki,
-  sessions: ListenersNeeds['sessions'],
+  { config, pki, sessions, servicesPort, log }: ListenersNeeds,
   apps: ListenerApps,
-  log: Logger,
 ): Listeners<ServerCredentials> {
   return new Listeners({
     bindAddresses: config.bindAddress === undefined ? [] : [config.bindAddress],
     adminBindAddresses: config.adminBindAddress === undefined ? [] : [config.adminBindAddress],
-    accept: apps.accept,
+    accept: { ...apps.accept, services: servicesPort.accept },
     certificate: pki.live,
     onApplied: (applied) => {
       const access = new AddressAccess(() => applied);

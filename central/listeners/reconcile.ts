@@ -7,7 +7,7 @@ import type { ParameterFault } from '../parameters/errors.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import { hasIpv6, loopbackAddresses, openBinding, type Binding, type BindingPlan } from './bind.ts';
 
-export const LISTENERS = ['ws', 'wss', 'https', 'http'] as const;
+export const LISTENERS = ['ws', 'wss', 'https', 'http', 'services'] as const;
 export type ListenerName = (typeof LISTENERS)[number];
 
 /** Which parameter names a listener's port. */
@@ -16,6 +16,7 @@ const PORT_PARAMETER = {
   wss: 'websocket.secure.port',
   https: 'https.port',
   http: 'http.port',
+  services: 'services.port',
 } as const satisfies Record<ListenerName, keyof ParameterValues>;
 
 /** Names for messages. */
@@ -24,6 +25,7 @@ const TITLES: Record<ListenerName, string> = {
   wss: 'the WebSocket (wss)',
   https: 'HTTPS administration',
   http: 'HTTP administration',
+  services: 'the port of services',
 };
 
 /** The server certificate that the listeners show: staged and checked first, written last. */
@@ -261,6 +263,7 @@ export class Listeners<Staged> {
     if (values['websocket.secure.enabled']) add('wss', agents);
     add('https', open(this.#options.adminBindAddresses));
     add('http', loopback);
+    if (values['services.port'] !== 0) add('services', agents);
     return plans;
   }
 
@@ -422,7 +425,7 @@ function sentence(listener: ListenerName, addresses: readonly string[], port: nu
 }
 
 function isEncrypted(listener: ListenerName): boolean {
-  return listener === 'wss' || listener === 'https';
+  return listener === 'wss' || listener === 'https' || listener === 'services';
 }
 
 function capital(text: string): string {

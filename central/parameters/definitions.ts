@@ -4,6 +4,8 @@
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
 import { ACCESS_DEFINITIONS, ACCESS_GROUP } from './address-access.ts';
 import type { ParameterDefinition } from './parameter-definition.ts';
+import { deadLetterDefinitions } from './groups/dead-letters.ts';
+import { serviceDefinitions } from './groups/services.ts';
 import { subscriptionDefinitions } from './groups/subscriptions.ts';
 import { taskDefinitions } from './groups/tasks.ts';
 
@@ -15,6 +17,7 @@ export const GROUPS = {
   agents: 'Queue Agent settings',
   messages: 'Message settings',
   tasks: 'Task settings',
+  services: 'Service settings',
   store: 'Store settings',
   access: ACCESS_GROUP,
 } as const;
@@ -408,41 +411,8 @@ export const DEFINITIONS = {
   },
   ...subscriptionDefinitions(GROUPS.messages),
   ...taskDefinitions(GROUPS.tasks),
-  'deadLetters.retentionDays': {
-    ...days,
-    group: GROUPS.messages,
-    minimum: 1,
-    maximum: 3650,
-    default: 30,
-    description: 'How long expired and rejected messages stay readable, with the reason.',
-    reason: 'Long enough to find out where a message went.',
-    applying: 'At the next pruning. Deleted entries are not restored.',
-  },
-  'deadLetters.maxPerAgent': {
-    group: GROUPS.messages,
-    type: 'integer',
-    unit: 'items',
-    minimum: 100,
-    maximum: 1_000_000,
-    default: 10_000,
-    description:
-      'How many dead letters of one agent are kept in each direction. Above this limit, newer ones replace the oldest of that agent; the incident dead_letters_dropped and the metrics count the replaced ones.',
-    reason: 'The same as the default outbox of an agent: if all its messages expire at once, each one stays readable.',
-    applying: 'At the next dead letter of an agent, or the next pruning.',
-  },
-  'deadLetters.maxBytesPerAgent': {
-    group: GROUPS.messages,
-    type: 'integer',
-    unit: 'bytes',
-    minimum: MIB,
-    maximum: 4096 * MIB,
-    default: 16 * MIB,
-    description:
-      'How many bytes of dead letters of one agent are kept in each direction. Above this limit, the oldest of that agent are replaced, as with deadLetters.maxPerAgent.',
-    reason:
-      'The same as the default outbox of an agent: an agent that sends only invalid messages uses no more disk space than this.',
-    applying: 'At the next dead letter of an agent, or the next pruning.',
-  },
+  ...serviceDefinitions(GROUPS.services),
+  ...deadLetterDefinitions(GROUPS.messages),
 
   'store.reserveBytes': {
     group: GROUPS.store,

@@ -24,13 +24,14 @@ export type ParameterDefinition =
   | (Common & { readonly type: 'enum'; readonly allowed: readonly string[]; readonly default: string })
   | (Common & {
       readonly type: 'string';
-      readonly form: 'distinguished-name';
+      /** `authorities`: certificates of authorities, PEM. */
+      readonly form: 'distinguished-name' | 'authorities';
       readonly maxLength: number;
       readonly default: string;
     })
   | (Common & {
       readonly type: 'list';
-      readonly of: 'host' | 'cidr';
+      readonly of: 'host' | 'cidr' | 'caller-rule';
       readonly maxItems: number;
       readonly default: readonly string[];
     });

@@ -10,6 +10,7 @@ import {
   type ParameterValues,
 } from './definitions.ts';
 import type { ParameterDefinition } from './parameter-definition.ts';
+import { authoritiesFault, callerRuleText, callersFault, parseCallerRule } from './caller-rule.ts';
 import type { ParameterFault } from './errors.ts';
 
 const HOST_NAME =
@@ -44,16 +45,17 @@ function canonicalValue(definition: ParameterDefinition, value: unknown): Parame
     case 'string':
       return typeof value === 'string' &&
         value.length <= definition.maxLength &&
-        (value === '' || isDistinguishedName(value))
+        (value === '' || FORMS[definition.form].fits(value))
         ? value.trim()
         : undefined;
     case 'list': {
       if (!Array.isArray(value) || value.length > definition.maxItems) return undefined;
-      const fits = definition.of === 'host' ? isHost : isCidr;
+      const { read } = ITEMS[definition.of];
       const items: string[] = [];
       for (const item of value as unknown[]) {
-        if (typeof item !== 'string' || !fits(item)) return undefined;
-        if (!items.includes(item)) items.push(item);
+        const canonical = typeof item === 'string' ? read(item) : undefined;
+        if (canonical === undefined) return undefined;
+        if (!items.includes(canonical)) items.push(canonical);
       }
       return items;
     }
@@ -70,9 +72,9 @@ export function allowedOf(definition: ParameterDefinition): string {
     case 'enum':
       return definition.allowed.join(' or ');
     case 'string':
-      return `a distinguished name such as CN=central.bank.example, O=Bank, at most ${definition.maxLength} characters, or empty`;
+      return `${FORMS[definition.form].allowed}, at most ${definition.maxLength} characters, or empty`;
     case 'list':
-      return `a list of at most ${definition.maxItems} ${definition.of === 'host' ? 'host names or addresses' : 'addresses or CIDR ranges such as 10.0.0.0/8'}`;
+      return `a list of at most ${definition.maxItems} ${ITEMS[definition.of].allowed}`;
   }
 }
 
@@ -105,6 +107,33 @@ function isDistinguishedName(text: string): boolean {
   }
 }
 
+const FORMS = {
+  'distinguished-name': {
+    fits: isDistinguishedName,
+    allowed: 'a distinguished name such as CN=central.bank.example, O=Bank',
+  },
+  authorities: {
+    fits: (text: string) => authoritiesFault(text) === undefined,
+    allowed: 'certificates of authorities as PEM',
+  },
+} as const;
+
+const whole = (fits: (text: string) => boolean) => (text: string) => (fits(text) ? text : undefined);
+
+/** The items of lists; `read` gives the canonical form. */
+const ITEMS = {
+  host: { read: whole(isHost), allowed: 'host names or addresses' },
+  cidr: { read: whole(isCidr), allowed: 'addresses or CIDR ranges such as 10.0.0.0/8' },
+  'caller-rule': {
+    read: (text: string): string | undefined => {
+      const rule = parseCallerRule(text);
+      return rule === undefined ? undefined : callerRuleText(rule);
+    },
+    allowed:
+      'rules such as 10.1.0.0/16:viewer and certificate:master.bank.example:operator, with the roles viewer and operator',
+  },
+} as const;
+
 function isHost(text: string): boolean {
   return isIP(text) !== 0 || (HOST_NAME.test(text) && !/^[\d.]+$/.test(text));
 }
@@ -125,6 +154,7 @@ const PORTS = [
   'websocket.secure.port',
   'https.port',
   'http.port',
+  'services.port',
 ] as const satisfies readonly ParameterName[];
 
 /** `larger` must be at least `factor` times `smaller`. */
@@ -142,7 +172,7 @@ export function crossFaults(values: ParameterValues, changed: ReadonlySet<Parame
   const faults: ParameterFault[] = [];
   for (const [i, one] of PORTS.entries()) {
     for (const other of PORTS.slice(i + 1)) {
-      // Port 0 (a node's own configuration) is any free port: two of them never meet.
+      // Port 0 (a node's own configuration) is any free port, or none: two of them never meet.
       if (values[one] !== values[other] || values[one] === 0) continue;
       const [named, against] = changed.has(other) ? [other, one] : [one, other];
       if (changed.has(named)) faults.push(faultOf(named, values[named], `a port other than that of ${against}`));
@@ -162,7 +192,26 @@ export function crossFaults(values: ParameterValues, changed: ReadonlySet<Parame
         ),
       );
   }
+  for (const fault of callerFaults(values, changed)) faults.push(fault);
   return faults;
+}
+
+/** The rules of callers of services name each of them once, and certificates only where authorities are named. */
+function callerFaults(values: ParameterValues, changed: ReadonlySet<ParameterName>): ParameterFault[] {
+  const [rules, authorities] = ['services.allow', 'services.clientCa'] as const;
+  const named = changed.has(rules) ? rules : authorities;
+  if (!changed.has(named)) return [];
+  const allow = values[rules].flatMap((text) => parseCallerRule(text) ?? []);
+  const clientCa = values[authorities] === '' ? null : values[authorities];
+  const fault = callersFault({ allow, clientCa });
+  if (fault === undefined) return [];
+  return [
+    faultOf(
+      named,
+      named === rules ? values[rules] : values[authorities],
+      `one rule for each address and certificate, and certificates only with ${authorities} (${fault.replaceAll('"', '')})`,
+    ),
+  ];
 }
 
 /** The known name that was probably meant; undefined when none is near. */

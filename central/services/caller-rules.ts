@@ -1,18 +1,14 @@
 // Decides which role a caller of an exposed service has: by its client certificate where a rule names it, otherwise by
-// its address. Where an exposure has authorities of callers, nothing counts without a certificate of theirs.
+// its address. Where authorities of callers are named, nothing counts without a certificate of theirs.
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { textOf } from '../../shared/errors.ts';
 import { READING_METHODS } from '../../shared/http/service-path.ts';
-import { certificatesInPem, peerCertificate } from '../../shared/x509/certificates.ts';
+import { peerCertificate } from '../../shared/x509/certificates.ts';
 import { AddressSet, normalAddress } from '../parameters/address-access.ts';
+import { ANY_CERTIFICATE as ANY, callersFault } from '../parameters/caller-rule.ts';
 import type { AllowRule, CallerRole, ExposureSettings } from '../store/services/exposure-store.ts';
 import { serviceFault } from './errors.ts';
-
-const MAX_RULES = 64;
-const HOST_NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
-const ANY = '*';
 
 interface AddressRule {
   readonly set: AddressSet;
@@ -31,8 +27,8 @@ export class CallerRules {
   readonly #certificates: readonly AllowRule[];
   readonly #needsCertificate: boolean;
 
-  /** Of settings that `assertSettings` has checked. */
-  constructor({ allow, clientCa }: ExposureSettings) {
+  /** Of settings that were checked: those of an exposure, or the parameters. Without a rule, no caller has a role. */
+  constructor({ allow, clientCa }: Pick<ExposureSettings, 'allow' | 'clientCa'>) {
     // The smallest range that contains an address counts.
     this.#addresses = allow
       .flatMap(({ address, role }) =>
@@ -95,42 +91,7 @@ function prefixOf(block: string): number {
 }
 
 /** Errors: service_exposure_invalid. */
-export function assertSettings({ allow, clientCa }: ExposureSettings): void {
-  const refuse = (found: string): never => {
-    throw serviceFault('service_exposure_invalid', { found });
-  };
-  if (allow.length === 0) refuse('"allow" has no rule');
-  if (allow.length > MAX_RULES) refuse(`"allow" has ${allow.length} rules; at most ${MAX_RULES}`);
-  const seen = new Set<string>();
-  for (const { address, certificate } of allow) {
-    if ((address === null) === (certificate === null))
-      refuse('a rule of "allow" has both an address and a certificate, or neither');
-    if (address !== null && !isBlock(address)) refuse(`"${address.slice(0, 64)}" is not a CIDR block or an address`);
-    if (certificate !== null && clientCa === null) refuse('a rule names a certificate, and "clientCa" is missing');
-    if (certificate !== null && certificate !== ANY && !HOST_NAME.test(certificate))
-      refuse(`"${certificate.slice(0, 64)}" is not a host name; allowed: a host name in the certificate, or *`);
-    const key = `${address ?? ''} ${certificate?.toLowerCase() ?? ''}`;
-    if (seen.has(key)) refuse(`"${address ?? certificate ?? ''}" has two rules`);
-    seen.add(key);
-  }
-  if (clientCa !== null) assertAuthorities(clientCa, refuse);
-}
-
-function assertAuthorities(pem: string, refuse: (found: string) => never): void {
-  let found: string | undefined;
-  try {
-    const certificates = certificatesInPem(pem);
-    if (certificates.length === 0) found = 'there is no certificate in it';
-    else if (certificates.some(({ ca }) => !ca)) found = 'a certificate in it is not that of an authority';
-  } catch (error) {
-    found = textOf(error);
-  }
-  if (found !== undefined) refuse(`"clientCa" cannot be used: ${found}`);
-}
-
-function isBlock(text: string): boolean {
-  const [address = '', prefix, ...rest] = text.split('/');
-  const family = isIP(address);
-  if (family === 0 || address.includes('%') || rest.length > 0) return false;
-  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 6 ? 128 : 32));
+export function assertSettings(settings: ExposureSettings): void {
+  const found = settings.allow.length === 0 ? '"allow" has no rule' : callersFault(settings);
+  if (found !== undefined) throw serviceFault('service_exposure_invalid', { found });
 }

@@ -20,7 +20,7 @@ export const SERVICE_ERRORS = {
   service_access_denied: {
     status: 403,
     text: 'The role {role} may not send {method} to this service.',
-    hint: 'An administrator allows addresses and certificates: "queuegate services set" with --allow.',
+    hint: 'An administrator allows addresses and certificates: "queuegate services set" with --allow; on the port of all services "queuegate parameters set services.allow=...".',
   },
   service_origin_denied: {
     status: 403,
@@ -35,7 +35,7 @@ export const SERVICE_ERRORS = {
   service_certificate_required: {
     status: 403,
     text: 'This service requires a client certificate: {found}.',
-    hint: 'Connect with a certificate that an authority of this exposure has issued.',
+    hint: 'Connect with a certificate that an authority of callers of this port has issued.',
   },
   service_method_denied: {
     status: 405,
@@ -46,6 +46,11 @@ export const SERVICE_ERRORS = {
     status: 404,
     text: 'The service does not serve this path.',
     hint: 'The profile of the agent names the paths (service.NAME.paths).',
+  },
+  service_address_unknown: {
+    status: 404,
+    text: 'The path names no service of an agent.',
+    hint: 'On the port of all services a path is /AGENT/SERVICE/ and the path of the service: the name or the id of an agent, and the name of its service, with a slash behind it.',
   },
   service_unknown: {
     status: 404,

@@ -1,4 +1,4 @@
-// Opens the exposed services.
+// Opens the ports of services: those of exposures, and that of all services.
 import type { Logger } from 'pino';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { CentralConfig } from '../config.ts';
@@ -9,15 +9,19 @@ import type { Pki } from '../pki/open-pki.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import { Exposures } from './exposures.ts';
+import { ServiceCalls } from './service-calls.ts';
 import { ServiceReports } from './service-reports.ts';
+import { ServicesPort } from './services-port.ts';
 import { WriteAudit } from './write-audit.ts';
 
 /** Connections to one exposure; each call is a stream, of which an agent has 64. */
 const MAX_CONNECTIONS = 256;
+/** The same to the port of all services: of each call, one that Central can pass (1,000 streams). */
+const MAX_CONNECTIONS_IN_ALL = 1_024;
 
 interface ServicesNeeds {
   readonly config: Pick<CentralConfig, 'bindAddress'>;
-  readonly store: Pick<Store, 'audit' | 'exposures'>;
+  readonly store: Pick<Store, 'agents' | 'audit' | 'exposures'>;
   readonly pki: Pick<Pki, 'first' | 'identity'>;
   readonly sessions: Pick<Sessions, 'of'>;
   readonly parameters: Pick<ParameterState, 'values'>;
@@ -32,14 +36,25 @@ interface ServicesNeeds {
 export function openServices(needs: ServicesNeeds) {
   const { config, store, pki, parameters, descriptors } = needs;
   const serviceWrites = new WriteAudit({ ...needs, store: store.audit });
+  const ofCallers = {
+    calls: new ServiceCalls({ ...needs, writes: serviceWrites }),
+    credentials: () => pki.identity.current() ?? pki.first,
+    deadlineMs: () => parameters.values()['agents.welcomeTimeoutSeconds'] * 1000,
+    log: needs.log,
+  };
   const exposures = new Exposures({
     ...needs,
+    ...ofCallers,
     store: store.exposures,
-    credentials: () => pki.identity.current() ?? pki.first,
     bindAddresses: config.bindAddress === undefined ? [] : [config.bindAddress],
-    deadlineMs: () => parameters.values()['agents.welcomeTimeoutSeconds'] * 1000,
     places: () => Math.min(descriptors.administration, MAX_CONNECTIONS),
-    writes: serviceWrites,
   });
-  return { exposures, serviceWrites, serviceReports: new ServiceReports({ ...needs, store: store.exposures }) };
+  const servicesPort = new ServicesPort({
+    ...ofCallers,
+    agents: store.agents,
+    values: () => parameters.values(),
+    places: () => Math.min(descriptors.administration, MAX_CONNECTIONS_IN_ALL),
+  });
+  const serviceReports = new ServiceReports({ ...needs, store: store.exposures });
+  return { exposures, servicesPort, serviceWrites, serviceReports };
 }

@@ -2,7 +2,15 @@
 // 400: the caller, Central, the agent and the service are four of them.
 import type { IncomingMessage } from 'node:http';
 import type { CodedError } from '../../shared/errors.ts';
-import { endToEnd, fieldsOf, SERVICE_METHODS, targetFault, type HeaderFields } from '../../shared/http/service-path.ts';
+import {
+  endToEnd,
+  fieldsOf,
+  isBelow,
+  pathOf,
+  SERVICE_METHODS,
+  targetFault,
+  type HeaderFields,
+} from '../../shared/http/service-path.ts';
 import type { CallerRole } from '../store/services/exposure-store.ts';
 import { serviceFault } from './errors.ts';
 
@@ -72,15 +80,24 @@ function smugglingIn({ rawHeaders, httpVersion }: IncomingMessage): string | und
   return undefined;
 }
 
+/** What a request is for, and where it comes from. */
+interface CallTo {
+  readonly service: string;
+  readonly target: string;
+  /** What the caller has in front of the target; empty: nothing. */
+  readonly prefix: string;
+  readonly address: string;
+}
+
 /** The head of the stream of a request that `requestFault` has let through. */
-export function openOf(request: IncomingMessage, service: string, address: string): ServiceOpen {
-  const { headers, method = '', url = '' } = request;
+export function openOf(request: IncomingMessage, { service, target, prefix, address }: CallTo): ServiceOpen {
+  const { headers, method = '' } = request;
   return {
     kind: 'http',
     service,
     method,
-    target: url,
-    headers: passedFields(request, address),
+    target,
+    headers: passedFields(request, { prefix, address }),
     bodyBytes: headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : null,
   };
 }
@@ -88,17 +105,21 @@ export function openOf(request: IncomingMessage, service: string, address: strin
 /** The same of a request that `upgradeFault` has let through. */
 export function upgradeOf(
   request: IncomingMessage,
-  { service, address, role }: { readonly service: string; readonly address: string; readonly role: CallerRole },
+  { service, target, prefix, address, role }: CallTo & { readonly role: CallerRole },
 ): UpgradeOpen {
-  return { kind: 'upgrade', service, target: request.url ?? '', headers: passedFields(request, address), role };
+  return { kind: 'upgrade', service, target, headers: passedFields(request, { prefix, address }), role };
 }
 
-function passedFields({ rawHeaders, headers }: IncomingMessage, address: string): HeaderFields {
+function passedFields(
+  { rawHeaders, headers }: IncomingMessage,
+  { prefix, address }: Pick<CallTo, 'prefix' | 'address'>,
+): HeaderFields {
   const forwarded: (readonly [string, string])[] = [
     ['X-Forwarded-For', address],
     ['X-Forwarded-Proto', 'https'],
     ['X-Forwarded-Host', headers.host ?? ''],
   ];
+  if (prefix !== '') forwarded.push(['X-Forwarded-Prefix', prefix]);
   const authorization = headers[FORWARD_AUTHORIZATION];
   if (typeof authorization === 'string') forwarded.push(['Authorization', authorization]);
   return [...endToEnd(fieldsOf(rawHeaders)).flatMap(passed), ...forwarded];
@@ -112,12 +133,52 @@ function passed([name, value]: readonly [string, string]): HeaderFields {
   return rest.length === 0 ? [] : [[name, rest.join(';').trim()]];
 }
 
-/** The fields of an answer that callers get. */
-export function answerFields(headers: HeaderFields): HeaderFields {
-  return endToEnd(headers).filter(([name, value]) => {
+/** The fields of an answer that callers get; `host` is the Host header of the request. */
+export function answerFields(headers: HeaderFields, { prefix, host }: AnsweredTo): HeaderFields {
+  const kept = endToEnd(headers).filter(([name, value]) => {
     const known = name.toLowerCase();
     return !(WITHHELD.has(known) || (known === 'set-cookie' && isOwnCookie(value)));
   });
+  if (prefix === '') return kept;
+  return kept
+    .filter(([name]) => name.toLowerCase() !== OTHER_SCOPE)
+    .map(([name, value]) => {
+      const known = name.toLowerCase();
+      if (known === 'location' || known === 'content-location') return [name, locationBelow(value, prefix, host)];
+      return [name, known === 'set-cookie' ? cookieBelow(value, prefix) : value];
+    });
+}
+
+interface AnsweredTo {
+  readonly prefix: string;
+  readonly host: string;
+}
+
+/** With it, the script of one service could answer requests to all others in the browsers of their readers. */
+const OTHER_SCOPE = 'service-worker-allowed';
+
+/** Paths of the service, and URLs of this port, begin with the prefix; those of other hosts stay. */
+function locationBelow(location: string, prefix: string, host: string): string {
+  const origin = `https://${host.toLowerCase()}`;
+  const isOwn = location.toLowerCase().startsWith(origin) && /^(?:[/?#]|$)/.test(location.slice(origin.length));
+  const path = isOwn ? location.slice(origin.length) : location;
+  if (!isOwn && (!path.startsWith('/') || path.startsWith('//'))) return location;
+  return pathBelow(path.startsWith('/') ? path : `/${path}`, prefix);
+}
+
+/** A cookie of one service is not for the others. Without a path, the browser takes that of the request. */
+function cookieBelow(cookie: string, prefix: string): string {
+  const [pair = '', ...attributes] = cookie.split(';');
+  const below = attributes.map((attribute) => {
+    const [, path] = /^\s*path\s*=\s*(\/.*)$/i.exec(attribute) ?? [];
+    return path === undefined ? attribute : ` Path=${pathBelow(path.trimEnd(), prefix)}`;
+  });
+  return [pair, ...below].join(';');
+}
+
+/** A service that knows the prefix (X-Forwarded-Prefix) has set it already. */
+function pathBelow(path: string, prefix: string): string {
+  return isBelow(pathOf(path), [prefix]) ? path : `${prefix}${path}`;
 }
 
 function isOwnCookie(value: string): boolean {

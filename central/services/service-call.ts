@@ -21,6 +21,8 @@ interface CallOptions {
   readonly stream: Stream;
   readonly open: ServiceOpen | UpgradeOpen;
   readonly agent: string;
+  /** What the caller has in front of the paths of the service. */
+  readonly prefix: string;
   /** Answers with a problem; nothing was sent before. */
   readonly refuse: (fault: CodedError) => void;
 }
@@ -50,11 +52,12 @@ export function passUpgrade(options: CallOptions, socket: Socket): void {
 }
 
 function passAnswer(options: CallOptions, onSwitch?: (answer: Answer) => boolean): void {
-  const { response, stream, open, refuse } = options;
+  const { request, response, stream, open, prefix, refuse } = options;
+  const to = { prefix, host: request.headers.host ?? '' };
   let hasAnswer = false;
   stream.once('head', (head: Readonly<Record<string, unknown>>) => {
     const switches = onSwitch !== undefined && head['status'] === 101;
-    const answer = answerOf(head, switches ? 101 : 200);
+    const answer = answerOf(head, switches ? 101 : 200, to);
     const method = open.kind === 'http' ? open.method : 'GET';
     hasAnswer = answer !== undefined && (switches ? onSwitch(answer) : begin(response, method, answer));
     if (!hasAnswer) {
@@ -81,10 +84,14 @@ function withoutLength(headers: HeaderFields): HeaderFields {
   return headers.filter(([name]) => name.toLowerCase() !== 'content-length');
 }
 
-function answerOf({ status, headers }: Readonly<Record<string, unknown>>, least: number): Answer | undefined {
+function answerOf(
+  { status, headers }: Readonly<Record<string, unknown>>,
+  least: number,
+  to: Parameters<typeof answerFields>[1],
+): Answer | undefined {
   const fields = readFields(headers);
   if (typeof status !== 'number' || !Number.isInteger(status) || status < least || status > 599) return undefined;
-  return fields === undefined ? undefined : { status, headers: answerFields(fields) };
+  return fields === undefined ? undefined : { status, headers: answerFields(fields, to) };
 }
 
 /** False: the header cannot be sent. */

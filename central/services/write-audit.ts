@@ -12,7 +12,8 @@ const MAX_PER_INTERVAL = 100;
 const MAX_WAITING = 500;
 
 interface ServiceWrite {
-  readonly exposure: string;
+  /** Null: the port of all services. */
+  readonly exposure: string | null;
   readonly agent: string;
   readonly service: string;
   readonly method: string;

@@ -8,6 +8,7 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
+import { WebSocket, WebSocketServer } from 'ws';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeBank } from '../central/pki/server/bank.ts';
 import {
@@ -135,6 +136,7 @@ beforeAll(async () => {
       'service.jobs.paths=/jobscheduler/,/big',
       'service.jobs.responseSeconds=2',
       'service.none.url=http://localhost:1',
+      'service.none.upgrade=viewer',
       '',
     ].join('\n'),
   );
@@ -160,12 +162,19 @@ it('the services of an agent are reported, after each change of its configuratio
       name: 'jobs',
       methods: ['GET', 'HEAD', 'POST'],
       paths: ['/jobscheduler/', '/big'],
+      upgrade: 'operator',
       reportedAt: expect.any(String),
     },
-    { name: 'none', methods: ['GET', 'HEAD'], paths: ['/'], reportedAt: expect.any(String) },
+    {
+      name: 'none',
+      methods: ['GET', 'HEAD'],
+      paths: ['/'],
+      upgrade: 'viewer',
+      reportedAt: expect.any(String),
+    },
   ]);
   const { stdout } = await central.cli('agents', 'services', 'branch-1');
-  expect(stdout).toMatch(/jobs +GET, HEAD, POST +\/jobscheduler\/, \/big +20/);
+  expect(stdout).toMatch(/jobs +GET, HEAD, POST +operators +\/jobscheduler\/, \/big +20/);
   const paths = Array.from({ length: 32 }, (_, i) => `/${'p'.repeat(1_000)}${i}`).join(',');
   const file = join(agent.folders.profile, 'conf/agent.local.conf');
   await writeFile(
@@ -193,6 +202,129 @@ it('the services of an agent are reported, after each change of its configuratio
     expect.stringContaining('has not reported a service later yet; it has: jobs, none'),
   ]);
   await until(async () => (await reported()).length === 2);
+});
+
+describe('the port of all services', () => {
+  it('opens with its parameter for callers with a role, keeps what a service sets below its path, moves and closes', async () => {
+    const [one = 0, two = 0] = await freePorts(2);
+    const to = (own: number) => ({ to: own });
+    service.answer = (request, response) =>
+      void response
+        .writeHead(302, {
+          location: `http://localhost:${service.port}/jobscheduler/next`,
+          'set-cookie': 'a=1; Path=/',
+        })
+        .end(request.headers['x-forwarded-prefix']);
+    const set = async (...values: string[]) =>
+      expect(await central.cli('parameters', 'set', ...values)).toMatchObject({ code: 0 });
+    await set(`services.port=${one}`);
+    // Closed for everybody until a rule says otherwise.
+    expect(await codeOf(call('/branch-1/jobs/jobscheduler/', to(one)))).toEqual([403, 'service_access_denied']);
+    await set(`services.allow=127.0.0.1:operator,${ownAddress()}/32`);
+    const got = await call('/branch-1/jobs/jobscheduler/x?y=1', { ...to(one), method: 'POST', body: 'x' });
+    expect([got.status, got.headers.location, got.headers['set-cookie'], got.body.toString()]).toEqual([
+      302,
+      '/branch-1/jobs/jobscheduler/next',
+      ['a=1; Path=/branch-1/jobs/'],
+      '/branch-1/jobs',
+    ]);
+    expect(service.called.at(-1)).toMatchObject({ url: '/jobscheduler/x?y=1', method: 'POST' });
+    const foreign = { localAddress: ownAddress(), host: ownAddress(), checkServerIdentity: () => undefined };
+    const asViewer = call('/branch-1/jobs/jobscheduler/', { ...to(one), ...foreign, method: 'POST' });
+    expect(await codeOf(asViewer)).toEqual([403, 'service_access_denied']);
+    expect(await codeOf(call('/branch-1/jobs/admin', to(one)))).toEqual([404, 'service_path_denied']);
+    expect(await codeOf(call('/branch-1/absent/', to(one)))).toEqual([404, 'service_unknown']);
+    expect(await codeOf(call('/branch-9/jobs/', to(one)))).toEqual([404, 'agent_unknown']);
+    // Neither the administration nor the port of agents.
+    for (const path of ['/api/v1/status', '/agent', '/']) expect((await call(path, to(one))).status).toBe(404);
+    expect((await central.cli('status')).stdout).toContain(
+      `The port of services listens on all addresses, port ${one}`,
+    );
+    const taken = await central.cli('parameters', 'set', `services.port=${port}`);
+    expect([taken.code, taken.stderr]).toEqual([6, expect.stringContaining('for the port of services')]);
+    await set(`services.port=${two}`);
+    expect((await call('/branch-1/jobs/jobscheduler/', to(two))).status).toBe(302);
+    await expect(call('/', to(one))).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await until(async () => {
+      const { body } = await central.rest('GET', '/audit?action=services.request');
+      const entry = (body.items as { detail: Record<string, unknown> }[]).find(
+        ({ detail }) => detail['exposure'] === null,
+      );
+      if (entry === undefined) return undefined;
+      expect(entry).toMatchObject({ actor: '127.0.0.1', detail: { service: 'jobs', method: 'POST' } });
+      return true;
+    });
+  });
+
+  it('asks for a client certificate once authorities are set, and is closed again by its parameter', async () => {
+    const { body } = await central.rest('GET', '/parameters/services.port');
+    const own = body.value as number;
+    const bank = makeBank(['master.bank.example']);
+    const file = join(await cleanup.folder(), 'master-ca.pem');
+    await writeFile(file, bank.root.certificate);
+    const rules = 'services.allow=certificate:master.bank.example:operator';
+    const alone = await central.cli('parameters', 'set', rules);
+    expect([alone.code, alone.stderr]).toEqual([6, expect.stringContaining('services.clientCa')]);
+    const set = await central.cli('parameters', 'set', rules, `services.clientCa=@${file}`);
+    expect(set).toMatchObject({ code: 0 });
+    expect(set.stdout).not.toContain('BEGIN');
+    expect(await codeOf(call('/branch-1/jobs/jobscheduler/', { to: own }))).toEqual([
+      403,
+      'service_certificate_required',
+    ]);
+    const { certificate, key } = bank.issue('master.bank.example', {
+      extensions: [
+        'basicConstraints=CA:FALSE',
+        'extendedKeyUsage=clientAuth',
+        'subjectAltName=DNS:master.bank.example',
+      ],
+    });
+    const master = { to: own, cert: `${certificate}${bank.intermediate.certificate}`, key };
+    expect((await call('/branch-1/jobs/jobscheduler/', { ...master, method: 'POST' })).status).toBe(302);
+    const reset = await central.cli('parameters', 'reset', 'services.port', 'services.allow', 'services.clientCa');
+    expect(reset.stdout).toContain('The port of services is off.');
+    await expect(call('/', { to: own })).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  });
+});
+
+it('a WebSocket passes through an exposure and the port of all services, and is cut with its session', async () => {
+  const sockets = new WebSocketServer({ server: service.server });
+  sockets.on('connection', (socket) => {
+    socket.on('error', () => undefined);
+    socket.on('message', (data, isBinary) => socket.send(data as Buffer, { binary: isBinary }));
+  });
+  const [all = 0] = await freePorts(1);
+  await central.cli('parameters', 'set', `services.port=${all}`, 'services.allow=127.0.0.1:operator');
+  const trust = { ca, servername: 'localhost' };
+  const open = async (at: number, path: string): Promise<WebSocket> => {
+    const socket = new WebSocket(`wss://127.0.0.1:${at}${path}`, { ...trust });
+    socket.on('error', () => undefined);
+    await once(socket, 'open');
+    return socket;
+  };
+  const callers = [await open(port, '/jobscheduler/ws'), await open(all, '/branch-1/jobs/jobscheduler/ws')];
+  const big = randomBytes(3_000_000);
+  for (const caller of callers)
+    for (const sent of [Buffer.from('hello'), big]) {
+      caller.send(sent);
+      expect(((await once(caller, 'message'))[0] as Buffer).equals(sent)).toBe(true);
+    }
+  const [first, second] = callers as [WebSocket, WebSocket];
+  const closed = once(first, 'close');
+  first.close(4001, 'done');
+  expect((await closed)[0]).toBe(4001);
+  const cut = once(second, 'close');
+  expect(await central.cli('agents', 'disable', 'branch-1')).toMatchObject({ code: 0 });
+  expect((await cut)[0]).toBe(1006);
+  // A disabled agent has no session: its services are away.
+  const away = [call('/jobscheduler/'), call('/branch-1/jobs/jobscheduler/', { to: all })];
+  for (const got of away) expect(await codeOf(got)).toEqual([503, 'service_agent_offline']);
+  await central.cli('agents', 'enable', 'branch-1');
+  await agent.process.stop('SIGTERM');
+  agent = AgentProcess.start(cleanup, agent.folders, 'branch-1');
+  await central.online('branch-1');
+  await central.cli('parameters', 'reset', 'services.port', 'services.allow');
+  sockets.close();
 });
 
 describe('an exposed service', () => {
@@ -308,7 +440,9 @@ describe('an exposed service', () => {
     expect((await call('/jobscheduler/', { method: 'POST', body: 'x' })).status).toBe(200);
     await until(async () => {
       const { body } = await central.rest('GET', '/audit?action=services.request');
-      const [entry] = body.items as Record<string, unknown>[];
+      const entry = (body.items as { detail: Record<string, unknown> }[]).find(
+        ({ detail }) => detail['exposure'] === exposure,
+      );
       if (entry === undefined) return undefined;
       expect(entry).toMatchObject({ actor: '127.0.0.1', detail: { exposure, service: 'jobs', method: 'POST' } });
       return true;

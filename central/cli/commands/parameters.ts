@@ -1,5 +1,6 @@
 // The commands on parameters: list, show, set, reset.
 import type { Command, CommandCall } from '../command.ts';
+import { readAuthorities } from '../files.ts';
 import { LIST, readList } from '../list.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
 import {
@@ -82,7 +83,7 @@ export const parameterCommands: readonly Command[] = [
     name: 'parameters set',
     usage: 'NAME=VALUE... [options]',
     summary: 'change parameters, several as one step',
-    help: 'Lists are written with commas (a,b), an empty list or text as NAME=. With --confirm-within the change is rolled back\nautomatically unless "queuegate changes confirm" follows in time: the safe way to move a port that you depend on.',
+    help: 'Lists are written with commas (a,b), an empty list or text as NAME=, certificates as NAME=@FILE (PEM). With --confirm-within the change is rolled back\nautomatically unless "queuegate changes confirm" follows in time: the safe way to move a port that you depend on.',
     options: CHANGE_OPTIONS,
     asks: 'forced',
     words: { least: 1, most: 100 },
@@ -98,7 +99,9 @@ export const parameterCommands: readonly Command[] = [
         const at = word.indexOf('=');
         if (at < 1) throw call.complain(`"${word}" is not of the form NAME=VALUE`);
         const name = word.slice(0, at);
-        values[name] = valueOf(word.slice(at + 1), types.get(name));
+        const text = word.slice(at + 1);
+        const isFile = types.get(name) === 'string' && text.startsWith('@');
+        values[name] = isFile ? await readAuthorities(call, text.slice(1)) : valueOf(text, types.get(name));
       }
       checkWait(call);
       await confirmForce(call, `Set ${call.words.join(' ')}`);
@@ -171,5 +174,6 @@ function sentences(value: unknown, title: string): string[] {
 
 function valueText(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? '(empty)' : value.map(shown).join(',');
+  if (typeof value === 'string' && value.startsWith('-----BEGIN ')) return '(certificates)';
   return value === '' ? '(empty)' : shown(value);
 }

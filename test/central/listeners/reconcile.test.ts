@@ -59,7 +59,13 @@ async function start(
   const listeners = new Listeners({
     bindAddresses,
     adminBindAddresses: [],
-    accept: { ws: accept('ws'), wss: accept('wss'), https: accept('https'), http: accept('http') },
+    accept: {
+      ws: accept('ws'),
+      wss: accept('wss'),
+      https: accept('https'),
+      http: accept('http'),
+      services: accept('services'),
+    },
     certificate,
     onApplied: (values) => applied.push(values),
     log: { info: () => undefined, error: (_facts, text) => error(text) },
@@ -96,6 +102,9 @@ async function occupy(port: number, host = '127.0.0.1'): Promise<Server> {
   return server;
 }
 
+/** Those that are open by default. */
+const OPEN = LISTENERS.filter((listener) => listener !== 'services');
+
 /** As it was: each listener where `values` say, and no one was notified. */
 async function expectUnchanged({ listeners, now, applied }: Rig): Promise<void> {
   expect(listeners.listening().map(({ listener, port }) => [listener, port])).toEqual([
@@ -108,7 +117,7 @@ async function expectUnchanged({ listeners, now, applied }: Rig): Promise<void> 
     await Promise.all(
       [now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']].map(nameAt),
     ),
-  ).toEqual([...LISTENERS]);
+  ).toEqual(OPEN);
   expect(applied).toEqual([]);
   expect(listeners.problems()).toEqual([]);
 }
@@ -131,7 +140,7 @@ describe('moving listeners', () => {
     };
     expect(await listeners.check(next, now)).toEqual([]);
     await listeners.apply(next, now);
-    expect(await Promise.all([plain, secure, https, http].map(nameAt))).toEqual([...LISTENERS]);
+    expect(await Promise.all([plain, secure, https, http].map(nameAt))).toEqual(OPEN);
     for (const { socket } of before) await lives(socket);
     for (const name of ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const)
       await refusedAt(now[name]);
@@ -183,6 +192,28 @@ describe('moving listeners', () => {
     expect(await nameAt(now['websocket.secure.port'])).toBe('wss');
   });
 
+  test('the port of services opens, moves with its connections, and closes', async () => {
+    const { listeners, now } = await start();
+    const [one = 0, two = 0] = await freePorts(2);
+    const [first, second] = [one, two].map((port) => ({ ...now, 'services.port': port }));
+    expect(await listeners.check(first ?? now, now)).toEqual([]);
+    await listeners.apply(first ?? now, now);
+    const { name, socket } = await say(one);
+    expect([name, listeners.words().at(-1)]).toEqual([
+      'services',
+      `The port of services listens on all addresses, port ${one}: encrypted (TLS 1.2 and 1.3).`,
+    ]);
+    await listeners.apply(second ?? now, first ?? now);
+    await refusedAt(one);
+    expect(await nameAt(two)).toBe('services');
+    await lives(socket);
+    await occupy(one, ALL_ADDRESSES);
+    expect(await listeners.check(first ?? now, second ?? now)).toMatchObject([{ parameter: 'services.port' }]);
+    await listeners.apply(now, second ?? now);
+    await refusedAt(two);
+    expect(listeners.describe(now)).toContain('The port of services is off.');
+  });
+
   test('a node that takes any free port keeps the one it has when only the addresses change', async () => {
     const { listeners, now } = await start({ 'websocket.port': 0 });
     const port = listeners.port('ws') ?? 0;
@@ -198,7 +229,7 @@ describe('moving listeners', () => {
     const listeners = new Listeners({
       ...optionsOf(rig),
       adminBindAddresses: ['192.0.2.1'],
-      accept: { ws: destroy, wss: destroy, https: destroy, http: destroy },
+      accept: { ws: destroy, wss: destroy, https: destroy, http: destroy, services: destroy },
     });
     await expect(
       listeners.start({
@@ -261,7 +292,7 @@ describe('a port that another process holds at the start', () => {
     );
     for (const stranger of strangers) stranger.close();
     await vi.waitFor(() => expect(listeners.problems()).toEqual([]), { timeout: 20_000 });
-    expect(await Promise.all(ports.map(nameAt))).toEqual([...LISTENERS]);
+    expect(await Promise.all(ports.map(nameAt))).toEqual(OPEN);
     // However often it was tried.
     expect(logged).toHaveLength(4);
   });

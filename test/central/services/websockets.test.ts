@@ -12,6 +12,7 @@ import { readServices } from '../../../agent/services/service-settings.ts';
 import { Services } from '../../../agent/services/services.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import { Exposures } from '../../../central/services/exposures.ts';
+import { ServiceCalls } from '../../../central/services/service-calls.ts';
 import type { AllowRule } from '../../../central/store/services/exposure-store.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 import type { Stream } from '../../../shared/session/streams/stream.ts';
@@ -56,17 +57,22 @@ async function exposed(port: number, { profile = {}, allow = [rule('operator')],
     [],
     createMetrics(),
   ];
+  const log = { error: () => undefined, debug: () => undefined } as never;
+  const calls = new ServiceCalls({
+    sessions: { of: () => session } as never,
+    writes: { record: (write) => void writes.push(write) },
+    refusals: { record: (fault: CodedError) => void refusals.push(fault.code) },
+    metrics,
+    log,
+  });
   const exposures = new Exposures({
     store: { create: async () => undefined, list: async () => [] } as never,
-    sessions: { of: () => session } as never,
     credentials: () => credentials,
     bindAddresses: ['127.0.0.1'],
     deadlineMs: () => 5_000,
     places: () => 256,
-    writes: { record: (write) => void writes.push(write) },
-    refusals: { record: (fault: CodedError) => void refusals.push(fault.code) },
-    metrics,
-    log: { error: () => undefined, debug: () => undefined } as never,
+    calls,
+    log,
     now: () => Date.now(),
   });
   const free = await listening(createServer());

@@ -40,7 +40,7 @@ export const STATUS_OPERATIONS: Operations = {
           startedAt: time,
           listeners: array(
             object({
-              listener: words(['ws', 'wss', 'http', 'https', 'socket']),
+              listener: words(['ws', 'wss', 'http', 'https', 'services', 'socket']),
               addresses: array(text),
               port: countOrNull,
               encrypted: yes,

@@ -1,22 +1,20 @@
-// The port of one exposed service: TLS with the certificate of Central, on an origin of its own. The administration is
-// not there: a page of a branch could otherwise use it with the cookies of its readers.
+// What is behind a port of services: TLS with the certificate of Central, on an origin of its own. The administration is
+// not there: a page of a branch could otherwise use it with the cookies of its readers. Who binds the port feeds it.
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import type { CodedError } from '../../shared/errors.ts';
 import { ServerResponse } from '../../shared/http/node-http.ts';
 import { Connections } from '../listeners/accept/connections.ts';
-import { openBinding, type Binding } from '../listeners/bind.ts';
 import { createHttpServer } from '../listeners/http.ts';
 import { endWithProblem, refuseUnreadable } from '../listeners/problem.ts';
 import { createCallerTlsServer, swapCallerCredentials, type Credentials } from '../listeners/tls.ts';
 import { Places } from '../auth/places.ts';
-import type { ExposureRecord } from '../store/services/exposure-store.ts';
 
-interface ExposureListenerOptions {
-  readonly record: ExposureRecord;
+interface CallerServerOptions {
   readonly credentials: Credentials;
-  readonly addresses: readonly string[];
+  /** PEM of the authorities of callers; null: no certificate is requested. */
+  readonly clientCa: string | null;
   readonly deadlineMs: () => number;
   /** Connections at once. */
   readonly places: () => number;
@@ -29,19 +27,16 @@ interface ExposureListenerOptions {
 const MAX_HEADER_BYTES = 16 * 1024;
 const LINGER_MS = 1_000;
 
-export class ExposureListener {
-  readonly #options: ExposureListenerOptions;
+export class CallerServer {
   readonly #server: Server;
   readonly #tls: TlsServer;
+  readonly #clientCa: string | null;
   readonly #connections: Connections;
-  #binding: Binding | undefined;
-  #isClosed = false;
 
-  constructor(options: ExposureListenerOptions) {
-    this.#options = options;
-    const { record, credentials, deadlineMs, places, onRequest, onUpgrade, onFailure } = options;
+  constructor({ credentials, clientCa, deadlineMs, places, onRequest, onUpgrade, onFailure }: CallerServerOptions) {
     this.#server = createHttpServer(deadlineMs(), hasNoBody);
-    this.#tls = createCallerTlsServer(credentials, deadlineMs(), record.clientCa);
+    this.#tls = createCallerTlsServer(credentials, deadlineMs(), clientCa);
+    this.#clientCa = clientCa;
     this.#connections = new Connections({
       http: this.#server,
       tls: this.#tls,
@@ -59,30 +54,23 @@ export class ExposureListener {
     this.#server.on('connect', (request, socket, head) => this.#upgrade(request, socket as Socket, head, onRequest));
   }
 
-  get isOpen(): boolean {
-    return this.#binding !== undefined;
-  }
-
-  /** The port that is bound; undefined: none is. */
-  get port(): number | undefined {
-    return this.#binding?.port;
-  }
-
-  /** Binds the port. Errors: port_taken, port_refused. */
-  async open(): Promise<void> {
-    const { record, addresses } = this.#options;
-    const plan = { listener: `the service ${record.service}`, addresses, port: record.listenPort };
-    const binding = await openBinding(plan, this.#connections.accept);
-    if (this.#isClosed) binding.close();
-    else this.#binding = binding;
+  /** Takes a connection that a port has accepted. */
+  accept(socket: Socket): void {
+    this.#connections.accept(socket);
   }
 
   /** New handshakes show this certificate. */
   show(credentials: Credentials): void {
-    swapCallerCredentials(this.#tls, credentials, this.#options.record.clientCa);
+    swapCallerCredentials(this.#tls, credentials, this.#clientCa);
   }
 
-  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer, onCall: ExposureListenerOptions['onUpgrade']): void {
+  /** Another server takes its place, with other rules: connections of this one end. */
+  close(): void {
+    this.#connections.destroyAll();
+    this.#server.close();
+  }
+
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer, onCall: CallerServerOptions['onUpgrade']): void {
     // A reset only ends the connection; `close` follows.
     socket.on('error', () => undefined);
     // The answer to a request before it is not finished: both would be mixed.
@@ -92,15 +80,6 @@ export class ExposureListener {
     this.#connections.placeOf(socket)?.works();
     if (head.length > 0) socket.unshift(head);
     onCall(request, answerOn(socket, request), socket);
-  }
-
-  /** Another listener takes the port over, with other rules: connections of this one end. */
-  close(): void {
-    this.#isClosed = true;
-    this.#binding?.close();
-    this.#binding = undefined;
-    this.#connections.destroyAll();
-    this.#server.close();
   }
 }
 
