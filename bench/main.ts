@@ -1,6 +1,6 @@
 // npm run bench: measures Queuegate beside its peers, interleaved round by round, and says what came out.
 //   --quick            a smoke test of some two minutes: counts are checked, figures mean little
-//   --only a,b         of: up, down, latency, crowd, filled, backlog, list, fleet, daemon
+//   --only a,b         of: up, down, latency, crowd, filled, backlog, list, fleet, daemon, services
 //   --json FILE        writes the whole report there too
 //   --against FOLDER   another checkout of the product as the only peer ("before"): what a change brings, as a ratio
 //   --profile FOLDER   CPU profiles of Central into this folder (bench/profile.ts reads them); Queuegate alone, 20 agents;
@@ -18,6 +18,7 @@ import { filledStore } from './cells/filled.ts';
 import { commandAndAnswer, eventAndAck } from './cells/latency.ts';
 import { fleet } from './cells/fleet.ts';
 import { agentList } from './cells/list.ts';
+import { services } from './cells/services.ts';
 import { commandsDown, eventsUp } from './cells/throughput.ts';
 import { makeCredentials } from './credentials.ts';
 import { endLeftovers, startGuard } from './guard.ts';
@@ -139,6 +140,7 @@ try {
   await cell('list', 'the list of agents', () => agentList(own, plan));
   await cell('fleet', 'a fleet that is online', () => fleet(own, plan, needed));
   await cell('daemon', 'the agent daemon', () => daemon(installation, ours, plan));
+  await cell('services', 'a service through Central', () => services(installation, ours, credentials, plan));
 } finally {
   await installation.remove();
   await before?.remove();

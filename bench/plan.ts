@@ -28,6 +28,8 @@ export interface Plan {
   readonly daemonStarts: number;
   /** Real daemons that send with a disk of their own. */
   readonly daemons: number;
+  /** Of a download through a service. */
+  readonly serviceBytes: number;
 }
 
 export const FULL: Plan = {
@@ -48,6 +50,7 @@ export const FULL: Plan = {
   backlogEvents: 5_000,
   daemonStarts: 7,
   daemons: 4,
+  serviceBytes: 256 * 1024 * 1024,
 };
 export const QUICK: Plan = {
   name: 'quick',
@@ -67,4 +70,5 @@ export const QUICK: Plan = {
   backlogEvents: 500,
   daemonStarts: 3,
   daemons: 2,
+  serviceBytes: 16 * 1024 * 1024,
 };

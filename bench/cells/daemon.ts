@@ -1,13 +1,13 @@
 // The agent's daemon as it runs on a branch PC: how fast it is online, what it holds, and how much several send with a
 // disk of their own.
-import { spawnSync } from 'node:child_process';
-import { cp, mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { request, Agent } from 'node:http';
 import { join } from 'node:path';
 import type { Installation } from '../installation.ts';
 import type { QueuegatePeer, RunningQueuegate } from '../peers/queuegate.ts';
-import { memoryOf, pause, Program } from '../process.ts';
+import { memoryOf, pause, type Program } from '../process.ts';
 import type { Plan } from '../plan.ts';
+import { enrollAgent, startAgent, type AgentFolder } from '../real-agent.ts';
 import { OURS, type Outcome } from '../result.ts';
 import { messageJson, sourceOf } from '../sample.ts';
 
@@ -23,7 +23,7 @@ export async function daemon(installation: Installation, peer: QueuegatePeer, pl
   const started: Program[] = [];
   try {
     const folders = await Promise.all(
-      Array.from({ length: plan.daemons }, (_, i) => enrollDaemon(installation, running, `daemon-${i}`)),
+      Array.from({ length: plan.daemons }, (_, i) => enrollAgent(installation, running, `daemon-${i}`)),
     );
     const [first] = folders;
     if (first === undefined) throw new Error('no daemon');
@@ -31,7 +31,7 @@ export async function daemon(installation: Installation, peer: QueuegatePeer, pl
     const resident: number[] = [];
     const own: number[] = [];
     for (let round = 0; round < plan.daemonStarts; round += 1) {
-      const { program, ms } = await startDaemon(installation, first);
+      const { program, ms } = await startAgent(installation, first);
       onlineMs.push(ms);
       // The figure of the last start, when everything has settled.
       if (round === plan.daemonStarts - 1) await pause(IDLE_MS);
@@ -40,7 +40,7 @@ export async function daemon(installation: Installation, peer: QueuegatePeer, pl
       own.push(mebibytes(memory?.own));
       await program.stop();
     }
-    for (const folder of folders) started.push((await startDaemon(installation, folder)).program);
+    for (const folder of folders) started.push((await startAgent(installation, folder)).program);
     const rates: number[] = [];
     for (let round = 0; round < plan.rounds; round += 1) rates.push(await sendFromDaemons(running, folders, plan));
     return {
@@ -87,51 +87,10 @@ function mebibytes(bytes: number | undefined): number {
   return (bytes ?? Number.NaN) / 1024 / 1024;
 }
 
-interface DaemonFolder {
-  readonly name: string;
-  readonly profile: string;
-  readonly data: string;
-}
-
-function flags({ name, profile, data }: DaemonFolder): string[] {
-  return ['--profile', profile, '--data-folder', data, '--agent-name', name, '--local-api-port', '0'];
-}
-
-async function enrollDaemon(
-  installation: Installation,
-  { central }: RunningQueuegate,
-  name: string,
-): Promise<DaemonFolder> {
-  const folder: DaemonFolder = {
-    name,
-    profile: join(installation.folder, name, 'profile'),
-    data: join(installation.folder, name, 'data'),
-  };
-  await cp(installation.profile, folder.profile, { recursive: true });
-  await mkdir(folder.data, { recursive: true });
-  const { commandLine } = (await central.rest('POST', '/enrollment-tokens', {})) as { commandLine: string };
-  const [, ...words] = commandLine.split(' ');
-  const enrolled = spawnSync(process.execPath, [installation.agentCli, ...words, ...flags(folder)], {
-    encoding: 'utf8',
-  });
-  if (enrolled.status !== 0) throw new Error(`enrollment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
-  return folder;
-}
-
-async function startDaemon(
-  installation: Installation,
-  folder: DaemonFolder,
-): Promise<{ program: Program; ms: number }> {
-  const startedAt = performance.now();
-  const program = new Program(process.execPath, [installation.agentCli, 'start', ...flags(folder)]);
-  await program.printed(/"msg":"online"/);
-  return { program, ms: performance.now() - startedAt };
-}
-
 /** Local programs post to every daemon; what counts is what Central has committed. */
 async function sendFromDaemons(
   { central }: RunningQueuegate,
-  folders: readonly DaemonFolder[],
+  folders: readonly AgentFolder[],
   plan: Plan,
 ): Promise<number> {
   const agent = new Agent({ keepAlive: true });
