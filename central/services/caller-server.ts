@@ -4,6 +4,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import type { CodedError } from '../../shared/errors.ts';
+import { whenClosed } from '../../shared/http/closed.ts';
 import { ServerResponse } from '../../shared/http/node-http.ts';
 import { Connections } from '../listeners/accept/connections.ts';
 import { createHttpServer } from '../listeners/http.ts';
@@ -32,6 +33,8 @@ export class CallerServer {
   readonly #tls: TlsServer;
   readonly #clientCa: string | null;
   readonly #connections: Connections;
+  /** Calls in progress; more than one where requests are sent ahead. */
+  readonly #calls = new WeakMap<Socket, number>();
 
   constructor({ credentials, clientCa, deadlineMs, places, onRequest, onUpgrade, onFailure }: CallerServerOptions) {
     this.#server = createHttpServer(deadlineMs(), hasNoBody);
@@ -47,6 +50,7 @@ export class CallerServer {
     this.#server.on('clientError', (error, socket) => refuseUnreadable(error, socket as Socket, MAX_HEADER_BYTES));
     this.#server.on('request', (request, response) => {
       this.#connections.settle(request.socket);
+      this.#hold(request.socket, response);
       onRequest(request, response);
     });
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as Socket, head, onUpgrade));
@@ -68,6 +72,18 @@ export class CallerServer {
   close(): void {
     this.#connections.destroyAll();
     this.#server.close();
+  }
+
+  /** A call in progress gives its place to no new connection, whichever has been silent for longest. */
+  #hold(socket: Socket, response: ServerResponse): void {
+    const place = this.#connections.placeOf(socket);
+    this.#calls.set(socket, (this.#calls.get(socket) ?? 0) + 1);
+    place?.works();
+    whenClosed(response, () => {
+      const left = (this.#calls.get(socket) ?? 1) - 1;
+      this.#calls.set(socket, left);
+      if (left === 0) place?.waits();
+    });
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer, onCall: CallerServerOptions['onUpgrade']): void {

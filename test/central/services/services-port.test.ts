@@ -28,7 +28,11 @@ const TRUST = { ca, servername: 'localhost' };
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** A port with these parameters, and one agent behind it whose service is a server that answers so. */
-async function opened(change: Partial<ParameterValues>, answer: Answer = (_request, response) => response.end('ok')) {
+async function opened(
+  change: Partial<ParameterValues>,
+  answer: Answer = (_request, response) => response.end('ok'),
+  places = 256,
+) {
   const service = createHttpServer(answer);
   await once(service.listen(0, '127.0.0.1'), 'listening');
   const keys = {
@@ -70,7 +74,7 @@ async function opened(change: Partial<ParameterValues>, answer: Answer = (_reque
     values: () => values,
     credentials: () => credentials,
     deadlineMs: () => 5_000,
-    places: () => 256,
+    places: () => places,
     calls,
     log,
   });
@@ -255,4 +259,27 @@ it('a caller that leaves while its agent is looked up leaves nothing', async () 
   await found.promise;
   await new Promise(setImmediate);
   expect([central.size, writes]).toEqual([0, []]);
+});
+
+it('a call in progress keeps its place when new connections come, an idle connection gives way', async () => {
+  const waiting: ServerResponse[] = [];
+  const answer: Answer = ({ url }, response) => void (url === '/later' ? waiting.push(response) : response.end('ok'));
+  const { call, port } = await opened(OPERATOR, answer, 8);
+  const slow = call('/branch-1/jobs/later');
+  await vi.waitFor(() => expect(waiting).toHaveLength(1));
+  // Six are the share of one address.
+  const idle = await Promise.all(
+    Array.from({ length: 5 }, async () => {
+      const socket = connect({ host: '127.0.0.1', port, ...TRUST });
+      socket.on('error', () => undefined);
+      onTestFinished(() => void socket.destroy());
+      await once(socket, 'secureConnect');
+      return socket;
+    }),
+  );
+  const gone = once(idle[0] as (typeof idle)[number], 'close');
+  expect(await codeOf(call('/branch-1/jobs/'))).toEqual([200, 'ok']);
+  await gone;
+  waiting[0]?.end('late');
+  expect(await codeOf(slow)).toEqual([200, 'late']);
 });
