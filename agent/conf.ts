@@ -32,7 +32,7 @@ const OTHER_VARIABLES = [
 ];
 
 type AgentSettingName = (typeof AGENT_SCHEMA)[number]['name'];
-/** What is fixed for the life of the process. Everything else is read again at each dial, and log.level at SIGHUP. */
+/** What is fixed for the life of the process. Everything else is read again at each dial, and `LIVE_SETTINGS` at SIGHUP. */
 export const FIXED_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
   'data.folder',
   'localApi.port',
@@ -44,6 +44,8 @@ export const FIXED_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
   'inbox.maxMessages',
   'inbox.maxBytes',
 ]);
+
+export const LIVE_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>(['agent.queues', 'log.level']);
 
 type LogLevel = SettingValues<typeof AGENT_SCHEMA>['log.level'];
 
@@ -101,6 +103,8 @@ export interface AgentConf {
   readonly services: readonly ServiceSettings[];
   /** The programs that Central may start on this host. */
   readonly taskHandlers: readonly TaskHandler[];
+  /** Whose tasks this agent takes. */
+  readonly queues: readonly string[];
   readonly logLevel: LogLevel;
   readonly outbox: { readonly maxMessages: number; readonly maxBytes: number };
   readonly inbox: { readonly maxMessages: number; readonly maxBytes: number };
@@ -215,6 +219,7 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
     consumers,
     services,
     taskHandlers,
+    queues: values['agent.queues'],
     logLevel: values['log.level'],
     outbox: { maxMessages: values['outbox.maxMessages'], maxBytes: values['outbox.maxBytes'] },
     inbox: { maxMessages: values['inbox.maxMessages'], maxBytes: values['inbox.maxBytes'] },

@@ -14,7 +14,7 @@ import { openLog } from '../shared/terminal/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { openAgentStore, type AgentStore } from './store/store.ts';
 import { DEFAULT_CONSUMER, Routing } from './store/routing.ts';
-import { FIXED_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
+import { FIXED_SETTINGS, LIVE_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { agentFault } from './errors.ts';
 import { agentName, targetName } from './target.ts';
 import { ConsumerReport } from './connection/consumer-report.ts';
@@ -252,6 +252,7 @@ function openTasks({ request, conf, store, tokens, log, now, who }: Ground): {
     dataFolder: conf.dataFolder,
     profileFolder: conf.profile.folder,
     handlers: conf.taskHandlers,
+    queues: conf.queues,
     agentName: () => who.agent,
     records: store.tasks,
     tokens: tokens.tasks,
@@ -423,8 +424,8 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
 }
 
 /**
- * Applies log.level, consumers, services and handlers of tasks. Names the settings that count from the next connection
- * on, and those that need a restart.
+ * Applies log.level, agent.queues, consumers, services and handlers of tasks. Names the settings that count from the next
+ * connection on, and those that need a restart.
  */
 async function reload(
   { request, conf, store, tokens, log }: Ground,
@@ -436,9 +437,9 @@ async function reload(
     const gone = await store.inbox.route(new Routing(fresh.consumers));
     await tokens.change(fresh.consumers, gone);
     services.use(fresh.services);
-    await tasks.setHandlers(fresh.taskHandlers, fresh.profile.folder);
+    await tasks.configure(fresh);
     report.handlersChanged();
-    const changed = changedSettings(conf.settings, fresh.settings).filter((name) => name !== 'log.level');
+    const changed = changedSettings(conf.settings, fresh.settings).filter((name) => !LIVE_SETTINGS.has(name));
     log.info(
       {
         logLevel: fresh.logLevel,

@@ -427,6 +427,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['central/pki/x509/chain.ts', 'central/pki/x509/csr.ts', 'central/pki/x509/distinguished-name.ts'],
   },
   {
+    by: 'test/central/tasks/queues.test.ts',
+    why: 'The queues of tasks at Central, over a real store.',
+    files: ['central/store/sqlite/tasks/queued.ts', 'central/store/sqlite/tasks/schema.ts'],
+  },
+  {
     by: 'test/central/tasks/tasks.test.ts',
     why: 'Tasks at Central, over a real store.',
     files: [
@@ -434,6 +439,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'shared/wire/tasks/frames.ts',
       'central/store/tasks/task-store.ts',
       'central/store/sqlite/tasks/tasks.ts',
+      'central/store/sqlite/tasks/task-rows.ts',
       'central/parameters/groups/tasks.ts',
     ],
   },

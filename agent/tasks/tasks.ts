@@ -17,6 +17,8 @@ interface TasksNeeds {
   /** Commands of handlers may be relative to it. */
   readonly profileFolder: string;
   readonly handlers: readonly TaskHandler[];
+  /** Whose tasks this agent takes. */
+  readonly queues: readonly string[];
   readonly agentName: () => string;
   readonly records: TaskRecords;
   readonly tokens: TaskTokenFiles;
@@ -27,6 +29,13 @@ interface TasksNeeds {
     info(facts: object, text: string): void;
     error(facts: object, text: string): void;
   };
+}
+
+/** Of the configuration, as it was read again. */
+interface TaskSettings {
+  readonly taskHandlers: readonly TaskHandler[];
+  readonly queues: readonly string[];
+  readonly profile: { readonly folder: string };
 }
 
 interface TasksStatus {
@@ -60,6 +69,7 @@ export class Tasks {
   readonly #bootId = bootId();
   #handlers: ReadonlyMap<string, TaskHandler>;
   #profileFolder: string;
+  #queues: readonly string[];
   #cgroups: string | undefined;
   /** By key: those that are started, or were when the agent ended. */
   readonly #runs = new Map<string, TaskRun>();
@@ -82,6 +92,7 @@ export class Tasks {
     this.#folder = join(needs.dataFolder, 'tasks');
     this.#handlers = byName(needs.handlers);
     this.#profileFolder = needs.profileFolder;
+    this.#queues = needs.queues;
   }
 
   /** Finds the tasks of an earlier process again, and starts those that wait. */
@@ -98,10 +109,11 @@ export class Tasks {
   }
 
   /** Other handlers count from the next start on. */
-  async setHandlers(handlers: readonly TaskHandler[], profileFolder: string): Promise<void> {
-    this.#handlers = byName(handlers);
-    this.#profileFolder = profileFolder;
-    if (this.#cgroups === undefined && handlers.length > 0) this.#cgroups = await findCgroups();
+  async configure({ taskHandlers, queues, profile }: TaskSettings): Promise<void> {
+    this.#handlers = byName(taskHandlers);
+    this.#queues = queues;
+    this.#profileFolder = profile.folder;
+    if (this.#cgroups === undefined && taskHandlers.length > 0) this.#cgroups = await findCgroups();
     this.hint();
   }
 
@@ -142,6 +154,7 @@ export class Tasks {
     return {
       accounts: 'one',
       containment: this.#cgroups === undefined ? 'process-group' : 'cgroup',
+      queues: [...this.#queues],
       handlers: Array.from(this.#handlers.values(), (handler) => {
         const { name, arguments: mode, argumentPattern, timeoutSeconds, graceSeconds, concurrency, rerun } = handler;
         const concurrencyCount = concurrency;

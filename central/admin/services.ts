@@ -81,7 +81,7 @@ export interface AdminServices {
   >;
   readonly serviceReports: Pick<ServiceReports, 'of'>;
   readonly exposures: Pick<Exposures, 'create' | 'find' | 'list' | 'remove' | 'set'>;
-  readonly tasks: Pick<Tasks, 'cancel' | 'find' | 'handlersOf' | 'list' | 'run'>;
+  readonly tasks: Pick<Tasks, 'cancel' | 'find' | 'handlersOf' | 'list' | 'run' | 'runInQueue'>;
   readonly taskOutputs: Pick<TaskOutputs, 'open'>;
   readonly backups: Pick<Backups, 'make' | 'stage'>;
   /** Makes Central end its sessions, replace its store with the staged one, and start again. */

@@ -69,6 +69,7 @@ export function subscribe({ events, ...parts }: Subscribers): void {
     for (const id of changes.pendingIds()) resourceChanges.note('changes', id);
   });
   events.on('agentOffline', (facts) => parts.rolloutEngine.onClosed(facts));
+  events.on('agentOffline', (facts) => parts.tasks.onClosed(facts));
   events.on('agentControl', (session, frame) => control.onFrame(session, frame));
   events.on('maintenanceEnabled', () => {
     const { retryAfterSeconds } = maintenanceMode.state;

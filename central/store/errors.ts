@@ -62,6 +62,16 @@ export const STORE_ERRORS = {
     text: '{most} tasks of the agent {agent} have not ended; more are not allowed.',
     hint: 'Wait until some have ended ("queuegate tasks list --agent {agent}"), cancel those that are not needed, or raise tasks.maxPerAgent.',
   },
+  task_queue_full: {
+    status: 503,
+    text: '{most} tasks wait for agents {where}; more are not allowed.',
+    hint: 'Wait until some were taken ("queuegate tasks list --state queued"), cancel those that are not needed, let more agents serve the queue, or raise {parameter}.',
+  },
+  queue_unserved: {
+    status: 422,
+    text: 'No agent {where} serves the queue {queue} and has the handler {handler}.',
+    hint: 'Set agent.queues and task.{handler}.command in the configuration of an agent, and let it read that again: "queuegate agents handlers AGENT" shows what it has reported.',
+  },
   rollout_unknown: {
     status: 404,
     text: 'The rollout {id} is unknown.',

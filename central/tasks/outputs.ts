@@ -50,7 +50,7 @@ export class TaskOutputs {
   async open(task: TaskRecord, wanted: OutputWanted): Promise<OpenOutput> {
     const { agent, startedAt, state } = task;
     const { channel, offsetBytes, follow } = wanted;
-    if (startedAt === null)
+    if (startedAt === null || agent === null)
       throw isFinalTaskState(state)
         ? taskFault('task_output_missing', { task: taskId(task), channel })
         : taskFault('task_output_not_started', { task: taskId(task), state });
@@ -88,7 +88,7 @@ export class TaskOutputs {
   }
 
   #headOf(content: Stream, task: TaskRecord, { channel, offsetBytes }: OutputWanted): Promise<TaskLogHead> {
-    const [id, agent] = [taskId(task), task.agent.name];
+    const [id, agent] = [taskId(task), task.agent?.name ?? ''];
     const failed = (found: string): Error => taskFault('task_output_failed', { agent, task: id, found });
     const faultOf = (error: Error): Error => {
       const code = error instanceof StreamReset ? error.reset : undefined;

@@ -17,9 +17,18 @@ import type { ParameterState } from '../parameters/state.ts';
 import { NewestReports } from '../sessions/limits/newest-reports.ts';
 import type { Session } from '../sessions/session.ts';
 import { storeFault } from '../store/errors.ts';
-import type { ChangedTask, TaskHandlersReport, TaskRecord, TaskStore, TaskTimes } from '../store/tasks/task-store.ts';
+import type {
+  ChangedTask,
+  TaskCreation,
+  TaskHandlersReport,
+  TaskRecord,
+  TaskStore,
+  TaskTimes,
+} from '../store/tasks/task-store.ts';
 import { taskId } from '../store/tasks/task-steps.ts';
+import type { Scope } from '../agents/scope.ts';
 import { taskFault } from './errors.ts';
+import { TaskQueues } from './queues.ts';
 
 interface TasksNeeds {
   readonly store: TaskStore;
@@ -35,11 +44,20 @@ interface TasksNeeds {
 }
 
 interface TaskOrder {
-  readonly agent: { readonly id: string; readonly name: string };
   readonly handler: string;
   readonly arguments: readonly string[];
   /** Undefined: in `DEFAULT_DEADLINE_MS`. */
   readonly deadlineAt: number | undefined;
+}
+
+interface AgentTaskOrder extends TaskOrder {
+  readonly agent: { readonly id: string; readonly name: string };
+}
+
+interface QueueTaskOrder extends TaskOrder {
+  readonly queue: string;
+  /** Of the requester: which agents may get it. */
+  readonly scope: Scope | null;
 }
 
 const DAY_MS = 86_400_000;
@@ -60,18 +78,23 @@ export class Tasks {
   #looking: Promise<void> | undefined;
 
   readonly #handlers: NewestReports<TaskHandlersReport & { readonly epoch: number }>;
+  readonly #queues: TaskQueues;
 
   constructor(needs: TasksNeeds) {
     this.#needs = needs;
+    this.#queues = new TaskQueues({ ...needs, terms: () => this.#terms() });
     this.#handlers = new NewestReports(async (agentId, { epoch, ...report }) => {
-      await needs.store
-        .recordHandlers(agentId, epoch, report)
-        .catch((error: unknown) => this.#reportFailed(agentId, error));
+      await needs.store.recordHandlers(agentId, epoch, report).then(
+        () => this.#queues.onReported(agentId, report),
+        (error: unknown) => this.#reportFailed(agentId, error),
+      );
     });
   }
 
   async start(): Promise<void> {
-    for (const { agentId, key, number } of await this.#needs.store.canceling()) this.#awaitEnd(agentId, key, number);
+    for (const { agentId, key, number } of await this.#needs.store.canceling())
+      if (agentId !== null) this.#awaitEnd(agentId, key, number);
+    await this.#queues.start();
     this.#timer ??= setInterval(() => {
       this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
     }, LOOK_MS);
@@ -80,44 +103,70 @@ export class Tasks {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#looking;
+    await this.#queues.stop();
   }
 
   /**
    * On disk when it resolves. Errors: agent_without_tasks, handler_unknown, task_deadline_invalid, tasks_full,
    * outbox_full, agent_unknown, agent_revoked, agent_disabled.
    */
-  async run({ agent, handler, arguments: words, deadlineAt }: TaskOrder, actor: Actor): Promise<TaskRecord> {
-    const { store, parameters, sessions, now, log } = this.#needs;
-    const at = now();
+  async run({ agent, handler, arguments: words, deadlineAt }: AgentTaskOrder, actor: Actor): Promise<TaskRecord> {
+    const { store, sessions, log } = this.#needs;
     const report = await store.handlersOf(agent.id);
     if (report === undefined) throw taskFault('agent_without_tasks', { agent: agent.name });
     const known = report.handlers.map(({ name }) => name);
     if (!known.includes(handler))
       throw taskFault('handler_unknown', { agent: agent.name, handler, known: known.join(', ') || 'none' });
-    const deadline = deadlineAt ?? at + DEFAULT_DEADLINE_MS;
-    if (deadline <= at || deadline > at + MAX_TASK_DEADLINE_SECONDS * 1000)
+    const order = this.#orderOf({ handler, arguments: words, deadlineAt }, actor);
+    // The arguments are in the task that the entry names: the audit log is kept for ever.
+    const detail = { agent: agent.id, handler, argumentCount: words.length };
+    const entry = auditEntry(actor, 'tasks.run', detail, order.createdAt);
+    const { task } = await store.create({ ...order, agentId: agent.id }, this.#terms(), entry);
+    sessions.notify(agent.id);
+    log.info({ task: taskId(task), agent: agent.id, handler }, 'task');
+    return task;
+  }
+
+  /**
+   * Waits in the queue until an agent that serves it has room. On disk when it resolves. Errors: queue_unserved,
+   * task_deadline_invalid, task_queue_full.
+   */
+  async runInQueue({ queue, scope, ...ordered }: QueueTaskOrder, actor: Actor): Promise<TaskRecord> {
+    const { store, parameters, log } = this.#needs;
+    const { handler, arguments: words } = ordered;
+    const order = this.#orderOf(ordered, actor);
+    const entry = auditEntry(actor, 'tasks.run', { queue, handler, argumentCount: words.length }, order.createdAt);
+    const values = parameters.values();
+    const bounds = { maxPerQueue: values['tasks.maxPerQueue'], maxQueued: values['tasks.maxQueued'] };
+    const limits = scope === null ? null : { text: scope.text, terms: scope.terms };
+    const task = await store.enqueue({ ...order, queue, scope: limits }, bounds, entry);
+    log.info({ task: taskId(task), queue, handler }, 'task');
+    this.#queues.onQueued({ queue, handler });
+    return task;
+  }
+
+  /** Errors: task_deadline_invalid. */
+  #orderOf({ deadlineAt, ...ordered }: TaskOrder, actor: Actor) {
+    const createdAt = this.#needs.now();
+    const deadline = deadlineAt ?? createdAt + DEFAULT_DEADLINE_MS;
+    if (deadline <= createdAt || deadline > createdAt + MAX_TASK_DEADLINE_SECONDS * 1000)
       throw taskFault('task_deadline_invalid', {
         found: new Date(deadline).toISOString(),
         seconds: MAX_TASK_DEADLINE_SECONDS,
       });
+    const { who: createdBy, comment = null, ticket = null } = actor;
     const key = randomBytes(16).toString('hex');
-    const values = parameters.values();
+    return { ...ordered, key, deadlineAt: deadline, createdAt, createdBy, comment, ticket };
+  }
+
+  #terms(): TaskCreation {
+    const values = this.#needs.parameters.values();
     const bounds = {
       maxMessages: values['agents.outbox.maxMessages'],
       maxBytes: values['agents.outbox.maxBytes'],
       deduplicationMs: values['messages.deduplicationDays'] * DAY_MS,
     };
-    // The arguments are in the task that the entry names: the audit log is kept for ever.
-    const entry = auditEntry(actor, 'tasks.run', { agent: agent.id, handler, argumentCount: words.length }, at);
-    const order = { key, agentId: agent.id, handler, arguments: words, deadlineAt: deadline, createdAt: at };
-    const { task } = await store.create(
-      { ...order, createdBy: actor.who, comment: actor.comment ?? null, ticket: actor.ticket ?? null },
-      { bounds, maxUnfinished: values['tasks.maxPerAgent'] },
-      entry,
-    );
-    sessions.notify(agent.id);
-    log.info({ task: taskId(task), agent: agent.id, handler }, 'task');
-    return task;
+    return { bounds, maxUnfinished: values['tasks.maxPerAgent'] };
   }
 
   /** Errors: task_unknown. */
@@ -137,10 +186,12 @@ export class Tasks {
     const { store, now } = this.#needs;
     const times = this.#times();
     const task = await store.cancel(numberOf(id), times, auditEntry(actor, 'tasks.cancel', { task: id }, now()));
-    if (task.state === 'canceling') {
-      this.#awaitEnd(task.agent.id, task.key, task.number);
-      this.#sendCancel(task.agent.id);
+    const { agent, state } = task;
+    if (state === 'canceling' && agent !== null) {
+      this.#awaitEnd(agent.id, task.key, task.number);
+      this.#sendCancel(agent.id);
     }
+    if (state === 'canceled' && agent !== null) this.#queues.onRoom(agent.id);
     return task;
   }
 
@@ -154,6 +205,11 @@ export class Tasks {
     if (session.facts.capabilities.includes(TASKS_CAPABILITY)) this.#sendCancel(session.facts.agentId);
   }
 
+  /** A session ended. */
+  onClosed({ agentId }: Pick<Session['facts'], 'agentId'>): void {
+    this.#queues.onClosed(agentId);
+  }
+
   /** Must not throw. Without an answer, the agent repeats its states in the next session. */
   onFrame(session: Pick<Session, 'facts' | 'sendControl'>, frame: TaskHandlers | TaskReports): void {
     const { store, now } = this.#needs;
@@ -165,6 +221,7 @@ export class Tasks {
     store.recordStates(agentId, epoch, frame.items, this.#times()).then(
       (changed) => {
         this.#noteEnds(changed);
+        this.#noteRoom(changed, agentId);
         session.sendControl({ type: 'task-states-recorded', through: frame.through });
       },
       (error: unknown) => this.#reportFailed(agentId, error),
@@ -204,13 +261,20 @@ export class Tasks {
 
   #noteEnds(changed: readonly ChangedTask[]): void {
     const { metrics, log } = this.#needs;
-    for (const { agentId, key, number, state } of changed) {
+    for (const { agentId, key, number, queue, state } of changed) {
       if (!isFinalTaskState(state)) continue;
       metrics.instruments.queuegate_tasks_ended_total.inc({ state });
-      log.info({ task: taskId({ number }), agent: agentId, state }, 'task');
-      const ofAgent = this.#canceling.get(agentId);
-      if (ofAgent?.delete(key) === true && ofAgent.size === 0) this.#canceling.delete(agentId);
+      log.info({ task: taskId({ number }), agent: agentId, ...(queue === null ? {} : { queue }), state }, 'task');
+      const ofAgent = agentId === null ? undefined : this.#canceling.get(agentId);
+      if (agentId !== null && ofAgent?.delete(key) === true && ofAgent.size === 0) this.#canceling.delete(agentId);
     }
+  }
+
+  /** Tasks of an agent ended, or went back to their queues. */
+  #noteRoom(changed: readonly ChangedTask[], agentId: string): void {
+    for (const { queue, handler, state } of changed)
+      if (state === 'queued' && queue !== null) this.#queues.onQueued({ queue, handler });
+    if (changed.some(({ state }) => state === 'queued' || isFinalTaskState(state))) this.#queues.onRoom(agentId);
   }
 
   async #look(): Promise<void> {
@@ -220,11 +284,13 @@ export class Tasks {
       do {
         ended = await store.endOverdue(now(), OVERDUE_STEP);
         this.#noteEnds(ended);
+        for (const { agentId } of ended) if (agentId !== null) this.#queues.onRoom(agentId);
       } while (ended.length === OVERDUE_STEP);
       await this.measure();
     } catch (error) {
       log.error({ error: textOf(error) }, 'tasks could not be looked after');
     }
+    this.#queues.look();
     if (now() - this.#canceledAgainAt < CANCEL_AGAIN_MS) return;
     this.#canceledAgainAt = now();
     for (const agentId of this.#canceling.keys()) this.#sendCancel(agentId);

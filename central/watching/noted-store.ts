@@ -84,6 +84,8 @@ export function noteStoreChanges(store: Store, changes: Pick<ResourceChanges, 'n
     }),
     tasks: withNotes(store.tasks, {
       create: (created) => task(created.task.number),
+      enqueue: ({ number }) => task(number),
+      assign: ({ tasks }) => tasks.forEach(({ number }) => task(number)),
       cancel: ({ number }) => task(number),
       recordStates: (changed) => changed.forEach(({ number }) => task(number)),
       endOverdue: (changed) => changed.forEach(({ number }) => task(number)),

@@ -2,6 +2,7 @@
 // with it.
 import { splitJvmArgs } from './jvm-args.ts';
 import { hostName, hostPorts, oneOf, text, wholeNumber, yesOrNo, type SettingFormat } from './format.ts';
+import { MAX_QUEUES } from '../wire/tasks/frames.ts';
 import { proxyUrl } from './proxy-url.ts';
 import type { Schema } from './settings.ts';
 
@@ -16,6 +17,17 @@ const port = wholeNumber(1, 65_535);
 const messages = wholeNumber(1, 10_000_000);
 /** From one largest message (256 KiB) to what a branch PC's disk can spare. */
 const logBytes = wholeNumber(256 * 1024, 64 * 1024 ** 3);
+
+/** The name of one is a word of the wire (task-handlers). */
+const queues: SettingFormat<readonly string[]> = {
+  name: 'queues',
+  allowed: `names separated by commas, each of 1 to 64 small letters, digits and dashes; at most ${MAX_QUEUES}`,
+  parse(found) {
+    const names = found.trim() === '' ? [] : [...new Set(found.split(',').map((name) => name.trim()))];
+    const isQueue = (name: string): boolean => name.length <= 64 && /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(name);
+    return names.length <= MAX_QUEUES && names.every(isQueue) ? names : undefined;
+  },
+};
 
 export const AGENT_SCHEMA = [
   {
@@ -84,6 +96,12 @@ export const AGENT_SCHEMA = [
     format: text(0, 255),
     default: '',
     doc: 'Identifier of this agent, fixed at enrollment. Default: the thumbprint of its first key.',
+  },
+  {
+    name: 'agent.queues',
+    format: queues,
+    default: [],
+    doc: 'Queues whose tasks this agent takes when it has room, of the handlers that it has; separated by commas. It is read again at SIGHUP.',
   },
   {
     name: 'agent.renewal.freshKey',

@@ -14,6 +14,7 @@ let folder: string;
 
 /** Each is run by sh, so that a test writes what it needs. */
 const HANDLERS = `
+agent.queues=printing, backup
 task.sh.command=/bin/sh
 task.sh.arguments=list
 task.sh.fixedArguments=["-c"]
@@ -98,6 +99,34 @@ it('a task runs, and Central has its exit code, sizes, digests and the end of bo
   const shown = await central.cli('tasks', 'run', NAME, 'words', '--wait', '--', 'a b', '$(id)', "'; rm -rf /", '-x');
   expect(shown).toMatchObject({ code: 0 });
   expect(shown.stdout).toContain("a b|$(id)|'; rm -rf /|-x|");
+});
+
+it('a task for a queue runs at an agent that serves it, and waits while it is offline or without room', async () => {
+  expect((await central.rest('GET', `/agents/${NAME}`)).body.queues).toEqual(['printing', 'backup']);
+  const shown = await central.cli('tasks', 'run', '--queue', 'printing', 'words', '--wait', '--', '-x');
+  expect(shown).toMatchObject({ code: 0 });
+  expect(shown.stdout).toMatch(new RegExp(`agent +${NAME}\\nqueue +printing\\n`));
+  const order = { queue: 'backup', handler: 'short', arguments: [] };
+  for (const body of [
+    { ...order, agent: NAME },
+    { ...order, queue: undefined },
+  ])
+    expect(await central.rest('POST', '/tasks', body)).toMatchObject({
+      status: 400,
+      body: { code: 'request_invalid' },
+    });
+  expect((await central.rest('POST', '/tasks', { ...order, queue: 'other' })).body.code).toBe('queue_unserved');
+  const first = (await central.rest('POST', '/tasks', order)).body;
+  const second = (await central.rest('POST', '/tasks', order)).body;
+  const third = (await central.rest('POST', '/tasks', order)).body;
+  expect([first.state, first.agent, first.queue]).toEqual(['queued', null, 'backup']);
+  await inState(first.id, 'running');
+  expect((await central.rest('GET', `/tasks/${second.id}`)).body).toMatchObject({ state: 'queued', agent: null });
+  const canceled = await central.cli('tasks', 'cancel', second.id, '-o', 'json');
+  expect(JSON.parse(canceled.stdout)).toMatchObject({ state: 'canceled', agent: null });
+  expect(await inState(third.id, 'timed-out')).toMatchObject({ agent: { name: NAME }, queue: 'backup' });
+  const listed = await central.cli('tasks', 'list', '--queue', 'backup', '-o', 'name');
+  expect(listed.stdout.trim().split('\n')).toEqual([third.id, second.id, first.id]);
 });
 
 it('arguments are checked at the agent, and a missing program and an unknown handler are named', async () => {

@@ -76,7 +76,7 @@ const readIncidents = queryOf(
   ),
 );
 
-export function agentRoutes(app: FastifyInstance, { revocations }: AdminServices, access: Access): void {
+export function agentRoutes(app: FastifyInstance, { revocations, tasks }: AdminServices, access: Access): void {
   app.get('/agents', reads(VIEWER, { query: readList }), async (request, reply) => {
     const agents = access.agentsOf(request);
     const query = readList(request.query);
@@ -95,7 +95,8 @@ export function agentRoutes(app: FastifyInstance, { revocations }: AdminServices
     const agents = access.agentsOf(request);
     const agent = await agents.find(request.params.agent);
     void reply.header('etag', tagOf(agent));
-    return { ...agentJson(agent), ...consumersJson(await agents.consumersOf(agent.id)) };
+    const queues = (await tasks.handlersOf(agent.id))?.queues ?? [];
+    return { ...agentJson(agent), ...consumersJson(await agents.consumersOf(agent.id)), queues };
   });
 
   app.get<{ Params: { agent: string } }>(

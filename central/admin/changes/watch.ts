@@ -13,7 +13,7 @@ import { requestInvalid } from '../errors.ts';
 import { sendStream, STREAM_TYPE, streamEvent, streamTerms } from '../messages/event-stream.ts';
 import { rolloutJson } from '../releases/rollouts.ts';
 import type { AdminServices } from '../services.ts';
-import { taskJson } from '../tasks/tasks.ts';
+import { taskJson, visibleTasks } from '../tasks/tasks.ts';
 import { changeJson } from './changes.ts';
 import { parameterJson } from './parameters.ts';
 
@@ -163,7 +163,7 @@ async function presentState(
         return isVisible(scope, view.rollout) ? rolloutJson(view) : undefined;
       }
       case 'tasks': {
-        const [task] = await agents.fitting([await tasks.find(id)], ({ agent }) => agent.id);
+        const [task] = await visibleTasks(agents, scope, [await tasks.find(id)]);
         return task === undefined ? undefined : taskJson(task);
       }
       case 'parameters': {

@@ -137,7 +137,7 @@ function checking(
 ): Checked {
   // Before the first byte it is the answer.
   const failed = (found: string, cause?: unknown): Error =>
-    taskFault('task_output_failed', { agent: task.agent.name, task: taskId(task), found }, cause);
+    taskFault('task_output_failed', { agent: task.agent?.name ?? '', task: taskId(task), found }, cause);
   const hash = sha256 === undefined ? undefined : createHash('sha256');
   let taken = 0;
   // Where the whole is compared, its end waits for that: with all bytes of its length, an answer is whole to its reader.

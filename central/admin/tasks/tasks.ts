@@ -10,6 +10,8 @@ import {
 } from '../../../shared/wire/tasks/frames.ts';
 import { timestampMs } from '../../../shared/delivery/attribute-types.ts';
 import { mayHaveMore } from '../../../shared/text-page.ts';
+import type { AgentDirectory } from '../../agents/directory.ts';
+import { isVisible, type Scope } from '../../agents/scope.ts';
 import { storeFault } from '../../store/errors.ts';
 import type { Cause } from '../../store/rollouts/rollout-store.ts';
 import { taskText, type TaskHandlersReport, type TaskRecord } from '../../store/tasks/task-store.ts';
@@ -23,12 +25,13 @@ import type { AdminServices } from '../services.ts';
 import { outputRoute } from './output.ts';
 
 const strict = { additionalProperties: false } as const;
-const handler = Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$' });
+const name = Type.String({ minLength: 1, maxLength: 64, pattern: '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$' });
 const readTask = bodyOf(
   Type.Object(
     {
-      agent: Type.String({ minLength: 1, maxLength: 255 }),
-      handler,
+      agent: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+      queue: Type.Optional(name),
+      handler: name,
       arguments: Type.Optional(
         Type.Array(Type.String({ maxLength: MAX_ARGUMENT_LENGTH }), { maxItems: MAX_ARGUMENTS }),
       ),
@@ -43,7 +46,8 @@ const readList = queryOf(
       ...pageMembers,
       state: Type.Optional(Type.Array(oneOf(TASK_STATES), { maxItems: 20 })),
       agent: Type.Optional(Type.String({ maxLength: 255 })),
-      handler: Type.Optional(handler),
+      handler: Type.Optional(name),
+      queue: Type.Optional(name),
     },
     strict,
   ),
@@ -58,7 +62,7 @@ export function taskRoutes(app: FastifyInstance, services: AdminServices, access
   /** Errors: task_unknown, also of one whose agent the scope of the token does not contain. */
   const visible = async (request: FastifyRequest<OfTask>): Promise<TaskRecord> => {
     const task = await tasks.find(request.params.task);
-    const [found] = await access.agentsOf(request).fitting([task], ({ agent }) => agent.id);
+    const [found] = await visibleTasks(access.agentsOf(request), access.scopeOf(request), [task]);
     if (found === undefined) throw storeFault('task_unknown', { id: taskId(task) });
     return found;
   };
@@ -71,12 +75,13 @@ export function taskRoutes(app: FastifyInstance, services: AdminServices, access
       ...(query.state === undefined ? {} : { states: query.state }),
       ...(query.agent === undefined ? {} : { agentId: await agents.findId(query.agent) }),
       ...(query.handler === undefined ? {} : { handler: query.handler }),
+      ...(query.queue === undefined ? {} : { queue: query.queue }),
     };
     const { items, next } = await readWithin({
       limit: query.limit,
       after: after === undefined ? undefined : Number(after),
       read: (before, limit) => tasks.list({ ...filter, limit, ...(before === undefined ? {} : { before }) }),
-      fitting: (rows) => agents.fitting(rows, ({ agent }) => agent.id),
+      fitting: (rows) => visibleTasks(agents, access.scopeOf(request), rows),
       placeOf: ({ number }) => number,
       isLast: (rows, limit) => !mayHaveMore(rows, limit, taskText),
     });
@@ -84,11 +89,18 @@ export function taskRoutes(app: FastifyInstance, services: AdminServices, access
   });
 
   app.post('/tasks', reads(OPERATOR, { body: readTask }), async (request, reply) => {
-    const { agent: reference, arguments: words = [], deadlineAt, ...body } = readTask(request.body);
+    const { agent: reference, queue, arguments: words = [], deadlineAt, handler } = readTask(request.body);
     assertArguments(words);
-    const { id, name } = await access.agentsOf(request).find(reference);
-    const order = { ...body, agent: { id, name }, arguments: words, deadlineAt: deadlineIn(deadlineAt) };
-    const task = await tasks.run(order, access.actorOf(request));
+    const order = { handler, arguments: words, deadlineAt: deadlineIn(deadlineAt) };
+    const actor = access.actorOf(request);
+    const runFor = async (): Promise<TaskRecord> => {
+      if ((reference === undefined) === (queue === undefined)) throw addresseeInvalid(reference, queue);
+      if (queue !== undefined)
+        return await tasks.runInQueue({ ...order, queue, scope: access.scopeOf(request) }, actor);
+      const agent = await access.agentsOf(request).find(reference ?? '');
+      return await tasks.run({ ...order, agent: { id: agent.id, name: agent.name } }, actor);
+    };
+    const task = await runFor();
     return await reply
       .code(202)
       .header('location', `/api/v1/tasks/${taskId(task)}`)
@@ -115,6 +127,26 @@ export function taskRoutes(app: FastifyInstance, services: AdminServices, access
       json: handlerJson,
     });
   });
+}
+
+/**
+ * Those that a token with this scope sees: of its agents; and of those that wait in a queue, or ended there, what a token
+ * with such a scope has requested.
+ */
+export async function visibleTasks(
+  agents: AgentDirectory,
+  scope: Scope | null,
+  tasks: readonly TaskRecord[],
+): Promise<readonly TaskRecord[]> {
+  if (scope === null) return tasks;
+  const ofAgents = new Set(await agents.fitting(tasks, ({ agent }) => agent?.id ?? null));
+  return tasks.filter((task) => (task.agent === null ? isVisible(scope, task) : ofAgents.has(task)));
+}
+
+function addresseeInvalid(agent: string | undefined, queue: string | undefined): Error {
+  const found = agent === undefined && queue === undefined ? 'none of them' : 'both';
+  const detail = `The body has to name either agent or queue; found: ${found}.`;
+  return requestInvalid([{ pointer: queue === undefined ? '#/agent' : '#/queue', detail, allowed: null, found: null }]);
 }
 
 /** Errors: request_invalid. */
@@ -144,6 +176,7 @@ export function taskJson(task: TaskRecord) {
   return {
     id: taskId(task),
     agent: task.agent,
+    queue: task.queue,
     handler: task.handler,
     arguments: task.arguments,
     state,
@@ -191,6 +224,7 @@ function handlerJson({
     rerun: one.rerun,
     accounts: report.accounts,
     containment: report.containment,
+    queues: report.queues ?? [],
     reportedAt: timeOf(report.reportedAt),
   };
 }

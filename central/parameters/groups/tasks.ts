@@ -15,6 +15,30 @@ export function taskDefinitions<const G extends string>(group: G) {
       reason: 'A schedule that repeats against an agent that is off for a day is noticed before it fills the disk.',
       applying: 'At once; tasks that exist stay.',
     },
+    'tasks.maxPerQueue': {
+      group,
+      type: 'integer',
+      unit: 'items',
+      minimum: 1,
+      maximum: 10_000,
+      default: 1000,
+      description:
+        'How many tasks of one queue may wait for an agent. Above this limit, new ones are refused (503 task_queue_full).',
+      reason: 'A queue whose agents are off is noticed within the day, and before it takes the room of others.',
+      applying: 'At once; tasks that exist stay.',
+    },
+    'tasks.maxQueued': {
+      group,
+      type: 'integer',
+      unit: 'items',
+      minimum: 1,
+      maximum: 100_000,
+      default: 10_000,
+      description:
+        'How many tasks of all queues may wait for agents. Above this limit, new ones are refused (503 task_queue_full).',
+      reason: 'With their arguments, these take at most 640 MiB of disk.',
+      applying: 'At once; tasks that exist stay.',
+    },
     'tasks.lostAfterSeconds': {
       group,
       type: 'integer',

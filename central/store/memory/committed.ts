@@ -34,6 +34,11 @@ export async function rememberCommitted(engine: EngineStore): Promise<Omit<Store
         commands.appended(task.agentId, [created.message], [created.appended]);
         return created;
       },
+      async assign(assignment) {
+        const assigned = await engine.tasks.assign(assignment);
+        for (const { agentId, message, appended } of assigned.tasks) commands.appended(agentId, [message], [appended]);
+        return assigned;
+      },
     },
     tokens: tokensWith(engine.tokens, new KnownTokens()),
     agents: {

@@ -9,7 +9,7 @@ import { IDEMPOTENCY_KEYS } from './rows/idempotency-keys.ts';
 import { SIGN_INS, SIGN_INS_OF_PEOPLE } from './sign-ins/sign-ins.ts';
 import { REPORTED_SERVICES, SERVICE_EXPOSURES } from './services/schema.ts';
 import { SUBSCRIPTIONS } from './subscriptions/schema.ts';
-import { TASKS } from './tasks/schema.ts';
+import { TASK_QUEUES, TASKS } from './tasks/schema.ts';
 import { STORE_INCARNATIONS } from './events/incarnations.ts';
 import { STATE_DEADLINES } from './rows/agents/agent-history.ts';
 
@@ -475,4 +475,5 @@ export const MIGRATIONS: readonly string[] = [
   SERVICE_EXPOSURES,
   TASKS,
   REPORTED_SERVICES,
+  TASK_QUEUES,
 ];

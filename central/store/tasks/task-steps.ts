@@ -11,13 +11,26 @@ export const CENTRAL_TASK_CAUSES = {
     text: 'The agent {agent} did not report before the deadline that it has the task.',
     hint: 'See "queuegate agents show {agent}", then run the task again, with a later deadline if the agent is often offline. If the agent had it nevertheless, its result will be shown as lateResult.',
   },
+  task_queue_late: {
+    text: 'No agent of the queue {queue} had room for the task before its deadline.{refusal}',
+    hint: 'See "queuegate tasks list --queue {queue}" for what was before it. Let more agents serve the queue (agent.queues), raise task.NAME.concurrency there, or run the task again with a later deadline.',
+  },
   task_agent_silent: {
     text: 'The agent {agent} reported no end of the task in time (tasks.lostAfterSeconds): it is unknown how it ended.',
     hint: 'See "queuegate agents show {agent}". When the agent reports the result after all, it is shown as lateResult.',
   },
 } as const satisfies ErrorTable;
 const cause = defineErrors(CENTRAL_TASK_CAUSES);
-const GIVEN_UP: ReadonlySet<string> = new Set(Object.keys(CENTRAL_TASK_CAUSES));
+const GIVEN_UP: ReadonlySet<string> = new Set(['task_not_accepted', 'task_agent_silent']);
+/** Why an agent refuses a task (agent/tasks/causes.ts): with these and without a start, it will never start it. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  'task_handler_unknown',
+  'task_arguments_invalid',
+  'task_program_missing',
+  'task_not_started',
+]);
+/** So many agents may refuse a task of a queue: more would most likely refuse it, too. */
+const MAX_REFUSALS = 3;
 
 export const NO_CAUSE: Cause = { code: '', detail: '', hint: '' };
 /** A task may be accepted just before its deadline: the report needs some time. */
@@ -48,9 +61,9 @@ export function stepOf(task: TaskRecord, event: TaskEvent, { now, lostAfterMs }:
     case 'withdrawn':
       return { ...ended, state: 'canceled' };
     case 'overdue': {
-      const isUnaccepted = task.state === 'sent' || task.state === 'queued';
-      const code = isUnaccepted ? 'task_not_accepted' : 'task_agent_silent';
-      return { ...ended, state: isUnaccepted ? 'expired' : 'lost', stateReason: causeOf(code, task) };
+      if (task.state === 'queued') return { ...ended, state: 'expired', stateReason: queueCauseOf(task) };
+      const code = task.state === 'sent' ? 'task_not_accepted' : 'task_agent_silent';
+      return { ...ended, state: task.state === 'sent' ? 'expired' : 'lost', stateReason: causeOf(code, task) };
     }
   }
 }
@@ -63,6 +76,7 @@ function reported(task: TaskRecord, report: TaskReport, { now, lostAfterMs }: Ta
     if (!isLate) return undefined;
     return { ...task, stdout, stderr, startedAt, lateResult: { state, receivedAt: now, exitCode } };
   }
+  if (isRefused(task, report)) return refused(task, report, now);
   const changed = { ...task, startedAt: startedAt ?? task.startedAt, stateChangedAt: now };
   if (isFinalTaskState(state)) {
     const stateReason = { code, detail, hint };
@@ -75,12 +89,32 @@ function reported(task: TaskRecord, report: TaskReport, { now, lostAfterMs }: Ta
   }
   if (state === 'running' && task.state !== 'running')
     return { ...changed, state, stateDeadlineAt: now + (report.endsWithinSeconds ?? 0) * 1000 + lostAfterMs };
-  if (state === 'accepted' && (task.state === 'sent' || task.state === 'queued'))
+  if (state === 'accepted' && task.state === 'sent')
     return { ...changed, state, stateDeadlineAt: Math.max(now, task.deadlineAt) + lostAfterMs };
   return undefined;
 }
 
-function causeOf(code: keyof typeof CENTRAL_TASK_CAUSES, { agent }: TaskRecord): Cause {
-  const { message, hint } = cause(code, { agent: agent.name });
+/** Its agent has not started it, and never will: another one of its queue may get it. */
+function isRefused({ queue, state, startedAt, refusedBy }: TaskRecord, report: TaskReport): boolean {
+  const isUnstarted = (state === 'sent' || state === 'accepted') && startedAt === null && report.startedAt === null;
+  const mayWait = queue !== null && refusedBy.length + 1 < MAX_REFUSALS;
+  return isUnstarted && mayWait && report.state === 'failed' && REFUSALS.has(report.code);
+}
+
+function refused(task: TaskRecord, { code, detail, hint }: TaskReport, now: number): TaskRecord {
+  const stateReason = { code, detail: `${task.agent?.name ?? ''} refused it: ${detail}`, hint };
+  const refusedBy = [...task.refusedBy, ...(task.agent === null ? [] : [task.agent.id])];
+  const waiting = { agent: null, stateChangedAt: now, stateDeadlineAt: task.deadlineAt };
+  return { ...task, ...waiting, state: 'queued', stateReason, refusedBy };
+}
+
+function causeOf(code: 'task_agent_silent' | 'task_not_accepted', { agent }: TaskRecord): Cause {
+  const { message, hint } = cause(code, { agent: agent?.name ?? '' });
   return { code, detail: message, hint };
+}
+
+function queueCauseOf({ queue, stateReason: { detail } }: TaskRecord): Cause {
+  const refusal = detail === '' ? '' : ` The last one that got it, ${detail}`;
+  const { message, hint } = cause('task_queue_late', { queue: queue ?? '', refusal });
+  return { code: 'task_queue_late', detail: message, hint };
 }

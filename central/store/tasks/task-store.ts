@@ -4,6 +4,7 @@ import type { Message } from '../../../shared/delivery/message.ts';
 import type { Appended, OutboxBounds } from '../../../shared/delivery/log-interfaces.ts';
 import type { TaskHandlers, TaskOutput, TaskReport, TaskState } from '../../../shared/wire/tasks/frames.ts';
 import type { AuditEntry } from '../audit-store.ts';
+import type { LabelTerm } from '../agents/labels.ts';
 import type { Cause } from '../rollouts/rollout-store.ts';
 
 /** What came from an agent after Central had given a task up. */
@@ -13,12 +14,24 @@ interface LateResult {
   readonly exitCode: number | null;
 }
 
+interface TaskAgent {
+  readonly id: string;
+  readonly name: string;
+}
+
 export interface TaskRecord {
   /** The id is `t-` with this number. */
   readonly number: number;
   /** By which the agent knows it: random, since numbers of a restored store come again. */
   readonly key: string;
-  readonly agent: { readonly id: string; readonly name: string };
+  /** Null: it waits in its queue, or ended there. */
+  readonly agent: TaskAgent | null;
+  /** That it was requested for; null: it was requested for the agent. */
+  readonly queue: string | null;
+  /** Of the requester, as it was written; agents outside of it never get the task. Null: all agents. */
+  readonly scope: string | null;
+  /** Of a queue: the ids of the agents that refused it, and do not get it again. */
+  readonly refusedBy: readonly string[];
   readonly handler: string;
   readonly arguments: readonly string[];
   readonly state: TaskState;
@@ -40,9 +53,8 @@ export interface TaskRecord {
   readonly lateResult: LateResult | null;
 }
 
-export interface NewTask {
+interface TaskOrder {
   readonly key: string;
-  readonly agentId: string;
   readonly handler: string;
   readonly arguments: readonly string[];
   readonly deadlineAt: number;
@@ -50,6 +62,53 @@ export interface NewTask {
   readonly createdBy: string;
   readonly comment: string | null;
   readonly ticket: string | null;
+}
+
+export interface NewTask extends TaskOrder {
+  readonly agentId: string;
+}
+
+/** One that waits until an agent of the queue has room for it. */
+export interface NewQueuedTask extends TaskOrder {
+  readonly queue: string;
+  /** Null: all agents. */
+  readonly scope: { readonly text: string; readonly terms: readonly LabelTerm[] } | null;
+}
+
+/** How many may wait. */
+export interface QueueBounds {
+  readonly maxPerQueue: number;
+  readonly maxQueued: number;
+}
+
+/** The tasks of one queue and handler. */
+export interface QueuedKind {
+  readonly queue: string;
+  readonly handler: string;
+}
+
+/** Which agents may get waiting tasks of this kind. */
+export interface TaskAssignment extends QueuedKind {
+  readonly agentIds: readonly string[];
+  readonly terms: TaskCreation;
+  /** Assigned by one call. */
+  readonly limit: number;
+  readonly now: number;
+}
+
+export interface AssignedTask {
+  readonly number: number;
+  readonly agentId: string;
+  readonly message: Message;
+  readonly appended: Appended;
+}
+
+export interface Assigned {
+  readonly tasks: readonly AssignedTask[];
+  /** Those that have no room now, or no session, or do not serve the queue any more. */
+  readonly full: readonly string[];
+  /** Tasks of this kind wait still. */
+  readonly areLeft: boolean;
 }
 
 /** What an agent reported last of what it can run. */
@@ -71,7 +130,10 @@ export interface TaskCreation {
 export interface ChangedTask {
   readonly number: number;
   readonly key: string;
-  readonly agentId: string;
+  /** Null: it waits in a queue, or ended there. */
+  readonly agentId: string | null;
+  readonly queue: string | null;
+  readonly handler: string;
   readonly state: TaskState;
 }
 
@@ -94,6 +156,18 @@ export interface TaskStore {
     readonly message: Message;
     readonly appended: Appended;
   }>;
+  /**
+   * The task in its queue. Errors: queue_unserved (no agent in the scope has reported queue and handler),
+   * task_queue_full.
+   */
+  enqueue(task: NewQueuedTask, bounds: QueueBounds, audit: AuditEntry): Promise<TaskRecord>;
+  /**
+   * Gives waiting tasks, the oldest first, to those of these agents that have room, with the commands that start them in
+   * the logs of the agents.
+   */
+  assign(assignment: TaskAssignment): Promise<Assigned>;
+  /** Of which kinds tasks wait. */
+  queuedKinds(): Promise<readonly QueuedKind[]>;
   get(number: number): Promise<TaskRecord | undefined>;
   /** Newest first; `before`: a number. */
   list(page: {
@@ -102,6 +176,7 @@ export interface TaskStore {
     readonly states?: readonly TaskState[];
     readonly agentId?: string;
     readonly handler?: string;
+    readonly queue?: string;
   }): Promise<TaskRecord[]>;
   /** Those that are being canceled. */
   canceling(): Promise<ChangedTask[]>;

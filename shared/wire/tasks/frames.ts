@@ -180,6 +180,8 @@ export const TASK_REPORTS_RECORDED = {
 } as const;
 
 export const MAX_HANDLERS = 64;
+/** Of one agent. */
+export const MAX_QUEUES = 16;
 export const ARGUMENT_MODES = ['none', 'list', 'fixed'] as const;
 const seconds = { type: 'integer', minimum: 0, maximum: 366 * 86_400 } as const;
 
@@ -193,6 +195,8 @@ export const TASK_HANDLERS = {
     accounts: { enum: ['one', 'two'] },
     /** How what a task started is found when it ends: cgroup v2, or the process group, which a program can leave. */
     containment: { enum: ['cgroup', 'process-group'] },
+    /** Whose tasks it takes, of its handlers; absent: of older software, none. */
+    queues: { type: 'array', maxItems: MAX_QUEUES, items: name },
     handlers: {
       type: 'array',
       maxItems: MAX_HANDLERS,

@@ -25,6 +25,7 @@ async function opened(log: TaskLog, now = (): number => 0): Promise<{ folder: st
   const tasks = new Tasks({
     dataFolder: folder,
     profileFolder: folder,
+    queues: [],
     handlers: readTaskHandlers([parseProperties(Buffer.from(HANDLERS), 'agent.conf')]),
     agentName: () => 'branch-1',
     tokens: new TaskTokens(Date.now),

@@ -518,7 +518,7 @@ function absentPki(): Pick<AdminServices, AbsentService> {
     serviceReports: absent,
     subscriptions: absent,
     taskOutputs: absent,
-    tasks: { ...absent, list: async () => [] },
+    tasks: { ...absent, list: async () => [], handlersOf: async () => undefined },
   } as unknown as Pick<AdminServices, AbsentService>;
 }
 

@@ -98,6 +98,7 @@ const AGENT_WITH_CONSUMERS = named(
     ...MEMBERS,
     inboxFull: { type: ['boolean', 'null'] },
     consumers: orNull(array(CONSUMER)),
+    queues: { ...array(text), description: 'whose tasks it takes, as it reported last' },
   }),
 );
 
@@ -164,7 +165,7 @@ export const AGENT_OPERATIONS: Operations = {
   },
   'GET /agents/{agent}': {
     id: 'getAgent',
-    summary: 'One agent, with its consumers.',
+    summary: 'One agent, with its consumers and queues.',
     answers: { 200: json('The agent.', AGENT_WITH_CONSUMERS) },
   },
   'PATCH /agents/{agent}': {

@@ -31,7 +31,8 @@ const TASK = named(
   'Task',
   object({
     id: { ...text, pattern: '^t-[0-9]+$' },
-    agent: AGENT_REFERENCE,
+    agent: { ...orNull(AGENT_REFERENCE), description: 'null: it waits in its queue, or ended there' },
+    queue: { ...textOrNull, description: 'that it was requested for; null: it was requested for the agent' },
     handler: text,
     arguments: array(text),
     state: words(TASK_STATES),
@@ -62,7 +63,8 @@ export const TASK_OPERATIONS: Operations = {
   },
   'POST /tasks': {
     id: 'runTask',
-    summary: 'Runs a program that the configuration of the agent names, at most once.',
+    summary:
+      'Runs a program that the configuration of an agent names, at most once: at this agent, or at one of a queue.',
     answers: { 202: json('The task; it is on disk.', TASK) },
     errors: [
       'agent_ambiguous',
@@ -72,8 +74,10 @@ export const TASK_OPERATIONS: Operations = {
       'agent_without_tasks',
       'handler_unknown',
       'outbox_full',
+      'queue_unserved',
       'store_low',
       'task_deadline_invalid',
+      'task_queue_full',
       'tasks_full',
     ],
   },
@@ -127,6 +131,7 @@ export const TASK_OPERATIONS: Operations = {
             rerun: { type: 'boolean' },
             accounts: words(['one', 'two']),
             containment: words(['cgroup', 'process-group']),
+            queues: { ...array(text), description: 'whose tasks the agent takes' },
             reportedAt: time,
           } as const),
         ),

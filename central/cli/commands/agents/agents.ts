@@ -120,6 +120,7 @@ export const agentCommands: readonly Command[] = [
             `${shown(down['messageCount'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`,
           ],
           ...consumerFacts(agent),
+          ...queueFacts(agent),
           ['events received', `${shown(up['number'])}${up['lastAt'] === null ? '' : `, last ${shown(up['lastAt'])}`}`],
         ]),
       );
@@ -259,6 +260,11 @@ export async function findAgent(client: Client, word: string): Promise<Readonly<
 
 export function idIn(agent: Readonly<Record<string, unknown>>): string {
   return encodeURIComponent(typeof agent['id'] === 'string' ? agent['id'] : '');
+}
+
+function queueFacts(agent: unknown): [string, string][] {
+  const { queues } = recordOf(agent);
+  return Array.isArray(queues) && queues.length > 0 ? [['queues', shown(queues)]] : [];
 }
 
 /** What the agent reported of the programs that take its commands; an acknowledged number is one of Central's log. */

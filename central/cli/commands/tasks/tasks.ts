@@ -15,22 +15,26 @@ export const taskCommands: readonly Command[] = [
   {
     name: 'tasks run',
     namedBy: 'id',
-    usage: 'AGENT HANDLER [options] [-- ARGUMENT...]',
+    usage: '(AGENT | --queue QUEUE) HANDLER [options] [-- ARGUMENT...]',
     summary: 'run a program that the configuration of an agent names, at most once',
-    help: 'An agent that is offline runs it when it is back, unless the deadline has passed. Arguments go to the program as they are, through no\nshell. With --wait and --follow the command exits with 1 unless the task succeeded. "queuegate agents handlers AGENT" shows what an agent can run.',
+    help: 'With --queue, one of the agents that serve the queue (agent.queues) runs it, as soon as one has room. An agent that is offline runs it when it is back, unless the deadline has passed. Arguments go to the program as they are, through no\nshell. With --wait and --follow the command exits with 1 unless the task succeeded. "queuegate agents handlers AGENT" shows what an agent can run.',
     options: {
       deadline: {
         type: 'string',
         value: 'TIME',
         doc: 'start it within this time, such as 2h, or not at all; 24h unless set, at most 6d',
       },
+      queue: { type: 'string', value: 'QUEUE', doc: 'run it at an agent of this queue, instead of AGENT' },
       follow: { type: 'boolean', doc: 'show what the program writes, until the task has ended' },
       ...WAIT,
       ...REASON,
     },
-    words: { least: 2, most: 2 + MOST_ARGUMENTS },
+    words: { least: 1, most: 2 + MOST_ARGUMENTS },
     async run(call) {
-      const [agent, handler, ...words] = call.words;
+      const queue = call.text('queue');
+      const [agent, handler, ...words] = queue === undefined ? call.words : [undefined, ...call.words];
+      if (handler === undefined)
+        throw call.complain('HANDLER is missing; "queuegate agents handlers AGENT" shows those of an agent');
       const seconds = call.seconds('deadline');
       if (call.flag('follow') && call.text('wait') !== undefined)
         throw call.complain('--follow and --wait exclude each other');
@@ -38,7 +42,12 @@ export const taskCommands: readonly Command[] = [
       const answer = await call.client.request('POST', '/tasks', {
         isCreating: true,
         query: termsOf(call),
-        body: { agent, handler, arguments: words, ...(deadlineAt === undefined ? {} : { deadlineAt }) },
+        body: {
+          ...(queue === undefined ? { agent } : { queue }),
+          handler,
+          arguments: words,
+          ...(deadlineAt === undefined ? {} : { deadlineAt }),
+        },
       });
       if (call.flag('follow')) return await follow(call, recordOf(answer));
       const task = await atEnd(call, recordOf(answer));
@@ -49,10 +58,11 @@ export const taskCommands: readonly Command[] = [
     name: 'tasks list',
     watches: 'tasks',
     namedBy: 'id',
-    usage: '[--agent AGENT] [--handler HANDLER] [--state STATE,...]',
+    usage: '[--agent AGENT] [--queue QUEUE] [--handler HANDLER] [--state STATE,...]',
     summary: 'tasks, the newest first',
     options: {
       agent: { type: 'string', value: 'AGENT', doc: 'only those of this agent' },
+      queue: { type: 'string', value: 'QUEUE', doc: 'only those that were requested for this queue' },
       handler: { type: 'string', value: 'HANDLER', doc: 'only those of this handler' },
       state: { type: 'string', value: 'STATE,...', doc: STATES },
       ...LIST,
@@ -61,15 +71,17 @@ export const taskCommands: readonly Command[] = [
     async run(call) {
       const answer = await readList(call, '/tasks', {
         agent: call.text('agent'),
+        queue: call.text('queue'),
         handler: call.text('handler'),
         state: call.text('state')?.split(','),
       });
       call.answer(answer, () =>
         call.table(
-          ['id', 'agent', 'handler', 'state', 'since', 'exit', 'by'],
+          ['id', 'agent', 'queue', 'handler', 'state', 'since', 'exit', 'by'],
           rowsOf(answer, 'items').map((row) => [
             row['id'],
             recordOf(row['agent'])['name'],
+            row['queue'],
             row['handler'],
             row['state'],
             row['stateChangedAt'],
@@ -122,13 +134,14 @@ export const taskCommands: readonly Command[] = [
       const answer = await readList(call, `/agents/${encodeURIComponent(call.words[0] ?? '')}/task-handlers`);
       call.answer(answer, () =>
         call.table(
-          ['name', 'arguments', 'pattern', 'timeout', 'at a time', 'accounts', 'containment'],
+          ['name', 'arguments', 'pattern', 'timeout', 'at a time', 'queues', 'accounts', 'containment'],
           rowsOf(answer, 'items').map((row) => [
             row['name'],
             row['arguments'],
             row['argumentPattern'],
             `${shown(row['timeoutSeconds'])} s`,
             row['concurrencyCount'],
+            row['queues'],
             row['accounts'],
             row['containment'],
           ]),
@@ -163,6 +176,7 @@ function taskText(row: Row): string {
     facts([
       ['id', row['id']],
       ['agent', recordOf(row['agent'])['name']],
+      ['queue', row['queue']],
       ['handler', row['handler']],
       ['arguments', row['arguments']],
       ['state', `${shown(row['state'])} since ${shown(row['stateChangedAt'])}`],

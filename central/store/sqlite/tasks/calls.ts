@@ -7,14 +7,18 @@ import type { Writes } from '../threads/writes.ts';
 export function taskCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): TaskStore {
   return {
     create: (task, terms, audit) => writer.call('createTask', [audit, task, terms]),
+    enqueue: (task, bounds, audit) => writer.call('enqueueTask', [audit, task, bounds]),
+    assign: (assignment) => writer.call('assignTasks', [assignment]),
+    queuedKinds: () => reader.call('queuedTaskKinds', []),
     get: (number) => reader.call('getTask', [number]),
-    list: ({ before, limit, states, agentId, handler }) =>
+    list: ({ before, limit, states, agentId, handler, queue }) =>
       reader.call('listTasks', [
         before ?? Number.MAX_SAFE_INTEGER,
         limit,
         states ?? null,
         agentId ?? null,
         handler ?? null,
+        queue ?? null,
       ]),
     canceling: () => reader.call('cancelingTasks', []),
     cancel: (number, times, audit) => writer.call('cancelTask', [audit, number, times]),

@@ -29,3 +29,21 @@ export const TASKS = `
     DELETE FROM task_handlers WHERE agent = OLD.key;
   END;
 `;
+
+/**
+ * `task.scope`: as JSON, which agents may get a task of a queue; NULL: all. `task_queue_agent`: which queues each agent
+ * serves, as in its last report. A task waits while its state is `queued`.
+ */
+export const TASK_QUEUES = `
+  ALTER TABLE task ADD COLUMN scope TEXT;
+  CREATE INDEX task_queued ON task (queue, handler, number) WHERE state = 'queued';
+  CREATE TABLE task_queue_agent (
+    queue TEXT NOT NULL,
+    agent INTEGER NOT NULL,
+    PRIMARY KEY (queue, agent)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX task_queue_of_agent ON task_queue_agent (agent);
+  CREATE TRIGGER queues_of_removed_agent AFTER DELETE ON agent BEGIN
+    DELETE FROM task_queue_agent WHERE agent = OLD.key;
+  END;
+`;

@@ -37,7 +37,7 @@ import { exposureWrites } from '../services/exposures.ts';
 import { subscriptionWrites } from '../subscriptions/subscriptions.ts';
 import { taskId } from '../../tasks/task-steps.ts';
 import { taskWrites } from '../tasks/tasks.ts';
-import type { NewTask, TaskCreation } from '../../tasks/task-store.ts';
+import type { NewQueuedTask, NewTask, QueueBounds, TaskCreation, TaskRecord } from '../../tasks/task-store.ts';
 import { tokenWrites } from '../rows/tokens.ts';
 
 interface WritesOptions {
@@ -294,15 +294,24 @@ function taskParts(
   space: Pick<DiskSpace, 'take'>,
   tasks: ReturnType<typeof taskWrites>,
 ) {
+  // Its number is known only now.
+  const noteTask = (entry: AuditEntry, task: TaskRecord): void => {
+    const detail = { task: taskId(task), ...(JSON.parse(entry.detail) as object) };
+    audit.appendAudit({ ...entry, detail: JSON.stringify(detail) });
+  };
   return {
     ...tasks,
     cancelTask: audited(audit, tasks, 'cancelTask'),
+    enqueueTask(entry: AuditEntry, task: NewQueuedTask, bounds: QueueBounds) {
+      space.take(TASK_COST);
+      const queued = tasks.enqueueTask(task, bounds);
+      noteTask(entry, queued);
+      return queued;
+    },
     createTask(entry: AuditEntry, task: NewTask, terms: TaskCreation) {
       space.take(TASK_COST);
       const created = tasks.createTask(task, terms);
-      // Its number is known only now.
-      const detail = { task: taskId(created.task), ...(JSON.parse(entry.detail) as object) };
-      audit.appendAudit({ ...entry, detail: JSON.stringify(detail) });
+      noteTask(entry, created.task);
       return created;
     },
   };

@@ -74,6 +74,7 @@ describe('a stream of changes', () => {
     const {
       consumers: _,
       inboxFull: __,
+      queues: ___,
       ...agent
     } = (await (await rest.request('GET', '/agents/a1')).json()) as Record<string, unknown>;
     expect(dataOf(text, 'agent.updated')).toEqual(agent);

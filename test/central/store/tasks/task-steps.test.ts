@@ -13,6 +13,9 @@ function task(change: Partial<TaskRecord> = {}): TaskRecord {
     number: 981,
     key: 'a'.repeat(32),
     agent: { id: 'a1', name: 'branch-1' },
+    queue: null,
+    scope: null,
+    refusedBy: [],
     handler: 'backup',
     arguments: [],
     state: 'sent',
@@ -85,8 +88,9 @@ describe('a task', () => {
     for (const state of TASK_STATES.filter((one) => !isFinal(one))) {
       const given = stepOf(task({ state }), { kind: 'overdue' }, TIMES);
       expect(given?.state).toBe(state === 'sent' || state === 'queued' ? 'expired' : 'lost');
-      expect(given?.stateReason.detail).toContain('branch-1');
+      expect(given?.stateReason.detail).toContain(state === 'queued' ? 'of the queue' : 'branch-1');
       expect(stepOf(given ?? task(), report('running'), TIMES)).toBeUndefined();
+      if (state === 'queued') continue;
       const late = stepOf(given ?? task(), report('succeeded', { exitCode: 0 }), TIMES);
       expect(late).toMatchObject({
         state: given?.state,
@@ -94,6 +98,28 @@ describe('a task', () => {
       });
       expect(stepOf(late ?? task(), report('failed'), TIMES)).toBeUndefined();
     }
+  });
+
+  it('of a queue goes back to it when its agent refuses it unstarted, three times at most', () => {
+    const refusal = report('failed', { code: 'task_program_missing', detail: 'It is missing.' });
+    const queued = task({ queue: 'printing' });
+    for (const before of [queued, task({ queue: 'printing', state: 'accepted', refusedBy: ['a0'] })])
+      expect(stepOf(before, refusal, TIMES)).toMatchObject({
+        agent: null,
+        state: 'queued',
+        stateDeadlineAt: before.deadlineAt,
+        refusedBy: [...before.refusedBy, 'a1'],
+        stateReason: { code: 'task_program_missing', detail: 'branch-1 refused it: It is missing.' },
+      });
+    const final = [
+      stepOf(task(), refusal, TIMES),
+      stepOf(task({ queue: 'printing', refusedBy: ['a2', 'a3'] }), refusal, TIMES),
+      stepOf(task({ queue: 'printing', state: 'running', startedAt: 4 }), refusal, TIMES),
+      stepOf(task({ queue: 'printing', state: 'canceling' }), refusal, TIMES),
+      stepOf(queued, report('failed', { code: 'task_program_missing', startedAt: at(4) }), TIMES),
+      stepOf(queued, report('failed', { code: 'another_code' }), TIMES),
+    ];
+    for (const one of final) expect(one).toMatchObject({ state: 'failed', agent: { id: 'a1' } });
   });
 
   it('that its agent calls lost is not late', () => {
