@@ -37,6 +37,7 @@ let central: CentralProcess;
 let callers: Child<Callers>;
 let ca = '';
 let program = '';
+let options: readonly string[] = [];
 let servicePort = 0;
 let agent: Running;
 let target: Target;
@@ -54,12 +55,10 @@ async function startAgent(name: string, ...lines: string[]): Promise<{ agent: Ru
   expect(enrolled).toMatchObject({ code: 0 });
   const settings = [`service.data.url=http://localhost:${servicePort}`, ...lines];
   await appendFile(join(folders.profile, 'conf/agent.conf'), `\n${settings.join('\n')}\n`);
-  const started = new Running(process.execPath, [
-    '--max-semi-space-size=1',
-    program,
-    'start',
-    ...agentFlags(folders, name),
-  ]);
+  // As its launcher starts it (deploy/queue-agent/launch).
+  const started = new Running(process.execPath, [...options, program, 'start', ...agentFlags(folders, name)], {
+    env: { MALLOC_ARENA_MAX: '1' },
+  });
   cleanup.add(() => started.stop());
   await central.online(name);
   const [port = 0] = await freePorts(1);
@@ -76,7 +75,11 @@ async function startAgent(name: string, ...lines: string[]): Promise<{ agent: Ru
 
 beforeAll(async () => {
   const folder = await cleanup.folder();
-  for (const { path, content } of programEntries(await bundleAgent())) {
+  const entries = programEntries(await bundleAgent());
+  options = String(entries.find(({ path }) => path === 'node-options')?.content)
+    .trim()
+    .split(' ');
+  for (const { path, content } of entries) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), content);
   }
@@ -110,7 +113,7 @@ async function grownBy(run: () => Promise<void>): Promise<number[]> {
 
 test(
   'ten downloads of 1 GB at once arrive whole, byte for byte; Central and the agent take at most 60 MiB more',
-  { timeout: 600_000 },
+  { timeout: 900_000 },
   async () => {
     // Code that is compiled, connections that are made.
     await callers.call('download', target, DOWNLOADS, MIB);
