@@ -138,6 +138,7 @@ export interface Parameter {
     readonly maximum?: number;
     readonly allowed?: readonly string[];
     readonly maxItems?: number;
+    readonly form?: string;
   };
   /** In words. */
   readonly allowed: string;

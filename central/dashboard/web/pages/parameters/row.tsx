@@ -149,18 +149,31 @@ function Control({ parameter, isLocked, faultId }: ControlProps): JSX.Element {
         ))}
       </select>
     );
+  const text = {
+    ...about,
+    spellcheck: false,
+    placeholder: T.emptyValue,
+    value: made?.text ?? textOf(value),
+  };
+  // The lines of PEM belong to it: a field of one line drops their ends.
+  if (bounds.form === 'authorities')
+    return (
+      <textarea
+        {...text}
+        rows={3}
+        maxLength={16_384}
+        onInput={({ currentTarget: { value: typed } }) => edit(parameter, valueOf(parameter, typed), typed)}
+      />
+    );
   return (
     <span class="unit">
       <input
-        {...about}
+        {...text}
         type="text"
         inputMode={type === 'integer' ? 'numeric' : 'text'}
         autocomplete="off"
-        spellcheck={false}
-        maxLength={4_096}
-        placeholder={T.emptyValue}
-        value={made?.text ?? textOf(value)}
-        onInput={({ currentTarget: { value: text } }) => edit(parameter, valueOf(parameter, text), text)}
+        maxLength={16_384}
+        onInput={({ currentTarget: { value: typed } }) => edit(parameter, valueOf(parameter, typed), typed)}
       />
       {bounds.unit !== undefined && bounds.unit !== 'port' && <span class="d2">{bounds.unit}</span>}
     </span>
