@@ -152,7 +152,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/store/sqlite/sqlite-store.test.ts',
   },
   'test/flow/task-kills.test.ts': {
-    why: '40 s: sixty tasks, and seven kills of Central and of daemons',
+    why: '40 s: sixty tasks, half of them for queues, and seven kills of Central and of daemons',
     quick: 'test/agent/tasks/tasks.test.ts',
   },
   'test/flow/npm-package.test.ts': {

@@ -62,12 +62,13 @@ export interface Branch {
 
 /**
  * Starts Central and so many agents, named branch-1 and on; resolves when all are online. `settings`: lines for the
- * `agent.local.conf` of each agent.
+ * `agent.local.conf` of each agent; `line`: the port at which agents find that of Central.
  */
 export async function startVictims(
   cleanup: Cleanup,
   agents: number,
   settings = '',
+  line: (port: number) => Promise<number> = async (port) => port,
 ): Promise<{ central: Victim; door: Door; branches: Branch[] }> {
   const folder = await cleanup.folder();
   const [plain = 0, secure = 0, https = 0, http = 0, ...local] = await freePorts(4 + agents);
@@ -96,12 +97,14 @@ export async function startVictims(
   const central = new Victim(cleanup, 'central', CENTRAL_PROGRAM, ['--data-folder', folder, ...flags]);
   const door: Door = { url: `http://127.0.0.1:${http}`, token: first.token };
   const branches: Branch[] = [];
+  const hosts = ['--central-hosts', `localhost:${await line(secure)}`];
   for (const [i, folders] of enrolled.entries()) {
     const name = names[i] ?? '';
     const port = local[i] ?? 0;
     const process_ = new Victim(cleanup, name, join(ROOT, 'agent/cli.ts'), [
       'start',
       ...agentFlags(folders, name).map((word) => (word === '0' ? String(port) : word)),
+      ...hosts,
     ]);
     const { token } = await until(() => tokenOf(folders));
     const id = await until(
