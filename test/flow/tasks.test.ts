@@ -1,5 +1,5 @@
 // Tasks with real processes: what runs, how it ends, and what is left of it, whatever the program does.
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -33,7 +33,7 @@ task.short.timeoutSeconds=1
 task.short.graceSeconds=1
 task.noisy.command=/usr/bin/head
 task.noisy.arguments=fixed
-task.noisy.fixedArguments=["-c", "100000000", "/dev/zero"]
+task.noisy.fixedArguments=["-c", "1000000000", "/dev/zero"]
 task.noisy.maxOutputBytes=65536
 task.missing.command=/nonexistent/program
 task.environment.command=/usr/bin/env
@@ -158,6 +158,35 @@ it('a program gets its own environment, and nothing of the agent', async () => {
 it('output beyond the bound is dropped where it arises, and the task goes on', async () => {
   const { stdout } = await inState(await begun('noisy'), 'succeeded');
   expect(stdout).toMatchObject({ keptBytes: 65_536, truncated: true });
+  // One byte more says that there was more.
+  const tasks = join(agent.folders.data, 'tasks');
+  const sizes = await Promise.all(
+    (await readdir(tasks)).map(
+      async (key) => (await stat(join(tasks, key, 'stdout')).catch(() => undefined))?.size ?? 0,
+    ),
+  );
+  expect(Math.max(...sizes)).toBe(65_537);
+});
+
+/** How many processes have this task in their environment. */
+async function processesOf(id: string): Promise<number> {
+  const environments = (await readdir('/proc'))
+    .filter((pid) => /^\d+$/.test(pid))
+    .map((pid) => readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''));
+  return (await Promise.all(environments)).filter(
+    (text) => text.includes(`QUEUEGATE_TASK=${id}\0`) && text.includes(agent.folders.data),
+  ).length;
+}
+
+it('a program that doubles its processes without end is ended with all of them', async () => {
+  // Seven times, so that the machine survives a defect: 127 shells, of which each leaves one more process.
+  const id = await begun(
+    'sh',
+    'bomb() { [ $1 -eq 0 ] || { bomb $(($1 - 1)) & bomb $(($1 - 1)) & }; sleep 300; }; bomb 6',
+  );
+  await until(async () => (await processesOf(id)) >= 200);
+  expect(await central.cli('tasks', 'cancel', id, '--wait=30s')).toMatchObject({ code: 0 });
+  await until(async () => (await processesOf(id)) === 0);
 });
 
 it('a program that ignores SIGTERM and a grandchild with a session of its own end when the task is canceled', async () => {
