@@ -45,7 +45,13 @@ export const FIXED_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
   'inbox.maxBytes',
 ]);
 
-export const LIVE_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>(['agent.queues', 'log.level']);
+export const LIVE_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
+  'agent.queues',
+  'log.level',
+  'localApi.tls.port',
+  'localApi.tls.address',
+  'localApi.tls.names',
+]);
 
 type LogLevel = SettingValues<typeof AGENT_SCHEMA>['log.level'];
 
@@ -96,6 +102,10 @@ export interface AgentConf {
     readonly group: string | undefined;
     /** Of the token files of the consumers but \`default\`. */
     readonly consumersFolder: string;
+    /** The port for devices; 0: off. */
+    readonly tlsPort: number;
+    readonly tlsAddress: string;
+    readonly tlsNames: readonly string[];
   };
   /** As the files name them; \`default\` only when it is named. */
   readonly consumers: readonly ConsumerSettings[];
@@ -215,6 +225,9 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
         values['localApi.consumers.folder'] === ''
           ? join(dataFolder, 'consumers')
           : resolve(workingFolder, values['localApi.consumers.folder']),
+      tlsPort: values['localApi.tls.port'],
+      tlsAddress: values['localApi.tls.address'],
+      tlsNames: values['localApi.tls.names'],
     },
     consumers,
     services,

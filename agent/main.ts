@@ -13,15 +13,16 @@ import { freshFolder } from '../shared/sqlite/fresh-folder.ts';
 import { openLog } from '../shared/terminal/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { openAgentStore, type AgentStore } from './store/store.ts';
-import { DEFAULT_CONSUMER, Routing } from './store/routing.ts';
+import { Routing } from './store/routing.ts';
 import { FIXED_SETTINGS, LIVE_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
-import { agentFault } from './errors.ts';
 import { agentName, targetName } from './target.ts';
 import { ConsumerReport } from './connection/consumer-report.ts';
 import { expiredReport } from './connection/expired-report.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
-import type { LocalApiPorts, Problem } from './local-api/types.ts';
+import type { LocalApiPorts } from './local-api/types.ts';
+import { openDevices, type Devices } from './local-api/devices/open-devices.ts';
+import { inboxProblems } from './local-api/inbox-problems.ts';
 import { openLocalApi, type LocalApi } from './local-api/listeners.ts';
 import {
   identityFile,
@@ -71,6 +72,7 @@ interface Ground {
   readonly store: AgentStore;
   /** Of programs on this host. */
   readonly tokens: ConsumerTokens;
+  readonly devices: Devices;
   readonly log: Logger;
   readonly now: () => number;
   /** The name that is in every line of the log. */
@@ -117,7 +119,8 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     const gone = await store.inbox.route(new Routing(conf.consumers));
     const { dataFolder, consumers, localApi: settings } = conf;
     const tokens = await ConsumerTokens.open({ dataFolder, folder: settings.consumersFolder, consumers, gone, now });
-    const ground: Ground = { request, conf, store, tokens, log, now, who };
+    const devices = await openDevices({ request, conf, log, now, after });
+    const ground: Ground = { request, conf, store, tokens, devices, log, now, who };
     const link = await openCentralLink(ground, {
       onCommitted: () => reload(ground, link),
       restart: () => startAgain('restart'),
@@ -128,7 +131,8 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     opened.defer(() => tasks.stop());
     await tasks.start();
     const ports = localApiPorts(ground, link);
-    const api = await openLocalApi({ settings, dataFolder, tokens, ports, log });
+    const api = await openLocalApi({ settings, dataFolder, tokens, devices, ports, log });
+    devices.onChanged(() => api.devicesChanged());
     opened.defer(() => api.stop());
     store.outbox.onAppended(() => daemon.notify());
     const maintenance = startMaintenance(store, log);
@@ -176,7 +180,7 @@ interface ReleaseActs {
 
 /** The daemon with what concerns certificates, trust and releases. */
 async function openCentralLink(ground: Ground, acts: ReleaseActs): Promise<CentralLink> {
-  const { request, conf, store, log, now, who } = ground;
+  const { request, conf, store, devices, log, now, who } = ground;
   const { dataFolder } = conf;
   const slot = softwareSlot(request.environment);
   let key = await loadOrCreateKey(dataFolder);
@@ -188,7 +192,10 @@ async function openCentralLink(ground: Ground, acts: ReleaseActs): Promise<Centr
       return fresh.central.secure ? (await loadTrusted({ ...fresh, dataFolder })).ca : [];
     },
     reconnect: () => daemon.reconnect(),
-    onWritten: () => daemon.changedByItself(identityFile(dataFolder)),
+    onWritten: async () => {
+      await daemon.changedByItself(identityFile(dataFolder));
+      devices.certificate.look();
+    },
     onKey: (next) => (key = next),
     log,
     now,
@@ -232,6 +239,7 @@ async function openCentralLink(ground: Ground, acts: ReleaseActs): Promise<Centr
       releases,
       streams: { http: services, taskLogs },
       tasks: report,
+      devices: devices.certificate,
     }),
     outbox: store.outbox,
     inbox: store.inbox,
@@ -350,24 +358,6 @@ function localApiPorts({ store, log, now }: Ground, link: CentralLink): LocalApi
   };
 }
 
-function inboxProblems(inbox: AgentStore['inbox']): Problem[] {
-  const full = inbox.fullness();
-  if (full === null) return [];
-  const { since, messages, bytes, bounds, consumer, waiting } = full;
-  const { code, message, hint } = agentFault('inbox_full', {
-    messages,
-    bytes,
-    ...bounds,
-    consumer,
-    waiting,
-    hint:
-      consumer === DEFAULT_CONSUMER
-        ? 'If it needs more room, raise inbox.maxMessages and inbox.maxBytes in agent.conf.'
-        : `If it is not used any more, remove its keys "consumer.${consumer}.*" from agent.conf: its commands then go to the consumer "${DEFAULT_CONSUMER}", which has to acknowledge them.`,
-  });
-  return [{ code, detail: message, hint, startedAt: new Date(since).toISOString() }];
-}
-
 /** Expires and prunes messages, also while the agent is not connected. */
 function startMaintenance(store: AgentStore, log: Logger): { stop(): void } {
   const expiring = setInterval(() => {
@@ -428,7 +418,7 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
  * connection on, and those that need a restart.
  */
 async function reload(
-  { request, conf, store, tokens, log }: Ground,
+  { request, conf, store, tokens, devices, log }: Ground,
   { services, tasks, report }: Pick<CentralLink, 'report' | 'services' | 'tasks'>,
 ): Promise<void> {
   try {
@@ -437,6 +427,7 @@ async function reload(
     const gone = await store.inbox.route(new Routing(fresh.consumers));
     await tokens.change(fresh.consumers, gone);
     services.use(fresh.services);
+    devices.use(fresh.localApi);
     await tasks.configure(fresh);
     report.handlersChanged();
     const changed = changedSettings(conf.settings, fresh.settings).filter((name) => !LIVE_SETTINGS.has(name));

@@ -63,6 +63,7 @@ export const AUDIT_ACTIONS = {
     by: 'agent',
     text: 'got its certificate when it enrolled, was accepted or recovered; an administrator, with `agents create`',
   },
+  'certificates.issue-device': { by: 'agent', text: 'got a certificate for its port for devices' },
   'changes.confirm': { text: 'confirmed a pending change of parameters or of the server certificate' },
   'changes.rollback': {
     text: 'rolled back a pending change; Central does so when it is not confirmed in time, and when it starts again',

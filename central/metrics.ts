@@ -154,6 +154,11 @@ export const METRICS = {
     labels: ['expires_within_days'],
     help: 'Registered agents whose certificate expires within so many days (60, 30, 14, 7, 1), and has expired (0).',
   },
+  queuegate_device_certificates_total: {
+    kind: 'counter',
+    labels: ['outcome'],
+    help: 'Requests of agents for the certificate of their port for devices: issued or refused.',
+  },
   queuegate_certificate_renewals_total: {
     kind: 'counter',
     labels: ['outcome'],

@@ -103,7 +103,7 @@ connection depends on within a second or two, also while it waits for its next a
 | --- | --- |
 | \`central.*\`, \`truststore\`, \`truststore.password\`, \`jetty.jvm.args\`, \`agent.name\`, the truststore file itself | at the next connection; an open session continues unchanged |
 | \`enrollment.file\`, \`agent.id\` | at the enrollment |
-| \`log.level\`, \`consumer.*\`, \`service.*\`, \`task.*\` ([TASKS.md](TASKS.md#handlers)) | at SIGHUP |
+| \`log.level\`, \`localApi.tls.*\`, \`consumer.*\`, \`service.*\`, \`task.*\` ([TASKS.md](TASKS.md#handlers)) | at SIGHUP |
 | everything else | at the next start of the agent |
 
 On SIGHUP the agent reads its configuration at once and applies \`log.level\`, the consumers, the services and the handlers of tasks. It logs which of the

@@ -17,6 +17,7 @@ import { BACKUP_ERRORS } from '../central/store/backup/errors.ts';
 import { STATE_CAUSES } from '../central/store/agents/state-reasons.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_ERRORS } from '../agent/errors.ts';
+import { DEVICE_PORT_ERRORS } from '../agent/local-api/devices/errors.ts';
 import { SOFTWARE_UPDATE_ERRORS } from '../agent/releases/software/errors.ts';
 import { DISK_ERRORS, FILE_ERRORS } from '../shared/files/errors.ts';
 import { MESSAGE_ERRORS } from '../shared/delivery/errors.ts';
@@ -92,6 +93,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'In the log of the agent, in its status (`GET /api/v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
     errors: AGENT_ERRORS,
+  },
+  {
+    table: 'DEVICE_PORT_ERRORS',
+    reader: 'agent',
+    title: 'Agent: the port for devices',
+    about:
+      'In the log of the agent and among the problems of its status ([LOCAL-API.md](LOCAL-API.md#the-port-for-devices)). Those with an HTTP status are answers of the port.',
+    errors: DEVICE_PORT_ERRORS,
   },
   {
     table: 'SOFTWARE_UPDATE_ERRORS',

@@ -57,6 +57,33 @@ curl -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' http:
 The agent also starts if another process uses the port or the path. The status then reports a problem
 (\`queue-agent status\`, \`problems\` of \`GET /api/v1/status\`), and the agent retries every two seconds.
 
+### The port for devices
+
+Devices in the network of the branch use the same API over TLS 1.2 or later. The port is off by default:
+
+\`\`\`properties
+localApi.tls.port = 8989
+localApi.tls.names = hub.branch-0042.bank, 10.42.0.5
+consumer.tills.types = till.*
+\`\`\`
+
+- **Certificate.** The agent makes a key (\`device-port.pem\` in the data folder, mode 0600) and requests the certificate from Central
+  over its session, for \`localApi.tls.names\` or else for the name of the host and its addresses. Central refuses its own names
+  (\`device_name_taken\`). The agent renews it at half of its lifetime, for other names, and after a rotation of the authority.
+- **Trust.** Give each device the roots of Central: \`queuegate ca trust-bundle\`, or \`GET /api/v1/ca/trust-bundle.pem\` of Central.
+  It then verifies the host name by which it connects.
+- **Token.** Every request, \`/api/v1/health\` included, needs the token of a consumer that the configuration names. The tokens of
+  \`default\` and of tasks are refused. Put the token on the device; its file is on the host of the agent ([tokens](#tokens)).
+- **Requests** of web pages are refused, and those with a \`Host\` that the certificate does not have.
+- **Changes.** Another certificate, port or address takes effect at SIGHUP or with the release of a profile. Devices that are
+  connected stay connected; port 0 cuts them off. The port of local programs is not touched.
+- **Closed.** Without a certificate, or with one that has expired, the port takes no connections, and \`queue-agent status\` says why.
+  One address may have 128 connections; a handshake takes at most 5 seconds.
+
+\`\`\`sh
+curl --cacert central-roots.pem -H "Authorization: Bearer $TOKEN" 'https://hub.branch-0042.bank:8989/api/v1/commands?waitSeconds=55'
+\`\`\`
+
 ## Tokens
 
 Each consumer has a token file. The file of \`default\` is \`local-api.json\` in the data folder (mode 0600). The file

@@ -23,6 +23,16 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     ],
   },
   {
+    by: 'test/flow/device-ports.test.ts',
+    why: 'The port for devices of a real agent.',
+    files: ['agent/local-api/devices/errors.ts', 'agent/local-api/devices/open-devices.ts'],
+  },
+  {
+    by: 'test/agent/connection/control.test.ts',
+    why: 'The frames of a session.',
+    files: ['shared/wire/devices/frames.ts'],
+  },
+  {
     by: 'test/central/admin/agents/revocation.test.ts',
     why: 'The report of a dry run, as REST sends it.',
     files: ['central/admin/changes/report.ts'],

@@ -22,6 +22,7 @@ const AGENT_GROUPS = new Set([
   'jetty.jvm',
   'localApi',
   'localApi.consumers',
+  'localApi.tls',
   'log',
   'outbox',
   'software',
@@ -101,7 +102,7 @@ const OTHER_WORDS = new Map([
 ]);
 
 /** Families that are named by their subject; a frame called `release` alone would say nothing. */
-const SUBJECTS = new Set(['release', 'task']);
+const SUBJECTS = new Set(['release', 'task', 'device']);
 
 /** Added after the frame: peers of older software do not send them. */
 const ADDED = new Set(['task-handlers/queues']);

@@ -11,6 +11,10 @@ export interface SlowFile {
 }
 
 export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/flow/device-ports.test.ts': {
+    why: '20 s: a real Central and agent, a hundred devices, and a rotation of the authority',
+    quick: 'test/agent/local-api/devices/port.test.ts',
+  },
   'test/flow/tasks.test.ts': {
     why: '25 s: a real Central, an agent that is killed, and programs that end in every way',
     quick: 'test/central/store/tasks/task-steps.test.ts',

@@ -116,7 +116,16 @@ async function status(call: Call): Promise<number> {
   return found.connection.state === 'online' ? EXIT_DONE : EXIT_FAILED;
 }
 
-function statusLines({ name, version, connection, outbox, inbox, releases, problems }: LocalStatus): string[] {
+function statusLines({
+  name,
+  version,
+  connection,
+  outbox,
+  inbox,
+  releases,
+  devicePort,
+  problems,
+}: LocalStatus): string[] {
   return [
     `${name} (queue-agent ${version}): ${connection.state} since ${connection.stateChangedAt}`,
     ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),
@@ -126,7 +135,17 @@ function statusLines({ name, version, connection, outbox, inbox, releases, probl
     `  events    ${outbox.messageCount} wait for Central (${outbox.bytes} bytes)`,
     `  commands  ${inbox.messageCount} wait for local programs (${inbox.bytes} bytes)`,
     ...releaseLines(releases),
+    ...devicePortLines(devicePort),
     ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
+  ];
+}
+
+function devicePortLines(found: LocalStatus['devicePort']): string[] {
+  if (found === null || found === undefined) return [];
+  const { address, port, state, names, notAfter } = found;
+  return [
+    `  devices   port ${port}${address === '' ? '' : ` at ${address}`} ${state}`,
+    ...(notAfter === null ? [] : [`            certificate for ${names.join(', ')} until ${notAfter}`]),
   ];
 }
 

@@ -254,6 +254,8 @@ class Connection {
       case 'release-measure':
       case 'task-states-recorded':
       case 'task-cancel':
+      case 'device-issued':
+      case 'device-refused':
         return this.#ports.control.onFrame(frame);
       case 'trust':
         return this.#onTrust(frame);

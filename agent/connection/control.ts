@@ -12,6 +12,7 @@ import type {
 } from '../../shared/wire/messages.ts';
 import { TASKS_CAPABILITY, type TaskCancel, type TaskReportsRecorded } from '../../shared/wire/tasks/frames.ts';
 import { TASK_LOG } from '../../shared/wire/tasks/log-stream.ts';
+import { DEVICES_CAPABILITY, type DeviceAnswer } from '../../shared/wire/devices/frames.ts';
 import type { ReleaseCancel, ReleaseMeasure, ReleaseOffer } from '../../shared/wire/release-frames.ts';
 import type { Stream } from '../../shared/session/streams/stream.ts';
 import { STREAMS_CAPABILITY } from '../../shared/session/streams/frames.ts';
@@ -62,6 +63,10 @@ interface TasksControl extends ConsumersControl {
   onFrame(frame: TaskCancel | TaskReportsRecorded): void;
 }
 
+interface DevicesControl extends ConsumersControl {
+  onFrame(frame: DeviceAnswer): void;
+}
+
 export interface ReleasesControl {
   onOnline(send: SendControl, line: Pick<ControlLine, 'time'>): void;
   onFrame(frame: ReleaseOffer | ReleaseCancel | ReleaseMeasure): void;
@@ -103,6 +108,7 @@ const CAPABILITIES = [
   'releases.measure',
   STREAMS_CAPABILITY,
   TASKS_CAPABILITY,
+  DEVICES_CAPABILITY,
 ] as const;
 
 export function createControl({
@@ -113,6 +119,7 @@ export function createControl({
   releases,
   streams,
   tasks,
+  devices,
 }: {
   readonly renewal: RenewalControl;
   readonly trust: TrustControl;
@@ -121,6 +128,7 @@ export function createControl({
   readonly releases: ReleasesControl;
   readonly streams: StreamUsers;
   readonly tasks: TasksControl;
+  readonly devices: DevicesControl;
 }): Control {
   return {
     capabilities: CAPABILITIES,
@@ -132,6 +140,7 @@ export function createControl({
       releases.onOnline(send, line);
       streams.http.onOnline(send);
       tasks.onOnline(send);
+      devices.onOnline(send);
     },
     onFrame(frame): void {
       switch (frame.type) {
@@ -146,6 +155,9 @@ export function createControl({
         case 'task-states-recorded':
         case 'task-cancel':
           return tasks.onFrame(frame);
+        case 'device-issued':
+        case 'device-refused':
+          return devices.onFrame(frame);
         default:
           return renewal.onFrame(frame);
       }
@@ -163,6 +175,7 @@ export function createControl({
       releases.onOffline();
       streams.http.onOffline();
       tasks.onOffline();
+      devices.onOffline();
     },
   };
 }

@@ -11,7 +11,10 @@ import { removeOwnerKey, writeOwnerKey, type LocalApiAddresses } from './file.ts
 import type { ConsumerTokens } from './tokens.ts';
 import type { LocalApiPorts, Problem } from './types.ts';
 import { LocalShares, WrongTokens } from './connections.ts';
-import { createLocalServer, type ListenerKind } from './server.ts';
+import type { DeviceCertificate } from './devices/certificate.ts';
+import { DeviceHandshakes } from './devices/handshakes.ts';
+import { DevicePort, type DeviceSettings } from './devices/port.ts';
+import { createDeviceServer, createLocalServer, type ListenerKind, type LocalServerNeeds } from './server.ts';
 
 export interface LocalApiSettings {
   readonly port: number;
@@ -26,6 +29,8 @@ interface LocalApiNeeds {
   readonly tokens: ConsumerTokens;
   readonly ports: LocalApiPorts;
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
+  /** Of the port for devices. */
+  readonly devices?: { readonly settings: () => DeviceSettings; readonly certificate: DeviceCertificate };
   readonly shares?: LocalShares;
   readonly retryMs?: number;
 }
@@ -34,6 +39,8 @@ interface LocalApiNeeds {
 export interface LocalApi {
   addresses(): LocalApiAddresses;
   problems(): Problem[];
+  /** Settings or certificate of the port for devices are others. */
+  devicesChanged(): void;
   stop(): Promise<void>;
 }
 
@@ -44,13 +51,14 @@ const SOCKET_SETTING = 'localApi.socket in agent.local.conf';
 const RETRY_MS = 2_000;
 const STOP_MS = 1_000;
 
-type Subject = 'socket' | 'group' | 'port';
+type Subject = 'socket' | 'group' | 'port' | 'devices';
 
 class Listeners implements LocalApi {
   readonly #needs: LocalApiNeeds;
   readonly #stopping = new AbortController();
   readonly #problems = new Map<Subject, Problem>();
-  readonly #create: (kind: ListenerKind) => Server;
+  readonly #create: (kind: Exclude<ListenerKind, 'device'>) => Server;
+  readonly #devicePort: DevicePort | undefined;
   readonly #servers = new Set<Server>();
   readonly #startedAt: string;
   #socket: LocalSocket | undefined;
@@ -67,23 +75,51 @@ class Listeners implements LocalApi {
     const { tokens, log, shares = new LocalShares() } = needs;
     const ports = {
       ...needs.ports,
-      status: async () => ({ ...(await needs.ports.status()), localApi: this.addresses(), problems: this.problems() }),
+      status: async () => ({
+        ...(await needs.ports.status()),
+        localApi: this.addresses(),
+        devicePort: this.#devicePort?.status() ?? null,
+        problems: this.problems(),
+      }),
     };
     const wrongTokens = new WrongTokens(ports.now, (count) =>
       log.warn({ count }, 'requests to the local API with a missing or wrong token'),
     );
     const readTurns = new ReadTurns({ atOnce: PLAIN_AT_ONCE });
-    this.#create = (kind) =>
-      createLocalServer(kind, {
-        ports,
-        tokens,
-        ownerKey,
-        shares,
-        ownerShares: new LocalShares(shares.limits),
-        wrongTokens,
-        readTurns,
-        stopping: this.#stopping.signal,
-      });
+    const common = {
+      ports,
+      tokens,
+      ownerKey,
+      shares,
+      ownerShares: new LocalShares(shares.limits),
+      wrongTokens,
+      readTurns,
+    };
+    this.#create = (kind) => createLocalServer(kind, { ...common, stopping: this.#stopping.signal });
+    this.#devicePort = this.#openDevices(common);
+  }
+
+  /** Has shares of its own, so that what comes from the network takes nothing from programs on this host. */
+  #openDevices(common: Omit<LocalServerNeeds, 'stopping'>): DevicePort | undefined {
+    const { devices, log } = this.#needs;
+    if (devices === undefined) return undefined;
+    const { now } = common.ports;
+    const own = {
+      ...common,
+      shares: new LocalShares(common.shares.limits),
+      readTurns: new ReadTurns(),
+      wrongTokens: new WrongTokens(now, (count) =>
+        log.warn({ count }, 'requests of devices with a missing or wrong token'),
+      ),
+      stopping: this.#stopping.signal,
+    };
+    const handshakes = new DeviceHandshakes(own.readTurns);
+    const port: DevicePort = new DevicePort({
+      ...devices,
+      now,
+      create: (tls) => createDeviceServer({ handshakes, hosts: () => port.hosts(), tls }, own),
+    });
+    return port;
   }
 
   async start(): Promise<void> {
@@ -108,6 +144,10 @@ class Listeners implements LocalApi {
     return [...this.#problems.values(), ...ofTokens, ...this.#needs.ports.problems()];
   }
 
+  devicesChanged(): void {
+    this.#attemptAgain();
+  }
+
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -117,6 +157,7 @@ class Listeners implements LocalApi {
     clearInterval(this.#timer);
     this.#stopping.abort();
     await this.#attempts.runExclusive(async () => undefined);
+    this.#devicePort?.stop();
     await this.#socket?.remove();
     [this.#socket, this.#port] = [undefined, undefined];
     // Best effort: a full disk must not keep the daemon from ending, and the next start writes both again.
@@ -134,6 +175,7 @@ class Listeners implements LocalApi {
   async #attempt(): Promise<void> {
     if (HAS_UNIX_SOCKETS) await this.#try('socket', () => this.#bindSocket());
     await this.#try('port', () => this.#bindPort());
+    if (!this.#stopping.signal.aborted) await this.#try('devices', () => this.#bindDevices());
     const addresses = this.addresses();
     if (JSON.stringify(addresses) === this.#published || this.#stopping.signal.aborted) return;
     try {
@@ -167,6 +209,12 @@ class Listeners implements LocalApi {
     if (before === undefined) return;
     this.#problems.delete(what);
     this.#needs.log.info({ code: before.code, ...this.addresses() }, 'this problem of the local API is over');
+  }
+
+  async #bindDevices(): Promise<void> {
+    await this.#devicePort?.reconcile();
+    const fault = this.#devicePort?.fault();
+    if (fault !== undefined) throw fault;
   }
 
   async #bindSocket(): Promise<void> {

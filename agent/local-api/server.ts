@@ -2,6 +2,7 @@
 // it may do, and refusals before anything of a body is read. What the routes do is routes.ts.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
 import { isCoded } from '../../shared/errors.ts';
 import { gatherBody } from '../../shared/gathered-body.ts';
 import { skipBody } from '../../shared/http/parser.ts';
@@ -25,12 +26,23 @@ import { allowedMethods, findRoute } from './routes/table.ts';
 import { DEFAULT_CONSUMER } from '../store/routing.ts';
 import type { Authority, Exchange, LocalApiPorts, Operation, Route, TokenFiles } from './types.ts';
 import { Newcomers, RequestQueue, type LocalShares, type WrongTokens } from './connections.ts';
-import { createServer } from '../../shared/http/node-http.ts';
+import { createServer, createTlsServer } from '../../shared/http/node-http.ts';
+import { deviceFault } from './devices/errors.ts';
+import type { DeviceHandshakes } from './devices/handshakes.ts';
+import type { DeviceTls } from './devices/port.ts';
 
 /** On the socket of mode 0600 the file system has decided; the others are open to more accounts than one. */
-export type ListenerKind = 'owner-socket' | 'group-socket' | 'tcp';
+export type ListenerKind = 'owner-socket' | 'group-socket' | 'tcp' | 'device';
 
-interface LocalServerNeeds {
+/** Of the port for devices, which others than this host reach. */
+interface DeviceListener {
+  readonly handshakes: DeviceHandshakes;
+  /** By which requests may name it. */
+  hosts(): readonly string[];
+  readonly tls: DeviceTls;
+}
+
+export interface LocalServerNeeds {
   readonly ports: LocalApiPorts;
   readonly tokens: TokenFiles;
   readonly ownerKey: Buffer;
@@ -51,14 +63,41 @@ const MAX_HEADERS = 100;
 const [STRANGERS, PROGRAMS] = ['strangers', 'programs'];
 const MAX_HEADER_BYTES = 16 * 1024;
 
-export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): Server {
-  const server = createServer({
-    connectionsCheckingInterval: 1000,
-    headersTimeout: 10_000,
-    requestTimeout: 30_000,
-    keepAliveTimeout: 30_000,
-    maxHeaderSize: MAX_HEADER_BYTES,
+const HTTP = {
+  connectionsCheckingInterval: 1000,
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 30_000,
+  maxHeaderSize: MAX_HEADER_BYTES,
+};
+
+export function createLocalServer(kind: Exclude<ListenerKind, 'device'>, needs: LocalServerNeeds): Server {
+  const server = createServer(HTTP);
+  const serving = serve(server, kind, needs);
+  server.on('connection', (socket: Socket) => serving(socket));
+  return server;
+}
+
+export function createDeviceServer(device: DeviceListener, needs: LocalServerNeeds): Server & TlsServer {
+  const server = createTlsServer({ ...HTTP, ...device.tls });
+  device.handshakes.watch(server);
+  const serving = serve(server, 'device', needs, device);
+  server.on('secureConnection', (socket: TLSSocket) => {
+    const carrier = device.handshakes.done(socket);
+    if (carrier === undefined) return void socket.destroy();
+    carrier.turn.leave();
+    serving(socket, carrier.socket);
   });
+  return server;
+}
+
+/** Answers the requests of a server; the result is called with each connection, and what it reads from. */
+function serve(
+  server: Server,
+  kind: ListenerKind,
+  needs: LocalServerNeeds,
+  device?: DeviceListener,
+): (socket: Socket, carrier?: Socket) => void {
   server.maxHeadersCount = MAX_HEADERS;
   // A connection that cannot be accepted (no descriptor is left, say) is that program's fault to see; it must not end
   // the daemon.
@@ -66,15 +105,6 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
   server.on('clientError', (error: Error, socket: Socket) => refuseUnreadable(error, socket, MAX_HEADER_BYTES));
   const newcomers = new Newcomers(needs.shares.limits);
   const connections = new WeakMap<Socket, Connection>();
-  server.on('connection', (socket: Socket) => {
-    newcomers.add(socket);
-    const connection: Connection = {
-      queue: new RequestQueue(socket, needs.shares.limits),
-      turn: enterTurns(needs, socket, STRANGERS),
-    };
-    socket.once('close', () => connection.turn.leave());
-    connections.set(socket, connection);
-  });
   const take = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
     gatherBody(request, response);
     const connection = connections.get(request.socket);
@@ -82,7 +112,7 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
     const requestId = prepareAnswer(response);
     connection.queue.add(response, async () => {
       try {
-        await serve({ kind, needs, newcomers, connection, request, response, requestId, expectsContinue });
+        await answer({ kind, needs, newcomers, connection, request, response, requestId, expectsContinue, device });
       } catch (error) {
         // A peer that leaves in the middle of a body is not a defect.
         if (!isCoded(error) && !request.socket.destroyed) needs.ports.onUnexpected(error, requestId);
@@ -93,11 +123,22 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
   server.on('request', (request, response) => take(request, response, false));
   // Else Node.js asks for the body before anybody has looked at the token.
   server.on('checkContinue', (request, response) => take(request, response, true));
-  return server;
+  return (socket, carrier = socket) => {
+    newcomers.add(socket);
+    const connection: Connection = {
+      queue: new RequestQueue(socket, needs.shares.limits),
+      carrier,
+      turn: enterTurns(needs, socket, carrier, STRANGERS),
+    };
+    socket.once('close', () => connection.turn.leave());
+    connections.set(socket, connection);
+  };
 }
 
 interface Connection {
   readonly queue: RequestQueue;
+  /** Itself without TLS. */
+  readonly carrier: Socket;
   /** When it is read: 64 KiB take the parser up to 2 ms. */
   turn: ReadTurn;
   hasJoined?: boolean;
@@ -106,8 +147,13 @@ interface Connection {
   challenged?: boolean;
 }
 
-function enterTurns({ readTurns }: Pick<LocalServerNeeds, 'readTurns'>, socket: Socket, block: string): ReadTurn {
-  const turn = readTurns.enter(socket, block);
+function enterTurns(
+  { readTurns }: Pick<LocalServerNeeds, 'readTurns'>,
+  socket: Socket,
+  carrier: Socket,
+  block: string,
+): ReadTurn {
+  const turn = readTurns.enter(carrier, block);
   turn.serves(socket);
   return turn;
 }
@@ -119,7 +165,7 @@ function join({ newcomers, connection, request: { socket }, needs }: Arrival, sh
   if (connection.hasJoined === true) return;
   connection.hasJoined = true;
   connection.turn.leave();
-  connection.turn = enterTurns(needs, socket, PROGRAMS);
+  connection.turn = enterTurns(needs, socket, connection.carrier, PROGRAMS);
 }
 
 /** A request of which nothing is known yet. */
@@ -132,10 +178,12 @@ interface Arrival {
   readonly response: ServerResponse;
   readonly requestId: string;
   readonly expectsContinue: boolean;
+  /** Of the port for devices. */
+  readonly device: DeviceListener | undefined;
 }
 
-async function serve(arrival: Arrival): Promise<void> {
-  const { kind, needs, connection, request, response, requestId, expectsContinue } = arrival;
+async function answer(arrival: Arrival): Promise<void> {
+  const { kind, needs, connection, request, response, requestId, expectsContinue, device } = arrival;
   // Not by URL: it throws for what is none ("//"), and takes "//api/v1/status" for a host. The paths here need no
   // decoding.
   const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
@@ -145,17 +193,20 @@ async function serve(arrival: Arrival): Promise<void> {
     response.setHeader('connection', 'close');
     sendFault(response, error, requestId);
   };
+  if (device !== undefined && isFromBrowser(request, device.hosts()))
+    return refuse(deviceFault('device_browser_refused', { found: foundHost(request) }));
   if (kind === 'tcp' && isFromBrowser(request))
     return refuse(agentFault('local_browser_refused', { found: foundHost(request) }));
-  if (request.method === 'GET' && path === CHALLENGE_PATH && connection.challenged !== true)
+  if (request.method === 'GET' && path === CHALLENGE_PATH && device === undefined && connection.challenged !== true)
     return answerChallenge(arrival);
   const found = findRoute(path);
-  const isOpen = (found?.route.GET ?? found?.route.POST)?.who === 'none';
+  // Others than this host see nothing without a token.
+  const isOpen = device === undefined && (found?.route.GET ?? found?.route.POST)?.who === 'none';
   const authority = isOpen ? OWNER : authorityOf(arrival, path);
   if (authority === undefined) {
     skipBody(request.socket);
     await needs.wrongTokens.slow(response);
-    return refuse(agentFault('local_unauthorized', {}));
+    return refuse(device === undefined ? agentFault('local_unauthorized', {}) : deviceFault('device_unauthorized', {}));
   }
   const shares = authority.kind === 'owner' ? needs.ownerShares : needs.shares;
   if (!isOpen) {
@@ -233,6 +284,7 @@ function checkAuthority({ who }: Operation, authority: Authority, segment: strin
 /** A token says who the request is from on every listener, also where none is needed. */
 function authorityOf({ kind, needs, connection, request }: Arrival, path: string): Authority | undefined {
   const header = request.headers.authorization ?? '';
+  if (kind === 'device') return deviceAuthority(needs.tokens, header);
   if (header.startsWith(BEARER)) return needs.tokens.holderOf(header.slice(BEARER.length));
   if (kind === 'owner-socket') return OWNER;
   const { challenge } = connection;
@@ -241,6 +293,12 @@ function authorityOf({ kind, needs, connection, request }: Arrival, path: string
   return sameProof(header.slice(OWNER_SCHEME.length), ownerProof(needs.ownerKey, challenge, request.method ?? '', path))
     ? OWNER
     : undefined;
+}
+
+/** Of the tokens only those of named consumers: the others belong to the account of the agent and to running tasks. */
+function deviceAuthority(tokens: TokenFiles, header: string): Authority | undefined {
+  const holder = header.startsWith(BEARER) ? tokens.holderOf(header.slice(BEARER.length)) : undefined;
+  return holder?.kind === 'consumer' && holder.consumer !== DEFAULT_CONSUMER ? holder : undefined;
 }
 
 /** Once per connection: a newcomer keeps it for the time of newcomers only. */
@@ -262,9 +320,19 @@ function answerChallenge({ needs, connection, request, response }: Arrival): voi
  * A page in a browser reaches loopback too, under a name of its own (DNS rebinding) or across origins. Programs name
  * the address; only browsers send Origin and Sec-Fetch-Site (Fetch Standard; W3C Fetch Metadata).
  */
-function isFromBrowser({ headers }: IncomingMessage): boolean {
+function isFromBrowser({ headers }: IncomingMessage, hosts?: readonly string[]): boolean {
   if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) return true;
+  if (hosts !== undefined) return !hosts.includes(bareHost(headers.host ?? ''));
   return headers.host !== undefined && !/^(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?$/i.test(headers.host);
+}
+
+/** Without port and brackets, in small letters. */
+function bareHost(host: string): string {
+  return host
+    .slice(0, 300)
+    .toLowerCase()
+    .replace(/:\d{1,5}$/, '')
+    .replace(/^\[(.*)\]$/, '$1');
 }
 
 function foundHost({ headers }: IncomingMessage): string {

@@ -12,7 +12,10 @@ const ATTRIBUTES = 0xa0;
 const MAX_COMMON_NAME = 64;
 
 /** Proves that the agent holds the key. */
-export function makeRenewalRequest(key: AgentKey, name: string): { readonly pem: string; readonly der: Buffer } {
+export function makeRenewalRequest(
+  key: Pick<AgentKey, 'privateKey' | 'publicKey'>,
+  name: string,
+): { readonly pem: string; readonly der: Buffer } {
   const subject = sequence(set(sequence(oid(COMMON_NAME), der(TAG.utf8, Buffer.from(name.slice(0, MAX_COMMON_NAME))))));
   const asked = sequence(integer(0), subject, Buffer.from(key.publicKey, 'base64'), der(ATTRIBUTES));
   const request = sequence(asked, sequence(oid(ECDSA_SHA256)), bits(sign('sha256', asked, key.privateKey)));

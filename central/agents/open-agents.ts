@@ -15,12 +15,13 @@ import { ExpiredCommands } from './expired-commands.ts';
 import { ConsumerReports } from './consumer-reports.ts';
 import { NameReport } from './name-faults.ts';
 import { QuotaReport } from './quota-report.ts';
+import { DeviceCertificates } from './devices/certificates.ts';
 import { Renewals } from './renewal.ts';
 import { createRevocations, type Revocations } from './revocation.ts';
 
 interface AgentsNeeds {
   readonly store: Pick<Store, 'agents' | 'audit' | 'certificates' | 'outbox'>;
-  readonly pki: Pick<Pki, 'authority' | 'revocationLists'>;
+  readonly pki: Pick<Pki, 'authority' | 'identity' | 'revocationLists'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Sessions;
   readonly incidents: Incidents;
@@ -39,6 +40,7 @@ interface Agents {
   readonly drains: Drains;
   readonly consumerReports: ConsumerReports;
   readonly expiredCommands: ExpiredCommands;
+  readonly deviceCertificates: DeviceCertificates;
 }
 
 export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
@@ -66,6 +68,17 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
     expiredCommands: new ExpiredCommands({
       outbox: store.outbox,
       onRecorded: (count) => metrics.instruments.queuegate_messages_expired_total.inc({ place: 'agent' }, count),
+      log,
+      now,
+    }),
+    deviceCertificates: new DeviceCertificates({
+      agents,
+      certificates,
+      authority: pki.authority,
+      centralNames: () => pki.identity.current()?.names ?? [],
+      lifetimeDays: () => parameters.values()['agents.certificate.lifetimeDays'],
+      rate: new AgentRate(RENEWAL_BURST, SECONDS_PER_RENEWAL, now),
+      metrics,
       log,
       now,
     }),

@@ -17,6 +17,7 @@ import type { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { createControl } from '../sessions/control.ts';
 import type { Exposures } from '../services/exposures.ts';
 import type { ServiceReports } from '../services/service-reports.ts';
+import type { DeviceCertificates } from '../agents/devices/certificates.ts';
 import type { ServicesPort } from '../services/services-port.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { OpenStreams } from '../messaging/open-streams.ts';
@@ -34,6 +35,7 @@ interface Subscribers {
   readonly trustPublication: TrustPublication;
   readonly consumerReports: ConsumerReports;
   readonly expiredCommands: ExpiredCommands;
+  readonly deviceCertificates: DeviceCertificates;
   readonly rolloutEngine: RolloutEngine;
   readonly tasks: Tasks;
   readonly apps: OpenedListeners['apps'];
@@ -57,6 +59,7 @@ export function subscribe({ events, ...parts }: Subscribers): void {
     releases: parts.rolloutEngine,
     services: parts.serviceReports,
     tasks: parts.tasks,
+    devices: parts.deviceCertificates,
   });
   events.on('agentOnline', (session) => {
     const refusal = maintenanceMode.refusal();

@@ -189,6 +189,22 @@ export const PKI_ERRORS = {
     text: 'The name of the agent is {found}; allowed: a host name.',
     hint: 'Set it with --name; "queue-agent certificate request" writes it into the request.',
   },
+  device_name_bad: {
+    text: '{found} cannot be in the certificate of a port for devices; allowed: host names and addresses.',
+    hint: 'Set localApi.tls.names in agent.local.conf to the host names and addresses by which devices connect.',
+  },
+  device_name_taken: {
+    text: '{found} is a name of {owner}: a certificate with it could pass for {owner}.',
+    hint: 'Set localApi.tls.names in agent.local.conf to other names, by which devices reach this agent alone.',
+  },
+  device_rate: {
+    text: 'The agent requests certificates for its port for devices too often; the next is possible in {seconds} s.',
+    hint: 'No action needed: the agent asks again. Check that it keeps its data folder.',
+  },
+  device_failed: {
+    text: 'Central could not issue the certificate.',
+    hint: 'No action needed: the agent asks again. See the log of Central.',
+  },
   recovery_code_unknown: {
     status: 401,
     text: 'No agent {name} has this recovery code.',

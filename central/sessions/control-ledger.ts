@@ -6,6 +6,7 @@ import {
   type AgentControl,
   type CentralControl,
 } from '../../shared/wire/messages.ts';
+import { DEVICES_CAPABILITY } from '../../shared/wire/devices/frames.ts';
 import { STREAMS_CAPABILITY } from '../../shared/session/streams/frames.ts';
 import { MAX_SERVICES_BYTES } from '../../shared/wire/services/frames.ts';
 import { MAX_TASK_HANDLERS_BYTES, MAX_TASK_REPORTS_BYTES, TASKS_CAPABILITY } from '../../shared/wire/tasks/frames.ts';
@@ -22,6 +23,8 @@ export class ControlLedger {
   #renewing = false;
   #recording = false;
   #recordingTasks = false;
+  #issuingDevice = false;
+  readonly #hasDevices: boolean;
   readonly #runsTasks: boolean;
   readonly #takesReleases: boolean;
   readonly #measuresReleases: boolean;
@@ -31,6 +34,7 @@ export class ControlLedger {
   constructor(capabilities: readonly string[]) {
     this.#takesReleases = capabilities.includes('releases.1');
     this.#runsTasks = capabilities.includes(TASKS_CAPABILITY);
+    this.#hasDevices = capabilities.includes(DEVICES_CAPABILITY);
     this.#hasStreams = capabilities.includes(STREAMS_CAPABILITY);
     this.#measuresReleases = capabilities.includes('releases.measure');
   }
@@ -41,6 +45,7 @@ export class ControlLedger {
     if (type === 'renewed') this.#renewed += 1;
     if (type === 'renewed' || type === 'renew-refused') this.#renewing = false;
     if (type === 'expired-recorded') this.#recording = false;
+    if (type === 'device-issued' || type === 'device-refused') this.#issuingDevice = false;
     if (type === 'task-states-recorded') this.#recordingTasks = false;
   }
 
@@ -71,6 +76,11 @@ export class ControlLedger {
       case 'renew':
         if (this.#renewing) return 'renew before the renew frame before it was answered';
         this.#renewing = true;
+        return undefined;
+      case 'device-request':
+        if (!this.#hasDevices) return `${type} without the capability ${DEVICES_CAPABILITY}`;
+        if (this.#issuingDevice) return 'device-request before the device-request frame before it was answered';
+        this.#issuingDevice = true;
         return undefined;
       case 'services':
         if (!this.#hasStreams) return `${type} without the capability ${STREAMS_CAPABILITY}`;

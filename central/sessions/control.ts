@@ -10,6 +10,7 @@ import type {
   TrustRefused,
 } from '../../shared/wire/messages.ts';
 import type { ReleaseMeasured, ReleaseState } from '../../shared/wire/release-frames.ts';
+import type { DeviceRequest } from '../../shared/wire/devices/frames.ts';
 import type { ServicesReport } from '../../shared/wire/services/frames.ts';
 import type { TaskHandlers, TaskReports } from '../../shared/wire/tasks/frames.ts';
 import type { Session } from './session.ts';
@@ -46,6 +47,10 @@ interface ServiceFrames {
   onFrame(session: Session, frame: ServicesReport): void;
 }
 
+interface DeviceFrames {
+  onFrame(session: Session, frame: DeviceRequest): void;
+}
+
 interface TaskFrames {
   /** A session opened: the agent may have missed what is canceled. */
   onOpened(session: Session): void;
@@ -60,6 +65,7 @@ export function createControl({
   releases,
   services,
   tasks,
+  devices,
 }: {
   readonly renewal: RenewalFrames;
   readonly trust: TrustFrames;
@@ -68,6 +74,7 @@ export function createControl({
   readonly releases: ReleaseFrames;
   readonly services: ServiceFrames;
   readonly tasks: TaskFrames;
+  readonly devices: DeviceFrames;
 }): ControlPort {
   return {
     onOpened(session): void {
@@ -96,6 +103,8 @@ export function createControl({
         case 'task-handlers':
         case 'task-states':
           return tasks.onFrame(session, frame);
+        case 'device-request':
+          return devices.onFrame(session, frame);
       }
     },
   };

@@ -108,6 +108,8 @@ export interface CertificateStore {
   }): Promise<{ readonly thumbprint: string; readonly serial: string; readonly revoked: Revocation }[]>;
   /** Records it as its agent's newest. Errors: agent_unknown. */
   recordIssued(certificate: IssuedCertificate, audit: AuditEntry): Promise<void>;
+  /** Records one of the port of an agent for devices, which is not the agent's newest. Errors: stale_epoch. */
+  recordDevice(certificate: IssuedCertificate, epoch: number, audit: AuditEntry): Promise<void>;
   /**
    * The newest certificate of each registered agent unless it is revoked, with the agent's name, in order of expiry,
    * starting after `after`, up to `until`.

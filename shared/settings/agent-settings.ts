@@ -1,7 +1,17 @@
 // The settings of agent.conf, as one table: the agent reads its configuration with it, and Central validates profiles
 // with it.
 import { splitJvmArgs } from './jvm-args.ts';
-import { hostName, hostPorts, oneOf, text, wholeNumber, yesOrNo, type SettingFormat } from './format.ts';
+import {
+  hostName,
+  hostNames,
+  hostPorts,
+  ipAddress,
+  oneOf,
+  text,
+  wholeNumber,
+  yesOrNo,
+  type SettingFormat,
+} from './format.ts';
 import { MAX_QUEUES } from '../wire/tasks/frames.ts';
 import { proxyUrl } from './proxy-url.ts';
 import type { Schema } from './settings.ts';
@@ -138,6 +148,24 @@ export const AGENT_SCHEMA = [
     format: text(0, 4096),
     default: '',
     doc: 'Folder of the token files of the consumers; relative to the working folder. Default: consumers in the data folder. For a consumer with a group, its members must be able to enter it.',
+  },
+  {
+    name: 'localApi.tls.port',
+    format: wholeNumber(0, 65_535),
+    default: 0,
+    doc: 'Port of the local API for devices in the network, with TLS and a certificate of Central; 0: off. Devices of the field use 8989.',
+  },
+  {
+    name: 'localApi.tls.address',
+    format: ipAddress,
+    default: '',
+    doc: 'Address of this host on which that port listens. Default: all addresses.',
+  },
+  {
+    name: 'localApi.tls.names',
+    format: hostNames,
+    default: [],
+    doc: 'Host names and addresses by which devices connect, for the certificate of that port. Default: the name of the host and its addresses.',
   },
   {
     name: 'software.signers',

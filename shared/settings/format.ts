@@ -89,6 +89,27 @@ export const hostPorts: SettingFormat<readonly HostPort[]> = {
   parse: (found) => listOf(found, hostPort),
 };
 
+/** An address of a host. Empty is allowed. */
+export const ipAddress: SettingFormat<string> = {
+  name: 'IP address',
+  allowed: 'an IPv4 or IPv6 address, without brackets',
+  parse: (found) => (found.trim() === '' || isIP(found.trim()) !== 0 ? found.trim().toLowerCase() : undefined),
+};
+
+/** What may be in a certificate: RFC 1123 names, and addresses. */
+export const hostNames: SettingFormat<readonly string[]> = {
+  name: 'host names',
+  allowed:
+    'host names or addresses separated by commas, without ports and wildcards, IPv6 without brackets; at most 32',
+  parse: (found) => {
+    const names = listOf(found, (item) => {
+      const isName = HOST_NAME.test(item) && !/^[\d.]+$/.test(item);
+      return isName || (isIP(item) !== 0 && !item.includes('%')) ? item.toLowerCase() : undefined;
+    });
+    return names === undefined || names.length > 32 ? undefined : names;
+  },
+};
+
 /** Names separated by commas. */
 export const nameList: SettingFormat<readonly string[]> = {
   name: 'names',

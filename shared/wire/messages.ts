@@ -34,8 +34,10 @@
 //     | ---- task-states -------------------> |   how far its tasks are
 //     | <------------- task-states-recorded - |   that is on Central's disk
 //     | <---------------------- task-cancel - |   end these tasks
+//     | ---- device-request ----------------> |   a certificate for the agent's port for devices
+//     | <--- device-issued / device-refused - |
 //     |   An answer needs its question: at most one trusted or trust-refused for each trust, one renew-installed for each
-//     |   renewed, one renew, one expired and one task-states at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
+//     |   renewed, one renew, device-request, expired and task-states at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
 //     |      WebSocket pings both ways; a side that hears nothing for two and a half periods ends the connection
 //
 // On ws each frame of a session ends with a checksum of its bytes (checksum.ts): messages without one, and any frame with a wrong
@@ -57,6 +59,7 @@ import {
   type ReleaseOffer,
   type ReleaseState,
 } from './release-frames.ts';
+import { DEVICE_ANSWERS, DEVICE_REQUEST, type DeviceAnswer, type DeviceRequest } from './devices/frames.ts';
 import { SERVICES, type ServicesReport } from './services/frames.ts';
 import { TASK_CANCEL, TASK_HANDLERS, TASK_REPORTS, TASK_REPORTS_RECORDED } from './tasks/frames.ts';
 import type { TaskCancel, TaskHandlers, TaskReports, TaskReportsRecorded } from './tasks/frames.ts';
@@ -413,6 +416,7 @@ export const FROM_AGENT = {
   services: SERVICES,
   'task-handlers': TASK_HANDLERS,
   'task-states': TASK_REPORTS,
+  'device-request': DEVICE_REQUEST,
 } as const satisfies Record<string, JsonSchema>;
 /** What Central may send, by type. */
 export const FROM_CENTRAL = {
@@ -435,6 +439,7 @@ export const FROM_CENTRAL = {
   'release-measure': RELEASE_MEASURE,
   'task-states-recorded': TASK_REPORTS_RECORDED,
   'task-cancel': TASK_CANCEL,
+  ...DEVICE_ANSWERS,
 } as const satisfies Record<string, JsonSchema>;
 
 export type Position = Static<typeof position>;
@@ -442,14 +447,9 @@ export type Range = Static<typeof range>;
 export type Challenge = Static<typeof CHALLENGE>;
 export type Hello = Static<typeof HELLO>;
 export type Welcome = Static<typeof WELCOME>;
-type Refuse = Static<typeof REFUSE>;
 export type Begin = Static<typeof BEGIN>;
 /** Items stay the text that came; their spans are known. */
 export type Messages = Omit<Static<typeof MESSAGES>, 'items'> & { readonly items: readonly JsonNode[] };
-type Ack = Static<typeof ACK>;
-type Drain = Static<typeof DRAIN>;
-type Pause = Static<typeof PAUSE>;
-type Resume = Static<typeof RESUME>;
 export type SessionLimits = Welcome['limits'];
 
 export type Renew = Static<typeof RENEW>;
@@ -479,7 +479,8 @@ export type AgentControl =
   | ReleaseMeasured
   | ServicesReport
   | TaskHandlers
-  | TaskReports;
+  | TaskReports
+  | DeviceRequest;
 export type CentralControl =
   | Renewed
   | RenewRefused
@@ -490,8 +491,9 @@ export type CentralControl =
   | ReleaseCancel
   | ReleaseMeasure
   | TaskReportsRecorded
-  | TaskCancel;
+  | TaskCancel
+  | DeviceAnswer;
 
-export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume | AgentControl;
-export type CentralFrame =
-  Challenge | Welcome | Refuse | Begin | Messages | Ack | Drain | Pause | Resume | CentralControl;
+type Both = Begin | Messages | Static<typeof ACK> | Static<typeof PAUSE> | Static<typeof RESUME>;
+export type AgentFrame = Hello | Both | AgentControl;
+export type CentralFrame = Challenge | Welcome | Static<typeof REFUSE> | Static<typeof DRAIN> | Both | CentralControl;

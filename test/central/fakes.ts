@@ -220,6 +220,9 @@ export class MemoryCertificates implements CertificateStore {
     this.#entries.push(audit);
     this.#keep(certificate);
   }
+  async recordDevice(certificate: IssuedCertificate, _epoch: number, audit: AuditEntry): Promise<void> {
+    await this.recordIssued(certificate, audit);
+  }
   #keep(certificate: IssuedCertificate): void {
     this.issued.push(certificate);
     const { agentId: id } = certificate;

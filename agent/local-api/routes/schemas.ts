@@ -220,6 +220,25 @@ const RELEASES = {
   },
 } as const satisfies JsonSchema;
 
+const DEVICE_PORT = {
+  anyOf: [
+    { type: 'null' },
+    {
+      type: 'object',
+      required: ['port', 'address', 'state', 'names', 'notAfter'],
+      properties: {
+        port: { type: 'integer', minimum: 1, maximum: 65_535 },
+        address: { ...text, description: 'Empty: all addresses of this host.' },
+        state: { enum: ['open', 'closed'] },
+        names: { type: 'array', maxItems: 64, items: text, description: 'Of its certificate.' },
+        notAfter: { ...textOrNull, description: 'Until when its certificate is valid; null: there is none yet.' },
+      },
+      additionalProperties: false,
+    },
+  ],
+  description: 'The port for devices; null: it is off.',
+} as const satisfies JsonSchema;
+
 export const STATUS = {
   type: 'object',
   required: [
@@ -230,6 +249,7 @@ export const STATUS = {
     'outbox',
     'inbox',
     'localApi',
+    'devicePort',
     'releases',
     'accounts',
     'problems',
@@ -247,6 +267,7 @@ export const STATUS = {
       properties: { socket: textOrNull, url: textOrNull },
       additionalProperties: false,
     },
+    devicePort: DEVICE_PORT,
     releases: {
       anyOf: [{ type: 'null' }, RELEASES],
       description: 'null: Central has never offered a release.',

@@ -208,6 +208,7 @@ function certificateCalls(writer: Writer, reader: Reader): CertificateStore {
     find: (thumbprint) => reader.call('findCertificate', [thumbprint]),
     revokedBy: (page) =>
       reader.call('revokedCertificates', [page.issuer, page.endsAfter, page.after ?? '', page.limit]),
+    recordDevice: (certificate, epoch, audit) => writer.call('recordDevice', [audit, certificate, epoch]),
     recordIssued: (certificate, audit) => writer.call('recordIssued', [audit, certificate]),
     soonest: (page) =>
       reader.call('soonestCertificates', [

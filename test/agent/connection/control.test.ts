@@ -13,6 +13,8 @@ const frames: Readonly<Record<string, CentralControl>> = {
   'release-measure': { type: 'release-measure' },
   'task-states-recorded': { type: 'task-states-recorded', through: 1 },
   'task-cancel': { type: 'task-cancel', tasks: [] },
+  'device-issued': { type: 'device-issued', pem: 'p' },
+  'device-refused': { type: 'device-refused', code: 'c', detail: 'd', hint: 'h' },
 };
 
 function recorded() {
@@ -33,6 +35,7 @@ function recorded() {
       taskLogs: { onStream: (stream) => void calls.push(['task-log', stream.id]) },
     },
     tasks: part('tasks'),
+    devices: part('devices'),
   });
   return { control, calls };
 }
@@ -49,6 +52,7 @@ describe('the control of a connection', () => {
       'releases.measure',
       'streams.1',
       'tasks.1',
+      'devices.1',
     ]);
     expect(NO_CONTROL.capabilities).toEqual([]);
   });
@@ -69,6 +73,8 @@ describe('the control of a connection', () => {
       ['releases', 'release-measure'],
       ['tasks', 'task-states-recorded'],
       ['tasks', 'task-cancel'],
+      ['devices', 'device-issued'],
+      ['devices', 'device-refused'],
     ]);
   });
 
@@ -86,6 +92,7 @@ describe('the control of a connection', () => {
       ['releases', 'online', send, line],
       ['services', 'online', send],
       ['tasks', 'online', send],
+      ['devices', 'online', send],
       ['renewal', 'offline'],
       ['trust', 'offline'],
       ['consumers', 'offline'],
@@ -93,6 +100,7 @@ describe('the control of a connection', () => {
       ['releases', 'offline'],
       ['services', 'offline'],
       ['tasks', 'offline'],
+      ['devices', 'offline'],
     ]);
   });
 });

@@ -405,6 +405,7 @@ export async function run(
       consumers: part,
       expired: part,
       tasks: part,
+      devices: part,
       releases,
       streams: {
         http: { ...part, onStream: (stream) => stream.reset('kind_unknown') },

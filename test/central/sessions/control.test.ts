@@ -17,6 +17,7 @@ const frames: readonly AgentControl[] = [
   RELEASE_STATE,
   { type: 'services', services: [] },
   { type: 'task-states', through: 0, items: [] },
+  { type: 'device-request', csr: '', names: [] },
 ];
 
 describe('the control frames of an agent', () => {
@@ -33,12 +34,13 @@ describe('the control frames of an agent', () => {
     releases: part('releases'),
     services: part('services'),
     tasks: part('tasks'),
+    devices: part('devices'),
   });
 
   it('go to the part that they are about, with their session', () => {
     for (const frame of frames) control.onFrame(session, frame);
     expect(calls.splice(0)).toEqual(
-      ['renewal', 'renewal', 'trust', 'trust', 'consumers', 'expired', 'releases', 'services', 'tasks'].map(
+      ['renewal', 'renewal', 'trust', 'trust', 'consumers', 'expired', 'releases', 'services', 'tasks', 'devices'].map(
         (name, i) => [name, session, frames[i]],
       ),
     );

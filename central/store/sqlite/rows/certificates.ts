@@ -129,6 +129,7 @@ function earlierOutcome(
 function issuedWrites(database: DatabaseSync) {
   const insert = database.prepare(INSERT);
   const setNewest = database.prepare(SET_NEWEST);
+  const ofSession = database.prepare('SELECT id FROM agent WHERE id = ? AND epoch = ?');
   const installed = database.prepare(
     'UPDATE agent_certificate SET installed_at = ? WHERE thumbprint = ? AND agent_id = ? AND installed_at IS NULL',
   );
@@ -139,6 +140,11 @@ function issuedWrites(database: DatabaseSync) {
     recordIssued(certificate: IssuedCertificate): void {
       const { thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt } = certificate;
       if (setNewest.run(thumbprint, agentId).changes === 0) throw storeFault('agent_unknown', { id: agentId });
+      insert.run(thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt);
+    },
+    recordDevice(certificate: IssuedCertificate, epoch: number): void {
+      const { thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt } = certificate;
+      if (ofSession.get(agentId, epoch) === undefined) throw storeFault('stale_epoch', { id: agentId });
       insert.run(thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt);
     },
   };

@@ -350,6 +350,7 @@ function auditedWrites(
     rejectEnrollment: audited(audit, enrollments, 'rejectEnrollment'),
     putRecoveryCode: audited(audit, enrollments, 'putRecoveryCode'),
     removeRecoveryCode: audited(audit, enrollments, 'removeRecoveryCode'),
+    recordDevice: audited(audit, certificates, 'recordDevice'),
     recordIssued: audited(audit, certificates, 'recordIssued'),
     addApiToken: audited(audit, tokens, 'addApiToken'),
     changeApiToken: audited(audit, tokens, 'changeApiToken'),

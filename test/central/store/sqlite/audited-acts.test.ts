@@ -117,6 +117,7 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   putKeyMaterial: (writes, entry) =>
     writes.putKeyMaterial([{ subject: 'ca', version: 0, entries: [{ name: 'ca.key', value: 'k' }] }], entry),
   putRecoveryCode: (writes, entry) => writes.putRecoveryCode(entry, 'a1', recoveryCode),
+  recordDevice: (writes, entry) => writes.recordDevice(entry, certificate, 0),
   recordIssued: (writes, entry) => writes.recordIssued(entry, certificate),
   recoverAgent: (writes, entry) =>
     writes.recoverAgent(entry, { ...agent('a2'), agentId: 'a2', keyThumbprint: 'other', hash: 'hash', reason: 'lost' }),

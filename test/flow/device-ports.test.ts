@@ -1,0 +1,181 @@
+// The port of an agent for devices: a real Central that issues its certificate, a real daemon, and devices that verify
+// it with Central's roots. No device is dropped when the certificate is replaced or the port moves.
+import { once } from 'node:events';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { connect as connectPlain } from 'node:net';
+import { join } from 'node:path';
+import { connect, type TLSSocket } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeBank } from '../central/pki/server/bank.ts';
+import {
+  AgentProcess,
+  agentFlags,
+  agentFolders,
+  CentralProcess,
+  Cleanup,
+  freePorts,
+  runNode,
+  until,
+  type AgentFolders,
+} from './processes.ts';
+
+const NAME = 'hub.branch.test';
+const DEVICES = 100;
+const cleanup = new Cleanup();
+afterAll(() => cleanup.run());
+
+let central: CentralProcess;
+let agent: AgentProcess;
+let folders: AgentFolders;
+let ports: number[];
+let ca: string;
+let token: string;
+
+interface Status {
+  devicePort: { port: number; state: string; names: string[]; notAfter: string | null } | null;
+  problems: { code: string; hint: string }[];
+}
+
+async function status(): Promise<Status> {
+  return (await agent.local('GET', '/api/v1/status')).body as Status;
+}
+
+const confFile = (): string => join(folders.profile, 'conf/agent.local.conf');
+
+async function configure(port: number): Promise<void> {
+  const lines = ['consumer.tills.types=till.*', `localApi.tls.names=${NAME}`, 'localApi.tls.address=127.0.0.1'];
+  await writeFile(confFile(), [...lines, `localApi.tls.port=${port}`, ''].join('\n'));
+}
+
+async function bundle(): Promise<string> {
+  const { stdout } = await central.cli('ca', 'trust-bundle');
+  return stdout.includes('BEGIN') ? stdout : await readFile(stdout.trim(), 'utf8');
+}
+
+async function device(port: number, roots = ca, servername = NAME): Promise<TLSSocket> {
+  const socket = connect({ host: '127.0.0.1', port, ca: roots, servername, minVersion: 'TLSv1.2' });
+  cleanup.add(() => void socket.destroy());
+  await once(socket, 'secureConnect');
+  socket.on('error', () => undefined);
+  return socket;
+}
+
+/** One request on a connection that stays open; the status and the body. */
+async function ask(socket: TLSSocket, headers: Readonly<Record<string, string>> = {}): Promise<[number, string]> {
+  const all = { Host: NAME, Authorization: `Bearer ${token}`, ...headers };
+  const lines = Object.entries(all).filter(([, value]) => value !== '');
+  socket.write(
+    ['GET /api/v1/consumers/tills HTTP/1.1', ...lines.map(([name, value]) => `${name}: ${value}`), '', ''].join('\r\n'),
+  );
+  let text = '';
+  for (;;) {
+    const [piece] = (await once(socket, 'data')) as [Buffer];
+    text += piece.toString();
+    const [head = '', body] = text.split('\r\n\r\n');
+    const length = Number(/content-length: (\d+)/i.exec(head)?.[1]);
+    if (body !== undefined && body.length >= length) return [Number(head.split(' ')[1]), body];
+  }
+}
+
+async function code(headers: Readonly<Record<string, string>>): Promise<[number, string]> {
+  const socket = await device(ports[0] ?? 0);
+  const [found, body] = await ask(socket, headers);
+  socket.destroy();
+  return [found, (JSON.parse(body) as { code: string }).code];
+}
+
+beforeAll(async () => {
+  central = await CentralProcess.start(cleanup, await cleanup.folder());
+  ports = await freePorts(2);
+  folders = await agentFolders(cleanup);
+  await runNode('agent/cli.ts', [...(await central.enrollment()), ...agentFlags(folders, 'branch-1')]);
+  await configure(ports[0] ?? 0);
+  agent = AgentProcess.start(cleanup, folders, 'branch-1');
+  await central.online('branch-1');
+  ca = await bundle();
+  await until(
+    async () => ((await status()).devicePort?.state === 'open' ? true : undefined),
+    10_000,
+    () => agent.process.stdout + agent.process.stderr,
+  );
+  ({ token } = JSON.parse(await readFile(join(folders.data, 'consumers/tills.json'), 'utf8')) as { token: string });
+});
+
+describe('the port for devices', () => {
+  it('has a certificate of Central for its names, and a key that never leaves the agent', async () => {
+    const { devicePort, problems } = await status();
+    expect(problems).toEqual([]);
+    expect(devicePort).toMatchObject({ port: ports[0], state: 'open', names: [NAME], notAfter: expect.any(String) });
+    expect((await stat(join(folders.data, 'device-port.pem'))).mode & 0o777).toBe(0o600);
+    const shown = await runNode('agent/cli.ts', ['status', ...agentFlags(folders, 'branch-1')]);
+    expect(shown.stdout).toMatch(new RegExp(`devices +port ${ports[0]} at 127.0.0.1 open\\n +certificate for ${NAME}`));
+    const { items } = (await central.rest('GET', '/audit?action=certificates.issue-device')).body as {
+      items: { detail: { names: string[] } }[];
+    };
+    expect(items).toMatchObject([{ detail: { names: [NAME] } }]);
+  });
+
+  it('answers a device with the token of its consumer, and refuses every other request', async () => {
+    expect(await ask(await device(ports[0] ?? 0))).toMatchObject([200, expect.stringContaining('tills')]);
+    expect(await ask(await device(ports[0] ?? 0), { Host: `${NAME}:${ports[0]}` })).toMatchObject([200, {}]);
+    const own = JSON.parse(await readFile(join(folders.data, 'local-api.json'), 'utf8')) as { token: string };
+    for (const sent of ['', `Bearer ${own.token}`, `Bearer qgl_${'x'.repeat(43)}`])
+      expect(await code({ Authorization: sent })).toEqual([401, 'device_unauthorized']);
+    expect(await code({ Host: 'other.test' })).toEqual([403, 'device_browser_refused']);
+    expect(await code({ Host: '127.0.0.1' })).toEqual([403, 'device_browser_refused']);
+    expect(await code({ Origin: `https://${NAME}` })).toEqual([403, 'device_browser_refused']);
+    expect(await code({ 'Sec-Fetch-Site': 'same-origin' })).toEqual([403, 'device_browser_refused']);
+  });
+
+  it('is not trusted by a foreign root or under another name, and speaks nothing but TLS 1.2 and later', async () => {
+    const bank = makeBank();
+    await expect(device(ports[0] ?? 0, bank.root.certificate)).rejects.toThrow(/certificate/);
+    await expect(device(ports[0] ?? 0, ca, 'other.test')).rejects.toThrow(/altnames/);
+    const plain = connectPlain(ports[0] ?? 0, '127.0.0.1');
+    let answer = '';
+    plain.on('data', (piece: Buffer) => (answer += piece.toString('latin1')));
+    plain.on('error', () => undefined);
+    plain.write(`GET /api/v1/status HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`);
+    await once(plain, 'close');
+    expect(answer).not.toMatch(/HTTP/);
+    const silent = connectPlain(ports[0] ?? 0, '127.0.0.1');
+    silent.on('error', () => undefined);
+    await once(silent, 'close');
+  }, 20_000);
+
+  it('drops no device when the authority is rotated and when the port moves; all when it is switched off', async () => {
+    const devices = await Promise.all(Array.from({ length: DEVICES }, () => device(ports[0] ?? 0)));
+    const answered = async (): Promise<number> =>
+      (await Promise.all(devices.map((one) => ask(one)))).filter(([found]) => found === 200).length;
+    expect(await answered()).toBe(DEVICES);
+
+    for (const step of ['prepare', 'publish']) await central.rest('POST', `/ca/rotation/${step}`);
+    await until(async () => ((await central.rest('POST', '/ca/rotation/switch')).status === 200 ? true : undefined));
+    const roots = await bundle();
+    const port = async (): Promise<string | undefined> => {
+      const socket = await device(ports[0] ?? 0, roots);
+      const { issuer } = socket.getPeerCertificate();
+      socket.destroy();
+      return issuer.OU?.toString();
+    };
+    await until(port, 30_000);
+    // One that has only the root before trusts it by the cross-certificate.
+    expect((await ask(await device(ports[0] ?? 0)))[0]).toBe(200);
+    expect(await answered()).toBe(DEVICES);
+
+    const { url } = (await agent.local('GET', '/api/v1/status')).body.localApi as { url: string };
+    await configure(ports[1] ?? 0);
+    agent.process.child.kill('SIGHUP');
+    await until(async () => ((await status()).devicePort?.port === ports[1] ? true : undefined));
+    expect((await ask(await device(ports[1] ?? 0)))[0]).toBe(200);
+    await expect(device(ports[0] ?? 0)).rejects.toThrow(/ECONNREFUSED/);
+    expect(await answered()).toBe(DEVICES);
+
+    const closed = Promise.all(devices.map((one) => once(one, 'close')));
+    await rm(confFile());
+    agent.process.child.kill('SIGHUP');
+    await until(async () => ((await status()).devicePort === null ? true : undefined));
+    await closed;
+    expect((await agent.local('GET', '/api/v1/status')).body.localApi).toMatchObject({ url });
+  }, 120_000);
+});
