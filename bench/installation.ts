@@ -117,6 +117,7 @@ export class Installation {
 
   async #run(folder: string, { nodeArgs = [], env = {} }: CentralOptions): Promise<RunningCentral> {
     await mkdir(folder, { recursive: true });
+    const unit = await unitMemory();
     const ports = ['--websocket-port', '--websocket-secure-port', '--https-port', '--http-port'].flatMap((flag) => [
       flag,
       '0',
@@ -124,6 +125,7 @@ export class Installation {
     const program = new Program(
       process.execPath,
       [
+        ...unit.nodeArgs,
         ...nodeArgs,
         join(this.folder, 'dist/central/main.js'),
         '--data-folder',
@@ -132,7 +134,7 @@ export class Installation {
         'localhost',
         ...ports,
       ],
-      { cwd: folder, env: { ...(await unitEnvironment()), ...env } },
+      { cwd: folder, env: { ...unit.env, ...env } },
     );
     await program.printed(/Administration: .*\n/);
     const port = (title: string): number =>
@@ -166,11 +168,12 @@ export class Installation {
 }
 
 /** What the unit of the package sets for Central's memory. */
-async function unitEnvironment(): Promise<Record<string, string>> {
+async function unitMemory(): Promise<{ env: Record<string, string>; nodeArgs: string[] }> {
   const unit = await readFile(join(ROOT, 'deploy/queuegate-central/systemd/queuegate-central.service'), 'utf8');
   const arenas = /^Environment=MALLOC_ARENA_MAX=(\d+)$/m.exec(unit)?.[1];
-  if (arenas === undefined) throw new Error('the unit of Central sets no MALLOC_ARENA_MAX');
-  return { MALLOC_ARENA_MAX: arenas };
+  const flags = /^ExecStart=\S+\/node (--.*) \S+main\.js$/m.exec(unit)?.[1];
+  if (arenas === undefined || flags === undefined) throw new Error('the unit of Central sets no bounds of memory');
+  return { env: { MALLOC_ARENA_MAX: arenas }, nodeArgs: flags.split(' ') };
 }
 
 async function enrollOne(agent: Agent, port: number, token: string, name: string): Promise<AgentSeed> {

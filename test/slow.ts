@@ -135,9 +135,29 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '150 s: rollouts to real agents, five kills of Central after which they come back, and a trial of thirty seconds',
     quick: 'test/agent/releases/manager.test.ts',
   },
+  'test/central/store/sqlite/killed-store.test.ts': {
+    why: '9 s: a process that writes is killed five times',
+    quick: 'test/central/store/sqlite/sqlite-store.test.ts',
+  },
+  'test/central/store/memory/committed.test.ts': {
+    why: '8 s: what is in memory beside what a store with its two threads holds',
+    quick: 'test/central/store/memory/recent-events.test.ts',
+  },
+  'test/central/store/sqlite/event-reads.test.ts': {
+    why: '7 s: hundreds of readers at once',
+    quick: 'test/central/store/sqlite/events/event-reads.test.ts',
+  },
+  'test/shared/keystore/pkcs12.test.ts': {
+    why: '12 s: keytool and openssl write what is read, and read what was written',
+    quick: 'test/shared/keystore/open.test.ts',
+  },
+  'test/shared/wire/bait.test.ts': {
+    why: '8 s: bait in every string of every frame',
+    quick: 'test/shared/wire/json-text.test.ts',
+  },
   'test/agent/bait.test.ts': {
     why: '5 s: bait in every string that an agent takes',
-    quick: 'test/shared/wire/bait.test.ts',
+    quick: 'test/shared/wire/codec.test.ts',
   },
   'test/flow/version-skew.test.ts': {
     why: '90 s: two Centrals with their agents, and the ten seconds in which a release proves itself',

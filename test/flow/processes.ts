@@ -20,11 +20,12 @@ const programFor = (args: readonly string[], env: Readonly<Record<string, string
     ? join(ROOT, 'central/main.ts')
     : CENTRAL_PROGRAM;
 /** What the installed unit sets: where it shows in Central's memory. */
-function unitEnvironment(): Record<string, string> {
+function unitMemory(): { env: Record<string, string>; nodeArgs: string[] } {
   const unit = readFileSync(join(ROOT, 'deploy/queuegate-central/systemd/queuegate-central.service'), 'utf8');
   const arenas = /^Environment=MALLOC_ARENA_MAX=(\d+)$/m.exec(unit)?.[1];
-  if (arenas === undefined) throw new Error('the unit of Central sets no MALLOC_ARENA_MAX');
-  return { MALLOC_ARENA_MAX: arenas };
+  const flags = /^ExecStart=\S+\/node (--.*) \S+main\.js$/m.exec(unit)?.[1];
+  if (arenas === undefined || flags === undefined) throw new Error('the unit of Central sets no bounds of memory');
+  return { env: { MALLOC_ARENA_MAX: arenas }, nodeArgs: flags.split(' ') };
 }
 /** A guard against a hang, and not a measure: CI's machines are slow and noisy. */
 const READY_MS = 60_000;
@@ -354,9 +355,10 @@ export class CentralProcess {
     env: Readonly<Record<string, string>>,
     launcher: readonly string[] = [],
   ): Promise<CentralProcess> {
-    const words = [process.execPath, programFor(args, env), '--data-folder', folder, ...args];
+    const unit = unitMemory();
+    const words = [process.execPath, ...unit.nodeArgs, programFor(args, env), '--data-folder', folder, ...args];
     const [program = '', ...more] = [...launcher, ...words];
-    const process_ = new Running(program, more, { env: { ...unitEnvironment(), ...env } });
+    const process_ = new Running(program, more, { env: { ...unit.env, ...env } });
     cleanup.add(() => process_.stop());
     await process_.printed(/Administration: .*\n/);
     const port = (title: string): number =>

@@ -189,6 +189,19 @@ export async function eventIds(store: Store, after = 0, filter = {}): Promise<st
   return events.map((event) => (JSON.parse(event.json) as { id: string }).id);
 }
 
+/** Page by page. */
+export async function allEventIds(store: Store): Promise<string[]> {
+  const ids: string[] = [];
+  let cursor = 0;
+  for (;;) {
+    const events = await store.inbox.read(cursor, {}, 1_000);
+    const last = events.at(-1);
+    if (last === undefined) return ids;
+    for (const event of events) ids.push((JSON.parse(event.json) as { id: string }).id);
+    cursor = last.cursor;
+  }
+}
+
 /** What an agent reports of a task that it has not started. */
 export function taskReport(
   state: TaskReport['state'],

@@ -14,6 +14,7 @@ import { packMessages } from '../../../../central/store/sqlite/threads/packed-it
 import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';
 import {
   auditEntry,
+  claimOf,
   DAY,
   enrollmentToken,
   message,
@@ -111,6 +112,11 @@ const AUDITED: Readonly<Record<string, (writes: Writes, entry: AuditEntry) => un
   changeSubscription: (writes, entry) => writes.changeSubscription(entry, '1'.repeat(16), { cursor: 5 }, null),
   removeSubscription: (writes, entry) => writes.removeSubscription(entry, '1'.repeat(16)),
   createTask: (writes, entry) => writes.createTask(entry, newTask('2'), { bounds: OUTBOX, maxUnfinished: 10 }),
+  enqueueTask: (writes, entry) => {
+    const { key, handler, arguments: given, deadlineAt, createdAt, createdBy, comment, ticket } = newTask('2');
+    const order = { key, handler, arguments: given, deadlineAt, createdAt, createdBy, comment, ticket };
+    writes.enqueueTask(entry, { ...order, queue: 'printing', scope: null }, { maxPerQueue: 10, maxQueued: 10 });
+  },
   cancelTask: (writes, entry) => writes.cancelTask(entry, 1, { now: NOW, lostAfterMs: 60_000 }),
   disableAgent: (writes, entry) => writes.disableAgent(entry, 'a1', NOW, 'disabled'),
   enableAgent: (writes, entry) => writes.enableAgent(entry, 'a3', NOW, 'enabled'),
@@ -162,7 +168,14 @@ const newTask = (digit: string) => ({
 });
 
 /** What strangers can cause, agents that come new, and new rollouts must not use up the reserve. */
-const AT_REST_BELOW_RESERVE = ['appendRefusals', 'createRollout', 'createSubscription', 'createTask', 'registerAgent'];
+const AT_REST_BELOW_RESERVE = [
+  'appendRefusals',
+  'createRollout',
+  'createSubscription',
+  'createTask',
+  'enqueueTask',
+  'registerAgent',
+];
 
 function open() {
   const folder = temporaryFolder();
@@ -192,13 +205,31 @@ function open() {
   });
   const execute = transactionExecutor(database);
   const entry = auditEntry('test.act');
-  for (const id of ['a1', 'a2', 'a3']) writes.admitAgent(entry, agent(id), 'test');
+  for (const id of ['a1', 'a2', 'a3', 'a4']) writes.admitAgent(entry, agent(id), 'test');
   writes.disableAgent(entry, 'a3', NOW, 'disabled');
   for (const id of ['t1', 't2']) writes.addApiToken(entry, apiToken(id));
   writes.addEnrollmentToken(entry, enrollmentToken('machine'));
   writes.createSubscription(entry, newSubscription('1'));
   writes.createExposure(entry, newExposure('1'));
   writes.createTask(entry, newTask('1'), { bounds: OUTBOX, maxUnfinished: 10 });
+  const { epoch } = writes.claimSession(claimOf('a4'));
+  writes.recordTaskHandlers('a4', epoch, {
+    containment: 'cgroup',
+    accounts: 'one',
+    queues: ['printing'],
+    handlers: [
+      {
+        name: 'backup',
+        arguments: 'list',
+        argumentPattern: null,
+        timeoutSeconds: 60,
+        graceSeconds: 10,
+        concurrencyCount: 1,
+        rerun: false,
+      },
+    ],
+    reportedAt: NOW,
+  });
   writes.putRecoveryCode(entry, 'a2', recoveryCode);
   writes.finishBlob(writes.beginBlob(NOW), { sha256: DIGEST, size: 0 }, NOW);
   const draft = { expectedVersion: null, remove: [], by: 'admin', now: NOW };

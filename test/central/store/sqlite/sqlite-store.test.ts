@@ -11,9 +11,20 @@ import type { Item, Message } from '../../../../shared/delivery/message.ts';
 import { openDatabase } from '../../../../shared/sqlite/database.ts';
 import type { CodedError } from '../../../../shared/errors.ts';
 import type { Store } from '../../../../central/store/store.ts';
-import { auditEntry, claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM } from '../samples.ts';
+import {
+  allEventIds,
+  auditEntry,
+  claimOf,
+  DAY,
+  eventIds,
+  items,
+  message,
+  NOW,
+  online,
+  registered,
+  ROOM,
+} from '../samples.ts';
 import { positionId } from '../../../shared/sqlite/position-id.ts';
-import { linesUntilKilled } from '../../../killed-writer.ts';
 import { canMount } from '../../../small-disk.ts';
 import { framesOf } from '../../../shared/delivery/frames.ts';
 
@@ -325,7 +336,7 @@ describe('openSqliteStore', () => {
     const bytes = readFileSync(path);
     writeFileSync(path, bytes.fill(0xa5, 4096 * 5_000, 4096 * 7_000));
     store = await open(onFailure);
-    await expect(readAll(store)).rejects.toMatchObject({
+    await expect(allEventIds(store)).rejects.toMatchObject({
       code: 'store_failed',
       hint: expect.stringContaining('restore the last backup'),
     });
@@ -361,28 +372,13 @@ describe('openSqliteStore', () => {
         spawnSync('mount', ['-o', 'remount,size=64m', folder]);
         store = await open();
         expect((await store.agents.claimSession(claimOf('a1'))).up?.number).toBe(answered);
-        expect(await readAll(store)).toHaveLength(answered);
+        expect(await allEventIds(store)).toHaveLength(answered);
         await store.stop();
       } finally {
         spawnSync('umount', [folder]);
       }
     },
   );
-
-  it('loses nothing that it answered when it is killed while it writes', async () => {
-    let before = 0;
-    for (let round = 0; round < 5; round += 1) {
-      const answered = await killedWriter(folder, 40 + 30 * round);
-      expect(answered).toBeGreaterThan(before);
-      const store = await open();
-      const { up } = await store.agents.claimSession(claimOf('a1', { session: `round ${round}` }));
-      expect(up?.number ?? 0).toBeGreaterThanOrEqual(answered);
-      const ids = await readAll(store);
-      expect(ids).toEqual(Array.from({ length: up?.number ?? 0 }, (_, index) => `e${index + 1}`));
-      before = ids.length;
-      await store.stop();
-    }
-  });
 
   it("is found again by the numbers after yesterday's copy of the folder came back", async () => {
     let store = await open();
@@ -404,21 +400,3 @@ describe('openSqliteStore', () => {
     expect(await store.agents.incidents({ limit: 1 })).toMatchObject([{ kind: 'log_restarted' }]);
   });
 });
-
-async function readAll(store: Store): Promise<string[]> {
-  const ids: string[] = [];
-  let cursor = 0;
-  for (;;) {
-    const events = await store.inbox.read(cursor, {}, 1_000);
-    const last = events.at(-1);
-    if (last === undefined) return ids;
-    for (const event of events) ids.push((JSON.parse(event.json) as { id: string }).id);
-    cursor = last.cursor;
-  }
-}
-
-/** Runs a process that appends events, and kills it after so many answers. Returns the number of the last one. */
-async function killedWriter(folder: string, afterAnswers: number): Promise<number> {
-  const lines = await linesUntilKilled(new URL('./killed-writer.ts', import.meta.url), folder, afterAnswers);
-  return Number(lines.at(-1) ?? 0);
-}
