@@ -39,4 +39,4 @@ try {
 }
 // A daemon that could not start, or that has ended, must not stay because of what still listens: nothing would start it
 // again.
-if (process.argv[2] === 'start') process.exit();
+if (process.argv[2] === 'start' || process.argv[2] === 'runner') process.exit();

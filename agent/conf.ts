@@ -39,6 +39,7 @@ export const FIXED_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
   'localApi.socket',
   'localApi.group',
   'localApi.consumers.folder',
+  'runner.socket',
   'outbox.maxMessages',
   'outbox.maxBytes',
   'inbox.maxMessages',
@@ -111,6 +112,8 @@ export interface AgentConf {
   readonly consumers: readonly ConsumerSettings[];
   /** Of this host, which Central may reach. */
   readonly services: readonly ServiceSettings[];
+  /** Of the runner; undefined: tasks run under the account of the agent. */
+  readonly runnerSocket: string | undefined;
   /** The programs that Central may start on this host. */
   readonly taskHandlers: readonly TaskHandler[];
   /** Whose tasks this agent takes. */
@@ -172,11 +175,10 @@ function namedRelease(dataFolder: string, release: string): ReleaseFolder {
 async function readConf(request: AgentConfRequest, source: ProfileSource): Promise<AgentConf> {
   const { environment, flags, workingFolder = process.cwd() } = request;
   const { base, release } = source;
-  const name = basename(base);
-  const files = await readFiles(source);
-  const consumers = readConsumers(files.map(({ properties }) => properties));
-  const services = readServices(files.map(({ properties }) => properties));
-  const taskHandlers = readTaskHandlers(files.map(({ properties }) => properties));
+  const [name, files] = [basename(base), await readFiles(source)];
+  const properties = files.map((file) => file.properties);
+  const [consumers, services] = [readConsumers(properties), readServices(properties)];
+  const taskHandlers = readTaskHandlers(properties);
   const { values, origins, unknown, warnings, slashed } = loadSettings({
     schema: AGENT_SCHEMA,
     prefix: AGENT_PREFIX,
@@ -231,6 +233,7 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
     },
     consumers,
     services,
+    runnerSocket: values['runner.socket'] === '' ? undefined : resolve(workingFolder, values['runner.socket']),
     taskHandlers,
     queues: values['agent.queues'],
     logLevel: values['log.level'],

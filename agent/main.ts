@@ -258,6 +258,7 @@ function openTasks({ request, conf, store, tokens, log, now, who }: Ground): {
 } {
   const tasks = new Tasks({
     dataFolder: conf.dataFolder,
+    runnerSocket: conf.runnerSocket,
     profileFolder: conf.profile.folder,
     handlers: conf.taskHandlers,
     queues: conf.queues,
@@ -265,10 +266,11 @@ function openTasks({ request, conf, store, tokens, log, now, who }: Ground): {
     records: store.tasks,
     tokens: tokens.tasks,
     environment: request.environment,
+    onReport: () => report.handlersChanged(),
     now,
     log,
   });
-  const report = new TaskReport({
+  const report: TaskReport = new TaskReport({
     records: store.tasks,
     handlers: () => tasks.report(),
     cancel: (canceled) => tasks.cancel(canceled),
@@ -276,7 +278,7 @@ function openTasks({ request, conf, store, tokens, log, now, who }: Ground): {
     after,
   });
   report.follow(store, () => tasks.hint());
-  const taskLogs = new TaskLogs({ dataFolder: conf.dataFolder, records: store.tasks, log });
+  const taskLogs = new TaskLogs({ place: (key) => tasks.place(key), records: store.tasks, log });
   return { tasks, taskLogs, report };
 }
 
@@ -344,9 +346,9 @@ function localApiPorts({ store, log, now }: Ground, link: CentralLink): LocalApi
       outbox: counted(await store.outbox.depth()),
       inbox: counted(await store.inbox.depth()),
       releases: link.releases.status(),
-      accounts: null,
+      accounts: link.tasks.status().accounts,
     }),
-    problems: () => inboxProblems(store.inbox),
+    problems: () => [...inboxProblems(store.inbox), ...link.tasks.problems()],
     notReady: async () => ((await store.outbox.isFull()) ? ['outbox_full'] : []),
     incidents: (page) => store.incidents(page),
     deadLetters: (page) => store.deadLetters(page),

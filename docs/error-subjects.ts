@@ -36,6 +36,7 @@ import { SUBSCRIPTION_ERRORS } from '../central/subscriptions/errors.ts';
 import { TASK_ERRORS } from '../central/tasks/errors.ts';
 import { CENTRAL_TASK_CAUSES } from '../central/store/tasks/task-steps.ts';
 import { TASK_CAUSES } from '../agent/tasks/causes.ts';
+import { RUNNER_ERRORS } from '../agent/tasks/runner/server.ts';
 import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
@@ -116,6 +117,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Tasks: why one did not run, or how it ended',
     about: 'What agents report, in `stateReason` of a task ([TASKS.md](TASKS.md)).',
     errors: TASK_CAUSES,
+  },
+  {
+    table: 'RUNNER_ERRORS',
+    reader: 'both',
+    title: 'The runner of tasks',
+    about: 'When `queue-agent runner` does not start ([TASKS.md](TASKS.md#accounts)).',
+    errors: RUNNER_ERRORS,
   },
   {
     table: 'CENTRAL_TASK_CAUSES',

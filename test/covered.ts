@@ -603,6 +603,21 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     ],
   },
   {
+    by: 'test/agent/tasks/run.test.ts',
+    why: 'The acts of a task, with real programs.',
+    files: ['agent/tasks/programs.ts'],
+  },
+  {
+    by: 'test/agent/tasks/runner/client.test.ts',
+    why: 'What both sides of the socket understand.',
+    files: ['agent/tasks/runner/requests.ts'],
+  },
+  {
+    by: 'test/flow/task-accounts.test.ts',
+    why: 'The runner as a process, under an account of its own.',
+    files: ['agent/tasks/runner/server.ts'],
+  },
+  {
     by: 'test/flow/local-accounts.test.ts',
     why: 'Other accounts on the host.',
     files: ['shared/platform/group.ts'],

@@ -25,6 +25,7 @@ const AGENT_GROUPS = new Set([
   'localApi.tls',
   'log',
   'outbox',
+  'runner',
   'software',
   'truststore',
 ]);
@@ -165,6 +166,7 @@ export const PROGRAMS = {
     'start',
     'enroll',
     'recover',
+    'runner',
     'certificate request',
     'certificate install',
     'status',

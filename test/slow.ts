@@ -271,6 +271,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '24 s: floods up to their bounds',
     quick: 'test/central/sessions/limits/agent-rate.test.ts',
   },
+  'test/flow/task-accounts.test.ts': {
+    why: '15 s: two accounts, and kills of both processes',
+    quick: 'test/agent/tasks/runner/client.test.ts',
+  },
   'test/flow/incidents.test.ts': {
     why: '11 s: thousands of refusals',
     quick: 'test/central/agents/incidents.test.ts',

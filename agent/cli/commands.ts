@@ -9,6 +9,7 @@ import { ENROLLMENT_COMMANDS } from './enrollment-commands.ts';
 
 export const COMMANDS: readonly AgentCommand[] = [
   DAEMON_COMMANDS.start,
+  DAEMON_COMMANDS.runner,
   ENROLLMENT_COMMANDS.enroll,
   ENROLLMENT_COMMANDS.requestCertificate,
   ENROLLMENT_COMMANDS.installCertificate,

@@ -1,6 +1,8 @@
 // The commands about the daemon: runs it, and shows its state, its consumers and what keeps it from Central.
 import { setFlagsFromString } from 'node:v8';
 import { watchForOrphaning } from '../../shared/orphan.ts';
+import { AGENT_PREFIX, AGENT_SCHEMA } from '../../shared/settings/agent-settings.ts';
+import { loadSettings } from '../../shared/settings/settings.ts';
 import { stopSignal } from '../../shared/signals.ts';
 import { EXIT_DONE, EXIT_FAILED } from '../../shared/terminal/exit-status.ts';
 import { releaseInput } from '../../shared/terminal/standard-streams.ts';
@@ -28,6 +30,15 @@ export const DAEMON_COMMANDS = {
     options: {},
     withoutAnswer: true,
     run: start,
+  },
+  runner: {
+    name: 'runner',
+    usages: [
+      { words: '', help: 'Runs the programs of tasks for the daemon, under another account (docs/TASKS.md#accounts).' },
+    ],
+    options: {},
+    withoutAnswer: true,
+    run: runner,
   },
   status: {
     name: 'status',
@@ -105,6 +116,26 @@ async function start(call: Call): Promise<number> {
   return code;
 }
 
+/** Without the configuration of the agent, which its account cannot read. */
+async function runner(call: Call): Promise<number> {
+  expectNoArguments(call, 'runner');
+  releaseInput();
+  const { environment, flags } = call.request;
+  const variable = `${AGENT_PREFIX}RUNNER_SOCKET`;
+  const { values } = loadSettings({
+    schema: AGENT_SCHEMA,
+    prefix: AGENT_PREFIX,
+    files: [],
+    environment: { [variable]: environment[variable] },
+    flags,
+  });
+  const { startRunner } = await import('../tasks/runner/server.ts');
+  const running = await startRunner(values['runner.socket']);
+  await stopSignal(() => Promise.resolve());
+  await running.stop();
+  return EXIT_DONE;
+}
+
 async function status(call: Call): Promise<number> {
   expectNoArguments(call, 'status');
   const conf = await loadAgentConf(call.request);
@@ -124,6 +155,7 @@ function statusLines({
   inbox,
   releases,
   devicePort,
+  accounts,
   problems,
 }: LocalStatus): string[] {
   return [
@@ -136,6 +168,7 @@ function statusLines({
     `  commands  ${inbox.messageCount} wait for local programs (${inbox.bytes} bytes)`,
     ...releaseLines(releases),
     ...devicePortLines(devicePort),
+    ...(accounts === null ? [] : [`  accounts  ${accounts} (of agent and tasks)`]),
     ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
   ];
 }

@@ -31,7 +31,7 @@ const text = { type: 'string', maxLength: 65_536 } as const;
 
 /** What the commands use of each answer. */
 const USED = ['name', 'version', 'connection', 'outbox', 'inbox', 'problems'] as const;
-const STATUS = { ...partOf(schemas.STATUS, [...USED, 'releases', 'devicePort']), required: USED };
+const STATUS = { ...partOf(schemas.STATUS, [...USED, 'releases', 'devicePort', 'accounts']), required: USED };
 const ROTATED = partOf(schemas.ROTATED, ['tokenFile', 'previousExpiresAt']);
 const CONSUMERS = partOf(schemas.CONSUMERS, ['items']);
 const PROBLEM = partOf(schemas.PROBLEM, ['code', 'detail', 'hint']);

@@ -54,6 +54,7 @@ interface TokenFileOptions {
   readonly path: string;
   readonly now: () => number;
   readonly groupId?: number | undefined;
+  readonly onWritten?: ((text: string) => Promise<void>) | undefined;
 }
 
 interface Previous {
@@ -67,16 +68,18 @@ export class TokenFile {
   readonly #now: () => number;
   /** Whose members may read it; undefined: the account of the agent alone. */
   readonly #groupId: number | undefined;
+  readonly #onWritten: ((text: string) => Promise<void>) | undefined;
   #token: string;
   #current: Buffer;
   #previous: Previous | null;
   #addresses: LocalApiAddresses = { socket: null, url: null };
   readonly #writing = new Mutex();
 
-  private constructor({ path, now, groupId }: TokenFileOptions, token: string, previous: Previous | null) {
+  private constructor({ path, now, groupId, onWritten }: TokenFileOptions, token: string, previous: Previous | null) {
     this.path = path;
     this.#now = now;
     this.#groupId = groupId;
+    this.#onWritten = onWritten;
     this.#token = token;
     this.#current = tokenDigest(token);
     this.#previous = previous;
@@ -137,6 +140,7 @@ export class TokenFile {
       const bytes = Buffer.from(`${JSON.stringify({ ...this.#addresses, token: this.#token, previous })}\n`);
       if (this.#groupId === undefined) await replaceSecretFile(this.path, bytes);
       else await replaceGroupFile(this.path, bytes, this.#groupId);
+      await this.#onWritten?.(bytes.toString());
     });
   }
 }

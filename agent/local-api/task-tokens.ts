@@ -17,9 +17,12 @@ export class TaskTokens {
     this.#now = now;
   }
 
-  /** Writes the file of a task that starts, or that was found again: then its token stays. Errors: file faults. */
-  async open(path: string, task: string): Promise<void> {
-    const file = await TokenFile.open({ path, now: this.#now });
+  /**
+   * Writes the file of a task that starts, or that was found again: then its token stays. `onWritten` passes it on to
+   * another account. Errors: file faults, those of `onWritten`.
+   */
+  async open(path: string, task: string, onWritten?: (text: string) => Promise<void>): Promise<void> {
+    const file = await TokenFile.open({ path, now: this.#now, onWritten });
     this.#open.set(path, { task, file });
     await file.publish(this.#addresses);
   }

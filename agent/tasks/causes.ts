@@ -14,6 +14,10 @@ export const TASK_CAUSES = {
     text: 'The program {command} of the handler {handler} cannot be run: {found}.',
     hint: 'Install it on the host of the agent, or correct task.{handler}.command.',
   },
+  task_runner_away: {
+    text: 'Tasks wait: the runner does not answer at {socket}: {found}.',
+    hint: 'Start it ("systemctl start queue-agent-runner"), and check that runner.socket is the same for both and that the account of the agent is in the group of that folder. The task starts when it answers.',
+  },
   task_not_started: {
     text: 'The task could not be started: {found}.',
     hint: 'Check memory, disk space and the number of processes on the host of the agent, then run it again.',

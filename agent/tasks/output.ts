@@ -13,9 +13,9 @@ const CHUNK_BYTES = 64 * 1024;
 export async function outputIn(
   folder: string,
   channel: 'stderr' | 'stdout',
-  maxBytes: number,
+  { maxBytes, account }: { readonly maxBytes: number; readonly account?: number | undefined },
 ): Promise<TaskOutput | null> {
-  const file = await openTaskFile(join(folder, channel));
+  const file = await openTaskFile(join(folder, channel), account);
   if (file === undefined) return null;
   try {
     const { size } = await file.stat();

@@ -1,16 +1,14 @@
 // One task from its start to its end: starts the supervisor, or finds it again after a restart of the agent, ends the
 // program when its time is over or it is canceled, and notes how it ended. Each state is on disk before what follows it.
-import { once } from 'node:events';
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { ChildProcess } from 'node:child_process';
+import { rm } from 'node:fs/promises';
 import { textOf } from '../../shared/errors.ts';
 import type { FinalTaskState } from '../../shared/wire/tasks/frames.ts';
 import type { TaskLimits, TaskRow } from '../store/tasks.ts';
 import { taskCause, type TaskCause } from './causes.ts';
-import { isPopulated, killCgroup, removeCgroup } from '../../shared/platform/cgroup.ts';
 import { outputIn } from './output.ts';
-import { exitCodeIn, FILES, isSupervised, isUnclaimed, signalProgram, startSupervisor } from './supervisor.ts';
+import type { ProgramActs } from './programs.ts';
+import { RunnerAway } from './runner/client.ts';
+import { exitCodeIn } from './supervisor.ts';
 
 export interface Program {
   /** Absolute. */
@@ -22,19 +20,27 @@ export interface Program {
 
 /** Of the local API. */
 export interface TaskTokenFiles {
-  /** Makes the file of a task that starts, or goes on with the token in it. Errors: file faults. */
-  open(path: string, task: string): Promise<void>;
+  /** Makes the file of a task that starts, or goes on with the token in it. Errors: file faults, of `onWritten`. */
+  open(path: string, task: string, onWritten?: (text: string) => Promise<void>): Promise<void>;
   /** Its token is not accepted any more. */
   close(path: string): void;
 }
 
-interface RunNeeds {
-  /** Of this task. */
+/** Where the files of one task are. */
+export interface TaskPlace {
   readonly folder: string;
-  /** Under which its cgroup is made; undefined: it gets none. */
-  readonly cgroups: string | undefined;
+  /** To which they belong; undefined: to that of the agent. */
+  readonly account: number | undefined;
+  /** The file by which it posts events while it runs; the agent writes it. */
+  readonly token: string;
+  /** Passes it on to the account of the program. */
+  readonly onToken?: (text: string) => Promise<void>;
+}
+
+interface RunNeeds {
+  readonly place: () => TaskPlace;
+  readonly programs: ProgramActs;
   readonly bootId: string | null;
-  /** By which it posts events while it runs. */
   readonly tokens: TaskTokenFiles;
   save(row: TaskRow): Promise<void>;
   readonly now: () => number;
@@ -68,50 +74,52 @@ export class TaskRun {
     return this.#row;
   }
 
-  /** Starts the program: `starting` is on disk before, so that no second start can follow. */
+  /**
+   * Starts the program: `starting` is on disk before, so that no second start can follow. Errors: RunnerAway; then it
+   * has not begun where its state is `accepted`, and otherwise `recover` finds out.
+   */
   async start({ command, arguments: words, environment, limits }: Program): Promise<void> {
-    const { folder, cgroups, bootId, now } = this.#needs;
+    const { programs, bootId, now } = this.#needs;
     const { key } = this.#row;
-    const cgroup = cgroups === undefined ? null : join(cgroups, `queue-agent-task-${key}`);
+    let cgroup;
     try {
-      await rm(folder, { recursive: true, force: true });
-      await mkdir(join(folder, FILES.work), { recursive: true, mode: 0o700 });
+      cgroup = await programs.prepare(key);
       await this.#openToken();
-      // One of a start before may be there.
-      if (cgroup !== null) await mkdir(cgroup, { recursive: true });
     } catch (error) {
+      if (error instanceof RunnerAway) throw error;
       return await this.#end('failed', null, taskCause('task_not_started', { found: textOf(error) }));
     }
-    await this.#save({ state: 'starting', startedAt: now(), bootId, limits, cgroup });
-    const order = { folder, cgroup, command, arguments: words, environment, maxOutputBytes: limits.maxOutputBytes };
-    const child = await begun(() => startSupervisor(order));
-    if (child instanceof Error)
-      return await this.#end('failed', null, taskCause('task_not_started', { found: textOf(child) }));
-    child.once('exit', () => this.#look());
-    child.unref();
+    const begun = { code: '', detail: '', hint: '' };
+    await this.#save({ state: 'starting', startedAt: now(), bootId, limits, cgroup, ...begun });
+    const order = { key, cgroup, command, arguments: words, environment, maxOutputBytes: limits.maxOutputBytes };
+    try {
+      await programs.start(order, () => this.#look());
+    } catch (error) {
+      if (error instanceof RunnerAway) throw error;
+      return await this.#end('failed', null, taskCause('task_not_started', { found: textOf(error) }));
+    }
     await this.#save({ state: 'running' });
     this.#watch();
   }
 
   /**
    * Of a task that an earlier process of the agent was starting or running. True: it did not run and will not by
-   * itself, so that it can be started.
+   * itself, so that it can be started. Errors: RunnerAway; then it is to be called again.
    */
   async recover(): Promise<boolean> {
-    const { folder, bootId } = this.#needs;
-    if ((await exitCodeIn(folder)) !== undefined) {
+    const { programs, bootId } = this.#needs;
+    if ((await this.#exitCode()) !== undefined) {
       await this.#finish();
       return false;
     }
     if (await this.#isAdopted()) return false;
     // What a power cut took from the folder, the program may have done.
     const isSameBoot = bootId !== null && this.#row.bootId === bootId;
-    const claim = (): Promise<unknown> => mkdir(join(folder, FILES.claim));
-    if (isSameBoot && this.#row.state === 'starting' && (await isUnclaimed(folder, claim))) return true;
+    if (isSameBoot && this.#row.state === 'starting' && (await programs.claim(this.#row.key))) return true;
     // It may have begun since the first look.
     if (await this.#isAdopted()) return false;
     // It may have ended since the first look.
-    if ((await exitCodeIn(folder)) === undefined && this.#row.limits?.rerun === true) return true;
+    if ((await this.#exitCode()) === undefined && this.#row.limits?.rerun === true) return true;
     await this.#finish();
     return false;
   }
@@ -130,8 +138,12 @@ export class TaskRun {
     this.#wanted ??= as;
     if (this.#state !== 'watched' || this.#row.ending !== null) return;
     await this.#save({ ending: { at: this.#needs.now(), as } });
-    await signalProgram(this.#needs.folder, 'SIGTERM');
+    // Before the act, which fails while the runner is away.
     this.#plan();
+    await this.#needs.programs.terminate(this.#row.key).catch((error: unknown) => {
+      // After its grace it is killed, again and again.
+      if (!(error instanceof RunnerAway)) throw error;
+    });
   }
 
   /** The agent stops; the task goes on. */
@@ -142,7 +154,14 @@ export class TaskRun {
   }
 
   async #openToken(): Promise<void> {
-    await this.#needs.tokens.open(tokenFileIn(this.#needs.folder), this.#row.task);
+    const { tokens, place } = this.#needs;
+    const { token, onToken } = place();
+    await tokens.open(token, this.#row.task, onToken);
+  }
+
+  async #exitCode(): Promise<number | undefined> {
+    const { folder, account } = this.#needs.place();
+    return await exitCodeIn(folder, account);
   }
 
   #watch(): void {
@@ -170,10 +189,8 @@ export class TaskRun {
   }
 
   async #kill(): Promise<void> {
-    const { folder } = this.#needs;
-    if (this.#row.cgroup !== null) await killCgroup(this.#row.cgroup);
-    if (await isSupervised(folder)) await signalProgram(folder, 'SIGKILL');
     this.#timer = setTimeout(() => this.#guard(this.#kill()), KILL_AGAIN_MS);
+    await this.#needs.programs.kill(this.#row.key, this.#row.cgroup);
   }
 
   #lookLater(): void {
@@ -185,7 +202,7 @@ export class TaskRun {
     if (this.#state !== 'watched') return;
     clearTimeout(this.#looking);
     const looked = async (): Promise<void> => {
-      const isOver = (await exitCodeIn(this.#needs.folder)) !== undefined || !(await this.#isAlive());
+      const isOver = (await this.#exitCode()) !== undefined || !(await this.#isAlive());
       if (!isOver) return this.#lookLater();
       if (this.#state === 'watched') await this.#finish();
     };
@@ -193,14 +210,14 @@ export class TaskRun {
   }
 
   async #isAlive(): Promise<boolean> {
-    const { cgroup, bootId } = this.#row;
+    const { key, cgroup, bootId } = this.#row;
     if (bootId !== this.#needs.bootId) return false;
-    return (await isSupervised(this.#needs.folder)) || (cgroup !== null && (await isPopulated(cgroup)));
+    return await this.#needs.programs.isAlive(key, cgroup);
   }
 
   async #finish(): Promise<void> {
     const { ending } = this.#row;
-    const exitCode = await exitCodeIn(this.#needs.folder);
+    const exitCode = await this.#exitCode();
     if (exitCode === undefined) return await this.#end('lost', null, taskCause('task_result_unknown', {}));
     // It was ended, whatever the program made of the signal.
     const state = ending?.as ?? (exitCode === 0 ? 'succeeded' : 'failed');
@@ -215,17 +232,17 @@ export class TaskRun {
     clearTimeout(this.#looking);
     // The next process of the agent finishes it.
     if (wasLeft) return;
-    const { folder, tokens, onEnd } = this.#needs;
-    const { limits, cgroup } = this.#row;
-    tokens.close(tokenFileIn(folder));
-    if (cgroup !== null) {
-      await killCgroup(cgroup);
-      await removeCgroup(cgroup);
-    }
-    const maxBytes = limits?.maxOutputBytes ?? 0;
-    const [stdout, stderr] = [await outputIn(folder, 'stdout', maxBytes), await outputIn(folder, 'stderr', maxBytes)];
-    await rm(join(folder, FILES.work), { recursive: true, force: true });
-    await rm(tokenFileIn(folder), { force: true });
+    const { place, programs, tokens, onEnd, log } = this.#needs;
+    const { key, task, limits, cgroup } = this.#row;
+    const { folder, account, token } = place();
+    tokens.close(token);
+    await rm(token, { force: true });
+    // What it wrote is known without the runner.
+    await programs.clean(key, cgroup).catch((error: unknown) => {
+      log.error({ task, error: textOf(error) }, 'what a task left could not be removed');
+    });
+    const bounds = { maxBytes: limits?.maxOutputBytes ?? 0, account };
+    const [stdout, stderr] = [await outputIn(folder, 'stdout', bounds), await outputIn(folder, 'stderr', bounds)];
     await this.#save({ state, exitCode, ...(cause ?? { code: '', detail: '', hint: '' }), stdout, stderr });
     onEnd(this.#row);
   }
@@ -239,24 +256,10 @@ export class TaskRun {
   /** A store that fails reports itself; whatever else fails here is looked at again. */
   #guard(work: Promise<void>): void {
     work.catch((error: unknown) => {
+      // The status of the agent says so, for all tasks.
+      if (error instanceof RunnerAway) return this.#lookLater();
       this.#needs.log.error({ task: this.#row.task, error: textOf(error) }, 'a task could not be looked after');
       this.#lookLater();
     });
-  }
-}
-
-/** Where a program finds its token and the addresses of the local API. */
-export function tokenFileIn(folder: string): string {
-  return join(folder, FILES.localApi);
-}
-
-/** The process, or the error because of which there is none: some of them (E2BIG, ENOMEM) are thrown at once. */
-async function begun(start: () => ChildProcess): Promise<ChildProcess | Error> {
-  try {
-    const child = start();
-    await once(child, 'spawn');
-    return child;
-  } catch (error) {
-    return error instanceof Error ? error : new Error(textOf(error));
   }
 }

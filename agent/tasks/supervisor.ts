@@ -78,8 +78,8 @@ export function startSupervisor(order: SupervisorOrder): ChildProcess {
 }
 
 /** The exit code of the program; undefined: there is none yet. */
-export async function exitCodeIn(folder: string): Promise<number | undefined> {
-  const text = await taskFileText(join(folder, FILES.exit));
+export async function exitCodeIn(folder: string, account?: number): Promise<number | undefined> {
+  const text = await taskFileText(join(folder, FILES.exit), account);
   return /^\d{1,3}\n$/.test(text) ? Number(text) & 0xff : undefined;
 }
 

@@ -12,7 +12,8 @@ import type { TaskRecords, TaskRow } from '../store/tasks.ts';
 import { openTaskFile } from './files.ts';
 
 interface TaskLogsNeeds {
-  readonly dataFolder: string;
+  /** Of a task; `account`: to which its files belong. */
+  readonly place: (key: string) => { readonly folder: string; readonly account: number | undefined };
   readonly records: Pick<TaskRecords, 'get'>;
   readonly log: { debug(facts: object, text: string): void };
 }
@@ -49,8 +50,7 @@ export class TaskLogs {
   }
 
   async #send(stream: Stream, wanted: TaskLogOpen): Promise<void> {
-    const { dataFolder } = this.#needs;
-    const file = await this.#fileOf(join(dataFolder, 'tasks', wanted.key, wanted.channel), wanted.key);
+    const file = await this.#fileOf(wanted);
     if (file === undefined) return stream.reset('task_log_unknown');
     try {
       const head = await this.#keptIn(file, wanted);
@@ -64,11 +64,12 @@ export class TaskLogs {
   }
 
   /** Undefined: the task is unknown, has not been started, or its folder is gone. */
-  async #fileOf(path: string, key: string): Promise<FileHandle | undefined> {
+  async #fileOf({ key, channel }: TaskLogOpen): Promise<FileHandle | undefined> {
+    const { folder, account } = this.#needs.place(key);
     for (let looks = 1; ; looks += 1) {
       const row = await this.#needs.records.get(key);
       if (row === undefined || row.startedAt === null) return undefined;
-      const file = await openTaskFile(path);
+      const file = await openTaskFile(join(folder, channel), account);
       if (file !== undefined || isFinalTaskState(row.state) || looks >= FILE_LOOKS) return file;
       await delay(LOOK_MS);
     }

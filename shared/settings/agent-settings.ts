@@ -174,6 +174,12 @@ export const AGENT_SCHEMA = [
     doc: 'Files with the public keys (PEM) of those who may build the software of this agent, separated by commas; relative to the profile. A release of Central cannot name them. Default: the key that is in the package.',
   },
   {
+    name: 'runner.socket',
+    format: text(0, 4096),
+    default: '',
+    doc: 'Unix socket of the runner, which starts the programs of tasks under an account of its own ("queue-agent runner"), at most 100 bytes; relative to the working folder. The folders of tasks are beside it. Default: tasks run under the account of the agent. Not on Windows.',
+  },
+  {
     name: 'log.level',
     format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
     default: 'info',

@@ -272,7 +272,10 @@ export const STATUS = {
       anyOf: [{ type: 'null' }, RELEASES],
       description: 'null: Central has never offered a release.',
     },
-    accounts: { type: 'null', description: 'This version runs no tasks under other accounts.' },
+    accounts: {
+      anyOf: [{ type: 'null' }, { enum: ['one', 'two'] }],
+      description: '`two`: tasks run under another account than the agent; `one`: under that of the agent.',
+    },
     problems: {
       type: 'array',
       maxItems: 100,

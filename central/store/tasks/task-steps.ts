@@ -78,8 +78,8 @@ function reported(task: TaskRecord, report: TaskReport, { now, lostAfterMs }: Ta
   }
   if (isRefused(task, report)) return refused(task, report, now);
   const changed = { ...task, startedAt: startedAt ?? task.startedAt, stateChangedAt: now };
+  const stateReason = { code, detail, hint };
   if (isFinalTaskState(state)) {
-    const stateReason = { code, detail, hint };
     const result = { exitCode, stdout, stderr, endedAt: timeOfReport(report.changedAt) ?? now, stateReason };
     return { ...changed, ...result, state, stateDeadlineAt: null };
   }
@@ -88,9 +88,17 @@ function reported(task: TaskRecord, report: TaskReport, { now, lostAfterMs }: Ta
     return { ...changed, stateChangedAt: task.stateChangedAt };
   }
   if (state === 'running' && task.state !== 'running')
-    return { ...changed, state, stateDeadlineAt: now + (report.endsWithinSeconds ?? 0) * 1000 + lostAfterMs };
+    return {
+      ...changed,
+      state,
+      stateReason,
+      stateDeadlineAt: now + (report.endsWithinSeconds ?? 0) * 1000 + lostAfterMs,
+    };
   if (state === 'accepted' && task.state === 'sent')
-    return { ...changed, state, stateDeadlineAt: Math.max(now, task.deadlineAt) + lostAfterMs };
+    return { ...changed, state, stateReason, stateDeadlineAt: Math.max(now, task.deadlineAt) + lostAfterMs };
+  // What keeps it from being started.
+  if (state === 'accepted' && task.state === 'accepted' && code !== task.stateReason.code)
+    return { ...task, stateReason };
   return undefined;
 }
 

@@ -6,7 +6,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { TaskRun } from '../../../agent/tasks/run.ts';
+import { OwnPrograms } from '../../../agent/tasks/programs.ts';
+import { TaskRun, type TaskPlace } from '../../../agent/tasks/run.ts';
 import { TaskTokens } from '../../../agent/local-api/task-tokens.ts';
 import type { TaskRow } from '../../../agent/store/tasks.ts';
 import { bootId } from '../../../shared/platform/boot.ts';
@@ -28,14 +29,19 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+function place(key: string): TaskPlace {
+  const own = join(folder, key);
+  return { folder: own, account: undefined, token: join(own, 'local-api.json') };
+}
+
 /** As it ended. */
 async function ran(key: string, line: string, variables: Record<string, string> = {}): Promise<TaskRow> {
   const ended = Promise.withResolvers<TaskRow>();
   const run = new TaskRun(
     { ...NEW, ...NONE, ...NOTHING, key },
     {
-      folder: join(folder, key),
-      cgroups: undefined,
+      place: () => place(key),
+      programs: new OwnPrograms(folder),
       bootId: bootId(),
       tokens: new TaskTokens(Date.now),
       save: () => Promise.resolve(),
@@ -86,8 +92,8 @@ it('a task whose supervisor begins while the agent looks for it goes on, and is 
       limits: { ...LIMITS, rerun: true },
     },
     {
-      folder: own,
-      cgroups: undefined,
+      place: () => place('late'),
+      programs: new OwnPrograms(folder),
       // Each look begins with it: behind the first one the supervisor claims the task.
       get bootId() {
         looks += 1;

@@ -24,7 +24,7 @@ async function scene(row: object = {}) {
     ],
   ]);
   const logs = new TaskLogs({
-    dataFolder,
+    place: (key) => ({ folder: join(dataFolder, 'tasks', key), account: undefined }),
     records: { get: async (key) => rows.get(key) as TaskRow | undefined },
     log: { debug: () => undefined },
   });

@@ -24,6 +24,7 @@ async function opened(log: TaskLog, now = (): number => 0): Promise<{ folder: st
   const folder = temporaryFolder();
   const tasks = new Tasks({
     dataFolder: folder,
+    runnerSocket: undefined,
     profileFolder: folder,
     queues: [],
     handlers: readTaskHandlers([parseProperties(Buffer.from(HANDLERS), 'agent.conf')]),
