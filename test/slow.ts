@@ -155,6 +155,22 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '8 s: bait in every string of every frame',
     quick: 'test/shared/wire/json-text.test.ts',
   },
+  'test/shared/truststore/field-files.test.ts': {
+    why: '6 s: commands on files of the field, with keytool and openssl',
+    quick: 'test/shared/keystore/field-files.test.ts',
+  },
+  'test/shared/keystore/fuzz.test.ts': {
+    why: '4 s: thousands of damaged key stores',
+    quick: 'test/shared/keystore/jks.test.ts',
+  },
+  'test/central/composition/audit-verification.test.ts': {
+    why: '4 s: a store that is closed, changed and opened for each case',
+    quick: 'test/central/audit.test.ts',
+  },
+  'test/agent/renewal/renewal.test.ts': {
+    why: '6 s: an authority, keys and certificates for each step',
+    quick: 'test/central/agents/renewal.test.ts',
+  },
   'test/agent/bait.test.ts': {
     why: '5 s: bait in every string that an agent takes',
     quick: 'test/shared/wire/codec.test.ts',

@@ -75,7 +75,7 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       agents,
       certificates,
       authority: pki.authority,
-      centralNames: () => pki.identity.current()?.names ?? [],
+      centralNames: () => pki.identity.names(),
       lifetimeDays: () => parameters.values()['agents.certificate.lifetimeDays'],
       rate: new AgentRate(RENEWAL_BURST, SECONDS_PER_RENEWAL, now),
       metrics,

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect as connectPlain } from 'node:net';
 import { join } from 'node:path';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeBank } from '../central/pki/server/bank.ts';
 import {
@@ -52,8 +52,13 @@ async function bundle(): Promise<string> {
   return stdout.includes('BEGIN') ? stdout : await readFile(stdout.trim(), 'utf8');
 }
 
-async function device(port: number, roots = ca, servername = NAME): Promise<TLSSocket> {
-  const socket = connect({ host: '127.0.0.1', port, ca: roots, servername, minVersion: 'TLSv1.2' });
+async function device(
+  port: number,
+  roots = ca,
+  servername = NAME,
+  tls: ConnectionOptions = { minVersion: 'TLSv1.2' },
+): Promise<TLSSocket> {
+  const socket = connect({ host: '127.0.0.1', port, ca: roots, servername, ...tls });
   cleanup.add(() => void socket.destroy());
   await once(socket, 'secureConnect');
   socket.on('error', () => undefined);
@@ -131,6 +136,9 @@ describe('the port for devices', () => {
     const bank = makeBank();
     await expect(device(ports[0] ?? 0, bank.root.certificate)).rejects.toThrow(/certificate/);
     await expect(device(ports[0] ?? 0, ca, 'other.test')).rejects.toThrow(/altnames/);
+    // The level of OpenSSL that forbids TLS 1.1 on this side is lowered, so that the refusal is the port's.
+    const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' } as const;
+    await expect(device(ports[0] ?? 0, ca, NAME, old)).rejects.toThrow(/alert protocol version/);
     const plain = connectPlain(ports[0] ?? 0, '127.0.0.1');
     let answer = '';
     plain.on('data', (piece: Buffer) => (answer += piece.toString('latin1')));

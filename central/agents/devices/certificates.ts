@@ -21,7 +21,7 @@ interface DeviceCertificatesOptions {
   readonly agents: Pick<AgentStore, 'get'>;
   readonly certificates: Pick<CertificateStore, 'ofAgent' | 'recordDevice'>;
   readonly authority: Pick<Authority, 'chainOf' | 'issueServer' | 'shownChainOf'>;
-  /** Host names and addresses in Central's own certificate. */
+  /** Host names and addresses in Central's own certificates: the current one, the one before, and those to come. */
   readonly centralNames: () => readonly string[];
   /** Parameter agents.certificate.lifetimeDays. */
   readonly lifetimeDays: () => number;

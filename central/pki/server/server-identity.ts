@@ -91,6 +91,15 @@ export class ServerIdentity {
   }
 
   /**
+   * What Central is, was before, and is to be reached by: the names of each certificate that is kept. No one else may have
+   * a certificate for them.
+   */
+  names(): string[] {
+    const { current, previous, staged } = this.#slots;
+    return [current, previous, staged].flatMap((kept) => kept?.names ?? []);
+  }
+
+  /**
    * The credentials to show: one from elsewhere until it expires, whatever the spec; else one of our own that fits the
    * spec, the current or previous one or a new one. Writes nothing. Errors: distinguished_name_bad,
    * server_certificate_unfit.

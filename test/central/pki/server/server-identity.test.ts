@@ -89,6 +89,15 @@ test('staging writes nothing; adopting keeps the one before', async () => {
   expect(reopened.current()?.thumbprint).toBe(second.thumbprint);
 });
 
+test('the names of Central are those of the certificate that it shows and of the one before', async () => {
+  const { identity } = await setUp();
+  expect(identity.names()).toEqual([]);
+  const named = (name: string): typeof spec => ({ ...spec, subjectAlternativeNames: [name] });
+  await identity.adopt(await identity.stage(named('old.bank.example')), CENTRAL);
+  await identity.adopt(await identity.stage(named('new.bank.example')), CENTRAL);
+  expect(identity.names()).toEqual(expect.arrayContaining(['old.bank.example', 'new.bank.example']));
+});
+
 test('a certificate that fits is kept over a restart', async () => {
   const { identity, open } = await setUp();
   const first = await identity.stage(spec);
