@@ -52,7 +52,8 @@ async function frozen(version: string): Promise<Side> {
 
 /** With the program of `side` in the place of the one of this checkout. */
 async function startCentral({ central: program }: Side, folder: string, port = '0'): Promise<CentralProcess> {
-  const words = ['sh', '-c', 'node=$1; shift 2; exec "$node" "$0" "$@"', program];
+  const script = 'run=$1; shift; while [ "$1" != "${1#-}" ]; do run="$run $1"; shift; done; shift; exec $run "$0" "$@"';
+  const words = ['sh', '-c', script, program];
   const central = await CentralProcess.start(cleanup, folder, ['--websocket-secure-port', port], {}, words);
   central.isDescribed = program === present.central;
   return central;
