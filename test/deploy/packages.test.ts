@@ -148,7 +148,7 @@ describe('the folders of the package', () => {
     const named = [...unit.matchAll(/^Environment=(\w+)=(.*)$/gm)].map(
       ([, name, value]) => `export ${name}="\${${name}:-${value}}"`,
     );
-    expect(named.length).toBe(4);
+    expect(named.length).toBe(5);
     expect(named.filter((line) => !command.includes(line))).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@
 // Central, an agent that enrolls at it, messages both ways, and rollouts of the agent's software and their rollback.
 // systemd does not run there; its units are verified, and their ExecStart lines run under their accounts.
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { cpSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
@@ -29,6 +29,7 @@ let dist: string;
 let root: MinimalRoot;
 let central: Running;
 let agent: Running;
+let runner: Running;
 
 async function made(...args: string[]): Promise<string> {
   const folder = await cleanup.folder();
@@ -140,7 +141,7 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       ).toEqual([
         '700 /var/lib/queue-agent',
         '755 /var/lib/queue-agent-software',
-        '700 /var/lib/queue-agent-runner',
+        '750 /var/lib/queue-agent-runner',
         '710 /run/queue-agent',
         '755 /usr/lib/queue-agent/launch',
       ]);
@@ -175,6 +176,7 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
     );
     const units = [
       'queue-agent.service',
+      'queue-agent-runner.service',
       'queuegate-central.service',
       'queuegate-backup.service',
       'queuegate-backup.timer',
@@ -187,7 +189,8 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       const verified = await run('systemd-analyze', ['verify', '--man=no', `--root=${root.folder}`, unit]);
       expect([unit, verified.code, verified.stderr]).toEqual([unit, 0, '']);
     }
-    for (const unit of units.filter((one) => one.endsWith('.service'))) {
+    // The programs of tasks run in the unit of the runner, with what their account may do.
+    for (const unit of units.filter((one) => one.endsWith('.service') && !one.includes('runner'))) {
       const file = root.path(`/lib/systemd/system/${unit}`);
       // 15 means an exposure of 1.5 of 10.
       const security = await run('systemd-analyze', [
@@ -222,6 +225,7 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
         root.path('/etc/default/queue-agent'),
         `QUEUE_AGENT_LOCAL_API_PORT=0\nQUEUE_AGENT_AGENT_NAME=${NAME}\n`,
       );
+      runner = root.startUnit(cleanup, 'queue-agent-runner.service');
       agent = root.startUnit(cleanup, 'queue-agent.service');
       await agent.printed(/not_enrolled/);
       const { commandLine } = await queuegateJson('enrollment-tokens create');
@@ -241,6 +245,28 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       process.stderr.write(`The agent has ${resident.toFixed(1)} MiB resident.\n`);
       // docs/INSTALL.md.
       expect(resident).toBeLessThan(78);
+    },
+  );
+
+  it(
+    'run tasks under an account of their own, which cannot read the key of the agent',
+    { timeout: STEP_MS },
+    async () => {
+      const script = 'id -un; cat /var/lib/queue-agent/data/identity.json 2>/dev/null || echo closed';
+      appendFileSync(
+        root.path('/var/lib/queue-agent/profiles/default/conf/agent.conf'),
+        `\ntask.who.command=/bin/sh\ntask.who.arguments=fixed\ntask.who.fixedArguments=${JSON.stringify(['-c', script])}\n`,
+      );
+      agent.child.kill('SIGHUP');
+      await until(async () =>
+        (await queuegate(`agents handlers ${NAME}`)).match(/who/) &&
+        (await root.print('queue-agent', 'status')).match(/two/)
+          ? true
+          : undefined,
+      );
+      await queuegate(`tasks run ${NAME} who --wait`);
+      expect(await queuegate('tasks output t-1')).toBe('queue-agent-runner\nclosed\n');
+      expect(await queuegateJson(`agents handlers ${NAME}`)).toMatchObject({ items: [{ accounts: 'two' }] });
     },
   );
 
@@ -328,6 +354,7 @@ describe.skipIf(reason !== undefined)(`installed packages${reason === undefined 
       // The package that was just installed counts.
       expect(slotOf(agent)).toBe('current factory factory');
       await agent.stop();
+      await runner.stop();
       // systemd ends the whole service; here the watch over the trial before ends by itself, within seconds. Until then
       // userdel refuses.
       const account = (await root.print('id', '-u', 'queue-agent')).trim();
