@@ -53,6 +53,7 @@ const LINES: Readonly<Record<string, readonly string[]>> = {
   'subscriptions create': ['--name', 'm', '--target', 'https://central.test/hook'],
   'subscriptions replay': ['m', '--after', 'oldest'],
   'subscriptions set': ['m', '--name', 'n'],
+  'tasks run': ['x', 'x'],
 };
 
 /** They ask Central for nothing. */
