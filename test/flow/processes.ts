@@ -82,6 +82,12 @@ function ownEnvironment(): NodeJS.ProcessEnv {
   return { ...own, NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/compiled') };
 }
 
+/** For a program that refuses to run as root. */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** A process of ours, with all it printed. */
 export class Running {
   readonly child: ChildProcess;
@@ -92,11 +98,12 @@ export class Running {
   constructor(
     program: string,
     args: readonly string[],
-    options: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+    options: { cwd?: string; env?: Readonly<Record<string, string>>; account?: Account } = {},
   ) {
     this.child = spawn(program, [...args], {
       cwd: options.cwd ?? ROOT,
       env: { ...ownEnvironment(), ...options.env },
+      ...options.account,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
@@ -227,7 +234,7 @@ async function storeFreePorts(folder: string): Promise<void> {
 export async function run(
   program: string,
   args: readonly string[],
-  options: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+  options: { cwd?: string; env?: Readonly<Record<string, string>>; account?: Account } = {},
 ): Promise<Ended> {
   return await new Running(program, args, options).ended();
 }
