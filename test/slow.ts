@@ -59,6 +59,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '60 s: Chromium in front of a real Central, behind a line that is cut',
     quick: 'test/central/admin/changes/watch.test.ts',
   },
+  'test/dashboard/tasks.test.ts': {
+    why: '60 s: Chromium in front of a real Central with a real agent, whose programs write and wait',
+    quick: 'test/central/store/tasks/task-steps.test.ts',
+  },
   'test/dashboard/rollouts.test.ts': {
     why: '240 s: Chromium in front of a real Central with real agents, which try a release for a minute',
     quick: 'test/central/rollouts/machine.test.ts',

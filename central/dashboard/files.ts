@@ -39,6 +39,8 @@ export const DASHBOARD_PATHS = [
   '/profiles/*',
   '/rollouts',
   '/rollouts/*',
+  '/tasks',
+  '/tasks/*',
   '/audit',
   '/tokens',
 ] as const;

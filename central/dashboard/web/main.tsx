@@ -8,6 +8,7 @@ import { OVERVIEW } from './pages/overview/overview.tsx';
 import { PARAMETERS } from './pages/parameters/parameters.tsx';
 import { PROFILES } from './pages/profiles/profiles.tsx';
 import { ROLLOUTS } from './pages/rollouts/rollouts.tsx';
+import { TASKS } from './pages/tasks/tasks.tsx';
 import { TOKENS } from './pages/tokens/tokens.tsx';
 import { startRouter } from './router.ts';
 import { App } from './shell/app.tsx';
@@ -16,7 +17,7 @@ import { startShortcuts } from './shell/shortcuts.tsx';
 import { startTheme } from './shell/theme.ts';
 
 // In the order of the side bar.
-PAGES.push(OVERVIEW, AGENTS, PARAMETERS, CERTIFICATES, ROLLOUTS, PROFILES, AUDIT, TOKENS);
+PAGES.push(OVERVIEW, AGENTS, PARAMETERS, CERTIFICATES, ROLLOUTS, PROFILES, TASKS, AUDIT, TOKENS);
 
 startTheme();
 startRouter();

@@ -6,6 +6,7 @@ import { CERTIFICATES_TEXTS } from './strings/certificates.ts';
 import { PREFLIGHT_TEXTS } from './strings/preflight.ts';
 import { RELEASE_TEXTS } from './strings/release.ts';
 import { ROLLOUTS_TEXTS } from './strings/rollouts.ts';
+import { TASKS_TEXTS } from './strings/tasks.ts';
 
 export const T = {
   product: 'Queuegate',
@@ -48,7 +49,7 @@ export const T = {
     ['/', 'Find an agent'],
     [
       'g, then a letter',
-      'Go to a page: o overview, a agents, p parameters, c certificates, r rollouts, u audit, t tokens',
+      'Go to a page: o overview, a agents, p parameters, c certificates, r rollouts, k tasks, u audit, t tokens',
     ],
     ['j k', 'Next and previous row'],
     ['Enter', 'Open the row'],
@@ -313,6 +314,7 @@ export const T = {
   releaseTab: RELEASE_TEXTS,
   // Rollouts, profiles, software.
   rollouts: ROLLOUTS_TEXTS,
+  tasks: TASKS_TEXTS,
   audit: AUDIT_TEXTS,
   tokens: TOKENS_TEXTS,
   enrollment: ENROLLMENT_TEXTS,

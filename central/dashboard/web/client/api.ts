@@ -128,6 +128,18 @@ async function request<T>(method: string, path: string, sent: Sent): Promise<Ans
   return { data, status: response.status, etag: response.headers.get('etag') };
 }
 
+/** The bytes of an answer as they come; a line that is cut ends them with another error. Errors: Refused. */
+export async function* getBytes(path: string, query: Query, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const response = await fetch(addressOf(path, query), { credentials: 'same-origin', signal }).catch(
+    (error: unknown) => {
+      throw signal.aborted ? error : new Refused(unreachable(), undefined);
+    },
+  );
+  if (!response.ok) throw await refusalOf(response, path);
+  const reader = response.body?.getReader();
+  for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) yield part.value;
+}
+
 /** The text of an address that is not of REST's JSON. Errors: Refused. */
 export async function getText(address: string, signal: AbortSignal): Promise<string> {
   const response = await fetch(address, { credentials: 'same-origin', signal }).catch((error: unknown) => {

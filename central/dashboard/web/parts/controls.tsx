@@ -75,10 +75,14 @@ interface FieldProps {
   readonly value: string;
   readonly placeholder?: string;
   readonly maxLength?: number;
+  /** Offered while it is typed; any other text is allowed, too. */
+  readonly suggestions?: readonly string[];
   readonly onInput: (value: string) => void;
 }
 
-export function Field({ label, hint, value, placeholder, maxLength, onInput }: FieldProps): JSX.Element {
+export function Field(props: FieldProps): JSX.Element {
+  const { label, hint, value, placeholder, maxLength, suggestions, onInput } = props;
+  const id = useId();
   return (
     <label class="field">
       <span>{label}</span>
@@ -88,8 +92,16 @@ export function Field({ label, hint, value, placeholder, maxLength, onInput }: F
         placeholder={placeholder}
         maxLength={maxLength}
         autocomplete="off"
+        list={suggestions === undefined ? undefined : id}
         onInput={({ currentTarget }) => onInput(currentTarget.value)}
       />
+      {suggestions !== undefined && (
+        <datalist id={id}>
+          {suggestions.map((one) => (
+            <option key={one} value={one} />
+          ))}
+        </datalist>
+      )}
       {hint !== undefined && <small>{hint}</small>}
     </label>
   );
