@@ -12,6 +12,7 @@ import type { EnrollmentStore } from './enrollment-store.ts';
 import type { IdempotencyStore } from './idempotency/idempotency-store.ts';
 import type { KeyMaterialStore } from './key-material-store.ts';
 import type { InboxStore, OutboxStore } from './message-store.ts';
+import type { NodeStore, StoreAway } from './nodes/node-store.ts';
 import type { ParameterStore } from './parameter-store.ts';
 import type { RolloutStore } from './rollouts/rollout-store.ts';
 import type { ReleaseStore } from './releases/release-store.ts';
@@ -39,6 +40,10 @@ export interface Store {
   readonly idempotency: IdempotencyStore;
   readonly clock: ClockStore;
   readonly maintenance: MaintenanceStore;
+  /** Undefined: this process has the store for itself. */
+  readonly nodes: NodeStore | undefined;
+  /** Undefined: the store works. */
+  away(): StoreAway | undefined;
   /** Deletes rows past their retention, in small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;
   /**
@@ -85,7 +90,7 @@ export interface ClockStore {
 }
 
 interface StoreStats {
-  readonly engine: 'sqlite';
+  readonly engine: 'sqlite' | 'postgres';
   /** Version of the tables. */
   readonly schema: number;
   /** Size of the database, including its free pages. */

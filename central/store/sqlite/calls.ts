@@ -70,6 +70,8 @@ export function storeCalls(writer: Writer, reader: Reader): EngineStore {
       load: () => reader.call('loadMaintenance', []),
       save: (state, entry) => writer.call('saveMaintenance', [state, entry]),
     },
+    nodes: undefined,
+    away: () => undefined,
     prune: (limits) => prune(writer, limits),
     convert: () => writer.call('convertEvents', [], LAZY),
     onCommit: (listener) => writer.onCommit(listener),
