@@ -170,10 +170,13 @@ export class Installation {
 /** What the unit of the package sets for Central's memory. */
 async function unitMemory(): Promise<{ env: Record<string, string>; nodeArgs: string[] }> {
   const unit = await readFile(join(ROOT, 'deploy/queuegate-central/systemd/queuegate-central.service'), 'utf8');
-  const arenas = /^Environment=MALLOC_ARENA_MAX=(\d+)$/m.exec(unit)?.[1];
+  const env = Object.fromEntries(
+    Array.from(unit.matchAll(/^Environment=(MALLOC_\w+)=(\d+)$/gm), ([, name, value]) => [name, value]),
+  );
   const flags = /^ExecStart=\S+\/node (--.*) \S+main\.js$/m.exec(unit)?.[1];
-  if (arenas === undefined || flags === undefined) throw new Error('the unit of Central sets no bounds of memory');
-  return { env: { MALLOC_ARENA_MAX: arenas }, nodeArgs: flags.split(' ') };
+  if (Object.keys(env).length === 0 || flags === undefined)
+    throw new Error('the unit of Central sets no bounds of memory');
+  return { env, nodeArgs: flags.split(' ') };
 }
 
 async function enrollOne(agent: Agent, port: number, token: string, name: string): Promise<AgentSeed> {

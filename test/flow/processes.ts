@@ -22,10 +22,13 @@ const programFor = (args: readonly string[], env: Readonly<Record<string, string
 /** What the installed unit sets: where it shows in Central's memory. */
 function unitMemory(): { env: Record<string, string>; nodeArgs: string[] } {
   const unit = readFileSync(join(ROOT, 'deploy/queuegate-central/systemd/queuegate-central.service'), 'utf8');
-  const arenas = /^Environment=MALLOC_ARENA_MAX=(\d+)$/m.exec(unit)?.[1];
+  const env = Object.fromEntries(
+    Array.from(unit.matchAll(/^Environment=(MALLOC_\w+)=(\d+)$/gm), ([, name, value]) => [name, value]),
+  );
   const flags = /^ExecStart=\S+\/node (--.*) \S+main\.js$/m.exec(unit)?.[1];
-  if (arenas === undefined || flags === undefined) throw new Error('the unit of Central sets no bounds of memory');
-  return { env: { MALLOC_ARENA_MAX: arenas }, nodeArgs: flags.split(' ') };
+  if (Object.keys(env).length === 0 || flags === undefined)
+    throw new Error('the unit of Central sets no bounds of memory');
+  return { env, nodeArgs: flags.split(' ') };
 }
 /** A guard against a hang, and not a measure: CI's machines are slow and noisy. */
 const READY_MS = 60_000;

@@ -1,6 +1,6 @@
 // Deletes rows past their retention, in steps small enough to share a commit with messages; keeps the time that
 // Central recorded; and reads the figures for metrics.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../shared/sqlite/sql.ts';
 import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { integer, integerOrNull } from '../../../shared/sqlite/row.ts';
 import type { AuditEntry } from '../audit-store.ts';
@@ -13,7 +13,7 @@ const STEP_ROWS = 2_000;
 
 export type Aging = 'event' | 'dead_letter' | 'incident';
 
-export function retentionWrites(database: DatabaseSync, seenEvents: SeenEvents) {
+export function retentionWrites(database: SqlDatabase, seenEvents: SeenEvents) {
   const runs = new RunPruning(database);
   const aging = {
     event: agingDelete(database, 'event', 'cursor', 'received_at', NEWEST_CURSOR),
@@ -50,7 +50,7 @@ export function retentionWrites(database: DatabaseSync, seenEvents: SeenEvents) 
  * Rows are in the order of their time. The newest stays whatever its age: the next key is one more than the greatest.
  */
 function agingDelete(
-  database: DatabaseSync,
+  database: SqlDatabase,
   table: Aging,
   key: string,
   at: string,
@@ -62,7 +62,7 @@ function agingDelete(
 }
 
 /** The time that was recorded last is a row of the table counter. */
-export function clockWrites(database: DatabaseSync, audit: { appendAudit(entry: AuditEntry): void }) {
+export function clockWrites(database: SqlDatabase, audit: { appendAudit(entry: AuditEntry): void }) {
   const write = database.prepare(
     "INSERT INTO counter (name, value) VALUES ('clock', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
   );
@@ -77,7 +77,7 @@ export function clockWrites(database: DatabaseSync, audit: { appendAudit(entry: 
   };
 }
 
-export function clockReads(database: DatabaseSync) {
+export function clockReads(database: SqlDatabase) {
   const read = database.prepare("SELECT value FROM counter WHERE name = 'clock'");
   return {
     recordedClock(): number | null {
@@ -87,7 +87,7 @@ export function clockReads(database: DatabaseSync) {
   };
 }
 
-export function figureReads(database: DatabaseSync) {
+export function figureReads(database: SqlDatabase) {
   // Cursors have no gaps but those of replaced stores, and are pruned from the oldest on: the number of rows follows
   // from both ends. Dead letters of one agent give way out of that order: they are counted per agent, in one small row
   // each.
@@ -99,7 +99,7 @@ export function figureReads(database: DatabaseSync) {
       (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes,
       (SELECT user_version FROM pragma_user_version) AS schema,
       (SELECT coalesce(max(cursor) - min(cursor) + 1, 0) FROM event) AS unconverted
-    FROM (${NEWEST_CURSOR}), (${OLDEST_CURSOR})`);
+    FROM (${NEWEST_CURSOR}) AS last, (${OLDEST_CURSOR}) AS first`);
   return {
     figures() {
       const row = figures.get();

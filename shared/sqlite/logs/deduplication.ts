@@ -1,6 +1,6 @@
 // What a receiver remembers of the messages of its peers, to know a repeated (source, id): the interface, and the table
 // in which each message is looked up. Synchronous: runs inside a transaction of its caller.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../sql.ts';
 import type { Item } from '../../delivery/message.ts';
 import { integerOrNull } from '../row.ts';
 import { fingerprint } from './fingerprint.ts';
@@ -27,7 +27,7 @@ export class DeduplicationTable implements Deduplication {
   readonly #deduplicationMs: number;
   readonly #statements: ReturnType<typeof prepare>;
 
-  constructor(database: DatabaseSync, deduplicationMs: number) {
+  constructor(database: SqlDatabase, deduplicationMs: number) {
     this.#deduplicationMs = deduplicationMs;
     this.#statements = prepare(database);
   }
@@ -56,15 +56,15 @@ export class DeduplicationTable implements Deduplication {
   }
 }
 
-function prepare(database: DatabaseSync) {
+function prepare(database: SqlDatabase) {
   return {
     // One statement both asks and notes; no row is changed when the message was seen within the time.
     see: database.prepare(
-      'INSERT INTO inbox_dedup (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at <= ?',
+      'INSERT INTO inbox_dedup (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT (peer, hash) DO UPDATE SET at = excluded.at, data = excluded.data WHERE inbox_dedup.at <= ?',
     ),
     seen: database.prepare('SELECT data FROM inbox_dedup WHERE peer = ? AND hash = ?'),
     enter: database.prepare(
-      'INSERT INTO inbox_dedup (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at < excluded.at',
+      'INSERT INTO inbox_dedup (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT (peer, hash) DO UPDATE SET at = excluded.at, data = excluded.data WHERE inbox_dedup.at < excluded.at',
     ),
   };
 }

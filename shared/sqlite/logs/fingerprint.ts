@@ -1,7 +1,7 @@
 // Identifies messages by (source, id), as CloudEvents does (section 3.1), fingerprints logs, and prunes old
 // identities step by step.
 import { hash } from 'node:crypto';
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { SqlDatabase, SqlStatement } from '../sql.ts';
 
 /** What identifies a message. */
 interface Identity {
@@ -34,10 +34,10 @@ export function linkOf(before: string, { source, id }: Identity): string {
  * cost as much per message as the table itself: this walks in the order of their key instead.
  */
 export class SeenWalk {
-  readonly #bound: StatementSync;
-  readonly #delete: StatementSync;
+  readonly #bound: SqlStatement;
+  readonly #delete: SqlStatement;
 
-  constructor(database: DatabaseSync, table: 'outbox_seen' | 'inbox_dedup', stepRows = 5_000) {
+  constructor(database: SqlDatabase, table: 'outbox_seen' | 'inbox_dedup', stepRows = 5_000) {
     this.#bound = database.prepare(
       `SELECT peer, hash FROM ${table} WHERE (peer, hash) > (?, ?) ORDER BY peer, hash LIMIT 1 OFFSET ${stepRows - 1}`,
     );

@@ -1,7 +1,7 @@
 // Tracks how far a receiver is in its peers' logs, and has repeated messages found (deduplication.ts). Synchronous:
 // runs inside a transaction of its caller (shared/sqlite/transaction.ts), which decides where messages and dead letters
 // go.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../sql.ts';
 import type { Item } from '../../delivery/message.ts';
 import { decideBegin, positionOf, type ReceiverRecord } from '../../delivery/ordered-log.ts';
 import type { Position, Range } from '../../wire/messages.ts';
@@ -54,7 +54,7 @@ export class InboxLog {
 
   /** By default each message is looked up in the table `inbox_dedup`. */
   constructor(
-    database: DatabaseSync,
+    database: SqlDatabase,
     deduplicationMs: number,
     deduplication: Deduplication = new DeduplicationTable(database, deduplicationMs),
   ) {
@@ -108,7 +108,7 @@ export class InboxLog {
   }
 }
 
-function prepare(database: DatabaseSync) {
+function prepare(database: SqlDatabase) {
   return {
     create: database.prepare('INSERT INTO inbox_log (peer, number) VALUES (?, 0)'),
     remove: database.prepare('DELETE FROM inbox_log WHERE peer = ?'),

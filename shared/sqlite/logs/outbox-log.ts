@@ -4,7 +4,7 @@
 // letters go.
 import { EXPIRED, WITHDRAWN } from '../../delivery/dead-letters.ts';
 import { randomBytes } from 'node:crypto';
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../sql.ts';
 import { messageFault } from '../../delivery/errors.ts';
 import { tombstoneJson, type Message } from '../../delivery/message.ts';
 import { decideResume } from '../../delivery/ordered-log.ts';
@@ -100,7 +100,7 @@ export class OutboxLog {
   readonly #deduplicationMs: number;
   readonly #statements: ReturnType<typeof prepare>;
 
-  constructor(database: DatabaseSync, deduplicationMs: number) {
+  constructor(database: SqlDatabase, deduplicationMs: number) {
     this.#deduplicationMs = deduplicationMs;
     this.#statements = prepare(database);
   }
@@ -309,7 +309,7 @@ export const READ_OUTBOX =
 
 /** Runs READ_OUTBOX, stopping before `maxBytes` is passed by the entries and a comma behind each. */
 export function readOutbox(
-  statement: ReturnType<DatabaseSync['prepare']>,
+  statement: ReturnType<SqlDatabase['prepare']>,
   peer: number,
   after: number,
   maxItems: number,
@@ -347,7 +347,7 @@ function newIncarnation(): string {
   return randomBytes(16).toString('base64url');
 }
 
-function prepare(database: DatabaseSync) {
+function prepare(database: SqlDatabase) {
   return {
     create: database.prepare(
       "INSERT INTO outbox_log (peer, incarnation, generation, next, link, acknowledged, messages, bytes) VALUES (?, ?, 0, 1, '', 0, 0, 0)",
@@ -358,7 +358,8 @@ function prepare(database: DatabaseSync) {
     // One statement both asks and notes; no row is changed when the message was seen within the time.
     see: database.prepare(`
       INSERT INTO outbox_seen (peer, hash, at, generation, number, data) VALUES (?, ?, ?, ?, ?, ?)
-      ON CONFLICT DO UPDATE SET at = excluded.at, generation = excluded.generation, number = excluded.number, data = excluded.data WHERE at <= ?`),
+      ON CONFLICT (peer, hash) DO UPDATE SET at = excluded.at, generation = excluded.generation, number = excluded.number,
+        data = excluded.data WHERE outbox_seen.at <= ?`),
     seen: database.prepare('SELECT generation, number, data FROM outbox_seen WHERE peer = ? AND hash = ?'),
     insert: database.prepare(
       'INSERT INTO outbox_entry (peer, number, tombstone, bytes, at, expires_at, link, id, json) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)',

@@ -1,7 +1,7 @@
 // Converts the events of older schemas, which have a row each, into runs, while Central works: from the newest on, in
 // steps small enough to share a commit with messages. What is done is on disk: a process that was killed goes on where
 // it was. The table `event` stays, empty.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, text, type Row } from '../../../../shared/sqlite/row.ts';
 import type { DiskSpace } from '../space.ts';
 import { RunWriter, type RunMessage } from './run-writes.ts';
@@ -10,7 +10,7 @@ import { RunWriter, type RunMessage } from './run-writes.ts';
 const STEP_EVENTS = 1_000;
 const STEP_LENGTH = 1024 * 1024;
 
-export function conversionWrites(database: DatabaseSync, space: Pick<DiskSpace, 'report'>) {
+export function conversionWrites(database: SqlDatabase, space: Pick<DiskSpace, 'report'>) {
   const conversion = new EventConversion(database);
   return {
     /** One step; the events that are left. Waits while the reserve is reached. */
@@ -22,7 +22,7 @@ class EventConversion {
   readonly #statements: ReturnType<typeof prepare>;
   readonly #runs: RunWriter;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: SqlDatabase) {
     this.#statements = prepare(database);
     this.#runs = new RunWriter(database);
   }
@@ -84,7 +84,7 @@ function runsOf(rows: readonly Row[]): Row[][] {
   return runs;
 }
 
-function prepare(database: DatabaseSync) {
+function prepare(database: SqlDatabase) {
   return {
     newest: database.prepare(
       'SELECT cursor, origin, number, received_at, type, source, json FROM event ORDER BY cursor DESC LIMIT ?',

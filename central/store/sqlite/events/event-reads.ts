@@ -1,5 +1,5 @@
 // Reads events: those of older schemas first, which have a row each, then the runs.
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { SqlDatabase, SqlStatement } from '../../../../shared/sqlite/sql.ts';
 import { blob, integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
 import type { EventFilter, StoredEvent } from '../../message-store.ts';
 import { runFilters } from './run-filter.ts';
@@ -23,7 +23,7 @@ const PAGE_MAX_LENGTH = 8 * 1024 * 1024;
 const RUN = `SELECT through, count, agent_id, incarnation, first_number, received_at, keys, lengths, body
   FROM event_run JOIN origin ON origin.key = event_run.origin`;
 
-export function storedEventReads(database: DatabaseSync) {
+export function storedEventReads(database: SqlDatabase) {
   const newest = database.prepare(NEWEST_CURSOR);
   const oldest = database.prepare(OLDEST_CURSOR);
   // Cursors of a replaced store were never given out.
@@ -144,7 +144,7 @@ class Page {
 }
 
 /** Events of older schemas, which have a row each. */
-function rowReads(database: DatabaseSync) {
+function rowReads(database: SqlDatabase) {
   const select =
     'SELECT cursor, agent_id, incarnation, number, received_at, json FROM event JOIN origin ON origin.key = event.origin';
   const range = 'cursor > ?1 AND cursor <= ?2 AND (?4 IS NULL OR type = ?4) AND (?5 IS NULL OR source = ?5)';
@@ -154,7 +154,7 @@ function rowReads(database: DatabaseSync) {
   );
   return (page: Page, after: number, through: number, filter: EventFilter): void => {
     const { agentId = null, type = null, source = null } = filter;
-    const statement: StatementSync = agentId === null ? all : ofAgent;
+    const statement: SqlStatement = agentId === null ? all : ofAgent;
     for (const row of statement.iterate(after, through, page.room, type, source, agentId)) {
       page.add({
         cursor: integer(row, 'cursor'),
@@ -170,7 +170,7 @@ function rowReads(database: DatabaseSync) {
 }
 
 /** One state of the database for several statements: a conversion moves events from one table into the other. */
-function inSnapshot<T>(database: DatabaseSync, read: () => T): T {
+function inSnapshot<T>(database: SqlDatabase, read: () => T): T {
   database.exec('BEGIN');
   try {
     const result = read();

@@ -1,6 +1,6 @@
 // The incarnations of the store: which cursors of events mean the same in it (StoreIncarnation of message-store.ts).
 import { randomBytes } from 'node:crypto';
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integerOrNull, text } from '../../../../shared/sqlite/row.ts';
 import type { StoreIncarnation } from '../../message-store.ts';
 
@@ -14,7 +14,7 @@ export const STORE_INCARNATIONS = `
 const MAX_KEPT = 64;
 const SELECT = 'SELECT id, ended FROM store_incarnation ORDER BY key';
 
-export function incarnationReads(database: DatabaseSync) {
+export function incarnationReads(database: SqlDatabase) {
   const select = database.prepare(SELECT);
   return { storeIncarnations: (): StoreIncarnation[] => select.all().map(incarnationOf) };
 }
@@ -23,7 +23,7 @@ export function incarnationReads(database: DatabaseSync) {
  * A restored store begins another incarnation behind its cursor `newest`. It knows those of the store that it replaces
  * too: they have the same events up to where they part from an incarnation that both have, or none.
  */
-export function beginIncarnation(restored: DatabaseSync, replaced: DatabaseSync, newest: number): void {
+export function beginIncarnation(restored: SqlDatabase, replaced: SqlDatabase, newest: number): void {
   restored.prepare('UPDATE store_incarnation SET ended = ? WHERE ended IS NULL').run(newest);
   const own = new Map(
     restored

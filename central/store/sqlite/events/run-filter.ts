@@ -1,6 +1,6 @@
 // Finds the runs that may hold an event of a filter, by their keys, and the events in them that do. Everything is
 // bounded: who reads goes on where the last step ended.
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { SqlDatabase, SqlStatement } from '../../../../shared/sqlite/sql.ts';
 import { integer } from '../../../../shared/sqlite/row.ts';
 import { scanValue, stringOf } from '../../../../shared/wire/json-text.ts';
 import type { EventFilter } from '../../message-store.ts';
@@ -16,13 +16,13 @@ interface Position {
 }
 
 class RunFilter {
-  readonly #next: StatementSync;
+  readonly #next: SqlStatement;
   readonly #filter: EventFilter;
   readonly #groups: readonly Group[];
   #seeks = 0;
 
   /** `next` is the statement NEXT_RUN. Lives within one snapshot of the database. */
-  constructor(next: StatementSync, filter: EventFilter) {
+  constructor(next: SqlStatement, filter: EventFilter) {
     this.#next = next;
     this.#filter = filter;
     const groups: Group[] = [];
@@ -81,7 +81,7 @@ class RunFilter {
 /** The first run with that key from a cursor on. */
 const NEXT_RUN = 'SELECT through FROM event_run_key WHERE what = ? AND through >= ? ORDER BY through LIMIT 1';
 
-export function runFilters(database: DatabaseSync): (filter: EventFilter) => RunFilter {
+export function runFilters(database: SqlDatabase): (filter: EventFilter) => RunFilter {
   const next = database.prepare(NEXT_RUN);
   return (filter) => new RunFilter(next, filter);
 }

@@ -1,6 +1,6 @@
 // Deletes runs past their retention with their keys, the oldest first, in steps small enough to share a commit with
 // messages.
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { SqlDatabase, SqlStatement } from '../../../../shared/sqlite/sql.ts';
 import { blob, integer, integerOrNull } from '../../../../shared/sqlite/row.ts';
 import { UNDELIVERED_AFTER } from '../subscriptions/schema.ts';
 import { unpackKeys } from './run-keys.ts';
@@ -10,12 +10,12 @@ const STEP_RUNS = 200;
 const STEP_BYTES = 2 * 1024 * 1024;
 
 export class RunPruning {
-  readonly #oldest: StatementSync;
-  readonly #remove: StatementSync;
-  readonly #removeKey: StatementSync;
-  readonly #undelivered: StatementSync;
+  readonly #oldest: SqlStatement;
+  readonly #remove: SqlStatement;
+  readonly #removeKey: SqlStatement;
+  readonly #undelivered: SqlStatement;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: SqlDatabase) {
     // The newest run stays whatever its age: the next cursor is one more than its. Events of older schemas are older.
     this.#oldest = database.prepare(`
       SELECT through, received_at, keys, octet_length(body) AS bytes FROM event_run

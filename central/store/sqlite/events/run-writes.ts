@@ -1,5 +1,5 @@
 // Writes events as runs: one row for the messages of one append that follow each other.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integerOrNull } from '../../../../shared/sqlite/row.ts';
 import { keysOfRun, KnownKeys, packKeys } from './run-keys.ts';
 import { TextPacker } from './run-texts.ts';
@@ -30,7 +30,7 @@ export class RunWriter {
   /** The last cursor of a store that this one replaced. */
   readonly #replaced: number;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: SqlDatabase) {
     this.#statements = prepare(database);
     this.#replaced = integerOrNull(this.#statements.replaced.get(), 'through') ?? 0;
   }
@@ -94,14 +94,14 @@ export class RunWriter {
   }
 }
 
-function prepare(database: DatabaseSync) {
+function prepare(database: SqlDatabase) {
   return {
     replaced: database.prepare('SELECT max(through) AS through FROM event_gap'),
     newest: database.prepare(NEWEST_CURSOR),
     insert: database.prepare(
       'INSERT INTO event_run (through, count, origin, first_number, received_at, keys, lengths, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
     ),
-    addKey: database.prepare('INSERT OR IGNORE INTO event_run_key (what, through) VALUES (?, ?)'),
+    addKey: database.prepare('INSERT INTO event_run_key (what, through) VALUES (?, ?) ON CONFLICT DO NOTHING'),
   };
 }
 

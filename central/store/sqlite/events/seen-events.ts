@@ -3,7 +3,7 @@
 // else is looked up message by message (DeduplicationTable): logs without that word, and for the retention each log
 // that restarted. Before that begins, the agent's stored events are entered into the table, in steps. They are kept for
 // at least as long as repeated messages are refused (central/parameters/values.ts).
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { readItem, type Item } from '../../../../shared/delivery/message.ts';
 import { DeduplicationTable, type Deduplication, type Taken } from '../../../../shared/sqlite/logs/deduplication.ts';
 import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';
@@ -34,7 +34,7 @@ export class SeenEvents implements Deduplication {
   readonly #statements: ReturnType<typeof prepare>;
   readonly #keys = new KnownKeys();
 
-  constructor(database: DatabaseSync, deduplicationMs: number) {
+  constructor(database: SqlDatabase, deduplicationMs: number) {
     this.#deduplicationMs = deduplicationMs;
     this.#table = new DeduplicationTable(database, deduplicationMs);
     this.#statements = prepare(database);
@@ -130,7 +130,7 @@ export class SeenEvents implements Deduplication {
   }
 }
 
-function prepare(database: DatabaseSync) {
+function prepare(database: SqlDatabase) {
   return {
     state: database.prepare('SELECT incarnation, deduplicates, looked_up_since FROM inbox_log WHERE peer = ?'),
     change: database.prepare('UPDATE inbox_log SET deduplicates = ?, looked_up_since = ? WHERE peer = ?'),

@@ -1,6 +1,6 @@
 // Reads and writes the content of files, in chunks: a row of `blob` for each, and a row of `blob_chunk` for each 64 KiB
 // of it. A blob without a SHA-256 is being written, or being deleted.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { blob as bytes, integer, integerOrNull } from '../../../../shared/sqlite/row.ts';
 import { handOver } from '../../../../shared/sqlite/worker/side.ts';
 import { storeFault } from '../../errors.ts';
@@ -13,7 +13,7 @@ const PRUNE_STEP = 128;
 /** The row of a blob with its index. */
 const ROW_COST = 512;
 
-export function blobWrites(database: DatabaseSync, takeRoom: (bytes: number) => void) {
+export function blobWrites(database: SqlDatabase, takeRoom: (bytes: number) => void) {
   const begin = database.prepare('INSERT INTO blob (sha256, size, used_at) VALUES (NULL, 0, ?) RETURNING key');
   const append = database.prepare('INSERT INTO blob_chunk (key, data) VALUES (?, ?)');
   const find = database.prepare('SELECT key FROM blob WHERE sha256 = ?');
@@ -46,7 +46,7 @@ export function blobWrites(database: DatabaseSync, takeRoom: (bytes: number) => 
 }
 
 /** The key of a blob that is stored whole. Errors: blob_unknown. */
-export function blobKeys(database: DatabaseSync): (sha256: string) => number {
+export function blobKeys(database: SqlDatabase): (sha256: string) => number {
   const find = database.prepare('SELECT key FROM blob WHERE sha256 = ?');
   return (sha256) => {
     const row = find.get(sha256);
@@ -58,11 +58,11 @@ export function blobKeys(database: DatabaseSync): (sha256: string) => number {
 /** Rows that one step of pruning looks at. */
 const SCAN_STEP = 1_000;
 
-function blobPruning(database: DatabaseSync) {
+function blobPruning(database: SqlDatabase) {
   const unnamed = `NOT EXISTS (SELECT 1 FROM profile_file WHERE profile_file.blob = blob.key)
     AND NOT EXISTS (SELECT 1 FROM release_blob WHERE release_blob.blob = blob.key)`;
   const stepEnd = database.prepare(
-    `SELECT max(key) AS last FROM (SELECT key FROM blob WHERE key > ? ORDER BY key LIMIT ${SCAN_STEP})`,
+    `SELECT max(key) AS last FROM (SELECT key FROM blob WHERE key > ? ORDER BY key LIMIT ${SCAN_STEP}) AS step`,
   );
   const unused = database.prepare(`
     SELECT key FROM blob WHERE key > ? AND key <= ? AND used_at < ? AND (sha256 IS NULL OR ${unnamed}) ORDER BY key LIMIT 1`);
@@ -117,7 +117,7 @@ function blobPruning(database: DatabaseSync) {
   };
 }
 
-export function blobReads(database: DatabaseSync) {
+export function blobReads(database: SqlDatabase) {
   const size = database.prepare('SELECT size FROM blob WHERE sha256 = ?');
   const chunk = database.prepare(
     `SELECT data FROM blob_chunk WHERE key = (SELECT key FROM blob WHERE sha256 = ?) * ${MAX_CHUNKS} + ?`,

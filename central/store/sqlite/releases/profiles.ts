@@ -1,18 +1,18 @@
 // Reads and writes the rows of profiles and of their drafts: which blob each path has.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, text, type Row } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
 import { MAX_PROFILES, type DraftChange, type DraftFile, type ProfileRecord } from '../../releases/release-store.ts';
 import { ROLLOUT_OF_RELEASE } from '../rollouts/schema.ts';
 import { blobKeys } from './blobs.ts';
 
-export function profileWrites(database: DatabaseSync) {
+export function profileWrites(database: SqlDatabase) {
   const get = database.prepare('SELECT * FROM profile WHERE name = ?');
   const removeFiles = database.prepare('DELETE FROM profile_file WHERE profile = ?');
   const remove = database.prepare('DELETE FROM profile WHERE key = ?');
   const inRollout = database.prepare(`
-    SELECT (${ROLLOUT_OF_RELEASE} LIMIT 1) AS user FROM release WHERE kind = 'profile' AND name = ? COLLATE NOCASE
-      AND user IS NOT NULL LIMIT 1`);
+    SELECT rollout FROM (SELECT (${ROLLOUT_OF_RELEASE} LIMIT 1) AS rollout FROM release
+      WHERE kind = 'profile' AND name = ? COLLATE NOCASE) AS one WHERE rollout IS NOT NULL LIMIT 1`);
   const removeReleases = database.prepare("DELETE FROM release WHERE kind = 'profile' AND name = ? COLLATE NOCASE");
   return {
     changeDraft: draftChanges(database),
@@ -24,7 +24,10 @@ export function profileWrites(database: DatabaseSync) {
       const key = integer(row, 'key');
       const rollout = inRollout.get(name);
       if (rollout !== undefined)
-        throw storeFault('profile_in_rollout', { name: text(row, 'name'), rollout: `r-${integer(rollout, 'user')}` });
+        throw storeFault('profile_in_rollout', {
+          name: text(row, 'name'),
+          rollout: `r-${integer(rollout, 'rollout')}`,
+        });
       removeReleases.run(name);
       removeFiles.run(key);
       remove.run(key);
@@ -32,7 +35,7 @@ export function profileWrites(database: DatabaseSync) {
   };
 }
 
-function draftChanges(database: DatabaseSync): (change: DraftChange) => ProfileRecord {
+function draftChanges(database: SqlDatabase): (change: DraftChange) => ProfileRecord {
   const get = database.prepare('SELECT * FROM profile WHERE name = ?');
   const count = database.prepare('SELECT count(*) AS profiles FROM profile');
   const add = database.prepare(`
@@ -42,7 +45,7 @@ function draftChanges(database: DatabaseSync): (change: DraftChange) => ProfileR
   const removeFile = database.prepare('DELETE FROM profile_file WHERE profile = ? AND path = ?');
   const put = database.prepare(`
     INSERT INTO profile_file (profile, path, blob, executable) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET blob = excluded.blob, executable = excluded.executable`);
+    ON CONFLICT (profile, path) DO UPDATE SET blob = excluded.blob, executable = excluded.executable`);
   const keyOf = blobKeys(database);
   const update = database.prepare(`
     UPDATE profile SET version = ?2, changed_at = ?3, changed_by = ?4,
@@ -82,7 +85,7 @@ function draftChanges(database: DatabaseSync): (change: DraftChange) => ProfileR
   };
 }
 
-export function profileReads(database: DatabaseSync) {
+export function profileReads(database: SqlDatabase) {
   const get = database.prepare('SELECT * FROM profile WHERE name = ?');
   const list = database.prepare('SELECT * FROM profile WHERE name > ? ORDER BY name LIMIT ?');
   const files = `

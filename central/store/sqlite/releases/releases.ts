@@ -1,6 +1,6 @@
 // Reads and writes the rows of prepared releases. The manifest of a release is a blob, named by the digest of the
 // release.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import type { ReleaseKind } from '../../../../shared/releases/manifest.ts';
 import { storeFault } from '../../errors.ts';
@@ -8,7 +8,7 @@ import { MAX_RELEASES, type NewRelease, type ReleaseRecord } from '../../release
 import { ROLLOUT_OF_RELEASE } from '../rollouts/schema.ts';
 import { blobKeys } from './blobs.ts';
 
-export function releaseWrites(database: DatabaseSync) {
+export function releaseWrites(database: SqlDatabase) {
   const find = database.prepare('SELECT 1 FROM release WHERE digest = ?');
   const add = database.prepare(`
     INSERT INTO release (digest, kind, name, bytes, file_count, prepared_at, prepared_by, comment, ticket, signature)
@@ -16,7 +16,7 @@ export function releaseWrites(database: DatabaseSync) {
   const sign = database.prepare(
     'UPDATE release SET signature = ? WHERE digest = ? AND signature IS NULL RETURNING number',
   );
-  const addBlob = database.prepare('INSERT OR IGNORE INTO release_blob (release, blob) VALUES (?, ?)');
+  const addBlob = database.prepare('INSERT INTO release_blob (release, blob) VALUES (?, ?) ON CONFLICT DO NOTHING');
   const dropOldest = database.prepare(`
     DELETE FROM release WHERE number IN (SELECT number FROM release WHERE kind = ? AND name = ? COLLATE NOCASE
       ORDER BY number DESC LIMIT -1 OFFSET ${MAX_RELEASES})
@@ -66,7 +66,7 @@ export function releaseWrites(database: DatabaseSync) {
   };
 }
 
-export function releaseReads(database: DatabaseSync) {
+export function releaseReads(database: SqlDatabase) {
   const get = database.prepare('SELECT * FROM release WHERE digest = ?');
   const list = database.prepare(`
     SELECT * FROM release WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR name = ?2 COLLATE NOCASE)

@@ -1,5 +1,5 @@
 // Writes and reads the rows of rollouts and of the releases of agents (central/store/rollouts/rollout-store.ts).
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { RELEASE_PARTS, type ReleasePart } from '../../../../shared/releases/software.ts';
 import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { TextPage } from '../../../../shared/text-page.ts';
@@ -28,7 +28,7 @@ import type { auditWrites } from '../rows/audit.ts';
 const BUSY = `SELECT rollout_agent.rollout AS number, agent.name FROM rollout_agent JOIN agent ON agent.key = rollout_agent.agent
   WHERE rollout_agent.busy = 1 AND rollout_agent.rollout <> ?1 AND agent.id = ?2`;
 
-export function rolloutWrites(database: DatabaseSync, audit: Pick<ReturnType<typeof auditWrites>, 'appendAudit'>) {
+export function rolloutWrites(database: SqlDatabase, audit: Pick<ReturnType<typeof auditWrites>, 'appendAudit'>) {
   const count = database.prepare('SELECT count(*) AS rollouts FROM rollout');
   const oldestEnded = database.prepare(
     `SELECT number FROM rollout WHERE state IN ('completed', 'canceled', 'rolled-back') AND NOT EXISTS (
@@ -36,7 +36,7 @@ export function rolloutWrites(database: DatabaseSync, audit: Pick<ReturnType<typ
   );
   const forget = database.prepare('DELETE FROM rollout WHERE number = ?');
   const forgetAgents = database.prepare('DELETE FROM rollout_agent WHERE rollout = ?');
-  const insert = database.prepare('INSERT INTO rollout (state, document) VALUES (?, ?)');
+  const insert = database.prepare('INSERT INTO rollout (state, document) VALUES (?, ?) RETURNING number');
   const update = database.prepare('UPDATE rollout SET state = ?, document = ? WHERE number = ?');
   const insertAgent = database.prepare(`
     INSERT INTO rollout_agent (rollout, agent, state, state_changed_at, eligible, busy, code, detail, hint)
@@ -71,7 +71,7 @@ export function rolloutWrites(database: DatabaseSync, audit: Pick<ReturnType<typ
         0,
         busyOnes.map(({ agentId }) => agentId),
       );
-      const number = Number(insert.run(rollout.state, JSON.stringify(rollout)).lastInsertRowid);
+      const number = integer(insert.get(rollout.state, JSON.stringify(rollout)), 'number');
       for (const { agentId, isEligible, isBusy = true, state = 'waiting', code = '', detail = '', hint = '' } of agents)
         insertAgent.run(
           number,
@@ -102,7 +102,7 @@ export function rolloutWrites(database: DatabaseSync, audit: Pick<ReturnType<typ
   };
 }
 
-function agentSaves(database: DatabaseSync) {
+function agentSaves(database: SqlDatabase) {
   const agent = database.prepare(`
     UPDATE rollout_agent SET state = ?, state_changed_at = ?, wave = ?, busy = ?, deadline_at = ?, started_at = ?, attempts = ?,
       generation = ?, target = ?, previous = ?, inconclusive = ?, code = ?, detail = ?, hint = ?, received_bytes = ?,
@@ -111,10 +111,11 @@ function agentSaves(database: DatabaseSync) {
   // A generation never shrinks, whatever the caller knew.
   const generation = database.prepare(`
     INSERT INTO agent_release (agent, kind, generation) SELECT key, ?2, ?3 FROM agent WHERE id = ?1
-    ON CONFLICT DO UPDATE SET generation = max(generation, excluded.generation)`);
+    ON CONFLICT (agent, kind) DO UPDATE SET generation = max(agent_release.generation, excluded.generation)`);
   const commit = database.prepare(`
     INSERT INTO agent_release (agent, kind, desired, rollout) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1
-    ON CONFLICT DO UPDATE SET previous = iif(desired IS excluded.desired, previous, desired), desired = excluded.desired,
+    ON CONFLICT (agent, kind) DO UPDATE SET previous = iif(agent_release.desired IS NOT DISTINCT FROM excluded.desired,
+      agent_release.previous, agent_release.desired), desired = excluded.desired,
       rollout = excluded.rollout`);
   return {
     agent(number: number, record: RolloutAgentRecord): void {
@@ -148,19 +149,19 @@ function agentSaves(database: DatabaseSync) {
   };
 }
 
-function reportedWrites(database: DatabaseSync) {
+function reportedWrites(database: SqlDatabase) {
   const report = database.prepare(`
     INSERT INTO agent_release (agent, kind, reported, reported_at) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1
-    ON CONFLICT DO UPDATE SET reported = excluded.reported, reported_at = excluded.reported_at`);
+    ON CONFLICT (agent, kind) DO UPDATE SET reported = excluded.reported, reported_at = excluded.reported_at`);
   const clear = database.prepare(`
     UPDATE agent_release SET reported = NULL, reported_at = ?3
     WHERE kind = ?2 AND reported IS NOT NULL AND agent = (SELECT key FROM agent WHERE id = ?1)`);
   const revert = database.prepare(`
     UPDATE rollout_agent SET state = 'rolled-back', state_changed_at = ?4, code = ?5, detail = ?6, hint = ?7
-    WHERE state = 'succeeded' AND target IS NOT ?3 AND agent = (SELECT key FROM agent WHERE id = ?1)
+    WHERE state = 'succeeded' AND target IS DISTINCT FROM ?3 AND agent = (SELECT key FROM agent WHERE id = ?1)
       AND rollout = (SELECT rollout FROM agent_release WHERE agent_release.agent = rollout_agent.agent AND kind = ?2)
       AND NOT EXISTS (SELECT 1 FROM rollout_agent AS present
-        WHERE present.agent = rollout_agent.agent AND present.busy = 1 AND present.target IS ?3)
+        WHERE present.agent = rollout_agent.agent AND present.busy = 1 AND present.target IS NOT DISTINCT FROM ?3)
     RETURNING rollout`);
   return {
     recordReported(agentId: string, releases: ReportedDigests, causes: RevertCauses, now: number): RevertedPart[] {
@@ -181,7 +182,7 @@ const SELECT_AGENTS = `SELECT rollout_agent.*, agent.id, agent.name, agent.sessi
 const ONE_OF = (column: string, parameter: string): string =>
   `(${parameter} IS NULL OR ${column} IN (SELECT value FROM json_each(${parameter})))`;
 
-export function rolloutReads(database: DatabaseSync) {
+export function rolloutReads(database: SqlDatabase) {
   const get = database.prepare('SELECT number, document FROM rollout WHERE number = ?');
   const list = database.prepare(
     `SELECT number, document FROM rollout WHERE number < ?1 AND ${ONE_OF('state', '?3')} ORDER BY number DESC LIMIT ?2`,
@@ -232,7 +233,7 @@ export function rolloutReads(database: DatabaseSync) {
 const AMONG =
   '(?2 IS NULL OR agent IN (SELECT agent.key FROM agent WHERE agent.id IN (SELECT value FROM json_each(?2))))';
 
-function releaseReads(database: DatabaseSync) {
+function releaseReads(database: SqlDatabase) {
   const releases = database.prepare(
     'SELECT agent_release.* FROM agent_release JOIN agent ON agent.key = agent_release.agent WHERE agent.id = ? ORDER BY kind',
   );
@@ -248,7 +249,7 @@ function releaseReads(database: DatabaseSync) {
         WHERE kind = 'profile' AND reported IS NOT NULL AND ${AMONG} GROUP BY reported
     ) AS shall JOIN release ON release.digest = shall.digest
     WHERE release.kind = 'profile' AND (?1 IS NULL OR release.name = ?1 COLLATE NOCASE)
-    GROUP BY release.digest ORDER BY release.number DESC`);
+    GROUP BY release.number ORDER BY release.number DESC`);
   return {
     agentsPerRelease: (profile: string | null, agentIds: readonly string[] | null): ReleaseAgents[] =>
       perRelease.all(profile, agentIds === null ? null : JSON.stringify(agentIds)).map((row) => ({

@@ -1,5 +1,5 @@
 // Reads and writes the rows of the audit log, each chained to the one before (central/store/audit-store.ts).
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { TextPage } from '../../../../shared/text-page.ts';
 import { CHAIN_START, chainHash } from '../../audit-store.ts';
@@ -12,7 +12,7 @@ import type {
   StoredAuditEntry,
 } from '../../audit-store.ts';
 
-export function auditWrites(database: DatabaseSync) {
+export function auditWrites(database: SqlDatabase) {
   const last = database.prepare('SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1');
   const insert = database.prepare(
     'INSERT INTO audit (number, at, who, place, action, detail, comment, ticket, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
@@ -54,7 +54,7 @@ export function audited<K extends string, T extends Readonly<Record<K, (...call:
 
 /** An act as it would be, undone at once: it throws what the act would throw, and leaves neither a change nor an entry. */
 export function rehearsed<K extends string, T extends Readonly<Record<K, (...call: never[]) => unknown>>>(
-  database: DatabaseSync,
+  database: SqlDatabase,
   acts: T,
   name: K,
 ): (...call: Parameters<T[K]>) => void {
@@ -68,7 +68,7 @@ export function rehearsed<K extends string, T extends Readonly<Record<K, (...cal
   };
 }
 
-export function auditReads(database: DatabaseSync) {
+export function auditReads(database: SqlDatabase) {
   const page = database.prepare('SELECT * FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?');
   const newest = database.prepare('SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1');
   return {
@@ -86,14 +86,14 @@ export function auditReads(database: DatabaseSync) {
 const SEARCHED_AT_ONCE = 20_000;
 
 const ONE_OF = (column: string, list: string): string =>
-  `(${list} IS NULL OR EXISTS (SELECT 1 FROM json_each(${list}) AS wanted WHERE ${column} GLOB wanted.value))`;
+  `(${list} IS NULL OR EXISTS (SELECT 1 FROM json_each(${list}) AS wanted WHERE glob(wanted.value, ${column})))`;
 
 /** What a text is looked for in. */
 const ALL_TEXT = ['who', 'place', 'action', 'detail', "coalesce(comment, '')", "coalesce(ticket, '')"].join(
   ' || char(10) || ',
 );
 
-function auditSearch(database: DatabaseSync) {
+function auditSearch(database: SqlDatabase) {
   const found = (order: 'ASC' | 'DESC') =>
     database.prepare(`
       SELECT * FROM audit WHERE number > ?1 AND number < ?2 AND ${ONE_OF('who', '?3')} AND ${ONE_OF('action', '?4')}
@@ -101,7 +101,7 @@ function auditSearch(database: DatabaseSync) {
           WHERE part.type = 'text' AND ${ONE_OF('part.value', '?5')}))
         AND (?6 IS NULL OR number = ?6) AND (?7 IS NULL OR at >= ?7) AND (?8 IS NULL OR at < ?8)
         AND (?9 IS NULL OR instr(lower(${ALL_TEXT}), ?9) > 0)
-        AND (?10 IS NULL OR (action GLOB '*.refuse' OR action GLOB '*.forbid') = (?10 = 'refused'))
+        AND (?10 IS NULL OR (glob('*.refuse', action) OR glob('*.forbid', action)) = (?10 = 'refused'))
       ORDER BY number ${order} LIMIT ?11`);
   const [ascending, descending] = [found('ASC'), found('DESC')];
   const ends = database.prepare('SELECT min(number) AS first, max(number) AS last FROM audit');
@@ -138,7 +138,7 @@ function patterns(texts: readonly string[] | null): string | null {
   return texts === null ? null : JSON.stringify(texts.map((one) => one.replaceAll(/[[?]/g, '[$&]')));
 }
 
-function auditCheck(database: DatabaseSync) {
+function auditCheck(database: SqlDatabase) {
   const one = database.prepare('SELECT hash FROM audit WHERE number = ?');
   const behind = database.prepare('SELECT * FROM audit WHERE number > ? ORDER BY number LIMIT ?');
   return {

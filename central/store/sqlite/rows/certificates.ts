@@ -1,6 +1,6 @@
 // Reads and writes the rows of certificates issued to agents, of the trust bundle last sent to each agent, and of
 // expiry warnings.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
 import type {
@@ -23,7 +23,7 @@ const INSERT = `
   VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
 const SET_NEWEST = 'UPDATE agent SET certificate = ? WHERE id = ?';
 
-export function certificateWrites(database: DatabaseSync) {
+export function certificateWrites(database: SqlDatabase) {
   const revocations = certificateRevocations(database);
   return {
     ...revocations,
@@ -33,7 +33,7 @@ export function certificateWrites(database: DatabaseSync) {
   };
 }
 
-function certificateRevocations(database: DatabaseSync) {
+function certificateRevocations(database: SqlDatabase) {
   const revokeAll = database.prepare(`
     UPDATE agent_certificate SET revoked_at = ?1, revocation_reason = ?2 WHERE agent_id = ?3 AND (?4 IS NULL OR key_thumbprint = ?4) AND revoked_at IS NULL`);
 
@@ -60,7 +60,7 @@ function certificateRevocations(database: DatabaseSync) {
 }
 
 function renewalWrites(
-  database: DatabaseSync,
+  database: SqlDatabase,
   { assertKeyGood }: Pick<ReturnType<typeof certificateRevocations>, 'assertKeyGood'>,
 ) {
   const insert = database.prepare(INSERT);
@@ -126,7 +126,7 @@ function earlierOutcome(
     : undefined;
 }
 
-function issuedWrites(database: DatabaseSync) {
+function issuedWrites(database: SqlDatabase) {
   const insert = database.prepare(INSERT);
   const setNewest = database.prepare(SET_NEWEST);
   const ofSession = database.prepare('SELECT id FROM agent WHERE id = ? AND epoch = ?');
@@ -150,10 +150,10 @@ function issuedWrites(database: DatabaseSync) {
   };
 }
 
-function trustWrites(database: DatabaseSync) {
+function trustWrites(database: SqlDatabase) {
   const trust = database.prepare('UPDATE agent SET trusted = ? WHERE id = ?');
   const warned = database.prepare(
-    'INSERT INTO expiry_warning (thumbprint, days, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET days = excluded.days, at = excluded.at',
+    'INSERT INTO expiry_warning (thumbprint, days, at) VALUES (?, ?, ?) ON CONFLICT (thumbprint) DO UPDATE SET days = excluded.days, at = excluded.at',
   );
   const forget = database.prepare('DELETE FROM expiry_warning WHERE at < ?');
   return {
@@ -168,7 +168,7 @@ function trustWrites(database: DatabaseSync) {
   };
 }
 
-export function certificateReads(database: DatabaseSync) {
+export function certificateReads(database: SqlDatabase) {
   const soonest = database.prepare(`
     SELECT agent_certificate.*, agent.name FROM agent_certificate JOIN agent ON agent.certificate = agent_certificate.thumbprint
     WHERE (agent_certificate.not_after, agent_certificate.thumbprint) > (?, ?) AND agent_certificate.not_after <= ? AND agent_certificate.revoked_at IS NULL

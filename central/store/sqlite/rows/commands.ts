@@ -1,7 +1,7 @@
 // Reads what became of commands, and withdraws one that was not sent. Nothing is written for it as commands pass: what
 // waits is in the outbox, what was seen of a message beside it, what expired or was withdrawn in the dead letters, and
 // what consumers have in the report of the agent.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { EXPIRED, EXPIRED_AT_AGENT, WITHDRAWN } from '../../../../shared/delivery/dead-letters.ts';
 import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';
 import type { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
@@ -19,7 +19,7 @@ const SLICE_COMMANDS = 1_000;
 const SLICE_ROWS = 20_000;
 const ENTRY = 'entry, number, tombstone, bytes, at, expires_at, outbox_entry.id, json';
 
-export function commandReads(database: DatabaseSync) {
+export function commandReads(database: SqlDatabase) {
   const all = database.prepare(`
     SELECT ${ENTRY}, peer, agent.id AS agent_id, agent.name AS agent_name FROM outbox_entry JOIN agent ON agent.key = peer
       WHERE entry > ? AND tombstone = 0 ORDER BY entry LIMIT ?`);
@@ -72,7 +72,7 @@ export function commandReads(database: DatabaseSync) {
 const textOf = ({ json }: StoredCommand): string | null => json;
 
 /** What became of commands, agent by agent, in the order of `outbox_seen`: it has no other. */
-export function commandListReads(database: DatabaseSync) {
+export function commandListReads(database: SqlDatabase) {
   // Rows of agents that were deleted age out: they are passed over, and count.
   const columns = `
     SELECT outbox_seen.at, generation, number, hash, peer, agent.id AS agent_id, agent.name AS agent_name
@@ -113,7 +113,7 @@ export function commandListReads(database: DatabaseSync) {
   };
 }
 
-export function backlogReads(database: DatabaseSync) {
+export function backlogReads(database: SqlDatabase) {
   const whole = database.prepare(`
     SELECT count(*) AS agents, coalesce(sum(messages), 0) AS messages, coalesce(sum(bytes), 0) AS bytes, min(oldest_at) AS oldest_at
       FROM outbox_log WHERE messages > 0`);
@@ -139,7 +139,7 @@ export function backlogReads(database: DatabaseSync) {
 }
 
 export function commandWithdrawal(
-  database: DatabaseSync,
+  database: SqlDatabase,
   { outbox, deadLetters }: { readonly outbox: OutboxLog; readonly deadLetters: ReturnType<typeof deadLetterWrites> },
 ) {
   const reads = commandReads(database);
@@ -174,7 +174,7 @@ export function commandWithdrawal(
 }
 
 /** The state of a command, from its row in outbox_seen. */
-function commandStates(database: DatabaseSync): (row: Row, facts?: AgentFacts) => StoredCommand {
+function commandStates(database: SqlDatabase): (row: Row, facts?: AgentFacts) => StoredCommand {
   const log = database.prepare('SELECT incarnation, generation FROM outbox_log WHERE peer = ?');
   const entryAt = database.prepare(`SELECT ${ENTRY} FROM outbox_entry WHERE peer = ? AND number = ?`);
   const facts = agentFacts(database);
@@ -215,7 +215,7 @@ interface AgentFacts {
   readonly rows: number;
 }
 
-function agentFacts(database: DatabaseSync): (peer: number, agentId: string) => AgentFacts {
+function agentFacts(database: SqlDatabase): (peer: number, agentId: string) => AgentFacts {
   const entries = database.prepare('SELECT number, json FROM outbox_entry WHERE peer = ?');
   const letters = database.prepare(
     "SELECT key, number, reason FROM dead_letter WHERE agent_id = ? AND direction = 'down' ORDER BY key DESC",

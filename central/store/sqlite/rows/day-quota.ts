@@ -1,6 +1,6 @@
 // Enforces what an agent may add within a day: events (where a limit is set), log restarts, and repeated enrollments. A
 // refused call changes nothing and may be repeated; no message is lost.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { databaseFault } from '../../../../shared/sqlite/errors.ts';
 import { integer, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { ENROLLMENTS_PER_DAY, RESTARTS_PER_DAY, type StoreBounds } from '../../space/bounds.ts';
@@ -15,12 +15,12 @@ interface DayQuotaNeeds {
 const DAY_MS = 86_400_000;
 
 /** Days are UTC days, so that the incident tells when the limit ends. */
-export function dayQuotas(database: DatabaseSync, { bounds, recordIncident }: DayQuotaNeeds) {
+export function dayQuotas(database: SqlDatabase, { bounds, recordIncident }: DayQuotaNeeds) {
   const peerOf = database.prepare('SELECT key FROM agent WHERE id = ?');
   const incarnationOf = database.prepare('SELECT incarnation FROM inbox_log WHERE peer = ?');
   const used = database.prepare('SELECT events, restarts FROM event_day WHERE peer = ? AND day = ?');
   const use = database.prepare(
-    'INSERT INTO event_day (peer, day, events, restarts) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET day = excluded.day, events = excluded.events, restarts = excluded.restarts',
+    'INSERT INTO event_day (peer, day, events, restarts) VALUES (?, ?, ?, ?) ON CONFLICT (peer) DO UPDATE SET day = excluded.day, events = excluded.events, restarts = excluded.restarts',
   );
   const issued = database.prepare(
     'SELECT count(*) AS certificates FROM agent_certificate WHERE agent_id = ? AND issued_at > ?',

@@ -1,5 +1,5 @@
 // Reads and writes dead letters of both directions: how many messages share a row, and how many rows an agent may have.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import {
   EXPIRED,
   EXPIRED_AT_AGENT,
@@ -34,7 +34,7 @@ const RECENT_LETTERS = 256;
 /** Steps within one call; what is left, the next call or the next pruning takes. */
 const MAX_STEPS = 8;
 
-export function deadLetterWrites(database: DatabaseSync, { bounds, recordIncident }: DeadLetterNeeds) {
+export function deadLetterWrites(database: SqlDatabase, { bounds, recordIncident }: DeadLetterNeeds) {
   const insert = database.prepare(
     'INSERT INTO dead_letter (at, direction, agent_id, number, through, count, id, reason, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
@@ -120,7 +120,7 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
  * that the agent has reported.
  */
 export function expiredAtAgents(
-  database: DatabaseSync,
+  database: SqlDatabase,
   { recordDeadLetters }: Pick<ReturnType<typeof deadLetterWrites>, 'recordDeadLetters'>,
 ) {
   const recent = database.prepare(
@@ -224,12 +224,12 @@ const SLICE_LETTERS = 5_000;
 const CLOCK_MS = 24 * 3_600_000;
 
 /** The newest first. */
-export function deadLetterReads(database: DatabaseSync) {
+export function deadLetterReads(database: SqlDatabase) {
   const ofAll = database.prepare(
     `SELECT key FROM dead_letter WHERE key < ?1 AND key >= ?7 AND ${FITS} ORDER BY key DESC LIMIT ?6`,
   );
   const ofDirection = (direction: DeadLetter['direction']): string =>
-    `SELECT key FROM (SELECT key FROM dead_letter WHERE agent_id = ?7 AND direction = '${direction}' AND key < ?1 AND ${FITS} ORDER BY key DESC LIMIT ?6)`;
+    `SELECT key FROM (SELECT key FROM dead_letter WHERE agent_id = ?7 AND direction = '${direction}' AND key < ?1 AND ${FITS} ORDER BY key DESC LIMIT ?6) AS one`;
   const ofAgent = database.prepare(`${ofDirection('up')} UNION ALL ${ofDirection('down')} ORDER BY key DESC LIMIT ?6`);
   const end = database.prepare(
     `SELECT key, at FROM dead_letter WHERE key < ? ORDER BY key DESC LIMIT 1 OFFSET ${SLICE_LETTERS - 1}`,

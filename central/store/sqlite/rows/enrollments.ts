@@ -1,6 +1,6 @@
 // Reads and writes the rows of enrollment requests without a token and of recovery codes; their outcome is a registered
 // agent or a replaced key.
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { SqlDatabase, SqlStatement } from '../../../../shared/sqlite/sql.ts';
 import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import {
   ENROLLMENT_REQUEST_STATES,
@@ -23,7 +23,7 @@ const RECOVERY_CODE_OF =
 
 type AgentChanges = Pick<ReturnType<typeof agentWrites>, 'admitAgent' | 'replaceKey'>;
 
-export function enrollmentWrites(database: DatabaseSync, agents: AgentChanges) {
+export function enrollmentWrites(database: SqlDatabase, agents: AgentChanges) {
   return {
     ...requestWrites(database),
     ...decisionWrites(database, agents),
@@ -34,7 +34,7 @@ export function enrollmentWrites(database: DatabaseSync, agents: AgentChanges) {
 const GET = 'SELECT * FROM enrollment_request WHERE key_thumbprint = ?';
 const REMOVE = 'DELETE FROM enrollment_request WHERE key_thumbprint = ?';
 
-function findRequest(database: DatabaseSync): (keyThumbprint: string) => EnrollmentRequestRecord {
+function findRequest(database: SqlDatabase): (keyThumbprint: string) => EnrollmentRequestRecord {
   const get = database.prepare(GET);
   return (keyThumbprint) => {
     const row = get.get(keyThumbprint);
@@ -43,7 +43,7 @@ function findRequest(database: DatabaseSync): (keyThumbprint: string) => Enrollm
   };
 }
 
-function requestWrites(database: DatabaseSync) {
+function requestWrites(database: SqlDatabase) {
   const find = findRequest(database);
   const assertRoom = requestRoom(database);
   const get = database.prepare(GET);
@@ -85,7 +85,7 @@ function requestWrites(database: DatabaseSync) {
 }
 
 /** Makes room for one more pending request. Errors: enrollments_full, enrollments_full_of_address. */
-function requestRoom(database: DatabaseSync): (request: EnrollmentRequest, bounds: RequestBounds) => void {
+function requestRoom(database: SqlDatabase): (request: EnrollmentRequest, bounds: RequestBounds) => void {
   const countWhere = (where: string) =>
     database.prepare(`SELECT count(*) AS entries FROM enrollment_request WHERE state = 'pending'${where}`);
   const count = countWhere('');
@@ -123,7 +123,7 @@ function requestRoom(database: DatabaseSync): (request: EnrollmentRequest, bound
   };
 }
 
-function decisionWrites(database: DatabaseSync, { admitAgent, replaceKey }: AgentChanges) {
+function decisionWrites(database: SqlDatabase, { admitAgent, replaceKey }: AgentChanges) {
   const find = findRequest(database);
   const decide = database.prepare(
     'UPDATE enrollment_request SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
@@ -164,9 +164,11 @@ function decisionWrites(database: DatabaseSync, { admitAgent, replaceKey }: Agen
   };
 }
 
-function recoveryWrites(database: DatabaseSync, { replaceKey }: AgentChanges) {
+function recoveryWrites(database: SqlDatabase, { replaceKey }: AgentChanges) {
   const putRecoveryCode = database.prepare(
-    'INSERT OR REPLACE INTO recovery_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?',
+    `INSERT INTO recovery_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?
+    ON CONFLICT (agent) DO UPDATE SET hash = excluded.hash, created_at = excluded.created_at,
+      created_by = excluded.created_by, expires_at = excluded.expires_at, used_by = NULL`,
   );
   const removeRecoveryCode = database.prepare(
     'DELETE FROM recovery_code WHERE agent = (SELECT key FROM agent WHERE id = ?)',
@@ -203,7 +205,7 @@ function recoveryWrites(database: DatabaseSync, { replaceKey }: AgentChanges) {
   };
 }
 
-export function enrollmentReads(database: DatabaseSync) {
+export function enrollmentReads(database: SqlDatabase) {
   const page = database.prepare(`
     SELECT * FROM enrollment_request WHERE key_thumbprint > ?1 AND (?2 IS NULL OR substr(key_thumbprint, 1, length(?2)) = ?2) AND (?3 IS NULL OR state = ?3)
     ORDER BY key_thumbprint LIMIT ?4`);
@@ -234,7 +236,7 @@ function givesWay(
   fullest: Row | undefined,
   column: 'block' | 'site',
   own: Row | undefined,
-  silent: StatementSync,
+  silent: SqlStatement,
 ): Row | undefined {
   return fullest !== undefined && integer(fullest, 'pending') > integer(own, 'entries') + 1
     ? silent.get(text(fullest, column))

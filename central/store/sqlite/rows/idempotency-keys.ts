@@ -1,6 +1,6 @@
 // Writes the rows of requests with an Idempotency-Key (central/store/idempotency/idempotency-store.ts). Bounded, so that
 // they need no room of their own below the reserve.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import {
   KEPT_MS,
@@ -39,7 +39,7 @@ export const IDEMPOTENCY_KEYS = `
 /** What the columns of a row take besides its answer. */
 const ROW_BYTES = 512;
 
-export function idempotencyWrites(database: DatabaseSync) {
+export function idempotencyWrites(database: SqlDatabase) {
   const find = database.prepare(
     'SELECT token, key, head, body, started_at, answer FROM idempotency_key WHERE token = ? AND key = ?',
   );

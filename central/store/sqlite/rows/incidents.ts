@@ -1,6 +1,6 @@
 // Reads and writes incidents: when a repetition is counted in an existing row, and how many rows an agent, or all
 // strangers together, may have.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import {
   INCIDENT_INTERVAL_MS,
@@ -15,7 +15,7 @@ const STRANGERS = '';
 /** Rows that give way in one call. */
 const STEP_ROWS = 500;
 
-export function incidentWrites(database: DatabaseSync) {
+export function incidentWrites(database: SqlDatabase) {
   const insert = database.prepare(
     'INSERT INTO incident (at, kind, agent_id, address, detail, owner, source, count, last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
@@ -75,7 +75,7 @@ export function incidentWrites(database: DatabaseSync) {
   };
 }
 
-export function incidentReads(database: DatabaseSync) {
+export function incidentReads(database: SqlDatabase) {
   const incidents = database.prepare(
     'SELECT * FROM incident WHERE key < ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY key DESC LIMIT ?3',
   );

@@ -1,5 +1,5 @@
 // Reads and writes whether maintenance mode is enabled: rows of the table `counter`.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer } from '../../../../shared/sqlite/row.ts';
 import type { AuditEntry } from '../../audit-store.ts';
 import type { MaintenanceState } from '../../store.ts';
@@ -9,7 +9,7 @@ const DEFAULT_RETRY_SECONDS = 60;
 const SINCE = 'maintenance_enabled_at';
 const RETRY = 'maintenance_retry_seconds';
 
-export function maintenanceWrites(database: DatabaseSync, audit: { appendAudit(entry: AuditEntry): void }) {
+export function maintenanceWrites(database: SqlDatabase, audit: { appendAudit(entry: AuditEntry): void }) {
   const write = database.prepare(
     'INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
   );
@@ -23,7 +23,7 @@ export function maintenanceWrites(database: DatabaseSync, audit: { appendAudit(e
   };
 }
 
-export function maintenanceReads(database: DatabaseSync) {
+export function maintenanceReads(database: SqlDatabase) {
   const read = database.prepare('SELECT value FROM counter WHERE name = ?');
   const valueOf = (name: string): number | null => {
     const row = read.get(name);

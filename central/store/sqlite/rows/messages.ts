@@ -1,5 +1,5 @@
 // Reads and writes the logs of agents at Central: commands down, events up, and what becomes of each message.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import type { Item, Message } from '../../../../shared/delivery/message.ts';
 import type { Appended, OutboxBounds, ResumedLog } from '../../../../shared/delivery/log-interfaces.ts';
 import { ID_REUSED } from '../../../../shared/delivery/dead-letters.ts';
@@ -65,11 +65,11 @@ function costOf(items: readonly Item[], { itemCost, runCost = 0, keyCost = 0 }: 
   return bytes;
 }
 
-export function messageWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
+export function messageWrites(database: SqlDatabase, needs: MessageWritesNeeds) {
   return { ...commandWrites(database, needs), ...eventWrites(database, needs) };
 }
 
-function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters }: MessageWritesNeeds) {
+function commandWrites(database: SqlDatabase, { outbox, incidents, deadLetters }: MessageWritesNeeds) {
   const keys = agentKeys(database);
   const idOfKey = database.prepare('SELECT id FROM agent WHERE key = ?');
   const recordExpired = expiredAtAgents(database, deadLetters);
@@ -114,7 +114,7 @@ function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters 
   };
 }
 
-function eventWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
+function eventWrites(database: SqlDatabase, needs: MessageWritesNeeds) {
   const { inbox, seen, incidents, deadLetters, takeRoom } = needs;
   const keys = agentKeys(database);
   const runs = new RunWriter(database);
@@ -174,15 +174,15 @@ function eventWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
 }
 
 /** Numbers for the logs of agents, which events carry. */
-function eventOrigins(database: DatabaseSync) {
+function eventOrigins(database: SqlDatabase) {
   const find = database.prepare('SELECT key, ended FROM origin WHERE agent_id = ? AND incarnation = ?');
-  const add = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?)');
+  const add = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?) RETURNING key');
   const reopen = database.prepare('UPDATE origin SET ended = NULL WHERE key = ?');
   const end = database.prepare('UPDATE origin SET ended = ? WHERE agent_id = ? AND incarnation <> ? AND ended IS NULL');
   return {
     of(agentId: string, incarnation: string): number {
       const row = find.get(agentId, incarnation);
-      if (row === undefined) return Number(add.run(agentId, incarnation).lastInsertRowid);
+      if (row === undefined) return integer(add.get(agentId, incarnation), 'key');
       const key = integer(row, 'key');
       // A restored agent goes on with a log that had ended here.
       if (row['ended'] !== null) reopen.run(key);
@@ -204,7 +204,7 @@ function logRestarted(
   return { at, kind: 'log_restarted', agentId, address: null, detail };
 }
 
-export function messageReads(database: DatabaseSync) {
+export function messageReads(database: SqlDatabase) {
   const keyOf = database.prepare('SELECT key FROM agent WHERE id = ?');
   const outbox = database.prepare(READ_OUTBOX);
   return {

@@ -1,6 +1,6 @@
 // Reads and writes what administrators change under a version: parameters with the pending change, and Central's keys
 // and certificates; each change together with its audit entry.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
 import type { AuditEntry } from '../../audit-store.ts';
@@ -17,12 +17,12 @@ interface ParameterChange {
 
 type Audit = ReturnType<typeof auditWrites>;
 
-export function parameterWrites(database: DatabaseSync, audit: Audit) {
+export function parameterWrites(database: SqlDatabase, audit: Audit) {
   const reads = parameterReads(database);
   const version = database.prepare('SELECT version FROM parameter_state');
   const upsert = database.prepare(`
     INSERT INTO parameter (name, value, changed_by, changed_at) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET value = excluded.value, changed_by = excluded.changed_by, changed_at = excluded.changed_at`);
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_by = excluded.changed_by, changed_at = excluded.changed_at`);
   const advance = database.prepare('UPDATE parameter_state SET version = version + 1, pending = ?');
   return {
     saveParameters(change: ParameterChange): ParameterSnapshot {
@@ -37,10 +37,10 @@ export function parameterWrites(database: DatabaseSync, audit: Audit) {
   };
 }
 
-export function parameterReads(database: DatabaseSync) {
+export function parameterReads(database: SqlDatabase) {
   // One statement, and so one snapshot: version, pending mark and values always belong together.
   const all = database.prepare(
-    'SELECT version, pending, name, value, changed_by, changed_at FROM parameter_state LEFT JOIN parameter ORDER BY name',
+    'SELECT version, pending, name, value, changed_by, changed_at FROM parameter_state LEFT JOIN parameter ON 1 = 1 ORDER BY name',
   );
   return {
     loadParameters(): ParameterSnapshot {
@@ -63,13 +63,13 @@ export function parameterReads(database: DatabaseSync) {
   };
 }
 
-export function keyMaterialWrites(database: DatabaseSync, audit: Audit) {
+export function keyMaterialWrites(database: SqlDatabase, audit: Audit) {
   const versionOf = database.prepare('SELECT version FROM key_material_version WHERE subject = ?');
   const advance = database.prepare(
-    'INSERT INTO key_material_version (subject, version) VALUES (?, 1) ON CONFLICT DO UPDATE SET version = version + 1',
+    'INSERT INTO key_material_version (subject, version) VALUES (?, 1) ON CONFLICT (subject) DO UPDATE SET version = key_material_version.version + 1',
   );
   const upsert = database.prepare(
-    'INSERT INTO key_material (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+    'INSERT INTO key_material (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
   );
   const remove = database.prepare('DELETE FROM key_material WHERE name = ?');
   return {
@@ -91,12 +91,12 @@ export function keyMaterialWrites(database: DatabaseSync, audit: Audit) {
   };
 }
 
-export function keyMaterialReads(database: DatabaseSync) {
+export function keyMaterialReads(database: SqlDatabase) {
   const names = database.prepare('SELECT name FROM key_material ORDER BY name');
   // One statement, and so one snapshot: version and values belong together. '/' is the character after '.'.
   const load = database.prepare(`
     SELECT coalesce((SELECT version FROM key_material_version WHERE subject = ?1), 0) AS version, name, value
-    FROM (SELECT 1) LEFT JOIN key_material ON name >= ?1 || '.' AND name < ?1 || '/' ORDER BY name`);
+    FROM (SELECT 1 AS one) AS always LEFT JOIN key_material ON name >= ?1 || '.' AND name < ?1 || '/' ORDER BY name`);
   return {
     keyMaterialNames: (): string[] => names.all().map((row) => text(row, 'name')),
     loadKeyMaterial(subject: string): KeyMaterialSnapshot {

@@ -1,6 +1,6 @@
 // Reads and writes the rows of API tokens and enrollment tokens. The tables hold hashes of the secrets, never the
 // secrets.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { CENTRAL_AGENT_NAME, reservation } from '../../agent-names.ts';
 import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../../space/bounds.ts';
@@ -13,11 +13,11 @@ import {
   type Role,
 } from '../../token-store.ts';
 
-export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCentral: ReadonlySet<string>) {
+export function tokenWrites(database: SqlDatabase, now: () => number, namesOfCentral: ReadonlySet<string>) {
   return { ...apiTokenWrites(database, now), ...enrollmentTokenWrites(database, namesOfCentral) };
 }
 
-function apiTokenWrites(database: DatabaseSync, now: () => number) {
+function apiTokenWrites(database: SqlDatabase, now: () => number) {
   const add = database.prepare(
     'INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at, scope) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
@@ -89,7 +89,7 @@ function endOf(expiresAt: number | null): number {
   return expiresAt ?? Number.POSITIVE_INFINITY;
 }
 
-function enrollmentTokenWrites(database: DatabaseSync, namesOfCentral: ReadonlySet<string>) {
+function enrollmentTokenWrites(database: SqlDatabase, namesOfCentral: ReadonlySet<string>) {
   const add = database.prepare(
     'INSERT INTO enrollment_token (id, hash, created_at, created_by, expires_at, uses, max_uses, agent_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
@@ -146,7 +146,7 @@ function enrollmentTokenWrites(database: DatabaseSync, namesOfCentral: ReadonlyS
   };
 }
 
-export function tokenReads(database: DatabaseSync) {
+export function tokenReads(database: SqlDatabase) {
   const getApi = database.prepare('SELECT * FROM api_token WHERE id = ?');
   const listApi = database.prepare('SELECT * FROM api_token ORDER BY created_at, id');
   const getEnrollment = database.prepare('SELECT * FROM enrollment_token WHERE id = ?');

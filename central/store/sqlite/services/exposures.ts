@@ -1,6 +1,6 @@
 // Writes and reads the rows of service exposures and of services that agents report
 // (central/store/services/exposure-store.ts). What is read and written whole is a JSON document.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { agentKeys } from '../rows/agents/agents.ts';
 import { storeFault } from '../../errors.ts';
@@ -14,14 +14,16 @@ import {
 
 const COLUMNS = 'id, listen_port, document, version';
 
-export function exposureWrites(database: DatabaseSync) {
+export function exposureWrites(database: SqlDatabase) {
   const count = database.prepare('SELECT count(*) AS exposures FROM service_exposure');
   const onPort = database.prepare('SELECT id FROM service_exposure WHERE listen_port = ?');
   const get = database.prepare(`SELECT ${COLUMNS} FROM service_exposure WHERE id = ?`);
   const insert = database.prepare('INSERT INTO service_exposure (id, listen_port, document) VALUES (?, ?, ?)');
   const update = database.prepare('UPDATE service_exposure SET document = ?, version = version + 1 WHERE id = ?');
   const remove = database.prepare('DELETE FROM service_exposure WHERE id = ?');
-  const report = database.prepare('INSERT OR REPLACE INTO reported_services (agent, report) VALUES (?, ?)');
+  const report = database.prepare(
+    'INSERT INTO reported_services (agent, report) VALUES (?, ?) ON CONFLICT (agent) DO UPDATE SET report = excluded.report',
+  );
   const keys = agentKeys(database);
   const find = (id: string): ExposureRecord => {
     const row = get.get(id);
@@ -66,7 +68,7 @@ export function exposureWrites(database: DatabaseSync) {
   };
 }
 
-export function exposureReads(database: DatabaseSync) {
+export function exposureReads(database: SqlDatabase) {
   const list = database.prepare(`SELECT ${COLUMNS} FROM service_exposure ORDER BY listen_port`);
   const reported = database.prepare(
     'SELECT report FROM reported_services JOIN agent ON agent.key = reported_services.agent WHERE agent.id = ?',

@@ -1,6 +1,6 @@
 // Reads and writes the rows of sign-ins: the sessions of browsers. The table holds hashes of their secrets, never the
 // secrets. Bounded, so that they need no room of their own below the reserve.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { MAX_SIGN_INS, MAX_SIGN_INS_OF_OWNER } from '../../space/bounds.ts';
 import type { SignedInPerson, SignInRecord } from '../../token-store.ts';
@@ -28,7 +28,7 @@ export const SIGN_INS = `
 /** A JSON document, since it is read and written whole; null: the owner is an API token. */
 export const SIGN_INS_OF_PEOPLE = 'ALTER TABLE sign_in ADD COLUMN person TEXT';
 
-export function signInWrites(database: DatabaseSync) {
+export function signInWrites(database: SqlDatabase) {
   const add = database.prepare(
     'INSERT INTO sign_in (id, hash, owner, person, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)',
   );
@@ -54,7 +54,7 @@ export function signInWrites(database: DatabaseSync) {
   };
 }
 
-export function signInReads(database: DatabaseSync) {
+export function signInReads(database: SqlDatabase) {
   const get = database.prepare('SELECT id, hash, owner, person, created_at, expires_at FROM sign_in WHERE id = ?');
   return {
     getSignIn(id: string): SignInRecord | undefined {

@@ -1,5 +1,5 @@
 // Writes and reads the rows of subscriptions and of their attempts (central/store/subscriptions/subscription-store.ts).
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
 import {
@@ -15,7 +15,7 @@ import {
 
 const COLUMNS = 'id, name, document, version, epoch, cursor, lost_count, lost_at';
 
-export function subscriptionWrites(database: DatabaseSync) {
+export function subscriptionWrites(database: SqlDatabase) {
   const count = database.prepare('SELECT count(*) AS subscriptions FROM subscription');
   const named = database.prepare('SELECT id FROM subscription WHERE name = ?');
   const get = database.prepare(`SELECT ${COLUMNS} FROM subscription WHERE id = ?`);
@@ -83,7 +83,7 @@ export function subscriptionWrites(database: DatabaseSync) {
   };
 }
 
-function progressWrites(database: DatabaseSync) {
+function progressWrites(database: SqlDatabase) {
   const isCurrent = database.prepare('SELECT 1 FROM subscription WHERE id = ? AND epoch = ?');
   const move = database.prepare('UPDATE subscription SET cursor = ? WHERE id = ?');
   const lose = database.prepare('UPDATE subscription SET lost_count = lost_count + ?, lost_at = ? WHERE id = ?');
@@ -104,7 +104,7 @@ function progressWrites(database: DatabaseSync) {
   };
 }
 
-export function subscriptionReads(database: DatabaseSync) {
+export function subscriptionReads(database: SqlDatabase) {
   const list = database.prepare(`SELECT ${COLUMNS} FROM subscription ORDER BY name`);
   const deliveries = database.prepare(
     'SELECT number, document FROM subscription_delivery WHERE subscription = ? AND number < ? ORDER BY number DESC LIMIT ?',

@@ -1,6 +1,6 @@
 // Writes the tasks that wait in queues: new ones, and which agent gets which of them. An assignment and the command that
 // starts the task are in one transaction, so that a task has one agent, and is waiting or sent, whatever happens.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { isCoded } from '../../../../shared/errors.ts';
 import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { matchesAgent, type Labels, type LabelTerm } from '../../agents/labels.ts';
@@ -36,11 +36,11 @@ interface Candidate {
 const MAX_RUNNING = 64;
 const PAGE = 100;
 
-export function queueWrites(database: DatabaseSync, needs: QueueWritesNeeds) {
+export function queueWrites(database: SqlDatabase, needs: QueueWritesNeeds) {
   return { ...queueing(database, needs), ...assigning(database, needs) };
 }
 
-function queueing(database: DatabaseSync, { find, dropOld }: QueueWritesNeeds) {
+function queueing(database: SqlDatabase, { find, dropOld }: QueueWritesNeeds) {
   const serving = database.prepare(`
     SELECT agent.labels, task_handlers.report FROM task_queue_agent JOIN agent ON agent.key = task_queue_agent.agent
       JOIN task_handlers ON task_handlers.agent = agent.key
@@ -49,7 +49,7 @@ function queueing(database: DatabaseSync, { find, dropOld }: QueueWritesNeeds) {
   const inAll = database.prepare("SELECT count(*) AS tasks FROM task WHERE state = 'queued'");
   const insert = database.prepare(`
     INSERT INTO task (key, queue, scope, handler, state, changed_at, deadline_at, document)
-    VALUES (?, ?, ?, ?, 'queued', ?, ?, ?)`);
+    VALUES (?, ?, ?, ?, 'queued', ?, ?, ?) RETURNING number`);
 
   function isServed({ queue, handler, scope }: NewQueuedTask): boolean {
     for (const row of serving.iterate(queue)) {
@@ -75,14 +75,14 @@ function queueing(database: DatabaseSync, { find, dropOld }: QueueWritesNeeds) {
       if (integer(inAll.get(), 'tasks') >= maxQueued) throw full(maxQueued, 'of all queues', 'tasks.maxQueued');
       const limits = scope === null ? null : JSON.stringify(scope);
       const document = JSON.stringify(documentOf(task));
-      const { lastInsertRowid } = insert.run(key, queue, limits, handler, createdAt, deadlineAt, document);
+      const row = insert.get(key, queue, limits, handler, createdAt, deadlineAt, document);
       dropOld(null);
-      return find(Number(lastInsertRowid));
+      return find(integer(row, 'number'));
     },
   };
 }
 
-function assigning(database: DatabaseSync, { append, find, dropOld }: QueueWritesNeeds) {
+function assigning(database: SqlDatabase, { append, find, dropOld }: QueueWritesNeeds) {
   const page = database.prepare(`
     SELECT number, scope, json_extract(document, '$.refusedBy') AS refused_by FROM task
     WHERE state = 'queued' AND queue = ? AND handler = ? AND number > ? AND deadline_at > ? ORDER BY number LIMIT ?`);
@@ -142,12 +142,12 @@ function assigning(database: DatabaseSync, { append, find, dropOld }: QueueWrite
 }
 
 /** Reads what an agent has room for. */
-function candidates(database: DatabaseSync) {
+function candidates(database: SqlDatabase) {
   const agentOf = database.prepare(`
     SELECT agent.key, agent.labels, task_handlers.report FROM agent JOIN task_handlers ON task_handlers.agent = agent.key
     WHERE agent.id = ? AND agent.state IN ('online', 'degraded')`);
   const unfinished = database.prepare(`
-    SELECT count(*) AS tasks, coalesce(sum(handler = ?2), 0) AS of_handler FROM task
+    SELECT count(*) AS tasks, coalesce(sum(iif(handler = ?2, 1, 0)), 0) AS of_handler FROM task
     WHERE agent = ?1 AND deadline_at IS NOT NULL`);
   return (id: string, { queue, handler, terms }: TaskAssignment): Candidate | undefined => {
     const row = agentOf.get(id);
@@ -192,7 +192,7 @@ function labelsIn(json: string): Labels {
   return JSON.parse(json) as Labels;
 }
 
-export function queueReads(database: DatabaseSync) {
+export function queueReads(database: SqlDatabase) {
   const kinds = database.prepare("SELECT DISTINCT queue, handler FROM task WHERE state = 'queued'");
   return {
     queuedTaskKinds: (): QueuedKind[] =>

@@ -1,5 +1,5 @@
 // Writes and reads the rows of tasks (central/store/tasks/task-store.ts).
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { isCoded } from '../../../../shared/errors.ts';
 import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
@@ -38,7 +38,7 @@ const MAX_ENDED_PER_AGENT = 10_000;
 
 const PRUNE_STEP = 500;
 
-export function taskWrites(database: DatabaseSync, { append, withdraw }: TaskWritesNeeds) {
+export function taskWrites(database: SqlDatabase, { append, withdraw }: TaskWritesNeeds) {
   const keys = agentKeys(database);
   const byNumber = database.prepare(`${TASK_COLUMNS} WHERE number = ?`);
   const byKey = database.prepare(`${TASK_COLUMNS} WHERE task.key = ? AND task.agent = ?`);
@@ -115,9 +115,11 @@ export function taskWrites(database: DatabaseSync, { append, withdraw }: TaskWri
   };
 }
 
-function handlerWrites(database: DatabaseSync) {
+function handlerWrites(database: SqlDatabase) {
   const keys = agentKeys(database);
-  const record = database.prepare('INSERT OR REPLACE INTO task_handlers (agent, report) VALUES (?, ?)');
+  const record = database.prepare(
+    'INSERT INTO task_handlers (agent, report) VALUES (?, ?) ON CONFLICT (agent) DO UPDATE SET report = excluded.report',
+  );
   const leaveQueues = database.prepare('DELETE FROM task_queue_agent WHERE agent = ?');
   const serveQueue = database.prepare('INSERT INTO task_queue_agent (queue, agent) VALUES (?, ?)');
   return {
@@ -131,10 +133,12 @@ function handlerWrites(database: DatabaseSync) {
 }
 
 /** Makes room among the ended tasks of an agent, or of none: those that ended in their queues. */
-function endedTasks(database: DatabaseSync): (agentKey: number | null) => void {
-  const old = database.prepare('DELETE FROM task WHERE deadline_at IS NULL AND agent IS ? AND number <= ?');
+function endedTasks(database: SqlDatabase): (agentKey: number | null) => void {
+  const old = database.prepare(
+    'DELETE FROM task WHERE deadline_at IS NULL AND agent IS NOT DISTINCT FROM ? AND number <= ?',
+  );
   const place = database.prepare(
-    'SELECT number FROM task WHERE deadline_at IS NULL AND agent IS ? ORDER BY number DESC LIMIT 1 OFFSET ?',
+    'SELECT number FROM task WHERE deadline_at IS NULL AND agent IS NOT DISTINCT FROM ? ORDER BY number DESC LIMIT 1 OFFSET ?',
   );
   return (agentKey) => {
     const beyond = place.get(agentKey, MAX_ENDED_PER_AGENT);
@@ -147,11 +151,11 @@ interface TaskCreationNeeds extends Pick<TaskWritesNeeds, 'append'> {
   readonly dropOld: (agentKey: number | null) => void;
 }
 
-function taskCreation(database: DatabaseSync, { append, find, dropOld }: TaskCreationNeeds) {
+function taskCreation(database: SqlDatabase, { append, find, dropOld }: TaskCreationNeeds) {
   const keys = agentKeys(database);
   const unfinished = database.prepare('SELECT count(*) AS tasks FROM task WHERE agent = ? AND deadline_at IS NOT NULL');
   const insert = database.prepare(
-    'INSERT INTO task (key, agent, handler, state, changed_at, deadline_at, document) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO task (key, agent, handler, state, changed_at, deadline_at, document) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number',
   );
   return {
     createTask(task: NewTask, { bounds, maxUnfinished }: TaskCreation) {
@@ -160,8 +164,8 @@ function taskCreation(database: DatabaseSync, { append, find, dropOld }: TaskCre
       if (integer(unfinished.get(agent), 'tasks') >= maxUnfinished)
         throw storeFault('tasks_full', { agent: agentId, most: maxUnfinished });
       const document = JSON.stringify(documentOf(task));
-      const { lastInsertRowid } = insert.run(key, agent, handler, 'sent', createdAt, deadlineAt + REPORT_MS, document);
-      const number = Number(lastInsertRowid);
+      const row = insert.get(key, agent, handler, 'sent', createdAt, deadlineAt + REPORT_MS, document);
+      const number = integer(row, 'number');
       const message = startMessage(number, task);
       const [appended] = append(agentId, [message], bounds, createdAt);
       if (appended === undefined) throw new Error('a command was not appended');
@@ -186,7 +190,7 @@ function commandIdOfTask(agentKey: number, { key }: Pick<TaskRecord, 'key'>): st
   return commandIdOf(agentKey, fingerprint({ source: TASK_SOURCE, id: key }));
 }
 
-export function taskReads(database: DatabaseSync) {
+export function taskReads(database: SqlDatabase) {
   const byNumber = database.prepare(`${TASK_COLUMNS} WHERE number = ?`);
   const page = database.prepare(`${TASK_COLUMNS}
     WHERE number < ?1 AND (?2 IS NULL OR task.state IN (SELECT value FROM json_each(?2)))

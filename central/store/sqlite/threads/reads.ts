@@ -1,5 +1,5 @@
 // The methods of the reading thread. It sees each commit that has been answered.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { agentHistoryReads } from '../rows/agents/agent-history.ts';
 import { agentNameReads } from '../rows/agents/agent-names.ts';
 import { agentCounts } from '../rows/agents/agent-counts.ts';
@@ -28,7 +28,7 @@ import { tokenReads } from '../rows/tokens.ts';
 
 export type Reads = ReturnType<typeof createReads>;
 
-export function createReads(database: DatabaseSync, namesOfCentral: readonly string[]) {
+export function createReads(database: SqlDatabase, namesOfCentral: readonly string[]) {
   return {
     ...agentReads(database),
     ...agentCounts(database),

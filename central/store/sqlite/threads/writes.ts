@@ -1,5 +1,5 @@
 // The methods of the writing thread, composed over one connection.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import type { OutboxBounds } from '../../../../shared/delivery/log-interfaces.ts';
 import { readMessageFrames, releaseFrames, type MessageFrame } from '../../../../shared/delivery/message-frames.ts';
 import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
@@ -68,7 +68,7 @@ const REFUSALS_COST = 4 * 1024;
 
 export type Writes = ReturnType<typeof createWrites>;
 
-export function createWrites(database: DatabaseSync, options: WritesOptions) {
+export function createWrites(database: SqlDatabase, options: WritesOptions) {
   const outbox = new OutboxLog(database, options.deduplicationMs);
   const seen = new SeenEvents(database, options.deduplicationMs);
   const inbox = new InboxLog(database, options.deduplicationMs, seen);
@@ -227,7 +227,7 @@ function boundedEnrollments({ space, quotas, audit, agents, enrollments }: Bound
 
 /** A session with both its logs. */
 function sessionClaims(
-  database: DatabaseSync,
+  database: SqlDatabase,
   agents: ReturnType<typeof agentWrites>,
   messages: ReturnType<typeof messageWrites>,
 ) {
@@ -247,7 +247,7 @@ function sessionClaims(
   };
 }
 
-function releaseParts(database: DatabaseSync, audit: ReturnType<typeof auditWrites>, space: Pick<DiskSpace, 'take'>) {
+function releaseParts(database: SqlDatabase, audit: ReturnType<typeof auditWrites>, space: Pick<DiskSpace, 'take'>) {
   const profiles = profileWrites(database);
   const releases = releaseWrites(database);
   return {
@@ -262,7 +262,7 @@ function releaseParts(database: DatabaseSync, audit: ReturnType<typeof auditWrit
 
 /** A new subscription needs room for the attempts that are kept of it. */
 function subscriptionParts(
-  database: DatabaseSync,
+  database: SqlDatabase,
   audit: ReturnType<typeof auditWrites>,
   space: Pick<DiskSpace, 'take'>,
 ) {
@@ -278,7 +278,7 @@ function subscriptionParts(
   };
 }
 
-function exposureParts(database: DatabaseSync, audit: ReturnType<typeof auditWrites>) {
+function exposureParts(database: SqlDatabase, audit: ReturnType<typeof auditWrites>) {
   const exposures = exposureWrites(database);
   return {
     createExposure: audited(audit, exposures, 'createExposure'),
@@ -317,7 +317,7 @@ function taskParts(
   };
 }
 
-function signInParts(database: DatabaseSync, audit: ReturnType<typeof auditWrites>) {
+function signInParts(database: SqlDatabase, audit: ReturnType<typeof auditWrites>) {
   const signIns = signInWrites(database);
   return {
     addSignIn: audited(audit, signIns, 'addSignIn'),

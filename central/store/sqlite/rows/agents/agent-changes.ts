@@ -1,5 +1,5 @@
 // Writes what administrators decide about an agent: its name, labels and notes, and whether it is disabled.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../../shared/sqlite/sql.ts';
 import { integer, text } from '../../../../../shared/sqlite/row.ts';
 import type { AgentChange, AgentStore, ChangedAgent } from '../../../agent-store.ts';
 import { MAX_LABELS, mergedLabels } from '../../../agents/labels.ts';
@@ -13,7 +13,7 @@ interface AgentChangeNeeds {
   readonly namesOfCentral: ReadonlySet<string>;
 }
 
-export function agentChanges(database: DatabaseSync, needs: AgentChangeNeeds) {
+export function agentChanges(database: SqlDatabase, needs: AgentChangeNeeds) {
   const names = agentNameRules(database, needs);
   const find = findById(database);
   const update = database.prepare(

@@ -1,5 +1,5 @@
 // Counts agents by what administrators look for: state, transport, version and releases, of those that fit a filter.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../../shared/sqlite/sql.ts';
 import { text, textOrNull } from '../../../../../shared/sqlite/row.ts';
 import {
   AGENT_STATES,
@@ -11,7 +11,7 @@ import {
 } from '../../../agent-store.ts';
 import { filterValues, fitsAll, FITS_FILTER, labelMatches, labelsOf, patternMatches } from './agent-reads.ts';
 
-export function agentCounts(database: DatabaseSync) {
+export function agentCounts(database: SqlDatabase) {
   // One pass, as lists with labels make it: ten thousand agents take some tens of milliseconds of the reading thread.
   const all = database.prepare(`
     SELECT name, state, labels, session_transport, session_version,

@@ -1,5 +1,5 @@
 // Reads the last changes of state of an agent; triggers of the schema write them.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../../shared/sqlite/sql.ts';
 import { integer, integerOrNull, text } from '../../../../../shared/sqlite/row.ts';
 import type { AgentState, AgentStateChange } from '../../../agent-store.ts';
 
@@ -15,7 +15,7 @@ export const STATE_DEADLINES = `
   END;
 `;
 
-export function agentHistoryReads(database: DatabaseSync) {
+export function agentHistoryReads(database: SqlDatabase) {
   const select = database.prepare(`
     SELECT at, agent_history.state, reason, until FROM agent_history JOIN agent ON agent.key = agent_history.agent
       WHERE agent.id = ? ORDER BY agent_history.key DESC`);

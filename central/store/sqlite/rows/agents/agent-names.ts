@@ -1,6 +1,6 @@
 // The one namespace of agents' ids and names: that no one takes what another has or what is reserved, and which records
 // from before these rules break them. What is reserved is central/store/agent-names.ts's.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../../shared/sqlite/sql.ts';
 import { integer, text, type Row } from '../../../../../shared/sqlite/row.ts';
 import { idPrefixes, isPlainId, looksLikeIdPrefix, reservation } from '../../../agent-names.ts';
 import { storeFault } from '../../../errors.ts';
@@ -25,7 +25,7 @@ export const ID_BEGINS_WITH = 'agent.id COLLATE NOCASE >= ?1 AND agent.id COLLAT
 /** The last code point: in UTF-8 no text is behind it. */
 export const BEHIND_ANY = '\u{10ffff}';
 
-export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral }: AgentNameNeeds) {
+export function agentNameRules(database: SqlDatabase, { tokens, namesOfCentral }: AgentNameNeeds) {
   const ownerOf = database.prepare(OWNER);
   const beginsId = database.prepare(`SELECT id FROM agent WHERE ${ID_BEGINS_WITH} AND id <> ?3 LIMIT 1`);
 
@@ -87,18 +87,18 @@ const FAULTS = `
   SELECT one.key, one.id, one.name, 'its id differs from that of the agent ' || other.id || ' in upper and lower case only' AS found
     FROM agent AS one JOIN agent AS other ON other.id = one.id COLLATE NOCASE AND other.key > one.key
   UNION ALL
-  SELECT key, id, name, 'its id is not plain printable ASCII without blanks' AS found FROM agent WHERE id GLOB '*[^!-~]*' OR id IN ('.', '..')
+  SELECT key, id, name, 'its id is not plain printable ASCII without blanks' AS found FROM agent WHERE glob('*[^!-~]*', id) OR id IN ('.', '..')
   UNION ALL
   SELECT key, id, name, 'its id is a reserved name' AS found FROM agent WHERE lower(id) IN (SELECT value FROM json_each(?1)) AND lower(id) <> lower(name)
   UNION ALL
   SELECT key, id, name, 'its name is a reserved name' AS found FROM agent WHERE lower(name) IN (SELECT value FROM json_each(?1)) AND lower(name) <> 'central-agent'`;
 
-export function agentNameReads(database: DatabaseSync, namesOfCentral: readonly string[]) {
+export function agentNameReads(database: SqlDatabase, namesOfCentral: readonly string[]) {
   const reserved = JSON.stringify([
     ...new Set(['all', 'central-agent', ...namesOfCentral.map((name) => name.toLowerCase())]),
   ]);
   const faults = database.prepare(`${FAULTS} ORDER BY 1 LIMIT ?2`);
-  const count = database.prepare(`SELECT count(*) AS faults FROM (${FAULTS})`);
+  const count = database.prepare(`SELECT count(*) AS faults FROM (${FAULTS}) AS found`);
   const left = database.prepare(`
     SELECT EXISTS (SELECT 1 FROM origin WHERE agent_id = ?1) OR EXISTS (SELECT 1 FROM dead_letter WHERE agent_id = ?1)
       OR EXISTS (SELECT 1 FROM incident WHERE agent_id = ?1) AS left_records`);

@@ -1,5 +1,5 @@
 // Reads agents: their rows, with both logs and both certificates, as records.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../../shared/sqlite/sql.ts';
 import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../../shared/sqlite/row.ts';
 import { TextPage } from '../../../../../shared/text-page.ts';
 import { MIN_ID_PREFIX } from '../../../agent-names.ts';
@@ -49,13 +49,13 @@ export const SELECT_AGENT = `
     LEFT JOIN agent_certificate AS current_one ON current_one.thumbprint = agent.certificate
     LEFT JOIN agent_certificate AS next_one ON next_one.thumbprint = agent.next_certificate`;
 
-export function agentRows(database: DatabaseSync): (id: string) => Row | undefined {
+export function agentRows(database: SqlDatabase): (id: string) => Row | undefined {
   const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
   return (id) => byId.get(id);
 }
 
 /** An agent's row, or agent_unknown. */
-export function findById(database: DatabaseSync): (id: string) => Row {
+export function findById(database: SqlDatabase): (id: string) => Row {
   const byId = agentRows(database);
   return (id) => {
     const row = byId(id);
@@ -64,7 +64,7 @@ export function findById(database: DatabaseSync): (id: string) => Row {
   };
 }
 
-export function agentReads(database: DatabaseSync) {
+export function agentReads(database: SqlDatabase) {
   const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
   const byKey = database.prepare(`${SELECT_AGENT} WHERE agent.key_thumbprint = ?`);
   const byName = database.prepare(`${SELECT_AGENT} WHERE agent.name = ?`);
@@ -139,9 +139,9 @@ export const FITS_FILTER = `
   AND (?4 IS NULL OR agent.session_ended_at < ?4)
   AND (?5 IS NULL OR EXISTS (
     SELECT 1 FROM json_each(?5) AS wanted JOIN agent_release ON agent_release.agent = agent.key
-    WHERE agent_release.reported GLOB (wanted.value ->> 'prefix') || '*'
-      AND (wanted.value ->> 'name' IS NULL
-        OR wanted.value ->> 'name' = (SELECT release.name FROM release WHERE release.digest = agent_release.reported))))`;
+    WHERE glob(json_extract(wanted.value, '$.prefix') || '*', agent_release.reported)
+      AND (json_extract(wanted.value, '$.name') IS NULL
+        OR json_extract(wanted.value, '$.name') = (SELECT release.name FROM release WHERE release.digest = agent_release.reported))))`;
 
 type FilterValues = readonly [string | null, string | null, string | null, number | null, string | null];
 
@@ -173,7 +173,7 @@ export function fitsAll(
  * Reads a few columns of each agent in order of name, whatever is selected: ten thousand take some tens of milliseconds
  * of the reading thread. Labels have no index of their own.
  */
-function selectedAgents(database: DatabaseSync) {
+function selectedAgents(database: SqlDatabase) {
   const all = database.prepare(
     `SELECT id, name, state, labels, session_ended_at FROM agent WHERE ${FITS_FILTER} AND name > ?6 ORDER BY name`,
   );
@@ -196,7 +196,7 @@ const SORT_VALUE: Readonly<Record<ReturnType<typeof sortKeyOf>['key'], string>> 
   queuedCount: 'outbox_log.messages',
 };
 
-function sortedAgents(database: DatabaseSync) {
+function sortedAgents(database: SqlDatabase) {
   const statements = new Map(
     AGENT_SORTS.map((by) => {
       const { key, descending } = sortKeyOf(by);
@@ -236,7 +236,7 @@ export function labelsOf(row: Row): Labels {
   return JSON.parse(text(row, 'labels')) as Labels;
 }
 
-function consumerReads(database: DatabaseSync) {
+function consumerReads(database: SqlDatabase) {
   const find = database.prepare(`
     SELECT consumer_report.epoch, consumer_report.at, consumer_report.report FROM consumer_report
     JOIN agent ON agent.key = consumer_report.agent WHERE agent.id = ?`);

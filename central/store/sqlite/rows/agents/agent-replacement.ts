@@ -1,6 +1,6 @@
 // Writes the replacement of one agent by another one: the new one takes name, labels, notes, history and what waits;
 // the old one is gone.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../../shared/sqlite/sql.ts';
 import type { OutboxLog } from '../../../../../shared/sqlite/logs/outbox-log.ts';
 import { integer, text } from '../../../../../shared/sqlite/row.ts';
 import type { ChangedAgent } from '../../../agent-store.ts';
@@ -12,7 +12,7 @@ interface ReplacementNeeds {
   readonly removeAgent: (id: string) => unknown;
 }
 
-export function agentReplacement(database: DatabaseSync, { outbox, removeAgent }: ReplacementNeeds) {
+export function agentReplacement(database: SqlDatabase, { outbox, removeAgent }: ReplacementNeeds) {
   const find = findById(database);
   const move = database.prepare('UPDATE agent_history SET agent = ? WHERE agent = ?');
   // What waits for the old one, the new one runs.

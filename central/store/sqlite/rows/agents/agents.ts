@@ -1,5 +1,5 @@
 // Writes agents: registration, keys, sessions and their epochs, quarantine and revocation. agent-reads.ts reads them.
-import type { DatabaseSync } from 'node:sqlite';
+import type { SqlDatabase } from '../../../../../shared/sqlite/sql.ts';
 import type { InboxLog } from '../../../../../shared/sqlite/logs/inbox-log.ts';
 import type { OutboxLog } from '../../../../../shared/sqlite/logs/outbox-log.ts';
 import { integer, text, textOrNull, type Row } from '../../../../../shared/sqlite/row.ts';
@@ -33,7 +33,7 @@ interface AgentWritesNeeds {
   readonly namesOfCentral: ReadonlySet<string>;
 }
 
-export function agentWrites(database: DatabaseSync, needs: AgentWritesNeeds) {
+export function agentWrites(database: SqlDatabase, needs: AgentWritesNeeds) {
   const registrations = registrationWrites(database, needs);
   return {
     ...registrations,
@@ -54,7 +54,7 @@ const NEW_AGENT = stateReason('not_yet_connected', {});
 const END_ONE_SESSION = END_SESSION('id = ?5 AND epoch = ?6');
 
 function registrationWrites(
-  database: DatabaseSync,
+  database: SqlDatabase,
   { outbox, inbox, tokens, certificates, namesOfCentral, now }: AgentWritesNeeds,
 ) {
   const names = agentNameRules(database, { tokens, namesOfCentral });
@@ -63,7 +63,7 @@ function registrationWrites(
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
   const insert = database.prepare(`
     INSERT INTO agent (id, name, public_key, key_thumbprint, enrolled_at, enrolled_by, state, state_since, state_reason, epoch)
-    VALUES (?, ?, ?, ?, ?, ?, 'enrolled', ?, ?, 0)`);
+    VALUES (?, ?, ?, ?, ?, ?, 'enrolled', ?, ?, 0) RETURNING key`);
   const remove = database.prepare('DELETE FROM agent WHERE key = ?');
 
   /** Errors: agent_key_known, agent_key_revoked. */
@@ -83,9 +83,9 @@ function registrationWrites(
     if (existing !== undefined) throw storeFault('agent_id_taken', { id });
     assertKeyFree(keyThumbprint);
     names.assertFree(agent, token);
-    const { lastInsertRowid } = insert.run(id, name, publicKey, keyThumbprint, at, by, at, NEW_AGENT);
-    outbox.create(Number(lastInsertRowid));
-    inbox.create(Number(lastInsertRowid));
+    const key = integer(insert.get(id, name, publicKey, keyThumbprint, at, by, at, NEW_AGENT), 'key');
+    outbox.create(key);
+    inbox.create(key);
     return agentRecord(find(id));
   }
 
@@ -117,7 +117,7 @@ function registrationWrites(
 }
 
 function keyWrites(
-  database: DatabaseSync,
+  database: SqlDatabase,
   needs: Pick<AgentWritesNeeds, 'certificates'> & { readonly assertKeyFree: (keyThumbprint: string) => void },
 ) {
   const find = findById(database);
@@ -151,12 +151,12 @@ function keyWrites(
 /** A claimed session without its commands. */
 type AgentClaim = Omit<ClaimedSession, 'down' | 'newest'>;
 
-function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, namesOfCentral }: AgentWritesNeeds) {
+function sessionWrites(database: SqlDatabase, { inbox, tokens, certificates, namesOfCentral }: AgentWritesNeeds) {
   const names = agentNameRules(database, { tokens, namesOfCentral });
   const find = findById(database);
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
   const claim = database.prepare(`
-    UPDATE agent SET version = version + (name <> ?1 COLLATE BINARY), name = ?1, epoch = epoch + 1, session = ?, session_boot = ?, session_version = ?, session_transport = ?, session_address = ?,
+    UPDATE agent SET version = version + iif(name <> ?1 COLLATE BINARY, 1, 0), name = ?1, epoch = epoch + 1, session = ?, session_boot = ?, session_version = ?, session_transport = ?, session_address = ?,
       session_node = ?, session_since = ?, session_ended_at = NULL, quarantined_until = NULL, state = 'online', state_since = ?, state_reason = ?
     WHERE key = ?`);
   const endOne = database.prepare(END_ONE_SESSION);
@@ -208,7 +208,7 @@ function knownBegin(row: Row): KnownBegin | null {
   return { incarnation, next: number + 1, deduplicates: integer(row, 'inbox_deduplicates') === 1 };
 }
 
-function restrictionWrites(database: DatabaseSync, { certificates }: AgentWritesNeeds) {
+function restrictionWrites(database: SqlDatabase, { certificates }: AgentWritesNeeds) {
   const find = findById(database);
   const quarantine = database.prepare(
     `UPDATE agent SET quarantined_until = ?, state = 'quarantined', state_since = ?, state_reason = ?
@@ -251,7 +251,7 @@ function restrictionWrites(database: DatabaseSync, { certificates }: AgentWrites
  * The number of an agent in the logs. Errors: agent_unknown, agent_revoked; stale_epoch when the epoch is no longer the
  * agent's.
  */
-export function agentKeys(database: DatabaseSync) {
+export function agentKeys(database: SqlDatabase) {
   const select = database.prepare('SELECT key, epoch, state FROM agent WHERE id = ?');
   return {
     /** For commands: an agent that may connect. */
@@ -270,10 +270,10 @@ export function agentKeys(database: DatabaseSync) {
 }
 
 /** What agents reported of the consumers of their commands. */
-function consumerWrites(database: DatabaseSync) {
+function consumerWrites(database: SqlDatabase) {
   const record = database.prepare(`
     INSERT INTO consumer_report (agent, epoch, at, report) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1 AND epoch = ?2
-    ON CONFLICT DO UPDATE SET epoch = excluded.epoch, at = excluded.at, report = excluded.report`);
+    ON CONFLICT (agent) DO UPDATE SET epoch = excluded.epoch, at = excluded.at, report = excluded.report`);
   const change = database.prepare(
     'UPDATE agent SET state = ?1, state_since = ?2, state_reason = ?3 WHERE id = ?4 AND epoch = ?5 AND state = ?6',
   );
