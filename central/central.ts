@@ -7,6 +7,7 @@ import { openAdministration } from './admin/open-administration.ts';
 import { openAgents } from './agents/open-agents.ts';
 import { openCentralAgent } from './central-agent.ts';
 import type { CentralConfig } from './config.ts';
+import { openForwarding } from './forwarding/open-forwarding.ts';
 import { openEnrollment } from './enrollment/open-enrollment.ts';
 import { openTokenRequests } from './composition/administrator-token.ts';
 import { openAudit } from './composition/audit-verification.ts';
@@ -77,9 +78,10 @@ async function compose(
   const enrollment = openEnrollment({ ...core, ...online, pki });
   const profiles = await openProfiles({ ...core, pki });
   const rollouts = openRollouts({ ...core, ...online, ...agents, ...profiles, pki });
-  const tasks = openTasks({ ...core, ...online });
+  const forwarded = await openForwarding({ ...core, ...online, pki, nodes: () => [] });
+  const tasks = openTasks({ ...core, ...online, ...forwarded });
   const subscriptions = openSubscriptions({ ...core, ...agents, pki });
-  const ofServices = openServices({ ...core, ...online, pki });
+  const ofServices = openServices({ ...core, ...forwarded, pki });
   const opened = await openListeners({ ...core, ...online, ...agents, ...enrollment, ...profiles, ...ofServices, pki });
   const parameters = new ParameterService({
     ...core,
@@ -104,6 +106,7 @@ async function compose(
     ...subscriptions,
     ...ofServices,
     ...tasks,
+    ...forwarded,
     ...opened,
   };
   const services = { ...parts, ...found, ...backups };

@@ -94,6 +94,17 @@ const hostNames: SettingFormat<readonly string[]> = {
   },
 };
 
+const nodeAddress: SettingFormat<string> = {
+  name: 'address of a node',
+  allowed: 'https://HOST:PORT without a path, or empty',
+  parse(found) {
+    const text = found.trim();
+    if (text === '') return text;
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    return url?.protocol === 'https:' && url.href === `${url.origin}/` && text.length <= 300 ? url.origin : undefined;
+  },
+};
+
 export const CENTRAL_SCHEMA = [
   {
     name: 'data.folder',
@@ -130,6 +141,12 @@ export const CENTRAL_SCHEMA = [
     format: hostName,
     default: '',
     doc: 'Name of this process in the records of sessions and of pending changes. You can change it: at the start, Central ends sessions that are recorded as open under another name. Default: central.name.',
+  },
+  {
+    name: 'node.address',
+    format: nodeAddress,
+    default: '',
+    doc: 'Where other Centrals on the same store reach this one: https://HOST:PORT. It listens on that port, with a certificate of its authority, and admits only other Centrals with such a certificate. Empty: services and the output of tasks of agents that have their session here are reached at this Central only. Without effect on an embedded store.',
   },
   {
     name: 'central.agent',
@@ -256,6 +273,8 @@ export interface CentralConfig {
   readonly centralName: string;
   /** This process, in the records of sessions and of pending changes. */
   readonly nodeName: string;
+  /** Where other nodes reach it; undefined: they do not. */
+  readonly nodeAddress: string | undefined;
   readonly centralAgent: boolean;
   /** Absolute; undefined: none. */
   readonly profilesFolder: string | undefined;
@@ -327,6 +346,7 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     hostName: host,
     centralName: values['central.name'] || host,
     nodeName: values['node.name'] || values['central.name'] || host,
+    nodeAddress: values['node.address'] || undefined,
     centralAgent: values['central.agent'],
     profilesFolder: values['profiles.folder'] === '' ? undefined : resolve(workingFolder, values['profiles.folder']),
     keySources: {

@@ -29,6 +29,7 @@ import { PROPERTIES_ERRORS } from '../shared/settings/properties.ts';
 import { SETTINGS_ERRORS } from '../shared/settings/settings.ts';
 import { OIDC_ERRORS } from '../central/auth/oidc/errors.ts';
 import { DASHBOARD_ERRORS } from '../central/dashboard/errors.ts';
+import { FORWARDING_ERRORS } from '../central/forwarding/errors.ts';
 import { PROFILE_ERRORS } from '../central/profiles/errors.ts';
 import { SOFTWARE_ERRORS } from '../central/software/errors.ts';
 import { SERVICE_ERRORS } from '../central/services/errors.ts';
@@ -309,6 +310,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'Answers to `/service-exposures` of the REST API, and to callers of an exposed service ([SERVICES.md](SERVICES.md)).',
     errors: SERVICE_ERRORS,
+  },
+  {
+    table: 'FORWARDING_ERRORS',
+    reader: 'central',
+    title: 'Central: agents at another node',
+    about:
+      'With several Centrals on one store: answers to callers of services and readers of the output of tasks, whose agent has its session at another node.',
+    errors: FORWARDING_ERRORS,
   },
   {
     table: 'BACKUP_ERRORS',

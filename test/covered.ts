@@ -13,6 +13,15 @@ export interface CoveredFiles {
 
 export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
+    by: 'test/central/forwarding/agent-streams.test.ts',
+    why: 'Two nodes with TLS between them: what one sends, the other one gets.',
+    files: [
+      'central/forwarding/node-calls.ts',
+      'central/forwarding/node-certificate.ts',
+      'central/forwarding/node-stream.ts',
+    ],
+  },
+  {
     by: 'test/central/auth/oidc/provider.test.ts',
     why: 'Sign-in with a real provider, from the redirect to the session.',
     files: [

@@ -66,6 +66,7 @@ const CENTRAL_ORDER = [
   'subscriptions',
   'tasks',
   'listeners',
+  'forwarding',
   'services',
   'dashboard',
   'admin',

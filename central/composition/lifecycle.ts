@@ -16,6 +16,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { StagedRestore } from '../store/backup/backup.ts';
 import type { Problem } from '../problems.ts';
 import type { Store } from '../store/store.ts';
+import type { Forwarding } from '../forwarding/open-forwarding.ts';
 import type { Exposures } from '../services/exposures.ts';
 import type { ServicesPort } from '../services/services-port.ts';
 import type { Tasks } from '../tasks/tasks.ts';
@@ -58,6 +59,7 @@ interface LifecycleParts {
   readonly tasks: Pick<Tasks, 'start' | 'stop'>;
   readonly subscriptions: Pick<Subscriptions, 'start' | 'stop'>;
   readonly exposures: Pick<Exposures, 'start' | 'stop'>;
+  readonly forwarding: Pick<Forwarding, 'start' | 'stop'>;
   readonly servicesPort: Pick<ServicesPort, 'stop'>;
   readonly serviceWrites: { flush(): Promise<void> };
   readonly pkiServices: PkiServices;
@@ -87,6 +89,7 @@ export class Lifecycle {
       await listeners.start(parameters.values());
       await localSocket.start();
       await this.#parts.subscriptions.start();
+      await this.#parts.forwarding.start();
       await this.#parts.exposures.start();
       maintenance.start();
       pkiServices.trustPublication.start();
@@ -119,6 +122,7 @@ export class Lifecycle {
     listeners.stop();
     this.#parts.exposures.stop();
     this.#parts.servicesPort.stop();
+    this.#parts.forwarding.stop();
     await localSocket
       .stop()
       .catch((error: unknown) =>

@@ -68,6 +68,29 @@ function callerContext({ key, chain }: Credentials, clientCa: string | null): Tl
   };
 }
 
+/**
+ * A TLS server for other nodes of this Central, fed as the others: TLS 1.3, with a certificate of the authorities `ca`
+ * (PEM); whether it has one is `authorized` of the socket.
+ */
+export function createNodeTlsServer(credentials: Credentials, handshakeTimeoutMs: number, ca: string): Server {
+  return createServer({
+    ...nodeContext(credentials, ca),
+    handshakeTimeout: handshakeTimeoutMs,
+    ALPNProtocols: ['http/1.1'],
+    requestCert: true,
+    rejectUnauthorized: false, // refused with an answer that says why (central/forwarding/node-listener.ts)
+  });
+}
+
+/** New handshakes show the new certificate, and are verified by these authorities; open connections stay. */
+export function swapNodeCredentials(server: Server, credentials: Credentials, ca: string): void {
+  server.setSecureContext(nodeContext(credentials, ca));
+}
+
+function nodeContext(credentials: Credentials, ca: string): TlsOptions {
+  return { ...callerContext(credentials, ca), minVersion: 'TLSv1.3' };
+}
+
 /** New handshakes show the new certificate; open connections stay. */
 export function swapCredentials(server: Server, credentials: Credentials): void {
   server.setSecureContext({ ...PROTOCOL, key: credentials.key, cert: credentials.chain });

@@ -2,11 +2,11 @@
 import type { Logger } from 'pino';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
 import type { CentralConfig } from '../config.ts';
+import type { AgentStreams } from '../forwarding/agent-streams.ts';
 import type { Descriptors } from '../listeners/limits/descriptors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
-import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import { Exposures } from './exposures.ts';
 import { ServiceCalls } from './service-calls.ts';
@@ -23,7 +23,7 @@ interface ServicesNeeds {
   readonly config: Pick<CentralConfig, 'bindAddress'>;
   readonly store: Pick<Store, 'agents' | 'audit' | 'exposures'>;
   readonly pki: Pick<Pki, 'first' | 'identity'>;
-  readonly sessions: Pick<Sessions, 'of'>;
+  readonly agentStreams: Pick<AgentStreams, 'open'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly descriptors: Pick<Descriptors, 'administration'>;
   readonly refusals: Pick<RefusalAudit, 'record'>;

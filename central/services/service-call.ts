@@ -6,7 +6,8 @@ import type { CodedError } from '../../shared/errors.ts';
 import { whenClosed } from '../../shared/http/closed.ts';
 import { readFields, type HeaderFields } from '../../shared/http/service-path.ts';
 import { joinSocket } from '../../shared/session/streams/joined-socket.ts';
-import { StreamReset, type Stream } from '../../shared/session/streams/stream.ts';
+import { StreamReset } from '../../shared/session/streams/stream.ts';
+import type { AgentStream } from '../forwarding/agent-streams.ts';
 import { serviceFault } from './errors.ts';
 import { answerFields, type ServiceOpen, type UpgradeOpen } from './request-rules.ts';
 
@@ -18,7 +19,7 @@ interface Answer {
 interface CallOptions {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly stream: Stream;
+  readonly stream: AgentStream;
   readonly open: ServiceOpen | UpgradeOpen;
   readonly agent: string;
   /** What the caller has in front of the paths of the service. */

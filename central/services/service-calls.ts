@@ -1,5 +1,5 @@
 // Decides about each call of a service, whichever port it came by, and passes it: the form of the request, the role of
-// the caller, the session of the agent, and the bounds of all calls together.
+// the caller, and the bounds of all calls together.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
@@ -7,12 +7,11 @@ import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import { whenClosed } from '../../shared/http/closed.ts';
 import { READING_METHODS, SERVICE_METHODS } from '../../shared/http/service-path.ts';
 import { jsonPayload } from '../../shared/session/streams/frames.ts';
-import type { Stream } from '../../shared/session/streams/stream.ts';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
+import type { AgentStreams } from '../forwarding/agent-streams.ts';
+import type { StreamCaller } from '../forwarding/node-calls.ts';
 import type { Metrics } from '../metrics.ts';
 import { normalAddress } from '../parameters/address-access.ts';
-import type { Session } from '../sessions/session.ts';
-import type { Sessions } from '../sessions/sessions.ts';
 import type { CallerRules } from './caller-rules.ts';
 import { refuseCall } from './caller-server.ts';
 import { serviceFault } from './errors.ts';
@@ -26,6 +25,8 @@ const MAX_STREAMS_IN_ALL = 1_000;
 /** Names of services that the metrics tell apart, of those that callers name: each is a time series. */
 const MAX_NAMES = 200;
 const OTHER_NAMES = 'other';
+
+const FAULTS = { offline: 'service_agent_offline', 'too-old': 'service_agent_too_old', full: 'streams_full' } as const;
 
 /** What a call is for. */
 export interface Destination {
@@ -49,7 +50,7 @@ interface CallPort {
 }
 
 interface ServiceCallsNeeds {
-  readonly sessions: Pick<Sessions, 'of'>;
+  readonly agentStreams: Pick<AgentStreams, 'open'>;
   readonly writes: Pick<WriteAudit, 'record'>;
   readonly refusals: Pick<RefusalAudit, 'record'>;
   readonly metrics: Metrics;
@@ -97,17 +98,16 @@ export class ServiceCalls {
     const { who, role } = this.#callerOf(call);
     const destination = await port.destinationOf(request.url ?? '');
     // The caller has left meanwhile: what counts for a socket ends with an event that has passed.
-    if (response.closed || socket?.destroyed === true) return;
+    if (hasLeft(call)) return;
     const { agentId, service } = destination;
-    const session = this.#sessionOf(agentId);
     const open =
       socket === undefined
         ? openOf(request, { ...destination, address })
         : upgradeOf(request, { ...destination, address, role });
     if (jsonPayload(open) === undefined) throw serviceFault('service_headers_too_large', {});
     if (socket !== undefined) this.#websockets.enter(`${agentId} ${address}`, socket);
-    const stream = this.#streams >= MAX_STREAMS_IN_ALL ? undefined : session.openStream(open);
-    if (stream === undefined) throw serviceFault('streams_full', {});
+    const { stream, agentName } = await this.#opened(agentId, open, { who, from: address });
+    if (hasLeft(call)) return void stream.destroy();
     if (socket !== undefined || !READING_METHODS.some((reading) => reading === method))
       this.#needs.writes.record({
         exposure: port.exposure,
@@ -117,7 +117,6 @@ export class ServiceCalls {
         who,
         from: address,
       });
-    this.#count(stream);
     // Only then it is a service, and not what a caller has typed.
     stream.once('head', () => (call.name = port.service ?? this.#nameOf(service)));
     const refuse = (refusal: CodedError): void => {
@@ -129,7 +128,7 @@ export class ServiceCalls {
       response,
       stream,
       open,
-      agent: session.facts.agentName,
+      agent: agentName,
       prefix: destination.prefix,
       refuse,
     };
@@ -156,22 +155,26 @@ export class ServiceCalls {
     }
   }
 
-  /** Errors: service_agent_offline, service_agent_too_old. */
-  #sessionOf(agentId: string): Session {
-    const session = this.#needs.sessions.of(agentId);
-    if (session?.isOpen !== true) throw serviceFault('service_agent_offline', {});
-    if (!session.hasStreams) throw serviceFault('service_agent_too_old', {});
-    return session;
-  }
-
-  #count(stream: Stream): void {
-    const { queuegate_service_streams: gauge } = this.#needs.metrics.instruments;
-    this.#streams += 1;
-    gauge.set(this.#streams);
-    stream.once('close', () => {
-      this.#streams -= 1;
-      gauge.set(this.#streams);
+  /** Errors: service_agent_offline, service_agent_too_old, streams_full, and those of AgentStreams. */
+  async #opened(agentId: string, open: object, caller: StreamCaller) {
+    const { agentStreams, metrics } = this.#needs;
+    if (this.#streams >= MAX_STREAMS_IN_ALL) throw serviceFault('streams_full', {});
+    const count = (change: number): void => {
+      this.#streams += change;
+      metrics.instruments.queuegate_service_streams.set(this.#streams);
+    };
+    // From now on: another node is asked meanwhile.
+    count(1);
+    const answer = await agentStreams.open(agentId, open, caller).catch((error: unknown) => {
+      count(-1);
+      throw error;
     });
+    if (answer.kind === 'opened') {
+      whenClosed(answer.stream, () => count(-1));
+      return answer;
+    }
+    count(-1);
+    throw serviceFault(FAULTS[answer.kind], {});
   }
 
   #nameOf(service: string): string {
@@ -182,4 +185,8 @@ export class ServiceCalls {
   #recordRefusal(fault: CodedError, address: string): void {
     this.#needs.refusals.record(fault, { address, listener: 'service' });
   }
+}
+
+function hasLeft({ response, socket }: Call): boolean {
+  return response.closed || socket?.destroyed === true;
 }

@@ -1,5 +1,6 @@
 // Opens the tasks that agents run.
 import type { Logger } from 'pino';
+import type { AgentStreams } from '../forwarding/agent-streams.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Sessions } from '../sessions/sessions.ts';
@@ -11,17 +12,18 @@ interface TasksParts {
   readonly store: Pick<Store, 'tasks'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Pick<Sessions, 'notify' | 'of'>;
+  readonly agentStreams: Pick<AgentStreams, 'open'>;
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly now: () => number;
 }
 
-export function openTasks({ store, parameters, sessions, metrics, log, now }: TasksParts): {
+export function openTasks({ store, parameters, sessions, agentStreams, metrics, log, now }: TasksParts): {
   readonly tasks: Tasks;
   readonly taskOutputs: TaskOutputs;
 } {
   return {
     tasks: new Tasks({ store: store.tasks, parameters, sessions, metrics, log, now }),
-    taskOutputs: new TaskOutputs({ sessions }),
+    taskOutputs: new TaskOutputs({ agentStreams }),
   };
 }

@@ -2,15 +2,16 @@
 // sizes, digests and the end of each channel only. Few are read at once: each may make Central keep 256 KiB.
 import { isFinalTaskState } from '../../shared/wire/tasks/frames.ts';
 import { readTaskLogHead, TASK_LOG, type TaskChannel, type TaskLogHead } from '../../shared/wire/tasks/log-stream.ts';
-import { StreamReset, type Stream } from '../../shared/session/streams/stream.ts';
+import { StreamReset } from '../../shared/session/streams/stream.ts';
+import type { AgentStream, AgentStreams } from '../forwarding/agent-streams.ts';
+import type { StreamCaller } from '../forwarding/node-calls.ts';
 import { rolloutFault } from '../rollouts/errors.ts';
-import type { Session } from '../sessions/session.ts';
 import type { TaskRecord } from '../store/tasks/task-store.ts';
 import { taskId } from '../store/tasks/task-steps.ts';
 import { taskFault } from './errors.ts';
 
 interface TaskOutputsNeeds {
-  readonly sessions: { of(agentId: string): Pick<Session, 'hasStreams' | 'isOpen' | 'openStream'> | undefined };
+  readonly agentStreams: Pick<AgentStreams, 'open'>;
   /** How long an agent may take to answer. */
   readonly answerMs?: number;
 }
@@ -22,11 +23,12 @@ interface OutputWanted {
   readonly follow: boolean;
   /** The API token that reads it. */
   readonly tokenId: string;
+  readonly caller: StreamCaller;
 }
 
 /** The stream ends where the output does, or with an error; it has to be read or destroyed. */
 export interface OpenOutput extends TaskLogHead {
-  readonly content: Stream;
+  readonly content: AgentStream;
 }
 
 /** As many as an agent sends (agent/tasks/task-logs.ts). */
@@ -45,27 +47,40 @@ export class TaskOutputs {
 
   /**
    * Errors: agent_offline, task_output_not_started, task_output_missing, task_output_gone, task_output_offset_invalid,
-   * task_output_unsupported, task_outputs_full, task_output_failed.
+   * task_output_unsupported, task_outputs_full, task_output_failed, and those of AgentStreams.
    */
   async open(task: TaskRecord, wanted: OutputWanted): Promise<OpenOutput> {
     const { agent, startedAt, state } = task;
-    const { channel, offsetBytes, follow } = wanted;
+    const { channel } = wanted;
     if (startedAt === null || agent === null)
       throw isFinalTaskState(state)
         ? taskFault('task_output_missing', { task: taskId(task), channel })
         : taskFault('task_output_not_started', { task: taskId(task), state });
-    const session = this.#needs.sessions.of(agent.id);
-    if (session?.isOpen !== true) throw rolloutFault('agent_offline', { agent: agent.name });
-    if (!session.hasStreams) throw taskFault('task_output_unsupported', { agent: agent.name, task: taskId(task) });
     const leave = this.#enter(agent.id, wanted.tokenId);
-    const content = session.openStream({ kind: TASK_LOG, key: task.key, channel, offsetBytes, follow });
-    if (content === undefined) {
+    const content = await this.#opened(task, agent, wanted).catch((error: unknown) => {
       leave();
-      throw taskFault('task_outputs_full', { allowed: '64', of: 'streams of an agent, with those of services' });
-    }
+      throw error;
+    });
     content.once('close', leave);
     content.end();
     return { ...(await this.#headOf(content, task, wanted)), content };
+  }
+
+  /** Errors: agent_offline, task_output_unsupported, task_outputs_full, and those of AgentStreams. */
+  async #opened(task: TaskRecord, agent: { id: string; name: string }, wanted: OutputWanted): Promise<AgentStream> {
+    const { channel, offsetBytes, follow, caller } = wanted;
+    const open = { kind: TASK_LOG, key: task.key, channel, offsetBytes, follow };
+    const answer = await this.#needs.agentStreams.open(agent.id, open, caller);
+    switch (answer.kind) {
+      case 'opened':
+        return answer.stream;
+      case 'offline':
+        throw rolloutFault('agent_offline', { agent: agent.name });
+      case 'too-old':
+        throw taskFault('task_output_unsupported', { agent: agent.name, task: taskId(task) });
+      case 'full':
+        throw taskFault('task_outputs_full', { allowed: '64', of: 'streams of an agent, with those of services' });
+    }
   }
 
   /** Counts it; the result is called when it is over. Errors: task_outputs_full. */
@@ -87,7 +102,7 @@ export class TaskOutputs {
     };
   }
 
-  #headOf(content: Stream, task: TaskRecord, { channel, offsetBytes }: OutputWanted): Promise<TaskLogHead> {
+  #headOf(content: AgentStream, task: TaskRecord, { channel, offsetBytes }: OutputWanted): Promise<TaskLogHead> {
     const [id, agent] = [taskId(task), task.agent?.name ?? ''];
     const failed = (found: string): Error => taskFault('task_output_failed', { agent, task: id, found });
     const faultOf = (error: Error): Error => {

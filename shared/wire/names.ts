@@ -1,9 +1,10 @@
-// Writes and reads an agent's id and Central's name in certificates and requests: as a URI among the alternative
+// Writes and reads an agent's id and the names of Central and its nodes in certificates and requests: as a URI among the alternative
 // names, with any characters. Uses node:crypto only, so that an agent can load it.
 import type { X509Certificate } from 'node:crypto';
 
 const AGENT = 'urn:queuegate:agent:';
 const CENTRAL = 'urn:queuegate:central:';
+const NODE = 'urn:queuegate:node:';
 
 export function agentUri(id: string): string {
   return `${AGENT}${encodeURIComponent(id)}`;
@@ -16,6 +17,23 @@ export function readAgentUri(uri: string): string | undefined {
 
 export function centralUri(name: string): string {
   return `${CENTRAL}${encodeURIComponent(name)}`;
+}
+
+/** A Central process (node) in its certificate. */
+export interface NodeIdentity {
+  readonly name: string;
+  /** Of the process: it grows with each start of this name. */
+  readonly generation: number;
+}
+
+export function nodeUri({ name, generation }: NodeIdentity): string {
+  return `${NODE}${generation}:${encodeURIComponent(name)}`;
+}
+
+/** The node that a certificate belongs to; undefined: it is not that of a node. */
+export function nodeIn(certificate: X509Certificate): NodeIdentity | undefined {
+  const [, generation = '', name = ''] = /^(\d{1,15}):(.+)$/.exec(named(certificate, NODE) ?? '') ?? [];
+  return name === '' ? undefined : { name, generation: Number(generation) };
 }
 
 /** The id of the agent that a certificate belongs to. */

@@ -56,8 +56,15 @@ export function outputRoute(
     const kept = part === undefined || known === null ? undefined : keptHere(known, part);
     if (kept !== undefined) return await reply.send(kept);
     const { tokenId } = access.callerOf(request);
+    const { who, from: place } = access.actorOf(request);
     const from = part?.from ?? offsetBytes;
-    const output = await services.taskOutputs.open(task, { channel, offsetBytes: from, follow, tokenId });
+    const output = await services.taskOutputs.open(task, {
+      channel,
+      offsetBytes: from,
+      follow,
+      tokenId,
+      caller: { who, from: place },
+    });
     const dueBytes = part !== undefined ? part.to - part.from : follow ? undefined : output.keptBytes - from;
     if (dueBytes !== undefined) void reply.header('content-length', String(dueBytes));
     const isWhole = known !== null && dueBytes === known.keptBytes;

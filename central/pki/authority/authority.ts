@@ -4,7 +4,7 @@
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { Mutex } from '../../../shared/mutex.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
-import { agentUri, centralUri } from '../../../shared/wire/names.ts';
+import { agentUri, centralUri, nodeUri, type NodeIdentity } from '../../../shared/wire/names.ts';
 import { validityOf } from '../../../shared/x509/validity.ts';
 import { auditEntry, CENTRAL, type Actor, type AuditAction } from '../../audit.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
@@ -202,6 +202,17 @@ export class Authority {
   async issueAgent(order: Order & { readonly id: string; readonly name: string }): Promise<X509Certificate> {
     const uri = { type: 'url', value: agentUri(order.id) } as const;
     return await this.#issue({ ...order, profile: 'agent', subject: commonName(order.name), alternativeNames: [uri] });
+  }
+
+  /**
+   * The certificate with which a node calls others and is called by them. No agent and no device gets such a URI: an
+   * agent's certificate has the URI of its id, a device's only host names and addresses.
+   */
+  async issueNode(order: Order & { readonly node: NodeIdentity }): Promise<X509Certificate> {
+    const uri = { type: 'url', value: nodeUri(order.node) } as const;
+    // With a space: a client that reads common names must not take it for the name of a host.
+    const subject = commonName(`node ${order.node.name}`);
+    return await this.#issue({ ...order, profile: 'node', subject, alternativeNames: [uri] });
   }
 
   /**

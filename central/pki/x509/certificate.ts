@@ -1,4 +1,4 @@
-// Creates certificates (profiles for root, server, agent and signing) and requests, and reads thumbprint, pin and names
+// Creates certificates (profiles for root, server, agent, node and signing) and requests, and reads thumbprint, pin and names
 // of a certificate. csr.ts reads requests; central/pki/authority/authority.ts decides which certificates are issued.
 import { createHash, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
@@ -37,7 +37,7 @@ interface AlternativeName {
   readonly value: string;
 }
 
-type Profile = 'root' | 'cross' | 'server' | 'agent' | 'signing';
+type Profile = 'root' | 'cross' | 'server' | 'agent' | 'node' | 'signing';
 
 interface CertificateOrder {
   readonly profile: Profile;
@@ -126,17 +126,20 @@ function usagesOf(profile: Profile) {
       return leafUsages(ExtendedKeyUsage.serverAuth);
     case 'agent':
       return leafUsages(ExtendedKeyUsage.clientAuth);
+    case 'node':
+      // Nodes call each other: each is both.
+      return leafUsages(ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth);
     case 'signing':
       // Without any extended usage TLS would take it for a server's or a client's (section 4.2.1.12).
       return leafUsages(ExtendedKeyUsage.codeSigning);
   }
 }
 
-function leafUsages(usage: ExtendedKeyUsage) {
+function leafUsages(...usages: ExtendedKeyUsage[]) {
   return [
     new BasicConstraintsExtension(false, undefined, true),
     new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-    new ExtendedKeyUsageExtension([usage]),
+    new ExtendedKeyUsageExtension(usages),
   ];
 }
 

@@ -16,6 +16,7 @@ import { ServiceCalls } from '../../../central/services/service-calls.ts';
 import { ServicesPort } from '../../../central/services/services-port.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 import { streamsInMemory } from '../../shared/session/streams/in-memory.ts';
+import { streamsHere } from '../forwarding/streams-here.ts';
 
 const keystores = 'test/fixtures/keystores';
 const credentials = {
@@ -51,7 +52,7 @@ async function opened(
   const metrics = createMetrics();
   const log = { error: () => undefined, debug: () => undefined } as never;
   const calls = new ServiceCalls({
-    sessions: { of: (id: string) => (id === 'a1' ? session : undefined) } as never,
+    agentStreams: streamsHere((id) => (id === 'a1' ? session : undefined)),
     writes: { record: (write) => void writes.push(write) },
     refusals: { record: (fault: CodedError) => void refusals.push(fault.code) },
     metrics,

@@ -17,6 +17,7 @@ import type { AllowRule } from '../../../central/store/services/exposure-store.t
 import type { CodedError } from '../../../shared/errors.ts';
 import type { Stream } from '../../../shared/session/streams/stream.ts';
 import { streamsInMemory } from '../../shared/session/streams/in-memory.ts';
+import { streamsHere } from '../forwarding/streams-here.ts';
 
 const keystores = 'test/fixtures/keystores';
 const credentials = {
@@ -59,7 +60,7 @@ async function exposed(port: number, { profile = {}, allow = [rule('operator')],
   ];
   const log = { error: () => undefined, debug: () => undefined } as never;
   const calls = new ServiceCalls({
-    sessions: { of: () => session } as never,
+    agentStreams: streamsHere(() => session),
     writes: { record: (write) => void writes.push(write) },
     refusals: { record: (fault: CodedError) => void refusals.push(fault.code) },
     metrics,

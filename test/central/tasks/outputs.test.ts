@@ -5,9 +5,16 @@ import type { TaskRecord } from '../../../central/store/tasks/task-store.ts';
 import { MAX_OUTPUTS_OF_AGENT, MAX_OUTPUTS_OF_TOKEN, TaskOutputs } from '../../../central/tasks/outputs.ts';
 import type { Stream } from '../../../shared/session/streams/stream.ts';
 import { streamsInMemory } from '../../shared/session/streams/in-memory.ts';
+import { streamsHere } from '../forwarding/streams-here.ts';
 import { RUNNING_TASK } from './running-task.ts';
 
-const WANTED = { channel: 'stdout', offsetBytes: 0, follow: false, tokenId: 'token' } as const;
+const WANTED = {
+  channel: 'stdout',
+  offsetBytes: 0,
+  follow: false,
+  tokenId: 'token',
+  caller: { who: 't', from: '127.0.0.1' },
+} as const;
 
 /** `answer`: what the agent of the test does with a stream. */
 function scene(answer: (stream: Stream, open: Readonly<Record<string, unknown>>) => void, answerMs = 10_000) {
@@ -15,8 +22,11 @@ function scene(answer: (stream: Stream, open: Readonly<Record<string, unknown>>)
     stream.resume();
     answer(stream, open);
   });
-  const session = { isOpen: true, hasStreams: true, openStream: (head: object) => central.open(head) };
-  const outputs = new TaskOutputs({ sessions: { of: (id) => (id === 'gone' ? undefined : session) }, answerMs });
+  const session = { isOpen: true, hasStreams: true, openStream: (head: object) => central.open(head), facts: {} };
+  const outputs = new TaskOutputs({
+    agentStreams: streamsHere((id) => (id === 'gone' ? undefined : session)),
+    answerMs,
+  });
   return { central, session, outputs };
 }
 
