@@ -47,6 +47,11 @@ export const BACKUP_ERRORS = {
     text: 'Another backup or restore is in progress.',
     hint: 'Wait until it has ended, and try again.',
   },
+  backup_elsewhere: {
+    status: 409,
+    text: 'The store is in PostgreSQL: it is backed up there.',
+    hint: 'Use pg_basebackup with archived WAL (point-in-time recovery), and keep the key-encryption key too (docs/SCALING.md).',
+  },
   backup_failed: {
     status: 500,
     text: 'The backup or restore failed: {found}.',

@@ -5,6 +5,7 @@ import type { MessageFrame } from '../../../shared/delivery/message-frames.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { fingerprint, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import type { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
+import type { Methods } from '../../../shared/sqlite/worker/protocol.ts';
 import type { AgentStore } from '../agent-store.ts';
 import type { AuditStore } from '../audit-store.ts';
 import type { CertificateStore } from '../certificate-store.ts';
@@ -31,8 +32,10 @@ import type { Writes } from './threads/writes.ts';
 /** Above every key: a page from the newest row on. */
 const MAX_KEY = Number.MAX_SAFE_INTEGER;
 
-export type Writer = WorkerHost<Writes>;
-export type Reader = WorkerHost<Reads>;
+/** What is needed of the threads. */
+type Calls<M extends Methods> = Pick<WorkerHost<M>, 'batches' | 'call' | 'onCommit' | 'waiting'>;
+export type Writer = Calls<Writes>;
+export type Reader = Calls<Reads>;
 
 /** Messages expired in one call, a few milliseconds of work. */
 const EXPIRE_STEP = 500;

@@ -5,7 +5,9 @@ import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';
 import { rememberCommitted } from '../memory/committed.ts';
 import type { Store } from '../store.ts';
-import { storeCalls, type Reader, type Writer } from './calls.ts';
+import { storeCalls } from './calls.ts';
+import type { Reads } from './threads/reads.ts';
+import type { Writes } from './threads/writes.ts';
 import { inFileThread } from './store-files.ts';
 import { databasePath, type ThreadData } from './threads/thread-data.ts';
 
@@ -19,6 +21,9 @@ export interface SqliteStoreOptions {
   /** Called once, when nothing can be written any more: the process has to end. */
   readonly onFailure: (error: CodedError) => void;
 }
+
+type Writer = WorkerHost<Writes>;
+type Reader = WorkerHost<Reads>;
 
 /** Errors: data_in_use, data_newer, data_damaged, data_foreign, data_unusable. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {

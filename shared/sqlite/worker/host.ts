@@ -12,6 +12,8 @@ interface WorkerHostOptions {
   readonly workerData: unknown;
   /** Called once, when the thread can no longer answer; every call rejects from then on. */
   readonly onFailure: (error: CodedError) => void;
+  /** Called with what the thread reports by itself; default: it reports nothing. */
+  readonly onReport?: (report: unknown) => void;
 }
 
 /**
@@ -58,6 +60,7 @@ export class WorkerHost<M extends Methods> {
       this.#worker.on('message', (message: FromWorker) => {
         if (message.kind === 'answers') this.#settle(message);
         else if (message.kind === 'committed') for (const listener of this.#onCommit) listener(message.ms);
+        else if (message.kind === 'report') options.onReport?.(message.report);
         else if (message.kind === 'failed') this.fail(unpackError(message.error));
         else if (message.kind === 'ready') {
           this.#ready = true;
@@ -115,6 +118,12 @@ export class WorkerHost<M extends Methods> {
       await this.#exited;
     })();
     return this.#stopping;
+  }
+
+  /** Ends the thread, whatever it does; calls that are not answered reject. */
+  async terminate(): Promise<void> {
+    this.#stopping ??= this.#exited;
+    await this.#worker.terminate();
   }
 
   /** Rejects everything, now and later. Once only. */

@@ -29,6 +29,8 @@ export type FromWorker =
   | { readonly kind: 'answers'; readonly answers: readonly Answer[] }
   /** How long the commit took whose answers follow. */
   | { readonly kind: 'committed'; readonly ms: number }
+  /** What the thread says by itself, for `onReport` of its host. */
+  | { readonly kind: 'report'; readonly report: unknown }
   | { readonly kind: 'failed'; readonly error: PackedError };
 
 /** A CodedError as plain data; structured clone keeps neither its class nor its members. */

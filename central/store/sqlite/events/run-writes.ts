@@ -23,15 +23,44 @@ interface RunOrigin {
 const RUN_MAX_LENGTH = 256 * 1024;
 const RUN_MAX_MESSAGES = 1_000;
 
+/** Divides messages that follow each other into runs. */
+export function* runsOf<M extends { readonly json: string }>(messages: readonly M[]): Generator<readonly M[]> {
+  let [from, length] = [0, 0];
+  for (const [index, { json }] of messages.entries()) {
+    if (index > from && (index - from === RUN_MAX_MESSAGES || length + json.length > RUN_MAX_LENGTH)) {
+      yield messages.slice(from, index);
+      [from, length] = [index, 0];
+    }
+    length += json.length;
+  }
+  yield from === 0 ? messages : messages.slice(from);
+}
+
+/** The keys of a run by which a filter finds it. */
+export function keysOfMessages(known: KnownKeys, agentId: string, messages: readonly RunMessage[]): number[] {
+  const types = new Set<string>();
+  const sources = new Set<string>();
+  let [lastType, lastSource]: (string | undefined)[] = [];
+  for (const { type, source } of messages) {
+    // Comparing is cheaper than hashing, and most neighbors are alike.
+    if (type !== lastType) types.add((lastType = type));
+    if (source !== lastSource) sources.add((lastSource = source));
+  }
+  return keysOfRun(known, agentId, types, sources);
+}
+
 export class RunWriter {
   readonly #statements: ReturnType<typeof prepare>;
   readonly #known = new KnownKeys();
   readonly #packer = new TextPacker();
+  readonly #takeCursors: (count: number) => number;
   /** The last cursor of a store that this one replaced. */
   readonly #replaced: number;
 
-  constructor(database: SqlDatabase) {
+  /** `takeCursors`: gives the first of so many cursors that are new, where others write too; default: behind the newest. */
+  constructor(database: SqlDatabase, takeCursors?: (count: number) => number) {
     this.#statements = prepare(database);
+    this.#takeCursors = takeCursors ?? ((): number => this.#next());
     this.#replaced = integerOrNull(this.#statements.replaced.get(), 'through') ?? 0;
   }
 
@@ -45,22 +74,18 @@ export class RunWriter {
    * first one; those of the others follow without a gap.
    */
   append(origin: RunOrigin, first: number, messages: readonly RunMessage[]): number {
-    const cursor = this.#next();
+    const cursor = this.#takeCursors(messages.length);
     this.insert(origin, cursor, first, messages);
     return cursor;
   }
 
   /** Stores messages as the events from `cursor` on, none of which is there. */
   insert(origin: RunOrigin, cursor: number, first: number, messages: readonly RunMessage[]): void {
-    let [from, length] = [0, 0];
-    for (const [index, { json }] of messages.entries()) {
-      if (index > from && (index - from === RUN_MAX_MESSAGES || length + json.length > RUN_MAX_LENGTH)) {
-        this.#run(origin, cursor + from, first + from, messages.slice(from, index));
-        [from, length] = [index, 0];
-      }
-      length += json.length;
+    let from = 0;
+    for (const run of runsOf(messages)) {
+      this.#run(origin, cursor + from, first + from, run);
+      from += run.length;
     }
-    this.#run(origin, cursor + from, first + from, from === 0 ? messages : messages.slice(from));
   }
 
   #run(
@@ -69,15 +94,7 @@ export class RunWriter {
     first: number,
     messages: readonly RunMessage[],
   ): void {
-    const types = new Set<string>();
-    const sources = new Set<string>();
-    let [lastType, lastSource]: (string | undefined)[] = [];
-    for (const { type, source } of messages) {
-      // Comparing is cheaper than hashing, and most neighbors are alike.
-      if (type !== lastType) types.add((lastType = type));
-      if (source !== lastSource) sources.add((lastSource = source));
-    }
-    const keys = keysOfRun(this.#known, agentId, types, sources);
+    const keys = keysOfMessages(this.#known, agentId, messages);
     const { lengths, body } = this.#packer.pack(messages.map(({ json }) => json));
     const through = cursor + messages.length - 1;
     const { insert, addKey } = this.#statements;

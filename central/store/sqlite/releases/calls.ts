@@ -1,14 +1,12 @@
 // Profiles, releases and blobs as calls to the two database threads: the part of ../calls.ts for them.
-import type { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
+import type { Reader, Writer } from '../calls.ts';
 import type { ReleaseStore } from '../../releases/release-store.ts';
-import type { Reads } from '../threads/reads.ts';
-import type { Writes } from '../threads/writes.ts';
 
 /** Blobs in one call: a quick one, while few of them are large. */
 const DISCARD_STEP = 500;
 const LAZY = { lazy: true } as const;
 
-export function releaseCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): ReleaseStore {
+export function releaseCalls(writer: Writer, reader: Reader): ReleaseStore {
   return {
     beginBlob: (now) => writer.call('beginBlob', [now]),
     appendChunk: (blob, index, data) =>

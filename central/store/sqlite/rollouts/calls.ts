@@ -1,10 +1,8 @@
 // The interface of rollouts as calls to the two database threads.
-import type { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
+import type { Reader, Writer } from '../calls.ts';
 import type { RolloutStore } from '../../rollouts/rollout-store.ts';
-import type { Reads } from '../threads/reads.ts';
-import type { Writes } from '../threads/writes.ts';
 
-export function rolloutCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): RolloutStore {
+export function rolloutCalls(writer: Writer, reader: Reader): RolloutStore {
   return {
     create: (rollout, agents, audit) => writer.call('createRollout', [audit, rollout, agents]),
     get: (number) => reader.call('getRollout', [number]),

@@ -26,6 +26,8 @@ interface MessageWritesNeeds {
   readonly deadLetters: ReturnType<typeof deadLetterWrites>;
   /** Errors: store_reserve. */
   readonly takeRoom: (bytes: number) => void;
+  /** As RunWriter has it. */
+  readonly takeCursors?: ((count: number) => number) | undefined;
 }
 
 /**
@@ -117,7 +119,7 @@ function commandWrites(database: SqlDatabase, { outbox, incidents, deadLetters }
 function eventWrites(database: SqlDatabase, needs: MessageWritesNeeds) {
   const { inbox, seen, incidents, deadLetters, takeRoom } = needs;
   const keys = agentKeys(database);
-  const runs = new RunWriter(database);
+  const runs = new RunWriter(database, needs.takeCursors);
   const origins = eventOrigins(database);
 
   return {

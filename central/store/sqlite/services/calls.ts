@@ -1,10 +1,8 @@
 // The interface of service exposures as calls to the two database threads.
-import type { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
+import type { Reader, Writer } from '../calls.ts';
 import type { ExposureStore } from '../../services/exposure-store.ts';
-import type { Reads } from '../threads/reads.ts';
-import type { Writes } from '../threads/writes.ts';
 
-export function exposureCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): ExposureStore {
+export function exposureCalls(writer: Writer, reader: Reader): ExposureStore {
   return {
     create: (exposure, audit) => writer.call('createExposure', [audit, exposure]),
     list: () => reader.call('listExposures', []),

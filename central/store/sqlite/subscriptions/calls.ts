@@ -1,10 +1,8 @@
 // The interface of subscriptions as calls to the two database threads.
-import type { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
+import type { Reader, Writer } from '../calls.ts';
 import type { SubscriptionStore } from '../../subscriptions/subscription-store.ts';
-import type { Reads } from '../threads/reads.ts';
-import type { Writes } from '../threads/writes.ts';
 
-export function subscriptionCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): SubscriptionStore {
+export function subscriptionCalls(writer: Writer, reader: Reader): SubscriptionStore {
   return {
     create: (subscription, audit) => writer.call('createSubscription', [audit, subscription]),
     list: () => reader.call('listSubscriptions', []),

@@ -1,10 +1,8 @@
 // The interface of tasks as calls to the two database threads.
-import type { WorkerHost } from '../../../../shared/sqlite/worker/host.ts';
+import type { Reader, Writer } from '../calls.ts';
 import type { TaskStore } from '../../tasks/task-store.ts';
-import type { Reads } from '../threads/reads.ts';
-import type { Writes } from '../threads/writes.ts';
 
-export function taskCalls(writer: WorkerHost<Writes>, reader: WorkerHost<Reads>): TaskStore {
+export function taskCalls(writer: Writer, reader: Reader): TaskStore {
   return {
     create: (task, terms, audit) => writer.call('createTask', [audit, task, terms]),
     enqueue: (task, bounds, audit) => writer.call('enqueueTask', [audit, task, bounds]),

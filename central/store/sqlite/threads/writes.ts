@@ -51,6 +51,8 @@ interface WritesOptions {
    * that.
    */
   readonly holdLog: (held: boolean) => void;
+  /** Where others write too: gives the first of so many cursors. */
+  readonly takeCursors?: (count: number) => number;
 }
 
 /** Estimates of the rows and indexes of a command, and of an agent with its first certificates, besides their texts. */
@@ -96,6 +98,7 @@ export function createWrites(database: SqlDatabase, options: WritesOptions) {
     incidents,
     deadLetters,
     takeRoom: (bytes) => space.take(bytes),
+    takeCursors: options.takeCursors,
   });
   const withdrawal = commandWithdrawal(database, { outbox, deadLetters });
   const tasks = taskWrites(database, {

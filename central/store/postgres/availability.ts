@@ -1,0 +1,94 @@
+// Whether PostgreSQL can be reached, as the threads report it. While it cannot, calls of sessions wait, so that none ends
+// and nothing is acknowledged that is not on disk; those of administrators are answered that they may retry.
+import type { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
+import type { Methods } from '../../../shared/sqlite/worker/protocol.ts';
+import type { StoreAway } from '../nodes/node-store.ts';
+import { postgresFault } from './errors.ts';
+import type { AwayReport } from './threads/thread-data.ts';
+
+/** What sessions call, and what runs at intervals: it waits until it is carried out. */
+const PATIENT: ReadonlySet<string> = new Set([
+  'acknowledgeCommands',
+  'appendEvents',
+  'beat',
+  'beginInbox',
+  'bound',
+  'claimSession',
+  'endSession',
+  'findAgentByKey',
+  'getAgent',
+  'indexSeen',
+  'lastCursor',
+  'leave',
+  'logIn',
+  'readCommands',
+  'recordClock',
+  'recordConsumers',
+  'recordExpiredCommands',
+  'recordRefusedHello',
+  'recordReported',
+  'recordServices',
+  'recordTaskHandlers',
+  'recordTaskStates',
+  'recordTrust',
+]);
+/** A call that was accepted before waits so long: most outages are shorter (a failover takes some seconds). */
+const PATIENCE_MS = 5_000;
+
+type Calls<M extends Methods> = Pick<WorkerHost<M>, 'batches' | 'call' | 'onCommit' | 'waiting'>;
+
+export class Availability {
+  /** By thread. */
+  readonly #away = new Map<string, StoreAway>();
+
+  report(thread: string, { found }: AwayReport): void {
+    if (found === null) this.#away.delete(thread);
+    else this.#away.set(thread, { since: this.#away.get(thread)?.since ?? Date.now(), reason: found });
+  }
+
+  /** Undefined: it can be reached. */
+  away(): StoreAway | undefined {
+    let first: StoreAway | undefined;
+    for (const away of this.#away.values()) if (first === undefined || away.since < first.since) first = away;
+    return first;
+  }
+
+  /** The same calls; those of administrators do not wait for long. */
+  guard<M extends Methods>(host: WorkerHost<M>): Calls<M> {
+    const call: WorkerHost<M>['call'] = (method, ...rest) => {
+      if (PATIENT.has(method)) return host.call(method, ...rest);
+      const away = this.away();
+      if (away !== undefined) {
+        const since = new Date(away.since).toISOString();
+        return Promise.reject(postgresFault('store_away', { since, found: away.reason }));
+      }
+      return this.#withPatience(host.call(method, ...rest));
+    };
+    return {
+      call,
+      onCommit: (listener) => host.onCommit(listener),
+      get waiting() {
+        return host.waiting;
+      },
+      get batches() {
+        return host.batches;
+      },
+    };
+  }
+
+  async #withPatience<T>(answer: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const impatient = new Promise<never>((_, reject) => {
+      timer = setInterval(() => {
+        const away = this.away();
+        if (away === undefined || Date.now() - away.since < PATIENCE_MS) return;
+        reject(postgresFault('store_away_unknown', { found: away.reason }));
+      }, 1_000).unref();
+    });
+    try {
+      return await Promise.race([answer, impatient]);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+}

@@ -1,0 +1,23 @@
+// The messages between a database thread and the thread of its connection.
+import type { MessagePort } from 'node:worker_threads';
+import type { Row } from '../../../../shared/sqlite/row.ts';
+import type { SqlValue } from '../../../../shared/sqlite/sql.ts';
+
+export interface ConnectionData {
+  readonly port: MessagePort;
+  /** Grows by one with each reply. */
+  readonly signal: Int32Array<SharedArrayBuffer>;
+  readonly url: string;
+}
+
+export type Request =
+  | { readonly kind: 'connect' }
+  | { readonly kind: 'close' }
+  | { readonly kind: 'query'; readonly sql: string; readonly values: readonly SqlValue[]; readonly withinMs: number };
+
+export type Reply =
+  | { readonly kind: 'rows'; readonly rows: Row[]; readonly changes: number }
+  /** The statement is at fault: nothing of it was carried out, and the connection works. */
+  | { readonly kind: 'refused'; readonly sqlState: string; readonly found: string }
+  /** The connection is gone. `isUnknown`: the statement may have been carried out. */
+  | { readonly kind: 'away'; readonly found: string; readonly isUnknown: boolean };

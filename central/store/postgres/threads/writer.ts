@@ -1,0 +1,71 @@
+// The thread of the calls that change something, but for events: the same methods as those of SQLite's writing thread.
+import { parentPort, workerData } from 'node:worker_threads';
+import { databaseFault } from '../../../../shared/sqlite/errors.ts';
+import { integer } from '../../../../shared/sqlite/row.ts';
+import { refuse, serveWriter } from '../../../../shared/sqlite/worker/side.ts';
+import { isCoded, textOf } from '../../../../shared/errors.ts';
+import { createWrites } from '../../sqlite/threads/writes.ts';
+import { auditWrites } from '../../sqlite/rows/audit.ts';
+import type { StoreBounds } from '../../space/bounds.ts';
+import { Acts } from '../acts.ts';
+import { BlockingConnection } from '../blocking-connection.ts';
+import { nodeWrites } from '../nodes.ts';
+import { ChangeNotes } from '../notes.ts';
+import type { FromWorker } from '../../../../shared/sqlite/worker/protocol.ts';
+import type { AwayReport, ThreadData } from './thread-data.ts';
+
+export type PostgresWrites = ReturnType<typeof createWrites> & ReturnType<typeof nodeWrites>;
+
+if (parentPort === null) throw new Error('writer.ts is a thread of postgres-store.ts');
+const port = parentPort;
+// Passed by postgres-store.ts.
+const { url, node, deduplicationMs, namesOfCentral } = workerData as ThreadData;
+
+/** The disks are those of PostgreSQL's hosts: their space is watched there. */
+const ELSEWHERE = {
+  take: () => undefined,
+  setReserve: () => undefined,
+  report: () => ({ state: 'unwatched' as const, freeBytes: null, availableBytes: null, reserveBytes: 0 }),
+};
+
+try {
+  const connection = new BlockingConnection(url);
+  connection.connect();
+  const cursors = connection.prepare('UPDATE event_log SET newest = newest + ?1 RETURNING newest - ?1 + 1 AS first');
+  const notes = new ChangeNotes(node.name);
+  const writes = createWrites(connection, {
+    deduplicationMs,
+    namesOfCentral,
+    space: ELSEWHERE,
+    now: Date.now,
+    holdLog: () => undefined,
+    takeCursors: (count) => integer(cursors.get(count), 'first'),
+  });
+  const say = (found: string | null): void => {
+    const report: AwayReport = { found };
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    port.postMessage({ kind: 'report', report } satisfies FromWorker);
+  };
+  const acts = new Acts({ connection, node, notes, onAway: say, onBack: () => say(null) });
+  const methods: PostgresWrites = {
+    ...notes.of(writes),
+    ...nodeWrites(connection, node, auditWrites(connection)),
+    // The reserve is one of a disk of this host.
+    bound: (bounds: StoreBounds) => writes.bound({ ...bounds, reserveBytes: 0 }),
+  };
+  serveWriter(port, {
+    methods,
+    execute: (batch) => acts.execute(batch),
+    failure: (error) =>
+      isCoded(error, 'node_fenced')
+        ? error
+        : databaseFault(
+            'store_failed',
+            { found: textOf(error), hint: 'Start again; if it comes back, report it with the log of this time.' },
+            error,
+          ),
+    close: () => connection.close(),
+  });
+} catch (error) {
+  refuse(port, error);
+}
