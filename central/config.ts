@@ -113,6 +113,14 @@ export const CENTRAL_SCHEMA = [
     doc: "Folder of the store and of the first administrator's token; relative to the working folder. It contains private keys: no other account may read it.",
   },
   {
+    name: 'store.url',
+    format: text(0, 4096),
+    default: '',
+    secret: true,
+    hasFlag: false,
+    doc: 'PostgreSQL for several Centrals: postgres://USER:PASSWORD@HOST:5432/DATABASE; several hosts are separated by commas, and the primary is taken. To other hosts the connection is encrypted and the certificate is verified, unless sslmode=disable; sslrootcert=FILE names the authority. Empty: the store is in data.folder.',
+  },
+  {
     name: 'bind.address',
     format: address,
     default: '',
@@ -275,6 +283,8 @@ export interface CentralConfig {
   readonly nodeName: string;
   /** Where other nodes reach it; undefined: they do not. */
   readonly nodeAddress: string | undefined;
+  /** PostgreSQL; undefined: the store is in the data folder. It may hold a password. */
+  readonly storeUrl: string | undefined;
   readonly centralAgent: boolean;
   /** Absolute; undefined: none. */
   readonly profilesFolder: string | undefined;
@@ -347,6 +357,7 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     centralName: values['central.name'] || host,
     nodeName: values['node.name'] || values['central.name'] || host,
     nodeAddress: values['node.address'] || undefined,
+    storeUrl: values['store.url'] || undefined,
     centralAgent: values['central.agent'],
     profilesFolder: values['profiles.folder'] === '' ? undefined : resolve(workingFolder, values['profiles.folder']),
     keySources: {

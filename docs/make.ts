@@ -185,7 +185,7 @@ export function configurationMarkdown(): string {
 function settingRows(schema: Schema, prefix: string): string[] {
   const rows = settingsTable(schema, prefix).map((row) => {
     const name = row.alias === undefined ? `\`${row.name}\`` : `\`${row.name}\` or \`${row.alias}\``;
-    return `| ${[name, `\`${row.environment}\``, `\`${row.flag}\``, defaultText(row.default), row.allowed, row.doc].map(cell).join(' | ')} |`;
+    return `| ${[name, `\`${row.environment}\``, row.flag === undefined ? 'none' : `\`${row.flag}\``, defaultText(row.default), row.allowed, row.doc].map(cell).join(' | ')} |`;
   });
   return [
     '| name | environment variable | flag | default | allowed | what it is |',

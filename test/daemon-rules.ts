@@ -67,11 +67,11 @@ export function settingFaults(name: string, format: string, groups: ReadonlySet<
 /**
  * The environment variable and the flag of a key follow from it: `a.maxBytes` is PREFIX_A_MAX_BYTES and --a-max-bytes.
  */
-export function layerFaults(name: string, prefix: string, variable: string, flag: string): string[] {
+export function layerFaults(name: string, prefix: string, variable: string, flag: string | undefined): string[] {
   const words = name.split(/[.]|(?=[A-Z])/).map((word) => word.toLowerCase());
   return [
     ...(variable === prefix + words.join('_').toUpperCase() ? [] : [`${name}: its variable is ${variable}`]),
-    ...(flag === `--${words.join('-')}` ? [] : [`${name}: its flag is ${flag}`]),
+    ...(flag === undefined || flag === `--${words.join('-')}` ? [] : [`${name}: its flag is ${flag}`]),
   ];
 }
 

@@ -26,7 +26,7 @@ const LOOK_MS = 100;
 /** A request that its command no longer waits for. */
 const REQUEST_VALID_MS = 2 * ANSWER_WITHIN_MS;
 
-type Config = Pick<CentralConfig, 'advertisedNames' | 'centralName' | 'dataFolder' | 'hostName'>;
+type Config = Parameters<typeof openCentralStore>[0];
 
 interface Created {
   /** The 0600 file that holds the token; `queuegate` on this host uses it. */
@@ -41,11 +41,12 @@ interface Created {
  */
 export async function createAdministratorToken(config: Config, waitMs = ANSWER_WITHIN_MS): Promise<Created> {
   const folder = config.dataFolder;
-  await openStoreFiles(folder)
-    .copyBytes()
-    .catch((error: unknown) => {
-      throw systemCode(error) === 'ENOENT' ? configFault('data_folder_empty', { folder }, error) : error;
-    });
+  if (config.storeUrl === undefined)
+    await openStoreFiles(folder)
+      .copyBytes()
+      .catch((error: unknown) => {
+        throw systemCode(error) === 'ENOENT' ? configFault('data_folder_empty', { folder }, error) : error;
+      });
   const file = join(folder, ADMINISTRATOR_TOKEN_FILE);
   try {
     await createInStore(config, file);

@@ -33,6 +33,8 @@ interface Setting<T = unknown> {
   readonly default: T;
   /** The value is never printed. */
   readonly secret?: boolean;
+  /** False: only in a file or a variable; a secret that is long-lived must not be among the arguments of a process. */
+  readonly hasFlag?: boolean;
 }
 
 export type Schema = readonly Setting[];
@@ -169,7 +171,7 @@ export function changedSettings(
 /** What node:util parseArgs needs to know of the settings' flags: all take a value. */
 export function flagOptions(schema: Schema): Record<string, { type: 'string' }> {
   return Object.fromEntries(
-    schema.flatMap((setting) => namesOf(setting).map((name) => [flagOf(name), { type: 'string' }] as const)),
+    schema.flatMap((setting) => (setting.hasFlag === false ? [] : namesOf(setting)).map((name) => [flagOf(name), { type: 'string' }] as const)),
   );
 }
 
@@ -177,7 +179,8 @@ interface SettingRow {
   readonly name: string;
   readonly alias: string | undefined;
   readonly environment: string;
-  readonly flag: string;
+  /** Undefined: it has none. */
+  readonly flag: string | undefined;
   readonly default: string;
   readonly allowed: string;
   readonly doc: string;
@@ -185,11 +188,11 @@ interface SettingRow {
 
 /** The rows of docs/CONFIGURATION.md. */
 export function settingsTable(schema: Schema, prefix: string): SettingRow[] {
-  return schema.map(({ name, alias, format, doc, default: value }) => ({
+  return schema.map(({ name, alias, format, doc, default: value, hasFlag }) => ({
     name,
     alias,
     environment: variableOf(prefix, name),
-    flag: `--${flagOf(name)}`,
+    flag: hasFlag === false ? undefined : `--${flagOf(name)}`,
     default: Array.isArray(value) ? value.join(',') : String(value),
     allowed: format.allowed,
     doc,
@@ -210,7 +213,7 @@ function* findings({
       yield { name: key, text: value, where: `${properties.file} line ${line}`, foreign, loneBackslash };
   }
   const byVariable = new Map(
-    schema.flatMap((setting) => namesOf(setting).map((name) => [variableOf(prefix, name), name] as const)),
+    schema.flatMap((setting) => (setting.hasFlag === false ? [] : namesOf(setting)).map((name) => [variableOf(prefix, name), name] as const)),
   );
   for (const [variable, text] of Object.entries(environment)) {
     // Compose files and units hand on a variable that is not set as an empty one.

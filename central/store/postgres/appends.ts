@@ -50,7 +50,7 @@ const MAX_PLACES = 50_000;
 
 const PLACES = `SELECT agent.id, agent.key, inbox_log.epoch, inbox_log.number, inbox_log.id AS link
   FROM agent JOIN inbox_log ON inbox_log.peer = agent.key WHERE agent.id = ANY($1)`;
-const APPEND = `SELECT outcome, first_cursor, incarnation FROM append_events($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
+const APPEND = `SELECT outcome, first_cursor, of_incarnation AS incarnation FROM append_events($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],
   $5::text[], $6::text[], $7::bigint, $8::int[], $9::bigint[], $10::bigint[], $11::int[], $12::int[], $13::int[], $14::bigint[], $15::bytea)`;
 
 export class Appends {

@@ -19,7 +19,6 @@ const PATIENT: ReadonlySet<string> = new Set([
   'getAgent',
   'indexSeen',
   'lastCursor',
-  'leave',
   'logIn',
   'readCommands',
   'recordClock',

@@ -4,7 +4,6 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Row } from '../../../shared/sqlite/row.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from '../../../shared/sqlite/sql.ts';
-import { workerUrl } from '../../../shared/sqlite/worker/host.ts';
 import { translate } from './dialect.ts';
 import type { ConnectionData, Reply, Request } from './threads/protocol.ts';
 
@@ -45,13 +44,14 @@ export class BlockingConnection implements SqlDatabase {
   #replies = 0;
   #isTransaction = false;
 
-  constructor(url: string, statementMs = STATEMENT_MS) {
+  /** `thread`: the address of threads/postgres-connection, which only the file that starts all threads knows. */
+  constructor({ url, thread }: { readonly url: string; readonly thread: string }, statementMs = STATEMENT_MS) {
     this.#statementMs = statementMs;
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#signal = new Int32Array(new SharedArrayBuffer(4));
     const data: ConnectionData = { port: port2, signal: this.#signal, url };
-    this.#worker = new Worker(workerUrl('./threads/connection', import.meta.url), {
+    this.#worker = new Worker(new URL(thread), {
       workerData: data,
       transferList: [port2],
     });
@@ -88,9 +88,10 @@ export class BlockingConnection implements SqlDatabase {
     const run = (values: readonly SqlValue[]) =>
       this.query(
         translated,
-        parameters.map(({ index, isNull }) =>
-          isNull ? Number((values[index] ?? null) === null) : (values[index] ?? null),
-        ),
+        parameters.map(({ index, isNull }) => {
+          const value = values[index] ?? null;
+          return isNull ? Number(value === null) : storable(value);
+        }),
       );
     const statement: SqlStatement = {
       get: (...values) => run(values).rows[0],
@@ -119,4 +120,9 @@ export class BlockingConnection implements SqlDatabase {
     this.#isTransaction = false;
     throw new AwayError(reply.found, reply.isUnknown);
   }
+}
+
+/** A text of PostgreSQL cannot hold NUL. What is stored has none, and what is looked for with one is not there. */
+function storable(value: SqlValue): SqlValue {
+  return typeof value === 'string' && value.includes('\0') ? value.replaceAll('\0', '\ufffd') : value;
 }

@@ -11,10 +11,10 @@ import { storeCalls, type Reader, type Writer } from '../sqlite/calls.ts';
 import type { Store } from '../store.ts';
 import { Availability } from './availability.ts';
 import { joinDatabase, type NodeSettings } from './open-database.ts';
-import type { EventWrites } from './threads/events.ts';
-import type { PostgresReads } from './threads/reader.ts';
+import type { EventWrites } from './threads/postgres-events.ts';
+import type { PostgresReads } from './threads/postgres-reader.ts';
 import type { AwayReport, ThreadData } from './threads/thread-data.ts';
-import type { PostgresWrites } from './threads/writer.ts';
+import type { PostgresWrites } from './threads/postgres-writer.ts';
 
 export interface PostgresStoreOptions {
   /** `store.url`. */
@@ -36,6 +36,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   const node = await joinDatabase(options.url, options.node);
   const workerData: ThreadData = {
     url: options.url,
+    connectionThread: workerUrl('./threads/postgres-connection', import.meta.url).href,
     node,
     deduplicationMs: options.deduplicationMs,
     namesOfCentral: options.namesOfCentral ?? [],
@@ -49,26 +50,21 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     options.onFailure(error);
   };
   const availability = new Availability();
-  const host = <M extends Methods>(name: string): WorkerHost<M> =>
+  const host = <M extends Methods>(name: string, url: URL): WorkerHost<M> =>
     new WorkerHost<M>({
-      url: workerUrl(`./threads/${name}`, import.meta.url),
+      url,
       workerData,
       onFailure,
       // As thread-data.ts has it.
       onReport: (report) => availability.report(name, report as AwayReport),
     });
   try {
-    const writer = host<PostgresWrites>('writer');
-    const reader = host<PostgresReads>('reader');
-    const events = host<EventWrites>('events');
+    const writer = host<PostgresWrites>('writer', workerUrl('./threads/postgres-writer', import.meta.url));
+    const reader = host<PostgresReads>('reader', workerUrl('./threads/postgres-reader', import.meta.url));
+    const events = host<EventWrites>('events', workerUrl('./threads/postgres-events', import.meta.url));
     threads.push(writer, reader, events);
     await Promise.all(threads.map((thread) => thread.started()));
     const stop = once(async () => {
-      if (!failed)
-        await withinMs(
-          STOP_MS,
-          writer.call('leave', []).catch(() => undefined),
-        );
       for (const thread of [events, reader, writer]) {
         await withinMs(STOP_MS, thread.stop());
         await thread.terminate();

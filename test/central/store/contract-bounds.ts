@@ -365,10 +365,4 @@ export function boundsContract(open: OpenEngine): void {
       'log 19',
     ]);
   });
-
-  it('says how much space there is, and takes what comes where no reserve is set', async () => {
-    expect(await store.space()).toMatchObject({ state: 'unwatched', reserveBytes: 0 });
-    await store.bound({ ...DEFAULT_BOUNDS, reserveBytes: 1 });
-    expect(await store.space()).toMatchObject({ state: 'ample', reserveBytes: 1 });
-  });
 }

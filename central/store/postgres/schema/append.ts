@@ -16,7 +16,7 @@ export const APPEND = `
 CREATE FUNCTION append_events(agents bigint[], epochs bigint[], firsts bigint[], counts bigint[], befores text[],
   afters text[], at_ms bigint, run_agents integer[], run_firsts bigint[], run_counts bigint[], key_lengths integer[],
   length_lengths integer[], body_lengths integer[], keys bigint[], packed bytea)
-RETURNS TABLE (outcome text, first_cursor bigint, incarnation text) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+RETURNS TABLE (outcome text, first_cursor bigint, of_incarnation text) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
   place record;
   outcomes text[] := array_fill('fenced'::text, ARRAY[cardinality(agents)]);

@@ -30,8 +30,8 @@ export const FUNCTIONS = `
   -- A text of PostgreSQL cannot hold the character NUL.
   CREATE FUNCTION sqlite_json(value text) RETURNS json LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT replace(value, '\\u0000', '\\ufffd')::json $$;
-  CREATE FUNCTION sqlite_json_each(value text) RETURNS TABLE (key text, value text, type text) LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-    DECLARE document json := sqlite_json($1);
+  CREATE FUNCTION sqlite_json_each(whole text) RETURNS TABLE (key text, value text, type text) LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+    DECLARE document json := sqlite_json(whole);
     BEGIN
       IF document IS NULL THEN RETURN; END IF;
       IF json_typeof(document) = 'array' THEN

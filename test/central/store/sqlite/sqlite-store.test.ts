@@ -399,4 +399,11 @@ describe('openSqliteStore', () => {
     await store.inbox.begin('a1', grant.epoch, { incarnation: 'B', next: 1, missing: { from: 2, through: 2 } }, NOW);
     expect(await store.agents.incidents({ limit: 1 })).toMatchObject([{ kind: 'log_restarted' }]);
   });
+
+  it('says how much space there is, and takes what comes where no reserve is set', async () => {
+    const store = await open();
+    expect(await store.space()).toMatchObject({ state: 'unwatched', reserveBytes: 0 });
+    await store.bound({ ...DEFAULT_BOUNDS, reserveBytes: 1 });
+    expect(await store.space()).toMatchObject({ state: 'ample', reserveBytes: 1 });
+  });
 });

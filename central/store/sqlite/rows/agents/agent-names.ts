@@ -82,14 +82,14 @@ export function agentNameRules(database: SqlDatabase, { tokens, namesOfCentral }
 /** Each agent once per rule that it breaks; of two that meet, the one whose id is in the way. */
 const FAULTS = `
   SELECT taken.key, taken.id, taken.name, 'its id is the name of the agent ' || owner.id AS found
-    FROM agent AS taken JOIN agent AS owner ON owner.name = taken.id AND owner.key <> taken.key
+    FROM agent AS taken JOIN agent AS owner ON owner.name = taken.id COLLATE NOCASE AND owner.key <> taken.key
   UNION ALL
   SELECT one.key, one.id, one.name, 'its id differs from that of the agent ' || other.id || ' in upper and lower case only' AS found
     FROM agent AS one JOIN agent AS other ON other.id = one.id COLLATE NOCASE AND other.key > one.key
   UNION ALL
   SELECT key, id, name, 'its id is not plain printable ASCII without blanks' AS found FROM agent WHERE glob('*[^!-~]*', id) OR id IN ('.', '..')
   UNION ALL
-  SELECT key, id, name, 'its id is a reserved name' AS found FROM agent WHERE lower(id) IN (SELECT value FROM json_each(?1)) AND lower(id) <> lower(name)
+  SELECT key, id, name, 'its id is a reserved name' AS found FROM agent WHERE lower(id) IN (SELECT value FROM json_each(?1)) AND lower(id) <> lower(name) COLLATE NOCASE
   UNION ALL
   SELECT key, id, name, 'its name is a reserved name' AS found FROM agent WHERE lower(name) IN (SELECT value FROM json_each(?1)) AND lower(name) <> 'central-agent'`;
 

@@ -11,7 +11,7 @@ import type { AwayReport, ThreadData } from './thread-data.ts';
 
 export type EventWrites = { readonly append: Appends['append'] };
 
-if (parentPort === null) throw new Error('events.ts is a thread of postgres-store.ts');
+if (parentPort === null) throw new Error('postgres-events.ts is a thread of postgres-store.ts');
 const port = parentPort;
 // Passed by postgres-store.ts.
 const { url } = workerData as ThreadData;

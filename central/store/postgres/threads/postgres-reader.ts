@@ -13,10 +13,10 @@ import type { AwayReport, ThreadData } from './thread-data.ts';
 
 export type PostgresReads = ReturnType<typeof methodsOf>;
 
-if (parentPort === null) throw new Error('reader.ts is a thread of postgres-store.ts');
+if (parentPort === null) throw new Error('postgres-reader.ts is a thread of postgres-store.ts');
 const port = parentPort;
 // Passed by postgres-store.ts.
-const { url, namesOfCentral } = workerData as ThreadData;
+const { url, connectionThread, namesOfCentral } = workerData as ThreadData;
 const RETRY_MS = 200;
 /** A filter over many events takes longer than an act. */
 const READ_MS = 60_000;
@@ -53,7 +53,7 @@ function untilBack<M extends object>(
 }
 
 try {
-  const connection = new BlockingConnection(url, READ_MS);
+  const connection = new BlockingConnection({ url, thread: connectionThread }, READ_MS);
   connection.connect();
   const say = (found: string | null): void => {
     const report: AwayReport = { found };

@@ -16,10 +16,10 @@ import type { AwayReport, ThreadData } from './thread-data.ts';
 
 export type PostgresWrites = ReturnType<typeof createWrites> & ReturnType<typeof nodeWrites>;
 
-if (parentPort === null) throw new Error('writer.ts is a thread of postgres-store.ts');
+if (parentPort === null) throw new Error('postgres-writer.ts is a thread of postgres-store.ts');
 const port = parentPort;
 // Passed by postgres-store.ts.
-const { url, node, deduplicationMs, namesOfCentral } = workerData as ThreadData;
+const { url, connectionThread, node, deduplicationMs, namesOfCentral } = workerData as ThreadData;
 
 /** The disks are those of PostgreSQL's hosts: their space is watched there. */
 const ELSEWHERE = {
@@ -29,7 +29,7 @@ const ELSEWHERE = {
 };
 
 try {
-  const connection = new BlockingConnection(url);
+  const connection = new BlockingConnection({ url, thread: connectionThread });
   connection.connect();
   const cursors = connection.prepare('UPDATE event_log SET newest = newest + ?1 RETURNING newest - ?1 + 1 AS first');
   const notes = new ChangeNotes(node.name);
@@ -46,25 +46,36 @@ try {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     port.postMessage({ kind: 'report', report } satisfies FromWorker);
   };
+  const nodes = nodeWrites(connection, node, auditWrites(connection));
+  let hasFailed = false;
   const acts = new Acts({ connection, node, notes, onAway: say, onBack: () => say(null) });
   const methods: PostgresWrites = {
     ...notes.of(writes),
-    ...nodeWrites(connection, node, auditWrites(connection)),
+    ...nodes,
     // The reserve is one of a disk of this host.
     bound: (bounds: StoreBounds) => writes.bound({ ...bounds, reserveBytes: 0 }),
   };
   serveWriter(port, {
     methods,
     execute: (batch) => acts.execute(batch),
-    failure: (error) =>
-      isCoded(error, 'node_fenced')
+    failure(error) {
+      hasFailed = true;
+      return isCoded(error, 'node_fenced')
         ? error
         : databaseFault(
             'store_failed',
             { found: textOf(error), hint: 'Start again; if it comes back, report it with the log of this time.' },
             error,
-          ),
-    close: () => connection.close(),
+          );
+    },
+    // Behind the last call: what comes after it would count as one of a process that was given up.
+    close() {
+      try {
+        if (!hasFailed) acts.execute([() => nodes.leave()]);
+      } finally {
+        connection.close();
+      }
+    },
   });
 } catch (error) {
   refuse(port, error);
