@@ -13,10 +13,8 @@ type StoreOptions = SqliteStoreOptions;
 /** The store deduplicates at most this long; maintenance prunes by the parameter. */
 const DEDUPLICATION_CAP_MS = 366 * 86_400_000;
 
-type StoreConfig = Pick<
-  CentralConfig,
-  'advertisedNames' | 'centralName' | 'dataFolder' | 'hostName' | 'nodeAddress' | 'nodeName' | 'storeUrl'
->;
+type StoreConfig = Pick<CentralConfig, 'advertisedNames' | 'centralName' | 'dataFolder' | 'hostName'> &
+  Partial<Pick<CentralConfig, 'nodeAddress' | 'nodeName' | 'storeUrl'>>;
 
 /**
  * The store in PostgreSQL where `store.url` is set, else the one in the data folder, which belongs to this process in
@@ -34,7 +32,7 @@ export async function openCentralStore(config: StoreConfig, onFailure: StoreOpti
   try {
     // Not loaded where it is not used.
     const { openPostgresStore } = await import('./postgres/postgres-store.ts');
-    const node = { name: config.nodeName, address: config.nodeAddress ?? null, version: VERSION };
+    const node = { name: config.nodeName ?? config.centralName, address: config.nodeAddress ?? null, version: VERSION };
     const store = await openPostgresStore({ ...common, url: config.storeUrl, node });
     return { ...store, stop: () => store.stop().finally(() => held.release()) };
   } catch (error) {

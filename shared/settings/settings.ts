@@ -171,7 +171,9 @@ export function changedSettings(
 /** What node:util parseArgs needs to know of the settings' flags: all take a value. */
 export function flagOptions(schema: Schema): Record<string, { type: 'string' }> {
   return Object.fromEntries(
-    schema.flatMap((setting) => (setting.hasFlag === false ? [] : namesOf(setting)).map((name) => [flagOf(name), { type: 'string' }] as const)),
+    schema.flatMap((setting) =>
+      (setting.hasFlag === false ? [] : namesOf(setting)).map((name) => [flagOf(name), { type: 'string' }] as const),
+    ),
   );
 }
 
@@ -213,7 +215,7 @@ function* findings({
       yield { name: key, text: value, where: `${properties.file} line ${line}`, foreign, loneBackslash };
   }
   const byVariable = new Map(
-    schema.flatMap((setting) => (setting.hasFlag === false ? [] : namesOf(setting)).map((name) => [variableOf(prefix, name), name] as const)),
+    schema.flatMap((setting) => namesOf(setting).map((name) => [variableOf(prefix, name), name] as const)),
   );
   for (const [variable, text] of Object.entries(environment)) {
     // Compose files and units hand on a variable that is not set as an empty one.

@@ -50,7 +50,7 @@ export const BACKUP_ERRORS = {
   backup_elsewhere: {
     status: 409,
     text: 'The store is in PostgreSQL: it is backed up there.',
-    hint: 'Use pg_basebackup with archived WAL (point-in-time recovery), and keep the key-encryption key too (docs/SCALING.md).',
+    hint: 'Use pg_basebackup with archived WAL (point-in-time recovery), and keep the key-encryption key too.',
   },
   backup_failed: {
     status: 500,

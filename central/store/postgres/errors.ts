@@ -24,7 +24,7 @@ export const POSTGRES_ERRORS = {
   },
   store_unreachable: {
     text: 'PostgreSQL at {host} cannot be used: {found}.',
-    hint: 'Check store.url, that PostgreSQL runs there, and that the account may connect to that database and create tables in it (docs/SCALING.md).',
+    hint: 'Check store.url, that PostgreSQL runs there, and that the account may connect to that database and create tables in it.',
   },
   store_schema_newer: {
     text: 'The database at {host} was written by a newer version (its schema is {found}; this version supports up to {known}).',
@@ -41,7 +41,7 @@ export const POSTGRES_ERRORS = {
   node_unknown: {
     status: 404,
     text: 'No node is named {name}.',
-    hint: 'See the names with: queuegate nodes list',
+    hint: 'Check the name: the nodes are in the answer of GET /nodes.',
   },
   node_alive: {
     status: 409,
