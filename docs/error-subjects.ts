@@ -39,6 +39,7 @@ import { CENTRAL_TASK_CAUSES } from '../central/store/tasks/task-steps.ts';
 import { TASK_CAUSES } from '../agent/tasks/causes.ts';
 import { RUNNER_ERRORS } from '../agent/tasks/runner/server.ts';
 import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
+import { POSTGRES_ERRORS } from '../central/store/postgres/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
 import { LINE_ERRORS } from '../shared/terminal/output.ts';
@@ -398,6 +399,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: start',
     about: 'Central does not start.',
     errors: CONFIG_ERRORS,
+  },
+  {
+    table: 'POSTGRES_ERRORS',
+    reader: 'central',
+    title: 'PostgreSQL and nodes',
+    about: 'Where store.url is set.',
+    errors: POSTGRES_ERRORS,
   },
   {
     table: 'DATABASE_ERRORS',

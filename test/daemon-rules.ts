@@ -43,6 +43,7 @@ const CENTRAL_GROUPS = new Set([
   'log',
   'node',
   'profiles',
+  'store',
   'websocket',
   'websocket.secure',
 ]);

@@ -248,8 +248,10 @@ describe('the layout', () => {
   });
 
   it('names the engine of the store in one file', () => {
-    const users = imports.filter(({ to, from }) => to.startsWith('central/store/sqlite/') && !/\/sqlite\//.test(from));
-    expect([...new Set(users.map(({ from }) => from))]).toEqual(['central/store/open-store.ts']);
+    for (const engine of ['central/store/sqlite/', 'central/store/postgres/']) {
+      const users = imports.filter(({ to, from }) => to.startsWith(engine) && !from.startsWith(engine));
+      expect([...new Set(users.map(({ from }) => from))], engine).toEqual(['central/store/open-store.ts']);
+    }
   });
 
   it('asks for the operating system in shared/platform only', () => {

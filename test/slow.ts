@@ -11,6 +11,14 @@ export interface SlowFile {
 }
 
 export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/central/store/postgres/contract.test.ts': {
+    why: '220 s: a database and three threads with their connections for each of 160 tests',
+    quick: 'test/central/store/postgres/two-stores.test.ts',
+  },
+  'test/central/store/postgres/pooled-contract.test.ts': {
+    why: '220 s: the same through PgBouncer in transaction mode',
+    quick: 'test/central/store/postgres/two-stores.test.ts',
+  },
   'test/flow/device-ports.test.ts': {
     why: '20 s: a real Central and agent, a hundred devices, and a rotation of the authority',
     quick: 'test/agent/local-api/devices/port.test.ts',
@@ -147,9 +155,9 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '8 s: what is in memory beside what a store with its two threads holds',
     quick: 'test/central/store/memory/recent-events.test.ts',
   },
-  'test/central/store/sqlite/event-reads.test.ts': {
+  'test/central/store/sql/event-reads.test.ts': {
     why: '7 s: hundreds of readers at once',
-    quick: 'test/central/store/sqlite/events/event-reads.test.ts',
+    quick: 'test/central/store/sql/events/event-reads.test.ts',
   },
   'test/shared/keystore/pkcs12.test.ts': {
     why: '12 s: keytool and openssl write what is read, and read what was written',

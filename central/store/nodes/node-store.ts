@@ -37,7 +37,7 @@ export interface NodeBeat {
 }
 
 /** Subjects of changes that other nodes keep something of. */
-export const SHARED_SUBJECTS = [
+const SHARED_SUBJECTS = [
   'agents',
   'commands',
   'drains',
@@ -85,7 +85,7 @@ export interface NodeStore {
   /** This process. */
   readonly self: { readonly name: string; readonly generation: number };
   /**
-   * Says that the node is alive, takes the lead where nobody has it, gives up nodes that are dead, and answers what
+   * Says that the node is alive, takes the lead where no node has it, gives up nodes that are dead, and answers what
    * changed. Errors: node_fenced (another process has its name, or it was given up as dead).
    */
   beat(beat: NodeBeat): Promise<NodeNews>;

@@ -7,12 +7,12 @@ import { readMessageFrames, type MessageFrame } from '../../../shared/delivery/m
 import { storeFault } from '../errors.ts';
 import { MAX_REMEMBERED } from '../memory/recent-events.ts';
 import type { CommittedEvents } from '../message-store.ts';
-import { KnownKeys, packKeys } from '../sqlite/events/run-keys.ts';
-import { TextPacker } from '../sqlite/events/run-texts.ts';
-import { keysOfMessages, runsOf, type RunMessage } from '../sqlite/events/run-writes.ts';
+import { KnownKeys, packKeys } from '../sql/events/run-keys.ts';
+import { TextPacker } from '../sql/events/run-texts.ts';
+import { keysOfMessages, runsOf, type RunMessage } from '../sql/events/run-writes.ts';
 
 /** `looked-up`: these messages are not for this path (each is looked up, or some of them are not events). */
-export type Appended = CommittedEvents | 'looked-up';
+type Appended = CommittedEvents | 'looked-up';
 
 /** Where the log of an agent is, as far as this process knows. */
 interface Place {
@@ -37,7 +37,7 @@ interface Call {
   hasRead: boolean;
 }
 
-export interface AppendPort {
+interface AppendPort {
   /** Runs a statement until PostgreSQL has answered it, again where it could not be reached. */
   query(sql: string, values: readonly unknown[]): Promise<readonly Readonly<Record<string, unknown>>[]>;
 }

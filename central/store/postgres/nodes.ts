@@ -12,7 +12,7 @@ import {
   type SharedChange,
   type SharedSubject,
 } from '../nodes/node-store.ts';
-import type { auditWrites } from '../sqlite/rows/audit.ts';
+import type { auditWrites } from '../sql/rows/audit.ts';
 import { postgresFault } from './errors.ts';
 
 /** Changes that one beat reads. */

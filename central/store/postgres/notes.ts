@@ -3,7 +3,7 @@
 import type { SqlDatabase } from '../../../shared/sqlite/sql.ts';
 import type { Labels } from '../agents/labels.ts';
 import type { SharedSubject } from '../nodes/node-store.ts';
-import type { Writes } from '../sqlite/threads/writes.ts';
+import type { Writes } from '../sql/writes.ts';
 import { taskId } from '../tasks/task-steps.ts';
 
 interface Note {

@@ -2,7 +2,7 @@
 // node, which no other process of the same name is.
 import { randomUUID } from 'node:crypto';
 import { NODE_DEAD_MS } from '../nodes/node-store.ts';
-import { connect, type Connected } from './client.ts';
+import { connect, type Connected } from './connection/client.ts';
 import { postgresFault } from './errors.ts';
 import { MIGRATIONS, SCHEMA_TABLE } from './schema/migrations.ts';
 import type { Reply } from './threads/protocol.ts';
@@ -34,7 +34,7 @@ export async function joinDatabase(
 }
 
 /** All steps in one transaction: the schema is migrated whole, or it is as it was. */
-export async function migrate(connection: Connected, host: string): Promise<void> {
+async function migrate(connection: Connected, host: string): Promise<void> {
   const run = runner(connection, host);
   await run('BEGIN');
   await run(`SELECT pg_advisory_xact_lock(${SCHEMA_LOCK})`);

@@ -1,5 +1,5 @@
 // Opens and stops the store in PostgreSQL: this process becomes a node, and starts the threads of acts, of reads and of
-// events. What is called in which thread is the same as on the embedded store (central/store/sqlite/calls.ts), but for
+// events. What is called in which thread is the same as on the embedded store (central/store/sql/calls.ts), but for
 // events, which have a path of their own.
 import type { CodedError } from '../../../shared/errors.ts';
 import type { MessageFrame } from '../../../shared/delivery/message-frames.ts';
@@ -7,7 +7,8 @@ import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';
 import { backupFault } from '../backup/errors.ts';
 import type { StoreBounds } from '../space/bounds.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
-import { storeCalls, type Reader, type Writer } from '../sqlite/calls.ts';
+import { storeCalls } from '../sql/calls.ts';
+import type { Reader, Writer } from '../sql/threads.ts';
 import type { Store } from '../store.ts';
 import { Availability } from './availability.ts';
 import { joinDatabase, type NodeSettings } from './open-database.ts';
@@ -16,7 +17,7 @@ import type { PostgresReads } from './threads/postgres-reader.ts';
 import type { AwayReport, ThreadData } from './threads/thread-data.ts';
 import type { PostgresWrites } from './threads/postgres-writer.ts';
 
-export interface PostgresStoreOptions {
+interface PostgresStoreOptions {
   /** `store.url`. */
   readonly url: string;
   readonly node: NodeSettings;

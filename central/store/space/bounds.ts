@@ -82,6 +82,14 @@ export interface StoreSpace {
   readonly reserveBytes: number;
 }
 
+/** What watches the space of an engine. */
+export interface SpaceKeeper {
+  report(): StoreSpace;
+  setReserve(bytes: number): void;
+  /** Asks for room for new data. Errors: store_reserve. */
+  take(bytes: number): void;
+}
+
 /**
  * API tokens that are kept at once, expired ones included: ten thousand branches do not each need one, programs of a
  * head office do.

@@ -2,16 +2,16 @@
 import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../../shared/sqlite/logs/inbox-log.ts';
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/logs/outbox-log.ts';
 import { compatibilitySchema } from '../../../shared/sqlite/compatibility.ts';
-import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
-import { ROLLOUTS } from './rollouts/schema.ts';
-import { RELEASES } from './releases/schema.ts';
-import { IDEMPOTENCY_KEYS } from './rows/idempotency-keys.ts';
-import { SIGN_INS, SIGN_INS_OF_PEOPLE } from './sign-ins/sign-ins.ts';
-import { REPORTED_SERVICES, SERVICE_EXPOSURES } from './services/schema.ts';
-import { SUBSCRIPTIONS } from './subscriptions/schema.ts';
-import { TASK_QUEUES, TASKS } from './tasks/schema.ts';
-import { STORE_INCARNATIONS } from './events/incarnations.ts';
-import { STATE_DEADLINES } from './rows/agents/agent-history.ts';
+import { LETTER_BYTES } from '../sql/letter-bytes.ts';
+import { ROLLOUTS } from '../sql/rollouts/schema.ts';
+import { RELEASES } from '../sql/releases/schema.ts';
+import { IDEMPOTENCY_KEYS } from '../sql/rows/idempotency-keys.ts';
+import { SIGN_INS, SIGN_INS_OF_PEOPLE } from '../sql/sign-ins/sign-ins.ts';
+import { REPORTED_SERVICES, SERVICE_EXPOSURES } from '../sql/services/schema.ts';
+import { SUBSCRIPTIONS } from '../sql/subscriptions/schema.ts';
+import { TASK_QUEUES, TASKS } from '../sql/tasks/schema.ts';
+import { STORE_INCARNATIONS } from '../sql/events/incarnations.ts';
+import { STATE_DEADLINES } from '../sql/rows/agents/agent-history.ts';
 
 /** "QGC1": a database of Central. */
 export const APPLICATION_ID = 0x51474331;
@@ -236,10 +236,6 @@ const BLOCKS_AND_NAMES = `
   ALTER TABLE recovery_code DROP COLUMN wrong_tries;
   CREATE INDEX agent_id_any_case ON agent (id COLLATE NOCASE);
 `;
-
-/** What a dead letter counts against the bound of its agent. */
-export const LETTER_BYTES = (row: string): string =>
-  `(octet_length(${row}.id) + octet_length(${row}.reason) + octet_length(${row}.json) + 2 * octet_length(${row}.agent_id) + ${DEAD_LETTER_OVERHEAD})`;
 
 const keptOf = (table: string, when: 'INSERT' | 'DELETE', what: string, owner: string, bytes: string): string => {
   const [row, sign] = when === 'INSERT' ? ['NEW', '+'] : ['OLD', '-'];

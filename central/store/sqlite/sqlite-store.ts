@@ -5,9 +5,9 @@ import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';
 import { rememberCommitted } from '../memory/committed.ts';
 import type { Store } from '../store.ts';
-import { storeCalls } from './calls.ts';
-import type { Reads } from './threads/reads.ts';
-import type { Writes } from './threads/writes.ts';
+import { storeCalls } from '../sql/calls.ts';
+import type { Reads } from '../sql/reads.ts';
+import type { Writes } from '../sql/writes.ts';
 import { inFileThread } from './store-files.ts';
 import { databasePath, type ThreadData } from './threads/thread-data.ts';
 

@@ -8,8 +8,8 @@ import { backupFault } from '../backup/errors.ts';
 import { ROLLOUT_AGENT_STATES, ROLLOUT_STATES } from '../rollouts/rollout-store.ts';
 import { CHUNK_BYTES } from '../releases/release-store.ts';
 import { MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../space/bounds.ts';
-import { unpackKeys } from './events/run-keys.ts';
-import { unpackLengths, unpackTexts } from './events/run-texts.ts';
+import { unpackKeys } from '../sql/events/run-keys.ts';
+import { unpackLengths, unpackTexts } from '../sql/events/run-texts.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
 
 /**

@@ -6,8 +6,8 @@ import { RolloutEngine, type EngineSession } from '../../../central/rollouts/eng
 import { createOffers } from '../../../central/rollouts/offers.ts';
 import type { NewRollout, RolloutStore } from '../../../central/store/rollouts/rollout-store.ts';
 import { MIGRATIONS } from '../../../central/store/sqlite/migrations.ts';
-import { rolloutReads, rolloutWrites } from '../../../central/store/sqlite/rollouts/rollouts.ts';
-import { auditWrites } from '../../../central/store/sqlite/rows/audit.ts';
+import { rolloutReads, rolloutWrites } from '../../../central/store/sql/rollouts/rollouts.ts';
+import { auditWrites } from '../../../central/store/sql/rows/audit.ts';
 import { openInstruction, type Instruction } from '../../../shared/releases/instruction.ts';
 import type { CentralControl } from '../../../shared/wire/messages.ts';
 import type { ReleaseState } from '../../../shared/wire/release-frames.ts';

@@ -6,7 +6,7 @@
 /**
  * What one item of the arrays is: the agent by its number (`agent.key`), the epoch of its session, the number of its
  * first message, how many they are, the fingerprint of its log before and behind them (shared/sqlite/logs/fingerprint.ts).
- * Runs (central/store/sqlite/events/run-writes.ts) name their agent by its place in these arrays, from 1 on; `packed` has
+ * Runs (central/store/sql/events/run-writes.ts) name their agent by its place in these arrays, from 1 on; `packed` has
  * the keys, lengths and texts of all of them one behind the other. Answers in the order of the agents; `outcome` is
  * `taken` (with the cursor of the first event), `had`, `fenced` (another session, or a removed agent), `elsewhere` (the log
  * is at another place), or `slow` (its messages are looked up one by one: not by this function). `custom plans`: a generic

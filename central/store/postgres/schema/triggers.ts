@@ -1,6 +1,6 @@
 // What rows bring about in other rows: the triggers of the embedded store, one for each event of a table, and the epoch
 // of an agent beside its place in its log, so that an append looks at one row.
-import { DEAD_LETTER_OVERHEAD } from '../../space/bounds.ts';
+import { LETTER_BYTES } from '../../sql/letter-bytes.ts';
 
 interface Trigger {
   readonly name: string;
@@ -10,9 +10,6 @@ interface Trigger {
   readonly only?: string;
   readonly does: string;
 }
-
-const letterBytes = (row: 'NEW' | 'OLD'): string =>
-  `octet_length(${row}.id) + octet_length(${row}.reason) + octet_length(${row}.json) + 2 * octet_length(${row}.agent_id) + ${DEAD_LETTER_OVERHEAD}`;
 
 const added = (what: string, owner: string, bytes: string): string => `
   INSERT INTO kept (what, owner, entries, bytes) VALUES (${what}, ${owner}, 1, ${bytes})
@@ -70,12 +67,12 @@ const ALL: readonly Trigger[] = [
   {
     name: 'dead_letter_added',
     when: 'AFTER INSERT ON dead_letter',
-    does: added('NEW.direction', 'NEW.agent_id', letterBytes('NEW')),
+    does: added('NEW.direction', 'NEW.agent_id', LETTER_BYTES('NEW')),
   },
   {
     name: 'dead_letter_removed',
     when: 'AFTER DELETE ON dead_letter',
-    does: removed('OLD.direction', 'OLD.agent_id', letterBytes('OLD')),
+    does: removed('OLD.direction', 'OLD.agent_id', LETTER_BYTES('OLD')),
   },
   { name: 'incident_added', when: 'AFTER INSERT ON incident', does: added("'incident'", 'NEW.owner', '0') },
   { name: 'incident_removed', when: 'AFTER DELETE ON incident', does: removed("'incident'", 'OLD.owner', '0') },

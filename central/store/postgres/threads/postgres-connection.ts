@@ -1,7 +1,7 @@
 // The thread that talks to PostgreSQL for a database thread, which waits for each answer (blocking-connection.ts): one
 // connection, statements without names, so that a pooler in transaction mode does no harm. Checks whom it has reached.
 import { workerData } from 'node:worker_threads';
-import { connect, type Connected } from '../client.ts';
+import { connect, type Connected } from '../connection/client.ts';
 import type { ConnectionData, Reply, Request } from './protocol.ts';
 
 // Passed by blocking-connection.ts.

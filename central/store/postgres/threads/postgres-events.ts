@@ -5,7 +5,7 @@ import { textOf } from '../../../../shared/errors.ts';
 import type { SqlValue } from '../../../../shared/sqlite/sql.ts';
 import { refuse, serveReader } from '../../../../shared/sqlite/worker/side.ts';
 import { Appends } from '../appends.ts';
-import { connect, type Connected, type SeenServer } from '../client.ts';
+import { connect, type Connected, type SeenServer } from '../connection/client.ts';
 import type { FromWorker } from '../../../../shared/sqlite/worker/protocol.ts';
 import type { AwayReport, ThreadData } from './thread-data.ts';
 

@@ -4,11 +4,11 @@ import { databaseFault } from '../../../../shared/sqlite/errors.ts';
 import { integer } from '../../../../shared/sqlite/row.ts';
 import { refuse, serveWriter } from '../../../../shared/sqlite/worker/side.ts';
 import { isCoded, textOf } from '../../../../shared/errors.ts';
-import { createWrites } from '../../sqlite/threads/writes.ts';
-import { auditWrites } from '../../sqlite/rows/audit.ts';
+import { createWrites } from '../../sql/writes.ts';
+import { auditWrites } from '../../sql/rows/audit.ts';
 import type { StoreBounds } from '../../space/bounds.ts';
-import { Acts } from '../acts.ts';
-import { BlockingConnection } from '../blocking-connection.ts';
+import { Acts } from '../connection/acts.ts';
+import { BlockingConnection } from '../connection/blocking-connection.ts';
 import { nodeWrites } from '../nodes.ts';
 import { ChangeNotes } from '../notes.ts';
 import type { FromWorker } from '../../../../shared/sqlite/worker/protocol.ts';
@@ -39,6 +39,7 @@ try {
     space: ELSEWHERE,
     now: Date.now,
     holdLog: () => undefined,
+    runsAgain: true,
     takeCursors: (count) => integer(cursors.get(count), 'first'),
   });
   const say = (found: string | null): void => {

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { openReader } from '../../../../shared/sqlite/database.ts';
 import { storeFailure } from '../../../../shared/sqlite/errors.ts';
 import { refuse, serveReader } from '../../../../shared/sqlite/worker/side.ts';
-import { createReads } from './reads.ts';
+import { createReads } from '../../sql/reads.ts';
 import { databasePath, READER_CACHE_KIB, type ThreadData } from './thread-data.ts';
 
 if (parentPort === null) throw new Error('reader.ts is a thread of sqlite-store.ts');

@@ -15,7 +15,7 @@ import {
   type ThreadData,
 } from './thread-data.ts';
 import { DiskSpace } from '../space.ts';
-import { createWrites } from './writes.ts';
+import { createWrites } from '../../sql/writes.ts';
 
 if (parentPort === null) throw new Error('writer.ts is a thread of sqlite-store.ts');
 // Passed by sqlite-store.ts.

@@ -6,11 +6,11 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { storeFault } from '../../../../central/store/errors.ts';
 import type { AuditEntry } from '../../../../central/store/audit-store.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
-import { createWrites, type Writes } from '../../../../central/store/sqlite/threads/writes.ts';
+import { createWrites, type Writes } from '../../../../central/store/sql/writes.ts';
 import { openDatabase } from '../../../../shared/sqlite/database.ts';
 import { transactionExecutor } from '../../../../shared/sqlite/transaction.ts';
 import { commandIdOf } from '../../../../central/store/agents/command-id.ts';
-import { packMessages } from '../../../../central/store/sqlite/threads/packed-items.ts';
+import { packMessages } from '../../../../central/store/sql/packed-items.ts';
 import { fingerprint } from '../../../../shared/sqlite/logs/fingerprint.ts';
 import {
   auditEntry,

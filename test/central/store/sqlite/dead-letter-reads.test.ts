@@ -1,7 +1,7 @@
 // Dead letters by filter, of a table that has more than one call looks at.
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, describe, expect, it } from 'vitest';
-import { deadLetterReads } from '../../../../central/store/sqlite/rows/dead-letters.ts';
+import { deadLetterReads } from '../../../../central/store/sql/rows/dead-letters.ts';
 import type { DeadLetterQuery } from '../../../../central/store/message-store.ts';
 
 const COUNT = 12_000;

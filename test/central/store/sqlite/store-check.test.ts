@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TextPacker } from '../../../../central/store/sqlite/events/run-texts.ts';
+import { TextPacker } from '../../../../central/store/sql/events/run-texts.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import { checkStore } from '../../../../central/store/sqlite/store-check.ts';

@@ -2,8 +2,8 @@
 import { DatabaseSync } from 'node:sqlite';
 import { MIGRATIONS } from '../../../../../central/store/sqlite/migrations.ts';
 import type { EventFilter, StoredEvent } from '../../../../../central/store/message-store.ts';
-import { createReads, type Reads } from '../../../../../central/store/sqlite/threads/reads.ts';
-import { createWrites, type Writes } from '../../../../../central/store/sqlite/threads/writes.ts';
+import { createReads, type Reads } from '../../../../../central/store/sql/reads.ts';
+import { createWrites, type Writes } from '../../../../../central/store/sql/writes.ts';
 import type { Item } from '../../../../../shared/delivery/message.ts';
 import { transactionExecutor } from '../../../../../shared/sqlite/transaction.ts';
 import { framesOf } from '../../../../shared/delivery/frames.ts';
