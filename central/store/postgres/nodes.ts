@@ -109,7 +109,7 @@ export function nodeWrites(database: SqlDatabase, self: Self, audit: ReturnType<
       release.run(self.name, self.generation);
     },
 
-    endSessionsOf: sessions.end,
+    endSessionsOf: (node: string, now: number, reason: string): void => sessions.end(node, now, reason),
   };
 }
 

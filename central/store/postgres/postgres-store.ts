@@ -8,7 +8,6 @@ import { backupFault } from '../backup/errors.ts';
 import type { StoreBounds } from '../space/bounds.ts';
 import type { NodeStore } from '../nodes/node-store.ts';
 import { storeCalls } from '../sql/calls.ts';
-import type { Reader, Writer } from '../sql/threads.ts';
 import type { Store } from '../store.ts';
 import { Availability } from './availability.ts';
 import { joinDatabase, type NodeSettings } from './open-database.ts';
@@ -95,7 +94,7 @@ function compose(
 ): Store {
   const guarded = { writer: availability.guard(writer), reader: availability.guard(reader) };
   // The methods of the threads are those of SQLite's threads, and more.
-  const calls = storeCalls(guarded.writer as unknown as Writer, guarded.reader as unknown as Reader);
+  const calls = storeCalls(guarded.writer, guarded.reader);
   let hasDayLimit = false;
   /** Agents whose messages are looked up one by one, with the epoch of the session that showed it. */
   const lookedUp = new Map<string, number>();
@@ -108,11 +107,9 @@ function compose(
   ): Promise<number> => {
     if (!hasDayLimit && lookedUp.get(agentId) !== epoch) {
       const sent = frames.map((frame) => ({ ...frame, data: new Uint8Array(frame.data) }));
-      const appended = await events.call('append', [agentId, epoch, next, sent, now], {
+      const outcome = await events.call('append', [agentId, epoch, next, sent, now], {
         transfer: sent.map(({ data }) => data.buffer),
       });
-      // The thread answers when it is done.
-      const outcome = (await appended) as Awaited<typeof appended>;
       if (outcome !== 'looked-up') return outcome.through;
       if (lookedUp.size > MAX_LOOKED_UP) lookedUp.clear();
       lookedUp.set(agentId, epoch);

@@ -8,7 +8,7 @@ import type { Row } from '../../../shared/sqlite/row.ts';
 import { agentRecord, agentRows } from './rows/agents/agent-reads.ts';
 import { agentWrites } from './rows/agents/agents.ts';
 import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace, type SpaceKeeper } from '../space/bounds.ts';
-import type { ClaimedSession, ClaimTerms, Login, SessionClaim } from '../agent-store.ts';
+import type { ClaimedSession, ClaimTerms, Login, SessionClaim, NewIncident } from '../agent-store.ts';
 import { meetsTerms } from '../agents/claim-terms.ts';
 import type { AuditEntry } from '../audit-store.ts';
 import type { CommittedEvents } from '../message-store.ts';
@@ -81,14 +81,12 @@ export function createWrites(database: SqlDatabase, options: WritesOptions) {
   const incidents = incidentWrites(database);
   const certificates = certificateWrites(database);
   let bounds: StoreBounds = DEFAULT_BOUNDS;
-  const deadLetters = deadLetterWrites(database, {
+  const bounded = {
     bounds: () => bounds,
-    recordIncident: (incident) => incidents.recordIncident(incident),
-  });
-  const quotas = dayQuotas(database, {
-    bounds: () => bounds,
-    recordIncident: (incident) => incidents.recordIncident(incident),
-  });
+    recordIncident: (incident: NewIncident) => incidents.recordIncident(incident),
+  };
+  const deadLetters = deadLetterWrites(database, bounded);
+  const quotas = dayQuotas(database, bounded);
   const agents = agentWrites(database, { outbox, inbox, tokens, certificates, namesOfCentral, now: options.now });
   const { space } = options;
   const enrollments = enrollmentWrites(database, agents);

@@ -61,9 +61,9 @@ async function connectTo(host: StoreHost, seen: SeenServer): Promise<Connected> 
     keepAlive: true,
     application_name: 'queuegate-central',
     types: {
-      getTypeParser: (oid: number, format?: string) => PARSERS[oid] ?? pg.types.getTypeParser(oid, format as 'text'),
+      getTypeParser: (oid: number, format?: 'text' | 'binary') => PARSERS[oid] ?? pg.types.getTypeParser(oid, format),
     },
-  } as pg.ClientConfig);
+  });
   let lost: string | undefined;
   let isUnconfirmed = false;
   client.on('error', (error: Error) => (lost ??= error.message));
