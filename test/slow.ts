@@ -68,7 +68,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/admin/changes/watch.test.ts',
   },
   'test/dashboard/tasks.test.ts': {
-    why: '60 s: Chromium in front of a real Central with a real agent, whose programs write and wait',
+    why: '80 s: Chromium in front of a real Central with a real agent, whose programs write and wait',
     quick: 'test/central/store/tasks/task-steps.test.ts',
   },
   'test/dashboard/rollouts.test.ts': {

@@ -39,6 +39,7 @@ task.slow.fixedArguments=["600"]
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
+let agent: AgentProcess;
 let browser: Browser;
 
 beforeAll(async () => {
@@ -46,7 +47,7 @@ beforeAll(async () => {
   const folders = await agentFolders(cleanup);
   await writeFile(join(folders.profile, 'conf/agent.local.conf'), HANDLERS);
   await runNode('agent/cli.ts', [...(await central.enrollment()), ...agentFlags(folders, NAME)]);
-  AgentProcess.start(cleanup, folders, NAME);
+  agent = AgentProcess.start(cleanup, folders, NAME);
   await central.online(NAME);
   await until(async () => (await central.rest('GET', `/agents/${NAME}/task-handlers`)).body.items.length > 0);
   browser = await startBrowser(cleanup);
@@ -280,6 +281,27 @@ describe('the list', () => {
   });
 });
 
+describe('the tab of an agent', () => {
+  it('has what it can run and its tasks, and runs one', { timeout: 60_000 }, async () => {
+    const id = await begun('true');
+    await inState(id, 'succeeded');
+    const { page, complaints } = await opened(`/agents/${NAME}?tab=tasks`);
+    await page.getByRole('row', { name: /^sh those of the request is lost/ }).waitFor(SOON);
+    await page.getByText('This agent takes tasks of: printing.').waitFor(SOON);
+    await page.getByRole('row', { name: new RegExp(`^${id} sh true.*Succeeded`) }).waitFor(SOON);
+    expect(await violationsOf(page)).toEqual([]);
+    await shotEachWay(page, 'agent-tasks');
+    await page.getByRole('button', { name: 'Run… date' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('This handler takes no arguments.').waitFor(SOON);
+    await dialog.getByText(`date with no arguments at ${NAME}`).waitFor(SOON);
+    await dialog.getByRole('button', { name: 'Run a task' }).click();
+    await page.waitForURL(/\/tasks\/t-\d+$/);
+    await head(page).getByText('Succeeded').waitFor(SOON);
+    expect(complaints).toEqual([]);
+  });
+});
+
 describe('a viewer', () => {
   it('sees tasks and what they wrote, and is offered no act; one with a scope sees those of its agents', async () => {
     for (const [scope, isSeen] of [
@@ -323,5 +345,28 @@ describe('every page', () => {
       await shot(page, `${path.replaceAll(/\W+/g, '-').slice(1)}-${scheme}-${width}`);
     }
     expect(complaints).toEqual([]);
+  });
+});
+
+describe('an agent that is offline', () => {
+  it('keeps the output, of which its report has the end; a task waits for it', { timeout: 90_000 }, async () => {
+    const id = await begun('i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done');
+    await inState(id, 'succeeded');
+    await agent.stop();
+    await until(async () => (await central.agent(NAME))?.['state'] === 'disconnected' || undefined);
+    const { page } = await opened(`/tasks/${id}`);
+    await page.getByRole('alert').getByText(NAME).first().waitFor(SOON);
+    await page.getByText('The last 4.1 kB, as the agent reported them:').waitFor(SOON);
+    await output(page).getByText('line 1999').waitFor(SOON);
+    await page.getByRole('button', { name: 'Download' }).click();
+    await expect.poll(() => page.getByRole('alert').count(), SOON).toBe(2);
+    expect(await violationsOf(page)).toEqual([]);
+    await shotEachWay(page, 'task-offline');
+    await page.getByRole('button', { name: 'Run again…' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText(`${NAME} is not online: it runs the task when it is back`).waitFor(SOON);
+    await dialog.getByRole('button', { name: 'Run a task' }).click();
+    await head(page).getByText('Sent').waitFor(SOON);
+    await page.getByText('It is in the log of the agent').waitFor(SOON);
   });
 });

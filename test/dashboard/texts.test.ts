@@ -111,6 +111,8 @@ describe('texts of others', () => {
       [`/agents/${encodeURIComponent(HOSTILE)}`, '(agent_unknown)'],
       [`/profiles/${encodeURIComponent(HOSTILE)}`, 'This could not be loaded'],
       [`/rollouts/${encodeURIComponent(HOSTILE)}`, 'This could not be loaded'],
+      [`/tasks/${encodeURIComponent(HOSTILE)}`, 'This could not be loaded'],
+      [`/tasks?agent=${encodeURIComponent(HOSTILE)}&state=${encodeURIComponent(HOSTILE)}`, '(agent_unknown)'],
       [`/audit?q=${encodeURIComponent(HOSTILE)}&entry=${encodeURIComponent(HOSTILE)}`, 'has no entry'],
     ] as const) {
       await page.goto(`${originOf(central)}${path}`);

@@ -20,6 +20,7 @@ import { lookOf, type Meaning } from '../states.ts';
 import { T } from '../strings.ts';
 import { ReplaceDialog } from './enrollment/replace.tsx';
 import { MessagesTab } from './messages/tab.tsx';
+import { AgentTasksTab } from './tasks/agent-tab.tsx';
 import { ActDialog, RecoveryDialog, type AgentAct } from './agent-acts.tsx';
 import { Presence } from './agent-presence.tsx';
 import { CertificateTab, Failures, HistoryTab, Timeline, type StateChange } from './agent-tabs.tsx';
@@ -74,6 +75,7 @@ function Known({ agent, again }: { readonly agent: Agent; readonly again: () => 
     ['messages', T.messages, waiting],
     ['certificate', T.certificate],
     ['release', T.releaseTab.tab],
+    ['tasks', T.tasks.title],
   ];
   return (
     <>
@@ -111,6 +113,8 @@ function Known({ agent, again }: { readonly agent: Agent; readonly again: () => 
         <CertificateTab agent={agent} />
       ) : tab === 'release' ? (
         <ReleaseTab agent={agent} />
+      ) : tab === 'tasks' ? (
+        <AgentTasksTab agent={agent} />
       ) : (
         <WhyTab agent={agent} />
       )}

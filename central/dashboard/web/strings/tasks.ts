@@ -90,6 +90,22 @@ export const TASKS_TEXTS = {
     'process-group': 'those that leave its group are not ended',
   } as Readonly<Record<string, string>>,
   othersOf: 'Other tasks of this agent',
+  // The tab of an agent.
+  offered: 'What this agent can run',
+  handlerColumns: {
+    name: 'Handler',
+    words: 'Arguments',
+    rerun: 'Where it is unknown whether it ran',
+    longest: 'Runs at most',
+    together: 'At a time',
+  },
+  argumentModes: { none: 'none', fixed: 'those of its configuration', list: 'those of the request' },
+  reruns: 'runs again',
+  runsOnce: 'is lost, and does not run again',
+  run: 'Run',
+  under: (account: string, processes: string) => `Tasks run under ${account}. Their processes: ${processes}.`,
+  noQueues: 'This agent takes tasks of no queue.',
+  filterThem: 'Filter them',
   // Output.
   output: 'Output',
   channels: { stdout: 'Standard output', stderr: 'Standard error' },

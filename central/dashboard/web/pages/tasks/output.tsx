@@ -91,12 +91,13 @@ function ChannelOutput({ task, channel }: ChannelProps): JSX.Element {
 }
 
 function positionOf(
-  { bytes, isCut, isWhole }: Output,
+  { bytes, text, problem, isCut, isWhole }: Output,
   isBusy: boolean,
   isFollowing: boolean,
   isStopped: boolean,
 ): string {
   if (isCut && !isStopped) return K.continues;
+  if (problem !== null && text === '') return '';
   if (isWhole) return K.whole(bytes);
   if (!isBusy) return K.stopped(bytes);
   return isFollowing ? K.following(bytes) : K.loading(bytes);

@@ -44,6 +44,7 @@ export interface TaskHandler {
   readonly argumentPattern: string | null;
   readonly timeoutSeconds: number;
   readonly concurrencyCount: number;
+  readonly rerun: boolean;
   readonly accounts: string;
   readonly containment: string;
   readonly queues: readonly string[];
