@@ -62,3 +62,8 @@ const AGAIN = /^(?:40|55P03|25006|25P03|53|57P|57014|08|58|XX)/;
 export function mayTryAgain(sqlState: string): boolean {
   return AGAIN.test(sqlState);
 }
+
+/** Poolers say so when their connection to the server ended: what was on its way may have been carried out. */
+export function isUnknown(sqlState: string): boolean {
+  return sqlState.startsWith('08');
+}

@@ -20,6 +20,9 @@ const CHANGES_AT_ONCE = 2_000;
 /** A node that is alive reads them within a second. */
 const CHANGES_KEPT_MS = 600_000;
 
+/** Beats come once a second; those further apart than this are a gap. */
+const STEADY_MS = NODE_DEAD_MS / 2;
+
 const NODES = `
   SELECT node.*, coalesce(lease.holder = node.name AND lease.until > database_ms(), false) AS leads
     FROM node LEFT JOIN lease ON lease.name = 'leader'`;
@@ -127,11 +130,16 @@ function leaderWrites(database: SqlDatabase, self: Self) {
     INSERT INTO counter (name, value) VALUES ('shared_changes_pruned', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`);
   const sessions = sessionsOfNodes(database);
   let prunedAt = 0;
+  let [lastAt, steadySince] = [0, 0];
   return {
     take(now: number): void {
       const { name, generation } = self;
+      // While PostgreSQL was away no node could say that it is alive: others have as long as this one to do so.
+      if (now - lastAt > STEADY_MS) steadySince = now;
+      lastAt = now;
       if (Number(take.run(name, generation, now + NODE_DEAD_MS, now).changes) === 0) return;
-      for (const row of dead.all(now - NODE_DEAD_MS, name)) {
+      const silent = now - steadySince < NODE_DEAD_MS ? [] : dead.all(now - NODE_DEAD_MS, name);
+      for (const row of silent) {
         giveUp.run(text(row, 'name'));
         sessions.end(
           text(row, 'name'),

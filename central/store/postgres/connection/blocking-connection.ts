@@ -5,7 +5,7 @@ import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_thread
 import type { Row } from '../../../../shared/sqlite/row.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from '../../../../shared/sqlite/sql.ts';
 import { translate } from './dialect.ts';
-import type { ConnectionData, Reply, Request } from '../threads/protocol.ts';
+import type { ConnectionData, Numbered, Reply, Request } from '../threads/protocol.ts';
 
 /** PostgreSQL cannot be reached now. */
 export class AwayError extends Error {
@@ -41,7 +41,7 @@ export class BlockingConnection implements SqlDatabase {
   readonly #signal: Int32Array<SharedArrayBuffer>;
   readonly #statements = new Map<string, SqlStatement>();
   readonly #statementMs: number;
-  #replies = 0;
+  #requests = 0;
   #isTransaction = false;
 
   /** `thread`: the address of threads/postgres-connection, which only the file that starts all threads knows. */
@@ -109,16 +109,28 @@ export class BlockingConnection implements SqlDatabase {
   }
 
   #ask(request: Request, sql = ''): { readonly rows: Row[]; readonly changes: number } {
+    const number = ++this.#requests;
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-    this.#port.postMessage(request);
-    if (Atomics.wait(this.#signal, 0, this.#replies, REPLY_MS) === 'timed-out')
-      throw new AwayError('the thread of the connection does not answer', true);
-    this.#replies += 1;
-    const reply = receiveMessageOnPort(this.#port)?.message as Reply;
+    this.#port.postMessage({ number, what: request } satisfies Numbered<Request>);
+    const reply = this.#reply(number);
     if (reply.kind === 'rows') return reply;
     if (reply.kind === 'refused') throw new StatementError(reply.found, reply.sqlState, sql);
     this.#isTransaction = false;
     throw new AwayError(reply.found, reply.isUnknown);
+  }
+
+  /** Waits for it; those of requests that were given up are dropped. */
+  #reply(number: number): Reply {
+    for (;;) {
+      const counted = Atomics.load(this.#signal, 0);
+      for (let came = receiveMessageOnPort(this.#port); came !== undefined; came = receiveMessageOnPort(this.#port)) {
+        // As protocol.ts has it.
+        const reply = came.message as Numbered<Reply>;
+        if (reply.number === number) return reply.what;
+      }
+      if (Atomics.wait(this.#signal, 0, counted, REPLY_MS) === 'timed-out')
+        throw new AwayError('the thread of the connection does not answer', true);
+    }
   }
 }
 

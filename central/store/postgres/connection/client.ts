@@ -4,7 +4,7 @@ import pg from 'pg';
 import type { Row } from '../../../../shared/sqlite/row.ts';
 import type { SqlValue } from '../../../../shared/sqlite/sql.ts';
 import { textOf } from '../../../../shared/errors.ts';
-import { mayTryAgain, postgresFault } from '../errors.ts';
+import { isUnknown, mayTryAgain, postgresFault } from '../errors.ts';
 import type { Reply } from '../threads/protocol.ts';
 import { hostsOf, type StoreHost } from './store-url.ts';
 
@@ -39,19 +39,24 @@ const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
 
 /**
  * Tries each host once, and takes the first one that is a primary. `seen`: the server that was reached before; an older
- * one is refused (a primary that was replaced and came back).
+ * one is refused (a primary that was replaced and came back). Without one, all hosts are asked, and the newest is taken.
  * Errors: store_not_postgresql, store_unreachable (as the last host says).
  */
 export async function connect(url: string, seen: SeenServer): Promise<Connected> {
   let last: unknown;
+  let best: Connected | undefined;
   for (const host of hostsOf(url)) {
     try {
-      return await connectTo(host, seen);
+      const other = await connectTo(host, best?.server ?? seen);
+      await best?.close();
+      best = other;
+      if (seen.system !== '') break;
     } catch (error) {
       last = error;
     }
   }
-  throw last;
+  if (best === undefined) throw last;
+  return best;
 }
 
 async function connectTo(host: StoreHost, seen: SeenServer): Promise<Connected> {
@@ -68,9 +73,10 @@ async function connectTo(host: StoreHost, seen: SeenServer): Promise<Connected> 
   let isUnconfirmed = false;
   client.on('error', (error: Error) => (lost ??= error.message));
   client.on('end', () => (lost ??= 'the connection was closed'));
-  // The wait for it ended (01000 where it was canceled): the commit is here, and perhaps not at the standby.
-  client.on('notice', ({ message = '' }) => {
-    if (message.includes('synchronous replication')) isUnconfirmed = true;
+  // The wait for the standby was canceled: the commit is here, and perhaps not there. The text is in the language of the
+  // server (lc_messages); other notices that Central causes have codes of their own.
+  client.on('notice', ({ code, message = '' }) => {
+    if (code === '01000' || message.includes('synchronous replication')) isUnconfirmed = true;
   });
   const close = async (): Promise<void> => {
     const ended = client.end().catch(() => undefined);
@@ -106,7 +112,7 @@ async function connectTo(host: StoreHost, seen: SeenServer): Promise<Connected> 
     } catch (error) {
       if (error instanceof pg.DatabaseError && error.code !== undefined)
         return mayTryAgain(error.code)
-          ? { kind: 'away', found: error.message, isUnknown: false }
+          ? { kind: 'away', found: error.message, isUnknown: isUnknown(error.code) }
           : { kind: 'refused', sqlState: error.code, found: error.message };
       return { kind: 'away', found: textOf(error), isUnknown: true };
     } finally {
@@ -124,9 +130,17 @@ const isOurs = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && String(error.code).startsWith('store_');
 
 async function whoIs(client: pg.Client, host: string, seen: SeenServer): Promise<Server> {
-  const { rows } = await client.query<Record<string, string | number>>(`
+  const ask = async (text: string): Promise<Record<string, string | number>> => {
+    // It may freeze in between. `query_timeout` is not in the types of a query.
+    const query = { text, query_timeout: CONNECT_MS } as pg.QueryConfig;
+    return (await client.query<Record<string, string | number>>(query)).rows[0] ?? {};
+  };
+  const {
+    version = '',
+    number = 0,
+    standby,
+  } = await ask(`
     SELECT version() AS version, current_setting('server_version_num')::int AS number, pg_is_in_recovery() AS standby`);
-  const { version = '', number = 0, standby } = rows[0] ?? {};
   if (
     !String(version).startsWith('PostgreSQL ') ||
     /cockroach|yugabyte|redshift/i.test(String(version)) ||
@@ -135,10 +149,10 @@ async function whoIs(client: pg.Client, host: string, seen: SeenServer): Promise
     throw postgresFault('store_not_postgresql', { host, found: String(version) });
   if (standby !== 0) throw postgresFault('store_unreachable', { host, found: 'it is a standby, and not the primary' });
   // The control file may show the timeline from before the promotion; the name of the present WAL file does not.
-  const { rows: places } = await client.query<Record<string, string | number>>(`
+  const { timeline, system } = await ask(`
     SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline,
       (SELECT system_identifier::text FROM pg_control_system()) AS system`);
-  const server = { name: host, timeline: Number(places[0]?.['timeline']), system: String(places[0]?.['system']) };
+  const server = { name: host, timeline: Number(timeline), system: String(system) };
   if (seen.system !== '' && seen.system !== server.system)
     throw postgresFault('store_unreachable', {
       host,

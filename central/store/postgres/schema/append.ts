@@ -10,13 +10,15 @@
  * the keys, lengths and texts of all of them one behind the other. Answers in the order of the agents; `outcome` is
  * `taken` (with the cursor of the first event), `had`, `fenced` (another session, or a removed agent), `elsewhere` (the log
  * is at another place), or `slow` (its messages are looked up one by one: not by this function). `custom plans`: a generic
- * plan of the statements over arrays takes seven times as long (measured).
+ * plan of the statements over arrays takes seven times as long (measured). A wait for a lock ends before the caller gives up:
+ * the backend of a connection that was cut off would wait on, and take the place of another one.
  */
 export const APPEND = `
 CREATE FUNCTION append_events(agents bigint[], epochs bigint[], firsts bigint[], counts bigint[], befores text[],
   afters text[], at_ms bigint, run_agents integer[], run_firsts bigint[], run_counts bigint[], key_lengths integer[],
   length_lengths integer[], body_lengths integer[], keys bigint[], packed bytea)
-RETURNS TABLE (outcome text, first_cursor bigint, of_incarnation text) LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
+RETURNS TABLE (outcome text, first_cursor bigint, of_incarnation text) LANGUAGE plpgsql
+  SET plan_cache_mode = force_custom_plan SET lock_timeout = '10s' AS $$
 DECLARE
   place record;
   outcomes text[] := array_fill('fenced'::text, ARRAY[cardinality(agents)]);

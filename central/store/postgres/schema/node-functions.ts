@@ -12,6 +12,8 @@ CREATE FUNCTION database_ms() RETURNS bigint LANGUAGE sql VOLATILE AS $$
 CREATE FUNCTION begin_acts(node_name text, of_generation bigint, of_batch bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM set_config('idle_in_transaction_session_timeout', '5000', true);
+  -- Sooner than the caller gives up: nothing ends the wait of a backend whose client is gone.
+  PERFORM set_config('lock_timeout', '10000', true);
   PERFORM pg_advisory_xact_lock(${ACTS_LOCK});
   UPDATE node SET batch = of_batch, last_seen_at = database_ms() WHERE name = node_name AND generation = of_generation AND state = 'alive';
   RETURN FOUND;

@@ -2,7 +2,7 @@
 // connection, statements without names, so that a pooler in transaction mode does no harm. Checks whom it has reached.
 import { workerData } from 'node:worker_threads';
 import { connect, type Connected } from '../connection/client.ts';
-import type { ConnectionData, Reply, Request } from './protocol.ts';
+import type { ConnectionData, Numbered, Reply, Request } from './protocol.ts';
 
 // Passed by blocking-connection.ts.
 const { port, signal, url } = workerData as ConnectionData;
@@ -12,7 +12,6 @@ let seen = { timeline: 0, system: '' };
 async function answer(request: Request): Promise<Reply> {
   if (request.kind === 'close') {
     await connected?.close();
-    port.close();
     return { kind: 'rows', rows: [], changes: 0 };
   }
   try {
@@ -35,11 +34,12 @@ async function answer(request: Request): Promise<Reply> {
   }
 }
 
-port.on('message', (request: Request) => {
+port.on('message', ({ number, what: request }: Numbered<Request>) => {
   void answer(request).then((reply) => {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-    port.postMessage(reply);
+    port.postMessage({ number, what: reply } satisfies Numbered<Reply>);
     Atomics.add(signal, 0, 1);
     Atomics.notify(signal, 0);
+    if (request.kind === 'close') port.close();
   });
 });

@@ -10,6 +10,12 @@ export interface ConnectionData {
   readonly url: string;
 }
 
+/** With its number, by which a thread that gave up waiting tells a late reply from the one that it waits for. */
+export interface Numbered<T> {
+  readonly number: number;
+  readonly what: T;
+}
+
 export type Request =
   | { readonly kind: 'connect' }
   | { readonly kind: 'close' }
