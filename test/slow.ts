@@ -11,6 +11,14 @@ export interface SlowFile {
 }
 
 export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/postgres/cluster.test.ts': {
+    why: '8 s: eight PostgreSQL servers start, fail over, freeze and end',
+    quick: 'test/central/store/postgres/two-stores.test.ts',
+  },
+  'test/deploy/several-centrals.test.ts': {
+    why: '12 s: two PostgreSQL servers, HAProxy, and its checks in their intervals',
+    quick: 'test/deploy/proxies.test.ts',
+  },
   'test/central/store/postgres/contract.test.ts': {
     why: '220 s: a database and three threads with their connections for each of 160 tests',
     quick: 'test/central/store/postgres/two-stores.test.ts',

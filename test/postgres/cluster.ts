@@ -46,6 +46,27 @@ for file in "$1"/*/data/postmaster.pid; do
 done
 rm -rf "$1"`;
 
+export interface ServersFolder {
+  readonly path: string;
+  /** Deletes it. Its servers have ended. */
+  remove(): Promise<void>;
+}
+
+/** A temporary folder for servers, each in its own folder in it, which belongs to their account and has a guard. */
+export async function serversFolder(): Promise<ServersFolder> {
+  const path = await mkdtemp(join(tmpdir(), 'queuegate-postgres-'));
+  const account = postgresAccount();
+  if (account !== undefined) await chown(path, account.uid, account.gid);
+  const guard = startGuard(path);
+  return {
+    path,
+    async remove() {
+      await rm(path, { recursive: true, force: true });
+      guard.stdin?.end();
+    },
+  };
+}
+
 function startGuard(folder: string): ChildProcess {
   // In a session of its own: it gets no signal of a terminal.
   const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', folder], {
@@ -58,21 +79,19 @@ function startGuard(folder: string): ChildProcess {
 }
 
 export class PostgresCluster {
-  readonly folder: string;
-  readonly #guard: ChildProcess;
+  readonly #folder: ServersFolder;
   readonly #mode: ClusterOptions['standby'];
   #primary: PostgresServer;
   #other: PostgresServer | undefined;
   #databases = 0;
 
   private constructor(
-    folder: string,
+    folder: ServersFolder,
     mode: ClusterOptions['standby'],
     primary: PostgresServer,
     other: PostgresServer | undefined,
   ) {
-    this.folder = folder;
-    this.#guard = startGuard(folder);
+    this.#folder = folder;
     this.#mode = mode;
     this.#primary = primary;
     this.#other = other;
@@ -81,13 +100,12 @@ export class PostgresCluster {
   static async start(options: ClusterOptions = {}): Promise<PostgresCluster> {
     const binaries = postgresBinaries();
     if (binaries === undefined) throw new Error('PostgreSQL >= 14 is not installed (Debian: postgresql)');
-    const folder = await mkdtemp(join(tmpdir(), 'queuegate-postgres-'));
+    const folder = await serversFolder();
     const account = postgresAccount();
-    if (account !== undefined) await chown(folder, account.uid, account.gid);
     const settings = { ...SETTINGS, ...(options.isDurable === true ? {} : NOT_DURABLE), ...options.settings };
     const [one = 0, two = 0] = await freePorts(options.standby === undefined ? 1 : 2);
     const server = (name: string, port: number): PostgresServer =>
-      new PostgresServer({ name, folder: join(folder, name), port, binaries, account, settings });
+      new PostgresServer({ name, folder: join(folder.path, name), port, binaries, account, settings });
     const standby = options.standby === undefined ? undefined : server('two', two);
     const cluster = new PostgresCluster(folder, options.standby, server('one', one), standby);
     try {
@@ -100,6 +118,10 @@ export class PostgresCluster {
       await cluster.remove();
       throw error;
     }
+  }
+
+  get folder(): string {
+    return this.#folder.path;
   }
 
   get primary(): PostgresServer {
@@ -138,6 +160,7 @@ export class PostgresCluster {
   async failover(mode: StopMode = 'immediate'): Promise<void> {
     const [old, next] = [this.#primary, this.standby];
     await old.stop(mode);
+    next.thaw();
     await next.promote();
     this.#primary = next;
     this.#other = old;
@@ -167,12 +190,27 @@ export class PostgresCluster {
     });
   }
 
+  /** Waits until the standby has everything that was committed. */
+  async caughtUp(): Promise<void> {
+    await until(async () => {
+      const [row] = await this.#primary.sql<{ same: boolean | null }>(
+        'SELECT bool_and(replay_lsn >= pg_current_wal_lsn()) AS same FROM pg_stat_replication',
+      );
+      return row?.same === true || undefined;
+    });
+  }
+
+  /** The standby gets nothing more: what is committed from now on is lost in a failover. */
+  async detach(): Promise<void> {
+    await this.standby.configure({ primary_conninfo: '' });
+    await until(async () => (await this.#primary.sql('SELECT 1 FROM pg_stat_replication')).length === 0 || undefined);
+  }
+
   /** Ends both servers at once, and deletes everything. */
   async remove(): Promise<void> {
     await this.#other?.stop('immediate');
     await this.#primary.stop('immediate');
-    await rm(this.folder, { recursive: true, force: true });
-    this.#guard.stdin?.end();
+    await this.#folder.remove();
   }
 }
 

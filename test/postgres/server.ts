@@ -16,12 +16,8 @@ export const SUPERUSER = 'postgres';
 export const STORE_ROLE = 'queuegate';
 
 const LOCAL = '127.0.0.1';
-const ACCESS = [
-  'local all all trust',
-  'local replication all trust',
-  `host all all ${LOCAL}/32 trust`,
-  `host replication all ${LOCAL}/32 trust`,
-];
+const SOCKET_ACCESS = ['local all all trust', 'local replication all trust'];
+const ACCESS = [`host all all ${LOCAL}/32 trust`, `host replication all ${LOCAL}/32 trust`];
 
 export interface ServerOrder {
   readonly name: string;
@@ -31,6 +27,8 @@ export interface ServerOrder {
   readonly binaries: string;
   readonly account: Account | undefined;
   readonly settings: Settings;
+  /** Lines of pg_hba.conf in place of those that let everything in over loopback. The superuser gets in over the socket. */
+  readonly access?: readonly string[];
 }
 
 export class PostgresServer {
@@ -40,10 +38,11 @@ export class PostgresServer {
   readonly data: string;
   readonly #binaries: string;
   readonly #account: Account | undefined;
+  readonly #access: readonly string[];
   #settings: Record<string, string | number>;
   #process: Running | undefined;
 
-  constructor({ name, folder, port, binaries, account, settings }: ServerOrder) {
+  constructor({ name, folder, port, binaries, account, settings, access = ACCESS }: ServerOrder) {
     this.name = name;
     this.folder = folder;
     this.port = port;
@@ -51,6 +50,7 @@ export class PostgresServer {
     this.#binaries = binaries;
     this.#account = account;
     this.#settings = { ...settings };
+    this.#access = access;
   }
 
   /** Of the role of the store. */
@@ -72,16 +72,20 @@ export class PostgresServer {
   }
 
   /** A program of PostgreSQL, as the account of the server. */
-  async program(name: string, args: readonly string[]): Promise<Ended> {
+  async program(name: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
     const account = this.#account === undefined ? {} : { account: this.#account };
-    const ended = await run(join(this.#binaries, name), args, { cwd: this.folder, ...account });
+    const ended = await run(join(this.#binaries, name), args, {
+      cwd: this.folder,
+      env: { HOME: this.folder, ...env },
+      ...account,
+    });
     if (ended.code !== 0) throw new Error(`${name} ended with ${ended.code}:\n${ended.stdout}\n${ended.stderr}`);
     return ended;
   }
 
   /** Makes its folder and an empty cluster in it. */
   async init(): Promise<void> {
-    await this.#makeFolder();
+    await this.makeFolder();
     const access = ['--auth=trust', `--username=${SUPERUSER}`];
     await this.program('initdb', ['-D', this.data, ...access, '--no-sync', '--encoding=UTF8', '--locale=C.UTF-8']);
   }
@@ -89,7 +93,7 @@ export class PostgresServer {
   /** Makes it a standby of `primary`, from a copy of its data. What was here is deleted. */
   async copyFrom(primary: PostgresServer): Promise<void> {
     await rm(this.folder, { recursive: true, force: true });
-    await this.#makeFolder();
+    await this.makeFolder();
     const from = ['-h', primary.folder, '-p', String(primary.port), '-U', SUPERUSER];
     await this.program('pg_basebackup', ['-D', this.data, ...from, '--checkpoint=fast', '--no-sync', '-X', 'stream']);
     await this.#write(join(this.data, 'standby.signal'), '');
@@ -107,7 +111,8 @@ export class PostgresServer {
     await this.#configure();
     const account = this.#account === undefined ? {} : { account: this.#account };
     const words = ['-D', this.data, '-c', `config_file=${join(this.folder, 'server.conf')}`];
-    this.#process = new Running(join(this.#binaries, 'postgres'), words, { cwd: this.folder, ...account });
+    const env = { HOME: this.folder };
+    this.#process = new Running(join(this.#binaries, 'postgres'), words, { cwd: this.folder, env, ...account });
     await this.#process.printed(/database system is ready to accept (?:read-only )?connections/);
   }
 
@@ -183,7 +188,8 @@ export class PostgresServer {
     return Number(row?.at ?? 0);
   }
 
-  async #makeFolder(): Promise<void> {
+  /** The folder of `init` and `copyFrom`. */
+  async makeFolder(): Promise<void> {
     await mkdir(this.folder, { mode: 0o700 });
     if (this.#account !== undefined) await chown(this.folder, this.#account.uid, this.#account.gid);
   }
@@ -197,7 +203,7 @@ export class PostgresServer {
       cluster_name: this.name,
     };
     const lines = Object.entries({ ...this.#settings, ...fixed }).map(([name, value]) => `${name} = '${value}'`);
-    await this.#write(join(this.folder, 'access.conf'), ACCESS.join('\n'));
+    await this.#write(join(this.folder, 'access.conf'), [...SOCKET_ACCESS, ...this.#access].join('\n'));
     await this.#write(join(this.folder, 'server.conf'), lines.join('\n'));
   }
 

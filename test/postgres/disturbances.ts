@@ -1,0 +1,82 @@
+// The ways in which PostgreSQL is away for nodes, and comes back.
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client } from 'pg';
+import type { PostgresCluster } from './cluster.ts';
+
+/** How long each one lasts: a whole minute with NODES_SECONDS=60, as a release is tried. */
+export const SECONDS = Number(process.env['NODES_SECONDS'] ?? 8);
+/** So soon after the return of PostgreSQL something is acknowledged. */
+export const BACK_MS = 2_000;
+export const MAX_CONNECTIONS = 40;
+
+/** Ends the connections of the nodes, so that they need new ones. */
+async function endConnections(cluster: PostgresCluster): Promise<void> {
+  await cluster.primary.sql(
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'queuegate-central'`,
+  );
+}
+
+export interface Disturbance {
+  readonly name: string;
+  /** Begins it; the result ends it. */
+  readonly begin: (cluster: PostgresCluster) => Promise<() => Promise<void>>;
+}
+
+export const DISTURBANCES: readonly Disturbance[] = [
+  {
+    name: 'frozen',
+    begin: async ({ primary }) => {
+      primary.freeze();
+      return async () => primary.thaw();
+    },
+  },
+  {
+    name: 'stopped',
+    begin: async ({ primary }) => {
+      await primary.stop('fast');
+      return () => primary.start();
+    },
+  },
+  {
+    name: 'read-only',
+    begin: async (cluster) => {
+      await cluster.primary.configure({ default_transaction_read_only: 'on' });
+      await endConnections(cluster);
+      return () => cluster.primary.configure({ default_transaction_read_only: 'off' });
+    },
+  },
+  {
+    name: 'without free connections',
+    begin: async (cluster) => {
+      const held: Client[] = [];
+      let isOver = false;
+      const take = async (): Promise<void> => {
+        while (!isOver) {
+          const client = new Client(cluster.primary.url());
+          client.on('error', () => undefined);
+          try {
+            await client.connect();
+            held.push(client);
+          } catch {
+            await delay(20);
+          }
+        }
+      };
+      const taking = take();
+      await delay(500);
+      await endConnections(cluster);
+      return async () => {
+        isOver = true;
+        await taking;
+        for (const client of held) await client.end().catch(() => undefined);
+      };
+    },
+  },
+  {
+    name: 'without its standby',
+    begin: async ({ standby }) => {
+      standby.freeze('walreceiver');
+      return async () => standby.thaw();
+    },
+  },
+];
