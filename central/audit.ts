@@ -140,6 +140,10 @@ export const AUDIT_ACTIONS = {
   'software.synchronize': { text: 'started a rollout that brings software to agents, which stay on theirs' },
   'software.upgrade': { text: 'started a rollout of software, or continued one that had synchronized it' },
   'store.backup': { text: 'made a backup of the store' },
+  'store.migrate': {
+    by: 'central',
+    text: 'moved the embedded store into PostgreSQL, or tried to: this entry is the last one of the embedded store',
+  },
   'store.restore': { text: 'replaced the store with a backup' },
   'subscriptions.create': { text: 'created a subscription to events' },
   'subscriptions.create-key': { by: 'central', text: 'created the key of the secrets of webhooks' },

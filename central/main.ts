@@ -19,6 +19,7 @@ import { AUDIT_HEAD_FILE } from './composition/audit-verification.ts';
 import type { FirstStart } from './composition/first-start.ts';
 import { centralHelp, readCommand } from './composition/command-line.ts';
 import { createAdministratorToken } from './composition/administrator-token.ts';
+import { migrateStore } from './composition/migrate-store.ts';
 import type { RunningCentral } from './composition/lifecycle.ts';
 import {
   ADMINISTRATOR_TOKEN_FILE,
@@ -52,6 +53,10 @@ async function main(): Promise<number> {
     const { file, isRunning } = await createAdministratorToken(config);
     const start = isRunning ? '' : 'Start Central; ';
     printOut(`A new administrator's token is in ${file} (mode 0600). ${start}"queuegate" on this host uses it.\n`);
+    return 0;
+  }
+  if (command === 'migrate-store') {
+    await migrateStore(config, (line) => printOut(`${line}\n`));
     return 0;
   }
   // The Central agent inherits the environment: it must see neither Central's settings nor secrets.

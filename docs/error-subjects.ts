@@ -39,6 +39,7 @@ import { CENTRAL_TASK_CAUSES } from '../central/store/tasks/task-steps.ts';
 import { TASK_CAUSES } from '../agent/tasks/causes.ts';
 import { RUNNER_ERRORS } from '../agent/tasks/runner/server.ts';
 import { DOWNLOAD_ERRORS } from '../central/profiles/downloads/errors.ts';
+import { MOVE_ERRORS } from '../central/store/move/errors.ts';
 import { POSTGRES_ERRORS } from '../central/store/postgres/errors.ts';
 import { RELEASE_ERRORS } from '../shared/releases/errors.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
@@ -406,6 +407,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'PostgreSQL and nodes',
     about: 'Where store.url is set.',
     errors: POSTGRES_ERRORS,
+  },
+  {
+    table: 'MOVE_ERRORS',
+    reader: 'central',
+    title: 'Moving a store into PostgreSQL',
+    about: 'From `queuegate-central migrate-store`.',
+    errors: MOVE_ERRORS,
   },
   {
     table: 'DATABASE_ERRORS',

@@ -179,7 +179,7 @@ export const PROGRAMS = {
     'version',
     'help',
   ]),
-  'queuegate-central': new Set(['start', 'create-administrator-token', 'version', 'help']),
+  'queuegate-central': new Set(['start', 'create-administrator-token', 'migrate-store', 'version', 'help']),
   truststore: new Set(['list', 'import', 'delete', 'convert', 'create', 'change-password']),
 } as const;
 /** What another word says in every command line. */

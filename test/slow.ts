@@ -27,6 +27,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '220 s: the same through PgBouncer in transaction mode',
     quick: 'test/central/store/postgres/two-stores.test.ts',
   },
+  'test/central/store/postgres/move-store.test.ts': {
+    why: '8 s: PostgreSQL, and a store that is moved into it three times',
+    quick: 'test/central/composition/migrate-store.test.ts',
+  },
   'test/flow/device-ports.test.ts': {
     why: '20 s: a real Central and agent, a hundred devices, and a rotation of the authority',
     quick: 'test/agent/local-api/devices/port.test.ts',

@@ -6,6 +6,8 @@ export const CENTRAL_COMMANDS = {
   start: 'Runs Central. The default: "queuegate-central" alone does the same.',
   'create-administrator-token':
     'Creates an API token with the role administrator, for example if the last one is lost. Run it as the account of Central, while Central is stopped.',
+  'migrate-store':
+    'Moves the store of the data folder into the empty PostgreSQL database of store.url, and checks it there. Run it as the account of Central, while Central is stopped.',
   version: 'Prints the version.',
   help: 'Prints this text.',
 } as const;

@@ -1,4 +1,5 @@
 // Chooses the engine of Central's store. Nothing else in Central names one.
+import { rename } from 'node:fs/promises';
 import { holdDataFolder } from '../../shared/sqlite/data-folder.ts';
 import { VERSION } from '../../shared/version.ts';
 import type { CentralConfig } from '../config.ts';
@@ -6,6 +7,8 @@ import { Backups, type StoreKeys } from './backup/backup.ts';
 import type { StoreFiles } from './backup/store-files.ts';
 import { openSqliteStore, type SqliteStoreOptions } from './sqlite/sqlite-store.ts';
 import { sqliteStoreFiles } from './sqlite/store-files.ts';
+import { databasePath } from './sqlite/threads/thread-data.ts';
+import type { MovedTable, MoveProgress } from './postgres/move-store.ts';
 import type { Store } from './store.ts';
 
 type StoreOptions = SqliteStoreOptions;
@@ -38,6 +41,49 @@ export async function openCentralStore(config: StoreConfig, onFailure: StoreOpti
   } catch (error) {
     held.release();
     throw error;
+  }
+}
+
+/**
+ * Moves the embedded store of a Central that is stopped into an empty PostgreSQL, all of it or nothing. `prepare` gets the
+ * embedded store first. Answers what was moved, and what the file of the embedded store is called now.
+ * Errors: those of openCentralStore, of MOVE_ERRORS, and of connecting to PostgreSQL.
+ */
+export async function moveEmbeddedStore(
+  config: Pick<CentralConfig, 'advertisedNames' | 'centralName' | 'dataFolder' | 'hostName'>,
+  url: string,
+  prepare: (store: Store) => Promise<void>,
+  onProgress: (progress: MoveProgress) => void,
+): Promise<{ readonly tables: readonly MovedTable[]; readonly before: string }> {
+  // Loaded for this command only.
+  const { connect } = await import('./postgres/connection/client.ts');
+  const { moveStore } = await import('./postgres/move-store.ts');
+  const { openStoredTables } = await import('./sqlite/stored-tables.ts');
+  // First of all: nothing is changed in a store that another process has, or that cannot be moved.
+  holdDataFolder(config.dataFolder).release();
+  const target = await connect(url, { timeline: 0, system: '' });
+  try {
+    const path = databasePath(config.dataFolder);
+    const embedded = await openCentralStore({ ...config, storeUrl: undefined }, () => undefined);
+    try {
+      await prepare(embedded);
+    } finally {
+      await embedded.stop();
+    }
+    const held = holdDataFolder(config.dataFolder);
+    const source = openStoredTables(path);
+    try {
+      const tables = await moveStore(source, target, onProgress);
+      // A Central that is started without store.url by mistake must not go on with it: agents would report losses.
+      const before = `${path}.migrated`;
+      await rename(path, before);
+      return { tables, before };
+    } finally {
+      source.close();
+      held.release();
+    }
+  } finally {
+    await target.close();
   }
 }
 

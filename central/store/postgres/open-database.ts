@@ -8,7 +8,7 @@ import { MIGRATIONS, SCHEMA_TABLE } from './schema/migrations.ts';
 import type { Reply } from './threads/protocol.ts';
 
 /** Any number, the same in each version. */
-const SCHEMA_LOCK = 5_201_314_702;
+export const SCHEMA_LOCK = 5_201_314_702;
 const STEP_MS = 60_000;
 const LOOK_MS = 500;
 
@@ -37,6 +37,12 @@ export async function joinDatabase(
 async function migrate(connection: Connected, host: string): Promise<void> {
   const run = runner(connection, host);
   await run('BEGIN');
+  await makeSchema(run, host);
+  await run('COMMIT');
+}
+
+/** Within a transaction of the caller. Errors: store_schema_newer. */
+export async function makeSchema(run: Run, host: string): Promise<void> {
   await run(`SELECT pg_advisory_xact_lock(${SCHEMA_LOCK})`);
   await run(SCHEMA_TABLE);
   const [row] = await run('SELECT version, readable_by FROM queuegate_schema');
@@ -48,8 +54,9 @@ async function migrate(connection: Connected, host: string): Promise<void> {
     await run(`INSERT INTO queuegate_schema VALUES (1, ${MIGRATIONS.length}, ${OLDEST_READER})
       ON CONFLICT ("only") DO UPDATE SET version = excluded.version, readable_by = excluded.readable_by`);
   }
-  await run('COMMIT');
 }
+
+type Run = (sql: string) => Promise<readonly Readonly<Record<string, unknown>>[]>;
 
 /** The oldest schema whose version can work with this one: steps are additive. */
 const OLDEST_READER = 1;

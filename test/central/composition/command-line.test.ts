@@ -7,6 +7,7 @@ describe('the command line of queuegate-central', () => {
     [['--log-level', 'debug'], 'start', ['--log-level', 'debug']],
     [['start', '--central-agent'], 'start', ['--central-agent']],
     [['create-administrator-token', '--data-folder', 'x'], 'create-administrator-token', ['--data-folder', 'x']],
+    [['migrate-store', '--config', 'x'], 'migrate-store', ['--config', 'x']],
     [['version'], 'version', []],
     [['--version'], 'version', []],
     [['start', '--help'], 'help', []],
