@@ -83,6 +83,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '80 s: Chromium in front of a real Central with a real agent, whose programs write and wait',
     quick: 'test/central/store/tasks/task-steps.test.ts',
   },
+  'test/dashboard/store-away.test.ts': {
+    why: '20 s: Chromium in front of a real Central and a real PostgreSQL, which is stopped',
+    quick: 'test/central/dashboard/files.test.ts',
+  },
   'test/dashboard/rollouts.test.ts': {
     why: '240 s: Chromium in front of a real Central with real agents, which try a release for a minute',
     quick: 'test/central/rollouts/machine.test.ts',

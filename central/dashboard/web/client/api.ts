@@ -1,5 +1,6 @@
 // All requests of the dashboard: REST below /api/v1 with the cookie of the session, problems as errors, entity tags,
 // pages, and Central's clock.
+import { store } from './store.ts';
 import type { Page, ProblemDocument } from './types.ts';
 
 const BASE = '/api/v1';
@@ -53,6 +54,19 @@ interface Sent {
 let onSignedOut: (problem: ProblemDocument) => void = () => {};
 export function whenSignedOut(act: (problem: ProblemDocument) => void): void {
   onSignedOut = act;
+}
+
+export interface StoreAway {
+  readonly problem: ProblemDocument;
+  /** Central's time when it was found. */
+  readonly asOf: number;
+}
+
+/** Beside working and failed: Central works, and cannot reach its store. Null: it can, as far as is known. */
+export const storeAway = store<StoreAway | null>(null);
+
+export function isStoreAway({ code }: ProblemDocument): boolean {
+  return code === 'store_away' || code === 'store_away_unknown';
 }
 
 let offset = 0;
@@ -123,6 +137,8 @@ async function request<T>(method: string, path: string, sent: Sent): Promise<Ans
   }
   keepTime(response.headers.get('date'));
   if (!response.ok) throw await refusalOf(response, path);
+  // Whatever is answered to a session was looked up there.
+  storeAway.set(null);
   const text = await response.text();
   const data = (text === '' ? null : JSON.parse(text)) as T;
   return { data, status: response.status, etag: response.headers.get('etag') };
@@ -157,6 +173,8 @@ async function refusalOf(response: Response, path: string): Promise<Refused> {
   } catch {
     problem = { ...unreachable(), status: response.status, detail: `Central answered ${response.status}.` };
   }
+  const before = storeAway.get();
+  if (isStoreAway(problem)) storeAway.set({ problem, asOf: before?.asOf ?? centralNow() });
   if (response.status === 401 && path !== '/login') onSignedOut(problem);
   return new Refused(problem, response.headers);
 }

@@ -1,5 +1,5 @@
 // Who is signed in, and what that role may do.
-import { get, Refused, send, whenSignedOut } from './api.ts';
+import { get, isStoreAway, Refused, send, whenSignedOut } from './api.ts';
 import { refusedSignIn } from './oidc.ts';
 import { store } from './store.ts';
 import { startWatching, stopWatching } from './watch.ts';
@@ -15,6 +15,9 @@ export interface SessionState {
 }
 
 export const session = store<SessionState>({ login: undefined, ways: ['token'], problem: null });
+
+/** How often it is tried to learn who is signed in, while the store is away. */
+const AGAIN_MS = 3_000;
 
 const RANK: Readonly<Record<Role, number>> = { viewer: 0, operator: 1, administrator: 2 };
 
@@ -46,6 +49,12 @@ export async function resume(): Promise<void> {
     entered((await get<Login>('/login')).data);
   } catch (error) {
     const problem = error instanceof Refused ? error.problem : null;
+    if (problem !== null && isStoreAway(problem)) {
+      // Who is signed in is known again when the store is.
+      session.set({ ...session.get(), problem });
+      setTimeout(() => void resume(), AGAIN_MS);
+      return;
+    }
     const offered = problem?.['signIn'];
     const ways = Array.isArray(offered) ? offered.map(String) : ['token'];
     session.set({ login: null, ways, problem: refused ?? (problem?.status === 401 ? null : problem) });

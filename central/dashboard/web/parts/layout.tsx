@@ -157,15 +157,17 @@ export function Callout({ meaning, title, children, act }: CalloutProps): JSX.El
 interface EmptyProps {
   readonly icon: IconName;
   readonly title: string;
+  /** It is all that the page has: its title is that of the page. */
+  readonly isTop?: boolean;
   readonly children?: ComponentChildren;
 }
 
 /** Nothing there, or nothing that fits. */
-export function Empty({ icon, title, children }: EmptyProps): JSX.Element {
+export function Empty({ icon, title, isTop, children }: EmptyProps): JSX.Element {
   return (
     <div class="empty">
       <Icon name={icon} />
-      <h2>{title}</h2>
+      {isTop === true ? <h1>{title}</h1> : <h2>{title}</h2>}
       {children}
     </div>
   );

@@ -12,12 +12,13 @@ import { Empty, Failed } from '../parts/layout.tsx';
 import { SignInPage } from '../pages/sign-in.tsx';
 import { address, go } from '../router.ts';
 import { T } from '../strings.ts';
+import { AwayPage } from './away.tsx';
 import { startCounts } from './counts.ts';
 import { pageOf } from './pages.ts';
 import { Shell } from './shell.tsx';
 
 export function App(): JSX.Element | null {
-  const { login } = useStore(session);
+  const { login, problem } = useStore(session);
   const { path, parts } = useStore(address);
   const isSignIn = path === '/sign-in';
   useEffect(() => {
@@ -31,7 +32,7 @@ export function App(): JSX.Element | null {
     if (isSignIn) go(afterSignIn());
     else if (kept !== null) go(kept);
   }, [login, isSignIn]);
-  if (login === undefined) return null;
+  if (login === undefined) return problem === null ? null : <AwayPage problem={problem} />;
   if (login === null) return <SignInPage />;
   const entry = pageOf(parts);
   if (entry === undefined || isSignIn)

@@ -15,6 +15,7 @@ import { Foreign } from '../parts/text.tsx';
 import { Toast } from '../parts/toast.tsx';
 import { address, go } from '../router.ts';
 import { T } from '../strings.ts';
+import { AwayBar } from './away.tsx';
 import { badges } from './badges.ts';
 import { PAGES, pageOf } from './pages.ts';
 import { PendingBar } from './pending-bar.tsx';
@@ -64,6 +65,7 @@ export function Shell({ crumbs, children }: ShellProps): JSX.Element {
               <Icon name="moon" />
             </button>
           </div>
+          <AwayBar />
           <PendingBar />
           <div class="page">{children}</div>
         </main>
