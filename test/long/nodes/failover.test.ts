@@ -115,6 +115,7 @@ describe.skipIf(lacksPostgres())('a failover of PostgreSQL', () => {
     await cluster.caughtUp();
     await cluster.detach();
     expect(await one.inbox.append('a1', epoch, 2, framesOf(2, items('e2', 'e3')), Date.now())).toBe(3);
+    const consumed = await one.inbox.lastCursor();
     await cluster.failover('immediate');
     // The session goes on from where it was: Central notices, and the session ends.
     await expect(one.inbox.append('a1', epoch, 4, framesOf(4, items('e4')), Date.now())).rejects.toMatchObject({
@@ -128,6 +129,10 @@ describe.skipIf(lacksPostgres())('a failover of PostgreSQL', () => {
     const restarted = { incarnation: 'log 2 of a1', next: 1, missing: { from: 2, through: 3 }, deduplicates: true };
     await one.inbox.begin('a1', next, restarted, Date.now());
     await one.inbox.append('a1', next, 1, framesOf(1, items('e4')), Date.now());
+    // A consumer that has read what is lost misses nothing of what is new.
+    expect((await one.inbox.read(consumed, {}, 10)).map(({ number }) => number)).toEqual([1]);
+    expect(await allEventIds(one)).toEqual(['e1', 'e4']);
+    expect((await one.stats()).events).toBe(2);
     const incidents = await one.agents.incidents({ limit: 10 });
     expect(incidents.map(({ kind, detail }): unknown => ({ kind, ...JSON.parse(detail) }))).toEqual([
       { kind: 'log_restarted', recovered: false, direction: 'up', from: 2, through: 3, incarnation: 'log 2 of a1' },

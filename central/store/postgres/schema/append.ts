@@ -3,6 +3,9 @@
 // caller knows, locks the newest cursor last, and inserts the runs. Compare and set make it safe to send a batch again
 // whose outcome is unknown: what was stored already is answered as such.
 
+/** More events than are ever committed and not yet at a standby; 9 million failovers fit into a cursor. */
+const JUMP = 1_000_000_000;
+
 /**
  * What one item of the arrays is: the agent by its number (`agent.key`), the epoch of its session, the number of its
  * first message, how many they are, the fingerprint of its log before and behind them (shared/sqlite/logs/fingerprint.ts).
@@ -14,6 +17,24 @@
  * the backend of a connection that was cut off would wait on, and take the place of another one.
  */
 export const APPEND = `
+-- The cursor in front of the first of so many. A server on another timeline may lack the newest cursors, which consumers
+-- have: those that they may have are left out.
+CREATE FUNCTION take_cursors(total bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  now_on text := substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+  known record;
+BEGIN
+  UPDATE event_log SET newest = newest + total RETURNING newest - total AS before, timeline INTO known;
+  IF known.timeline = now_on THEN RETURN known.before; END IF;
+  IF known.timeline = '' THEN
+    UPDATE event_log SET timeline = now_on;
+    RETURN known.before;
+  END IF;
+  UPDATE event_log SET newest = newest + ${JUMP}, timeline = now_on;
+  INSERT INTO event_gap (before, through) VALUES (known.before, known.before + ${JUMP});
+  RETURN known.before + ${JUMP};
+END $$;
+
 CREATE FUNCTION append_events(agents bigint[], epochs bigint[], firsts bigint[], counts bigint[], befores text[],
   afters text[], at_ms bigint, run_agents integer[], run_firsts bigint[], run_counts bigint[], key_lengths integer[],
   length_lengths integer[], body_lengths integer[], keys bigint[], packed bytea)
@@ -65,7 +86,7 @@ BEGIN
       END IF;
     END LOOP;
     -- Last of all: from here on to the commit all appends follow each other.
-    UPDATE event_log SET newest = newest + total RETURNING newest - total INTO cursor_at;
+    cursor_at := take_cursors(total);
     FOR run IN 1 .. cardinality(run_agents) LOOP
       one := run_agents[run];
       IF outcomes[one] = 'taken' THEN

@@ -6,7 +6,8 @@
  * which tells what became of one whose answer was lost. `shared_change` is what nodes tell each other (node-store.ts).
  */
 export const NODE_TABLES = `
-  CREATE TABLE event_log ("only" BIGINT PRIMARY KEY CHECK ("only" = 1), newest BIGINT NOT NULL) WITH (fillfactor = 20);
+  CREATE TABLE event_log ("only" BIGINT PRIMARY KEY CHECK ("only" = 1), newest BIGINT NOT NULL,
+    timeline TEXT NOT NULL DEFAULT '') WITH (fillfactor = 20);
   CREATE TABLE node (
     name TEXT PRIMARY KEY,
     boot TEXT NOT NULL,
@@ -44,7 +45,7 @@ export const NODE_TABLES = `
 
 /** What a new store begins with. */
 export const FIRST_ROWS = `
-  INSERT INTO event_log VALUES (1, 0);
+  INSERT INTO event_log ("only", newest) VALUES (1, 0);
   INSERT INTO counter VALUES ('dead_letters_dropped', 0);
   INSERT INTO parameter_state VALUES (1, 0, NULL);
   INSERT INTO store_incarnation (id) VALUES (substr(md5(gen_random_uuid()::text), 1, 10));

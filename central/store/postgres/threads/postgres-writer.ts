@@ -31,7 +31,7 @@ const ELSEWHERE = {
 try {
   const connection = new BlockingConnection({ url, thread: connectionThread });
   connection.connect();
-  const cursors = connection.prepare('UPDATE event_log SET newest = newest + ?1 RETURNING newest - ?1 + 1 AS first');
+  const cursors = connection.prepare('SELECT take_cursors(?) + 1 AS first');
   const notes = new ChangeNotes(node.name);
   const writes = createWrites(connection, {
     deduplicationMs,
