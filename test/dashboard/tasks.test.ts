@@ -229,6 +229,31 @@ describe('what a program writes', () => {
   });
 });
 
+describe('following', () => {
+  it('is stopped and begun again; where too many follow, it waits for a place', { timeout: 90_000 }, async () => {
+    const flag = join(await cleanup.folder(), 'on');
+    const id = await begun(`echo before; until [ -e ${flag} ]; do sleep 0.1; done; echo after`);
+    await inState(id, 'running');
+    const { page } = await opened(`/tasks/${id}`);
+    await page.getByText('Following; 7 bytes so far').waitFor(SOON);
+    await page.getByRole('button', { name: 'Stop following' }).click();
+    await page.getByText('As far as it was read: 7 bytes').waitFor(SOON);
+    const end = new AbortController();
+    const address = `${originOf(central)}/api/v1/tasks/${id}/output/stdout?follow=true`;
+    const headers = { authorization: `Bearer ${central.token}` };
+    // So many as one agent sends at once.
+    const others = Array.from({ length: 8 }, async () => await fetch(address, { headers, signal: end.signal }));
+    expect((await Promise.all(others)).map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 200));
+    await page.getByRole('button', { name: 'Follow', exact: true }).click();
+    await page.getByRole('alert').getByText('Too many outputs of tasks are being read').waitFor(SOON);
+    end.abort();
+    await page.getByText('Following; 7 bytes so far').waitFor(SOON);
+    expect(await page.getByRole('alert').count()).toBe(0);
+    await writeFile(flag, '');
+    await output(page).getByText('after').waitFor(SOON);
+  });
+});
+
 describe('the list', () => {
   it('changes in place, and says how many are new', { timeout: 60_000 }, async () => {
     const flag = join(await cleanup.folder(), 'on');
