@@ -52,6 +52,7 @@ export const LIVE_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
   'localApi.tls.port',
   'localApi.tls.address',
   'localApi.tls.names',
+  'localApi.tls.clientCa',
 ]);
 
 type LogLevel = SettingValues<typeof AGENT_SCHEMA>['log.level'];
@@ -107,6 +108,8 @@ export interface AgentConf {
     readonly tlsPort: number;
     readonly tlsAddress: string;
     readonly tlsNames: readonly string[];
+    /** Absolute path of the authorities of devices; undefined: no client certificates. */
+    readonly tlsClientCa: string | undefined;
   };
   /** As the files name them; \`default\` only when it is named. */
   readonly consumers: readonly ConsumerSettings[];
@@ -189,7 +192,9 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
   });
   const secure = values['central.websocket.secure'];
   const centralPort = secure ? values['central.websocket.secure.port'] : values['central.websocket.port'];
-  const absolute = (setting: 'central.proxy.passwordFile' | 'enrollment.file'): string | undefined =>
+  const absolute = (
+    setting: 'central.proxy.passwordFile' | 'enrollment.file' | 'localApi.tls.clientCa',
+  ): string | undefined =>
     values[setting] === ''
       ? undefined
       : preferred(source, origins[setting], (folder) => inProfile(folder, values[setting]));
@@ -216,21 +221,7 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
     renewWithFreshKey: values['agent.renewal.freshKey'],
     dataFolder,
     softwareSigners: signersOf(values['software.signers'], environment['QUEUE_AGENT_BUILD_KEY'], base),
-    localApi: {
-      port: values['localApi.port'],
-      socket:
-        values['localApi.socket'] === ''
-          ? join(dataFolder, 'local-api.sock')
-          : resolve(workingFolder, values['localApi.socket']),
-      group: values['localApi.group'] || undefined,
-      consumersFolder:
-        values['localApi.consumers.folder'] === ''
-          ? join(dataFolder, 'consumers')
-          : resolve(workingFolder, values['localApi.consumers.folder']),
-      tlsPort: values['localApi.tls.port'],
-      tlsAddress: values['localApi.tls.address'],
-      tlsNames: values['localApi.tls.names'],
-    },
+    localApi: localApiFrom(values, workingFolder, dataFolder, absolute('localApi.tls.clientCa')),
     consumers,
     services,
     runnerSocket: values['runner.socket'] === '' ? undefined : resolve(workingFolder, values['runner.socket']),
@@ -250,6 +241,26 @@ async function readConf(request: AgentConfRequest, source: ProfileSource): Promi
         meant === undefined ? [] : [`${key} (${where}) means nothing; did you mean ${meant}?`],
       ),
     ],
+  };
+}
+
+function localApiFrom(
+  values: SettingValues<typeof AGENT_SCHEMA>,
+  workingFolder: string,
+  dataFolder: string,
+  tlsClientCa: string | undefined,
+): AgentConf['localApi'] {
+  const inWorkingFolder = (setting: 'localApi.consumers.folder' | 'localApi.socket', otherwise: string): string =>
+    values[setting] === '' ? join(dataFolder, otherwise) : resolve(workingFolder, values[setting]);
+  return {
+    port: values['localApi.port'],
+    socket: inWorkingFolder('localApi.socket', 'local-api.sock'),
+    group: values['localApi.group'] || undefined,
+    consumersFolder: inWorkingFolder('localApi.consumers.folder', 'consumers'),
+    tlsPort: values['localApi.tls.port'],
+    tlsAddress: values['localApi.tls.address'],
+    tlsNames: values['localApi.tls.names'],
+    tlsClientCa,
   };
 }
 

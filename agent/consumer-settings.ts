@@ -1,5 +1,6 @@
-// Reads the consumers of the local API from the files of the configuration: consumer.NAME.types and
-// consumer.NAME.group. They are not in the schema of conf.ts, since their names are the administrator's.
+// Reads the consumers of the local API from the files of the configuration: consumer.NAME.types, consumer.NAME.group and
+// consumer.NAME.certificates. They are not in the schema of conf.ts, since their names are the administrator's.
+import { hostName } from '../shared/settings/format.ts';
 import type { Properties } from '../shared/settings/properties.ts';
 import { agentFault } from './errors.ts';
 import { DEFAULT_CONSUMER, type ConsumerTypes } from './store/routing.ts';
@@ -7,6 +8,8 @@ import { DEFAULT_CONSUMER, type ConsumerTypes } from './store/routing.ts';
 export interface ConsumerSettings extends ConsumerTypes {
   /** Group whose members may read its token file; undefined: only the account of the agent. */
   readonly group: string | undefined;
+  /** Host names in the client certificates of its devices, in small letters; ANY_CERTIFICATE: all others. */
+  readonly certificates: readonly string[];
 }
 
 /** Beside `default`. Each has a token file and a row in the store, and costs every commit a few microseconds. */
@@ -16,9 +19,13 @@ const MAX_TYPE_LENGTH = 128;
 /** Of all patterns together: they go to Central in one small frame. */
 const MAX_TYPES_LENGTH = 8_192;
 const MAX_NAME_LENGTH = 32;
+const MAX_CERTIFICATES = 64;
+/** Every certificate that no consumer names. */
+export const ANY_CERTIFICATE = '*';
 
-/** `consumer.NAME.types` and `consumer.NAME.group`. */
-export const CONSUMER_KEYS = ['types', 'group'] as const;
+/** `consumer.NAME.types`, and so on. */
+export const CONSUMER_KEYS = ['types', 'group', 'certificates'] as const;
+type ConsumerKey = (typeof CONSUMER_KEYS)[number];
 const KEY = new RegExp(`^consumer\\.(.*)\\.(${CONSUMER_KEYS.join('|')})$`, 's');
 const NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
 /** Printable ASCII without comma and blank; `*` at the end only. */
@@ -40,30 +47,36 @@ export function isConsumerKey(key: string): boolean {
  * named. Errors: consumer_setting_bad.
  */
 export function readConsumers(files: readonly Properties[]): ConsumerSettings[] {
-  const found = new Map<string, Partial<Record<'types' | 'group', Found>>>();
+  const found = new Map<string, Partial<Record<ConsumerKey, Found>>>();
   for (const { file, entries } of files)
     for (const { key, value, line } of entries) {
       if (!isConsumerKey(key)) continue;
       const where = `${file} line ${line}`;
       const [, name = '', what] = KEY.exec(key) ?? [];
-      if (!isName(name) || (what !== 'types' && what !== 'group'))
+      if (!isName(name) || !isConsumerSetting(what))
         throw agentFault('consumer_setting_bad', {
           setting: key.slice(0, 128),
           where,
           found: 'an unknown key',
-          allowed: `consumer.NAME.types and consumer.NAME.group, with a NAME of 1 to ${MAX_NAME_LENGTH} small letters, digits and dashes`,
+          allowed: `consumer.NAME.types, consumer.NAME.group and consumer.NAME.certificates, with a NAME of 1 to ${MAX_NAME_LENGTH} small letters, digits and dashes`,
         });
       found.set(name, { ...found.get(name), [what]: { where, text: value } });
     }
-  const consumers = Array.from(found, ([name, { types, group }]) => ({
+  const consumers = Array.from(found, ([name, { types, group, certificates }]) => ({
     name,
     types: types === undefined ? [] : typesOf(name, types),
     group: group === undefined ? undefined : groupOf(name, group),
-    where: (types ?? group)?.where ?? '',
+    certificates: certificates === undefined ? [] : certificatesOf(name, certificates),
+    where: (types ?? group ?? certificates)?.where ?? '',
     hasTypes: types !== undefined,
   }));
   checkTogether(consumers);
-  return consumers.map(({ name, types, group }) => ({ name, types, group }));
+  checkCertificates(consumers);
+  return consumers.map(({ name, types, group, certificates }) => ({ name, types, group, certificates }));
+}
+
+function isConsumerSetting(what: string | undefined): what is ConsumerKey {
+  return CONSUMER_KEYS.some((key) => key === what);
 }
 
 function isName(name: string): boolean {
@@ -101,6 +114,43 @@ function groupOf(name: string, { where, text }: Found): string | undefined {
       allowed: 'the name of a group of this host',
     });
   return group;
+}
+
+function certificatesOf(name: string, { where, text }: Found): string[] {
+  const refuse = (found: string, allowed: string): never => {
+    throw agentFault('consumer_setting_bad', { setting: `consumer.${name}.certificates`, where, found, allowed });
+  };
+  if (name === DEFAULT_CONSUMER)
+    return refuse(
+      'host names',
+      `none: "${name}" belongs to the account of the agent. Give devices a consumer of their own`,
+    );
+  const names = text.split(',').map((one) => one.trim().toLowerCase());
+  const bad = names.find((one) => one !== ANY_CERTIFICATE && (one === '' || hostName.parse(one) !== one));
+  if (bad !== undefined || names.length > MAX_CERTIFICATES)
+    return refuse(
+      bad === undefined ? `${names.length} host names` : JSON.stringify(bad.slice(0, 64)),
+      `1 to ${MAX_CERTIFICATES} host names separated by commas, as they are in the client certificates of devices; ${ANY_CERTIFICATE} for all certificates that no consumer names`,
+    );
+  return names;
+}
+
+function checkCertificates(
+  consumers: readonly { readonly name: string; readonly certificates: readonly string[]; readonly where: string }[],
+): void {
+  const owners = new Map<string, string>();
+  for (const { name, certificates, where } of consumers)
+    for (const host of certificates) {
+      const owner = owners.get(host);
+      if (owner !== undefined)
+        throw agentFault('consumer_setting_bad', {
+          setting: `consumer.${name}.certificates`,
+          where,
+          found: `"${host}" a second time, first in consumer.${owner}.certificates`,
+          allowed: 'each host name once: a device is one consumer',
+        });
+      owners.set(host, name);
+    }
 }
 
 function checkTogether(

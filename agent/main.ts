@@ -380,9 +380,9 @@ function startMaintenance(store: AgentStore, log: Logger): { stop(): void } {
 }
 
 /** How much a log holds, in the words of the local API. */
-function counted({ messages, oldestAt, ...depth }: { messages: number; bytes: number; oldestAt: number | null }) {
+function counted({ messages, bytes, oldestAt }: { messages: number; bytes: number; oldestAt: number | null }) {
   return {
-    ...depth,
+    bytes,
     messageCount: messages,
     oldestAt: oldestAt === null ? null : new Date(oldestAt).toISOString(),
   };
@@ -429,7 +429,7 @@ async function reload(
     const gone = await store.inbox.route(new Routing(fresh.consumers));
     await tokens.change(fresh.consumers, gone);
     services.use(fresh.services);
-    devices.use(fresh.localApi);
+    await devices.use(fresh);
     await tasks.configure(fresh);
     report.handlersChanged();
     const changed = changedSettings(conf.settings, fresh.settings).filter((name) => !LIVE_SETTINGS.has(name));

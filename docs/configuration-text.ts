@@ -145,6 +145,7 @@ is part of them:
 | --- | --- | --- |
 | \`consumer.NAME.types\` | 1 to 64 types separated by commas, each of 1 to 128 printable ASCII characters without blanks; \`*\` at the end matches any rest; each type once | The commands that it receives. If several types match a command, the longest one is used, and a type without \`*\` before the same text with \`*\`. |
 | \`consumer.NAME.group\` | the name of a group of this host | Group whose members may read its token file (mode 0640). Default: only the account of the agent. The folder of the file must be one that they may enter: \`localApi.consumers.folder\`. |
+| \`consumer.NAME.certificates\` | 1 to 64 host names separated by commas, each once; or \`*\` | Host names in the client certificates of its devices at the port for devices (\`localApi.tls.clientCa\`); \`*\`: all certificates that no consumer names. |
 
 NAME has 1 to 32 lower-case letters, digits and dashes. There are at most 32 consumers, with at most 8,192 characters of
 types in total. A command that matches no type goes to the consumer \`default\`, which always exists.

@@ -65,6 +65,8 @@ Devices in the network of the branch use the same API over TLS 1.2 or later. The
 localApi.tls.port = 8989
 localApi.tls.names = hub.branch-0042.bank, 10.42.0.5
 consumer.tills.types = till.*
+localApi.tls.clientCa = conf/security/devices-ca.pem
+consumer.tills.certificates = till-1.branch-0042.bank, till-2.branch-0042.bank
 \`\`\`
 
 - **Certificate.** The agent makes a key (\`device-port.pem\` in the data folder, mode 0600) and requests the certificate from Central
@@ -74,14 +76,22 @@ consumer.tills.types = till.*
   It then verifies the host name by which it connects.
 - **Token.** Every request, \`/api/v1/health\` included, needs the token of a consumer that the configuration names. The tokens of
   \`default\` and of tasks are refused. Put the token on the device; its file is on the host of the agent ([tokens](#tokens)).
+- **Client certificate.** Instead of a token, a device may show a certificate. \`localApi.tls.clientCa\` names a file with the authorities
+  (PEM) that issue certificates to devices: use authorities for devices alone. \`consumer.NAME.certificates\` names the host names that
+  devices of this consumer have in their certificates (in the subjectAltName, or as the common name). A certificate that has expired, is
+  of another authority or has another name is refused ([\`device_caller_denied\`](ERRORS.md#device_caller_denied)). If a request has
+  a token too, the token counts. Revocation lists are not read: when a device is lost, remove its name and send SIGHUP; its
+  requests are refused from then on, also on open connections. Give the device that replaces it another name.
 - **Requests** of web pages are refused, and those with a \`Host\` that the certificate does not have.
 - **Changes.** Another certificate, port or address takes effect at SIGHUP or with the release of a profile. Devices that are
-  connected stay connected; port 0 cuts them off. The port of local programs is not touched.
+  connected stay connected; port 0 cuts them off. The port of local programs is not touched. After a change of the authorities,
+  a device with a certificate has to connect again.
 - **Closed.** Without a certificate, or with one that has expired, the port takes no connections, and \`queue-agent status\` says why.
   One address may have 128 connections; a handshake takes at most 5 seconds.
 
 \`\`\`sh
 curl --cacert central-roots.pem -H "Authorization: Bearer $TOKEN" 'https://hub.branch-0042.bank:8989/api/v1/commands?waitSeconds=55'
+curl --cacert central-roots.pem --cert till-1.pem --key till-1.key 'https://hub.branch-0042.bank:8989/api/v1/commands?waitSeconds=55'
 \`\`\`
 
 ## Tokens

@@ -175,10 +175,11 @@ function statusLines({
 
 function devicePortLines(found: LocalStatus['devicePort']): string[] {
   if (found === null || found === undefined) return [];
-  const { address, port, state, names, notAfter } = found;
+  const { address, port, state, names, notAfter, clientCertificates = false, connectionCount = 0 } = found;
   return [
-    `  devices   port ${port}${address === '' ? '' : ` at ${address}`} ${state}`,
+    `  devices   port ${port}${address === '' ? '' : ` at ${address}`} ${state}, ${connectionCount} connected`,
     ...(notAfter === null ? [] : [`            certificate for ${names.join(', ')} until ${notAfter}`]),
+    ...(clientCertificates ? ['            client certificates are accepted'] : []),
   ];
 }
 

@@ -11,6 +11,7 @@ import { removeOwnerKey, writeOwnerKey, type LocalApiAddresses } from './file.ts
 import type { ConsumerTokens } from './tokens.ts';
 import type { LocalApiPorts, Problem } from './types.ts';
 import { LocalShares, WrongTokens } from './connections.ts';
+import type { DeviceCallers } from './devices/callers.ts';
 import type { DeviceCertificate } from './devices/certificate.ts';
 import { DeviceHandshakes } from './devices/handshakes.ts';
 import { DevicePort, type DeviceSettings } from './devices/port.ts';
@@ -30,7 +31,11 @@ interface LocalApiNeeds {
   readonly ports: LocalApiPorts;
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
   /** Of the port for devices. */
-  readonly devices?: { readonly settings: () => DeviceSettings; readonly certificate: DeviceCertificate };
+  readonly devices?: {
+    readonly settings: () => DeviceSettings;
+    readonly certificate: DeviceCertificate;
+    readonly callers: DeviceCallers;
+  };
   readonly shares?: LocalShares;
   readonly retryMs?: number;
 }
@@ -104,6 +109,7 @@ class Listeners implements LocalApi {
     const { devices, log } = this.#needs;
     if (devices === undefined) return undefined;
     const { now } = common.ports;
+    const { callers } = devices;
     const own = {
       ...common,
       shares: new LocalShares(common.shares.limits),
@@ -116,8 +122,9 @@ class Listeners implements LocalApi {
     const handshakes = new DeviceHandshakes(own.readTurns);
     const port: DevicePort = new DevicePort({
       ...devices,
+      authorities: () => callers.authorities(),
       now,
-      create: (tls) => createDeviceServer({ handshakes, hosts: () => port.hosts(), tls }, own),
+      create: (tls) => createDeviceServer({ handshakes, callers, hosts: () => port.hosts(), tls }, own),
     });
     return port;
   }

@@ -27,6 +27,7 @@ import { DEFAULT_CONSUMER } from '../store/routing.ts';
 import type { Authority, Exchange, LocalApiPorts, Operation, Route, TokenFiles } from './types.ts';
 import { Newcomers, RequestQueue, type LocalShares, type WrongTokens } from './connections.ts';
 import { createServer, createTlsServer } from '../../shared/http/node-http.ts';
+import type { DeviceCallers } from './devices/callers.ts';
 import { deviceFault } from './devices/errors.ts';
 import type { DeviceHandshakes } from './devices/handshakes.ts';
 import type { DeviceTls } from './devices/port.ts';
@@ -37,6 +38,7 @@ export type ListenerKind = 'owner-socket' | 'group-socket' | 'tcp' | 'device';
 /** Of the port for devices, which others than this host reach. */
 interface DeviceListener {
   readonly handshakes: DeviceHandshakes;
+  readonly callers: DeviceCallers;
   /** By which requests may name it. */
   hosts(): readonly string[];
   readonly tls: DeviceTls;
@@ -81,6 +83,7 @@ export function createLocalServer(kind: Exclude<ListenerKind, 'device'>, needs: 
 export function createDeviceServer(device: DeviceListener, needs: LocalServerNeeds): Server & TlsServer {
   const server = createTlsServer({ ...HTTP, ...device.tls });
   device.handshakes.watch(server);
+  server.on('connection', (socket: Socket) => device.callers.began(socket));
   const serving = serve(server, 'device', needs, device);
   server.on('secureConnection', (socket: TLSSocket) => {
     const carrier = device.handshakes.done(socket);
@@ -203,10 +206,12 @@ async function answer(arrival: Arrival): Promise<void> {
   // Others than this host see nothing without a token.
   const isOpen = device === undefined && (found?.route.GET ?? found?.route.POST)?.who === 'none';
   const authority = isOpen ? OWNER : authorityOf(arrival, path);
-  if (authority === undefined) {
+  if (authority === undefined || authority instanceof Error) {
     skipBody(request.socket);
     await needs.wrongTokens.slow(response);
-    return refuse(device === undefined ? agentFault('local_unauthorized', {}) : deviceFault('device_unauthorized', {}));
+    const unknown =
+      device === undefined ? agentFault('local_unauthorized', {}) : deviceFault('device_unauthorized', {});
+    return refuse(authority ?? unknown);
   }
   const shares = authority.kind === 'owner' ? needs.ownerShares : needs.shares;
   if (!isOpen) {
@@ -228,6 +233,8 @@ async function answer(arrival: Arrival): Promise<void> {
   const { ports, tokens, stopping } = needs;
   const isStillAllowed = (): boolean => {
     const sent = request.headers.authorization;
+    if (device !== undefined && sent === undefined)
+      return device.callers.consumerOf(request.socket, connection.carrier) === authority.consumer;
     return (
       sent?.startsWith(BEARER) !== true || tokens.holderOf(sent.slice(BEARER.length))?.consumer === authority.consumer
     );
@@ -282,9 +289,10 @@ function checkAuthority({ who }: Operation, authority: Authority, segment: strin
 }
 
 /** A token says who the request is from on every listener, also where none is needed. */
-function authorityOf({ kind, needs, connection, request }: Arrival, path: string): Authority | undefined {
+function authorityOf(arrival: Arrival, path: string): Authority | Error | undefined {
+  const { kind, needs, connection, request, device } = arrival;
   const header = request.headers.authorization ?? '';
-  if (kind === 'device') return deviceAuthority(needs.tokens, header);
+  if (device !== undefined) return deviceAuthority(arrival, device);
   if (header.startsWith(BEARER)) return needs.tokens.holderOf(header.slice(BEARER.length));
   if (kind === 'owner-socket') return OWNER;
   const { challenge } = connection;
@@ -295,8 +303,19 @@ function authorityOf({ kind, needs, connection, request }: Arrival, path: string
     : undefined;
 }
 
-/** Of the tokens only those of named consumers: the others belong to the account of the agent and to running tasks. */
-function deviceAuthority(tokens: TokenFiles, header: string): Authority | undefined {
+/**
+ * A token counts before a certificate. Of the tokens only those of named consumers: the others belong to the account of
+ * the agent and to running tasks.
+ */
+function deviceAuthority(
+  { request, connection, needs: { tokens } }: Arrival,
+  { callers }: DeviceListener,
+): Authority | Error | undefined {
+  const { authorization: header } = request.headers;
+  if (header === undefined) {
+    const consumer = callers.consumerOf(request.socket, connection.carrier);
+    return typeof consumer === 'string' ? { kind: 'consumer', consumer } : consumer;
+  }
   const holder = header.startsWith(BEARER) ? tokens.holderOf(header.slice(BEARER.length)) : undefined;
   return holder?.kind === 'consumer' && holder.consumer !== DEFAULT_CONSUMER ? holder : undefined;
 }

@@ -168,6 +168,12 @@ export const AGENT_SCHEMA = [
     doc: 'Host names and addresses by which devices connect, for the certificate of that port. Default: the name of the host and its addresses.',
   },
   {
+    name: 'localApi.tls.clientCa',
+    format: text(0, 4096),
+    default: '',
+    doc: 'File with the authorities (PEM) that issue client certificates to devices; relative to the profile. A device with such a certificate needs no token: it is the consumer that names it in consumer.NAME.certificates. Default: no client certificates.',
+  },
+  {
     name: 'software.signers',
     format: text(0, 4096),
     default: '',

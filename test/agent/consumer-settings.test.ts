@@ -10,15 +10,17 @@ describe('consumers of agent.conf', () => {
   it('have types and a group; a key of a later file counts', () => {
     expect(
       read(
-        'consumer.printer.types = print.*, reprint\nconsumer.printer.group = lp\nother = x',
+        'consumer.printer.types = print.*, reprint\nconsumer.printer.group = lp\nconsumer.printer.certificates = P1.bank, *\nother = x',
         'consumer.printer.types=p*\nconsumer.display-2.types = *',
       ),
     ).toEqual([
-      { name: 'printer', types: ['p*'], group: 'lp' },
-      { name: 'display-2', types: ['*'], group: undefined },
+      { name: 'printer', types: ['p*'], group: 'lp', certificates: ['p1.bank', '*'] },
+      { name: 'display-2', types: ['*'], group: undefined, certificates: [] },
     ]);
     expect(read('')).toEqual([]);
-    expect(read('consumer.default.types = a')).toEqual([{ name: 'default', types: ['a'], group: undefined }]);
+    expect(read('consumer.default.types = a')).toEqual([
+      { name: 'default', types: ['a'], group: undefined, certificates: [] },
+    ]);
   });
 
   it.each([
@@ -34,6 +36,14 @@ describe('consumers of agent.conf', () => {
     ['consumer.a.group = lp', 'nothing', 'its types'],
     ['consumer.a.types = x\nconsumer.a.group = a:b', '"a:b"', 'a group of this host'],
     ['consumer.default.group = lp', 'a group', 'consumer of its own'],
+    ['consumer.default.certificates = a.bank', 'host names', 'a consumer of their own'],
+    ['consumer.a.types = x\nconsumer.a.certificates = a b', '"a b"', '1 to 64 host names'],
+    ['consumer.a.types = x\nconsumer.a.certificates = *.bank', '"*.bank"', '* for all certificates'],
+    [
+      'consumer.a.types = x\nconsumer.b.types = y\nconsumer.a.certificates = *\nconsumer.b.certificates = *',
+      '"*" a second time, first in consumer.a',
+      'file0 line 2',
+    ],
     ['consumer.Printer.types = x', 'an unknown key', 'small letters'],
     ['consumer.a.type = x', 'an unknown key', 'consumer.NAME.types'],
     [`consumer.${'a'.repeat(33)}.types = x`, 'an unknown key', '1 to 32'],

@@ -32,7 +32,13 @@ let ca: string;
 let token: string;
 
 interface Status {
-  devicePort: { port: number; state: string; names: string[]; notAfter: string | null } | null;
+  devicePort: {
+    port: number;
+    state: string;
+    names: string[];
+    notAfter: string | null;
+    clientCertificates: boolean;
+  } | null;
   problems: { code: string; hint: string }[];
 }
 
@@ -42,8 +48,13 @@ async function status(): Promise<Status> {
 
 const confFile = (): string => join(folders.profile, 'conf/agent.local.conf');
 
-async function configure(port: number): Promise<void> {
-  const lines = ['consumer.tills.types=till.*', `localApi.tls.names=${NAME}`, 'localApi.tls.address=127.0.0.1'];
+async function configure(port: number, ...more: string[]): Promise<void> {
+  const lines = [
+    ...more,
+    'consumer.tills.types=till.*',
+    `localApi.tls.names=${NAME}`,
+    'localApi.tls.address=127.0.0.1',
+  ];
   await writeFile(confFile(), [...lines, `localApi.tls.port=${port}`, ''].join('\n'));
 }
 
@@ -113,7 +124,9 @@ describe('the port for devices', () => {
     expect(devicePort).toMatchObject({ port: ports[0], state: 'open', names: [NAME], notAfter: expect.any(String) });
     expect((await stat(join(folders.data, 'device-port.pem'))).mode & 0o777).toBe(0o600);
     const shown = await runNode('agent/cli.ts', ['status', ...agentFlags(folders, 'branch-1')]);
-    expect(shown.stdout).toMatch(new RegExp(`devices +port ${ports[0]} at 127.0.0.1 open\\n +certificate for ${NAME}`));
+    expect(shown.stdout).toMatch(
+      new RegExp(`devices +port ${ports[0]} at 127.0.0.1 open, 0 connected\\n +certificate for ${NAME}`),
+    );
     const { items } = (await central.rest('GET', '/audit?action=certificates.issue-device')).body as {
       items: { detail: { names: string[] } }[];
     };
@@ -150,6 +163,54 @@ describe('the port for devices', () => {
     silent.on('error', () => undefined);
     await once(silent, 'close');
   }, 20_000);
+
+  it('takes a device with a client certificate for the consumer that names it, until its name is removed', async () => {
+    const bank = makeBank();
+    const issue = (name: string): ConnectionOptions => {
+      const { certificate: cert, key } = bank.issue(name, {
+        extensions: ['basicConstraints=CA:FALSE', 'extendedKeyUsage=clientAuth', `subjectAltName=DNS:${name}`],
+        by: bank.root,
+      });
+      return { cert, key };
+    };
+    const [till, other] = [issue('till-1.test'), issue('till-2.test')];
+    const before = await device(ports[0] ?? 0);
+    await writeFile(join(folders.profile, 'conf/devices-ca.pem'), bank.root.certificate);
+    const reload = async (name: string): Promise<void> => {
+      await configure(
+        ports[0] ?? 0,
+        'localApi.tls.clientCa=conf/devices-ca.pem',
+        `consumer.tills.certificates=${name}`,
+      );
+      agent.process.child.kill('SIGHUP');
+    };
+    await reload('till-1.test');
+    await until(async () => ((await status()).devicePort?.clientCertificates === true ? true : undefined));
+    const bare = { Authorization: '' };
+    const dial = async (tls: ConnectionOptions): Promise<TLSSocket> => await device(ports[0] ?? 0, ca, NAME, tls);
+    const connected = await until(async () => await dial(till).catch(() => undefined));
+    expect(await ask(connected, bare)).toMatchObject([200, expect.stringContaining('tills')]);
+    expect(await ask(await dial(other), bare)).toMatchObject([403, expect.stringContaining('device_caller_denied')]);
+    expect(await ask(await dial({}), bare)).toMatchObject([401, expect.stringContaining('device_unauthorized')]);
+    // A token counts before the certificate, and a wrong one is refused with it.
+    expect(await ask(await dial(other))).toMatchObject([200, expect.stringContaining('tills')]);
+    expect(await ask(await dial(till), { Authorization: 'Bearer x' })).toMatchObject([401, {}]);
+    expect((await ask(before))[0]).toBe(200);
+    await reload('till-2.test');
+    await until(async () => ((await ask(await dial(other), bare))[0] === 200 ? true : undefined));
+    expect(await ask(connected, bare)).toMatchObject([403, expect.stringContaining('device_caller_denied')]);
+
+    await writeFile(join(folders.profile, 'conf/devices-ca.pem'), 'not a certificate');
+    agent.process.child.kill('SIGHUP');
+    await until(async () =>
+      (await status()).problems.some((one) => one.code === 'device_client_ca_bad') ? true : undefined,
+    );
+    expect(await ask(await dial(other), bare)).toMatchObject([401, expect.stringContaining('device_unauthorized')]);
+    expect((await ask(await device(ports[0] ?? 0)))[0]).toBe(200);
+    await configure(ports[0] ?? 0);
+    agent.process.child.kill('SIGHUP');
+    await until(async () => ((await status()).problems.length === 0 ? true : undefined));
+  }, 60_000);
 
   it('drops no device when the authority is rotated and when the port moves; all when it is switched off', async () => {
     const devices = await Promise.all(Array.from({ length: DEVICES }, () => device(ports[0] ?? 0)));

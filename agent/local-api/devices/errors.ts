@@ -26,10 +26,19 @@ export const DEVICE_PORT_ERRORS = {
     text: 'The port for devices is closed: this host has no name and no address for its certificate.',
     hint: 'Set localApi.tls.names in agent.local.conf to the host names and addresses by which devices connect.',
   },
+  device_client_ca_bad: {
+    text: 'The port for devices accepts no client certificates: the authorities of devices in {file} cannot be used: {found}.',
+    hint: 'Write the certificates (PEM) of the authorities that issue certificates to devices into this file, or set localApi.tls.clientCa to another one; then send SIGHUP to the agent. Tokens count meanwhile.',
+  },
   device_unauthorized: {
     status: 401,
-    text: 'This port answers only requests with the token of a consumer that agent.conf names.',
-    hint: 'Name a consumer for the device (consumer.NAME.types), and send its token as "Authorization: Bearer TOKEN".',
+    text: 'This port answers only requests of a consumer that agent.conf names: with its token, or with a client certificate.',
+    hint: 'Name a consumer for the device (consumer.NAME.types), and send its token as "Authorization: Bearer TOKEN", or connect with a certificate of an authority in localApi.tls.clientCa.',
+  },
+  device_caller_denied: {
+    status: 403,
+    text: 'The client certificate of this device is not accepted: {found}.',
+    hint: 'Use a valid certificate for TLS clients that an authority in localApi.tls.clientCa has issued, with a host name that consumer.NAME.certificates names; then connect again.',
   },
   device_browser_refused: {
     status: 403,

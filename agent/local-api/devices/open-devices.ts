@@ -1,18 +1,22 @@
-// Opens what the port for devices consists of beside the listener: its settings, which a reload changes, and its
-// certificate.
+// Opens what the port for devices consists of beside the listener: its settings, which a reload changes, its certificate,
+// and who devices are by certificates of their own.
 import type { Logger } from 'pino';
-import { firstInPem } from '../../../shared/x509/certificates.ts';
+import { isCoded, textOf, type CodedError } from '../../../shared/errors.ts';
+import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
+import { certificatesInPem, firstInPem } from '../../../shared/x509/certificates.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../../conf.ts';
 import { loadIdentity } from '../../identity/identity.ts';
 import { loadTrusted } from '../../trust/trusted.ts';
+import { DeviceCallers } from './callers.ts';
 import { DeviceCertificate } from './certificate.ts';
+import { deviceFault } from './errors.ts';
 import { wantedNames } from './names.ts';
 import type { DeviceSettings } from './port.ts';
 
 interface DevicesNeeds {
   readonly request: AgentConfRequest;
   /** The configuration of the start. */
-  readonly conf: Pick<AgentConf, 'dataFolder' | 'localApi'>;
+  readonly conf: Pick<AgentConf, 'consumers' | 'dataFolder' | 'localApi'>;
   readonly log: Logger;
   readonly now: () => number;
   readonly after: (ms: number, run: () => void) => () => void;
@@ -20,9 +24,10 @@ interface DevicesNeeds {
 
 export interface Devices {
   readonly certificate: DeviceCertificate;
+  readonly callers: DeviceCallers;
   settings(): DeviceSettings;
-  /** Applies other settings. */
-  use(localApi: AgentConf['localApi']): void;
+  /** Applies other settings, and reads the authorities of devices again. */
+  use(conf: Pick<AgentConf, 'consumers' | 'localApi'>): Promise<void>;
   /** Certificate or settings are others. */
   onChanged(listener: () => void): void;
 }
@@ -31,6 +36,8 @@ export async function openDevices({ request, conf, log, now, after }: DevicesNee
   const { dataFolder } = conf;
   let { localApi } = conf;
   let listener = (): void => undefined;
+  const callers = new DeviceCallers(now);
+  let fault = await useCallers(callers, conf);
   const certificate = new DeviceCertificate({
     folder: dataFolder,
     names: () => (localApi.tlsPort === 0 ? undefined : wantedNames(localApi.tlsNames, localApi.tlsAddress)),
@@ -51,14 +58,55 @@ export async function openDevices({ request, conf, log, now, after }: DevicesNee
   await certificate.load();
   return {
     certificate,
-    settings: () => ({ port: localApi.tlsPort, address: localApi.tlsAddress }),
-    use(fresh): void {
+    callers,
+    settings: () => ({ port: localApi.tlsPort, address: localApi.tlsAddress, fault }),
+    async use({ localApi: fresh, consumers }): Promise<void> {
+      fault = await useCallers(callers, { localApi: fresh, consumers });
       const before = [localApi.tlsPort, localApi.tlsAddress, ...localApi.tlsNames].join();
       localApi = fresh;
-      if (before === [fresh.tlsPort, fresh.tlsAddress, ...fresh.tlsNames].join()) return;
-      certificate.settingsChanged();
+      if (before !== [fresh.tlsPort, fresh.tlsAddress, ...fresh.tlsNames].join()) certificate.settingsChanged();
       listener();
     },
     onChanged: (next) => void (listener = next),
   };
+}
+
+const MAX_FILE_BYTES = 128 * 1024;
+
+/** Without authorities that can be read, no client certificate is accepted. Returns why. */
+async function useCallers(
+  callers: DeviceCallers,
+  { localApi, consumers }: Pick<AgentConf, 'consumers' | 'localApi'>,
+): Promise<CodedError | undefined> {
+  const { tlsPort, tlsClientCa: file } = localApi;
+  let authorities: string | undefined;
+  let fault: CodedError | undefined;
+  try {
+    if (tlsPort !== 0 && file !== undefined) authorities = await readAuthorities(file);
+  } catch (error) {
+    fault = isCoded(error)
+      ? error
+      : deviceFault('device_client_ca_bad', { file: file ?? '', found: textOf(error) }, error);
+  }
+  callers.use(authorities, consumers);
+  return fault;
+}
+
+/** PEM. Errors: file faults, device_client_ca_bad, and those of what is not PEM. */
+async function readAuthorities(file: string): Promise<string> {
+  const bytes = await readBoundedFile({
+    path: file,
+    what: 'The file with the authorities of devices',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Set localApi.tls.clientCa to a file with their certificates (PEM).',
+  });
+  const authorities = certificatesInPem(bytes.toString('utf8'));
+  if (authorities.length === 0) throw deviceFault('device_client_ca_bad', { file, found: 'it has no certificate' });
+  const other = authorities.find(({ ca }) => !ca);
+  if (other !== undefined)
+    throw deviceFault('device_client_ca_bad', {
+      file,
+      found: `${JSON.stringify(other.subject.slice(0, 128))} is not an authority`,
+    });
+  return authorities.map((one) => one.toString()).join('');
 }

@@ -2,7 +2,7 @@
 // touching the port for programs. A device that is connected stays connected when the port moves or its certificate is
 // replaced; when the port is switched off, it is cut off.
 import type { Server } from 'node:http';
-import { Server as NetServer } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import { constants } from 'node:crypto';
 import { isCoded, systemCode, textOf, type CodedError } from '../../../shared/errors.ts';
@@ -15,11 +15,15 @@ export interface DeviceSettings {
   readonly port: number;
   /** Empty: all addresses of this host. */
   readonly address: string;
+  /** Why client certificates are not accepted although they are configured. */
+  readonly fault?: CodedError | undefined;
 }
 
 interface DevicePortNeeds {
   readonly settings: () => DeviceSettings;
   readonly certificate: Pick<DeviceCertificate, 'fault' | 'material'>;
+  /** Of devices, PEM; undefined: no client certificates. */
+  readonly authorities: () => string | undefined;
   /** Makes the server of HTTP with these options of TLS. */
   create(tls: DeviceTls): Server & TlsServer;
   readonly now: () => number;
@@ -27,8 +31,8 @@ interface DevicePortNeeds {
 
 export type DeviceTls = Pick<
   NonNullable<Parameters<TlsServer['setSecureContext']>[0]>,
-  'cert' | 'key' | 'minVersion' | 'secureOptions'
-> & { readonly handshakeTimeout: number };
+  'ca' | 'cert' | 'key' | 'minVersion' | 'secureOptions'
+> & { readonly handshakeTimeout: number; readonly requestCert: boolean; readonly rejectUnauthorized: boolean };
 
 /** What the status shows. */
 interface DevicePortStatus {
@@ -37,6 +41,10 @@ interface DevicePortStatus {
   readonly state: 'closed' | 'open';
   readonly names: readonly string[];
   readonly notAfter: string | null;
+  /** Client certificates of devices are accepted. */
+  readonly clientCertificates: boolean;
+  /** Whose handshake is done. */
+  readonly connectionCount: number;
 }
 
 interface Open {
@@ -44,6 +52,7 @@ interface Open {
   readonly port: number;
   readonly address: string;
   material: DeviceMaterial;
+  authorities: string | undefined;
 }
 
 /** The sockets of slow handshakes are cut sooner (handshakes.ts). */
@@ -54,6 +63,7 @@ export class DevicePort {
   #open: Open | undefined;
   /** The present one, and those that moved and still have connections. */
   readonly #servers = new Set<Server & TlsServer>();
+  #connectionCount = 0;
   /** What keeps it from being open, or from another certificate. */
   #fault: CodedError | undefined;
 
@@ -64,7 +74,7 @@ export class DevicePort {
   /** Undefined: it is off, or nothing is wrong. */
   fault(): CodedError | undefined {
     if (this.#needs.settings().port === 0) return undefined;
-    return this.#fault ?? this.#needs.certificate.fault();
+    return this.#fault ?? this.#needs.certificate.fault() ?? this.#needs.settings().fault;
   }
 
   /** Null: it is off. */
@@ -78,6 +88,8 @@ export class DevicePort {
       state: this.#open?.port === port && this.#open.address === address ? 'open' : 'closed',
       names: material === undefined ? [] : namesIn(material),
       notAfter: material === undefined ? null : validityOf(material.certificate).to.toISOString(),
+      clientCertificates: this.#needs.authorities() !== undefined,
+      connectionCount: this.#connectionCount,
     };
   }
 
@@ -93,7 +105,10 @@ export class DevicePort {
     if (port === 0) return this.stop();
     try {
       const material = this.#usable();
-      if (this.#open?.port === port && this.#open.address === address) this.#show(this.#open, material);
+      const open = this.#open;
+      // A server that requests certificates is another one.
+      const isSame = (open?.authorities === undefined) === (this.#needs.authorities() === undefined);
+      if (open?.port === port && open.address === address && isSame) this.#show(open, material);
       else await this.#move(port, address, material);
       this.#fault = undefined;
     } catch (error) {
@@ -126,24 +141,35 @@ export class DevicePort {
   }
 
   #show(open: Open, material: DeviceMaterial): void {
-    if (open.material === material) return;
-    open.server.setSecureContext(tlsOf(material));
-    open.material = material;
+    const authorities = this.#needs.authorities();
+    if (open.material === material && open.authorities === authorities) return;
+    open.server.setSecureContext(tlsOf(material, authorities));
+    [open.material, open.authorities] = [material, authorities];
   }
 
   async #move(port: number, address: string, material: DeviceMaterial): Promise<void> {
     // The same port at another address may overlap with the one before.
     if (this.#open?.port === port) this.#leave();
-    const server = this.#needs.create({ ...tlsOf(material), handshakeTimeout: HANDSHAKE_TIMEOUT_MS });
+    const authorities = this.#needs.authorities();
+    const server = this.#needs.create({
+      ...tlsOf(material, authorities),
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      requestCert: authorities !== undefined,
+      rejectUnauthorized: false, // refused with an answer that says why (callers.ts)
+    });
     await listening(server, port, address);
     this.#servers.add(server);
+    server.on('secureConnection', (socket: Socket) => {
+      this.#connectionCount += 1;
+      socket.once('close', () => (this.#connectionCount -= 1));
+    });
     server.once('close', () => {
       this.#servers.delete(server);
       // Ends the checks of Node.js for timeouts.
       server.close(() => undefined);
     });
     this.#leave();
-    this.#open = { server, port, address, material };
+    this.#open = { server, port, address, material, authorities };
   }
 
   /** Takes no new connections; those of devices go on. */
@@ -155,8 +181,16 @@ export class DevicePort {
   }
 }
 
-function tlsOf({ key, chain }: DeviceMaterial): Omit<DeviceTls, 'handshakeTimeout'> {
-  return { key, cert: chain, minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION };
+/** With client certificates no session is resumed: each connection shows its own. */
+function tlsOf(
+  { key, chain }: DeviceMaterial,
+  authorities: string | undefined,
+): Pick<DeviceTls, 'ca' | 'cert' | 'key' | 'minVersion' | 'secureOptions'> {
+  const common = { key, cert: chain, minVersion: 'TLSv1.2' } as const;
+  const secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
+  return authorities === undefined
+    ? { ...common, secureOptions }
+    : { ...common, secureOptions: secureOptions | constants.SSL_OP_NO_TICKET, ca: authorities };
 }
 
 /** Errors: device_port_taken, device_port_refused. */

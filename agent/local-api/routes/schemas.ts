@@ -232,6 +232,8 @@ const DEVICE_PORT = {
         state: { enum: ['open', 'closed'] },
         names: { type: 'array', maxItems: 64, items: text, description: 'Of its certificate.' },
         notAfter: { ...textOrNull, description: 'Until when its certificate is valid; null: there is none yet.' },
+        clientCertificates: { type: 'boolean', description: 'Client certificates of devices are accepted.' },
+        connectionCount: { ...count, description: 'Devices that are connected.' },
       },
       additionalProperties: false,
     },

@@ -40,9 +40,11 @@ function setUp(port: number, first?: DeviceMaterial) {
   let found = first;
   let settings = { port, address: '127.0.0.1' };
   let now = Date.now();
+  let authorities: string | undefined;
   const devices = new DevicePort({
     settings: () => settings,
     certificate: { material: () => found, fault: () => undefined },
+    authorities: () => authorities,
     create: (tls) => createServer(tls, (_request, response) => response.end('ok')),
     now: () => now,
   });
@@ -51,6 +53,7 @@ function setUp(port: number, first?: DeviceMaterial) {
     devices,
     show: (next: DeviceMaterial) => void (found = next),
     use: (next: number, address = '127.0.0.1') => void (settings = { port: next, address }),
+    accept: (pem: string | undefined) => void (authorities = pem),
     pass: (ms: number) => void (now += ms),
   };
 }
@@ -75,7 +78,15 @@ it('is off with port 0, closed without a certificate and with one that has expir
   expect([devices.status(), devices.fault()]).toEqual([null, undefined]);
   use(port);
   await devices.reconcile();
-  expect(devices.status()).toEqual({ port, address: '127.0.0.1', state: 'closed', names: [], notAfter: null });
+  expect(devices.status()).toEqual({
+    port,
+    address: '127.0.0.1',
+    state: 'closed',
+    names: [],
+    notAfter: null,
+    clientCertificates: false,
+    connectionCount: 0,
+  });
   expect(devices.fault()).toMatchObject({
     code: 'device_certificate_missing',
     hint: expect.stringContaining('online'),
@@ -131,4 +142,20 @@ it('stays where it is while its next port is taken or its next address is not of
   use(port);
   await devices.reconcile();
   expect(devices.fault()).toBeUndefined();
+});
+
+it('requests certificates of devices while there are authorities for them, without ending a connection', async () => {
+  const port = await freePort();
+  const { devices, accept } = setUp(port, await material());
+  await devices.reconcile();
+  const first = await dial(port);
+  accept(authority.pem);
+  await devices.reconcile();
+  expect(devices.status()).toMatchObject({ state: 'open', clientCertificates: true });
+  await dial(port);
+  expect(await ask(first)).toBe('HTTP/1.1 200 OK');
+  accept(undefined);
+  await devices.reconcile();
+  expect(devices.status()).toMatchObject({ state: 'open', clientCertificates: false });
+  expect(await ask(await dial(port))).toBe('HTTP/1.1 200 OK');
 });
