@@ -42,6 +42,8 @@ export async function startPgBouncer(cluster: PostgresCluster, poolSize = 20): P
     'pool_mode = transaction',
     `default_pool_size = ${poolSize}`,
     'max_client_conn = 1000',
+    // Each test has a database of its own, and each database a pool.
+    'server_idle_timeout = 2',
   ];
   await writeFile(file, `${lines.join('\n')}\n`);
   const account = postgresAccount();

@@ -10,6 +10,8 @@ interface WriterOptions {
   /** Runs a batch in one transaction (shared/sqlite/transaction.ts). */
   readonly execute: (batch: readonly Work[]) => Outcome[];
   readonly failure: (error: unknown) => CodedError;
+  /** Of a transaction; default: that of GroupCommit. */
+  readonly maxBatchCalls?: number;
   /** Closes the database; after the last call, or after the failure. */
   readonly close: () => void;
 }
@@ -27,6 +29,7 @@ export function serveWriter(port: MessagePort, options: WriterOptions): void {
       return outcomes;
     },
     failure: options.failure,
+    ...(options.maxBatchCalls === undefined ? {} : { maxBatchCalls: options.maxBatchCalls }),
     onFailure(error) {
       post(port, { kind: 'failed', error: packError(error) });
       end(port, options.close);

@@ -4,6 +4,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Row } from '../../../../shared/sqlite/row.ts';
 import type { SqlDatabase, SqlStatement, SqlValue } from '../../../../shared/sqlite/sql.ts';
+import { FUNCTION_FOR } from '../schema/frequent.ts';
 import { translate } from './dialect.ts';
 import type { ConnectionData, Numbered, Reply, Request } from '../threads/protocol.ts';
 
@@ -84,7 +85,7 @@ export class BlockingConnection implements SqlDatabase {
   prepare(sql: string): SqlStatement {
     const known = this.#statements.get(sql);
     if (known !== undefined) return known;
-    const { sql: translated, parameters } = translate(sql);
+    const { sql: translated, parameters } = translate(FUNCTION_FOR.get(sql) ?? sql);
     const run = (values: readonly SqlValue[]) =>
       this.query(
         translated,

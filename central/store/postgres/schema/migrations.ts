@@ -2,6 +2,7 @@
 // steps are one transaction. Steps that were released never change; new ones are added, and leave what an older version
 // reads and writes: during a rolling upgrade both are at work.
 import { APPEND } from './append.ts';
+import { FREQUENT } from './frequent.ts';
 import { FUNCTIONS } from './functions.ts';
 import { NODE_FUNCTIONS } from './node-functions.ts';
 import { FIRST_ROWS, NODE_TABLES } from './node-tables.ts';
@@ -12,7 +13,7 @@ const byBytes = (tables: string): string => tables.replaceAll(/\bTEXT\b(?! COLLA
 
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
-  `${FUNCTIONS}${byBytes(TABLES)}${byBytes(NODE_TABLES)}${TRIGGERS}${NODE_FUNCTIONS}${APPEND}${FIRST_ROWS}`,
+  `${FUNCTIONS}${byBytes(TABLES)}${byBytes(NODE_TABLES)}${TRIGGERS}${NODE_FUNCTIONS}${APPEND}${FREQUENT}${FIRST_ROWS}`,
 ];
 
 /** Made first, whatever else is there. */

@@ -21,6 +21,9 @@ const port = parentPort;
 // Passed by postgres-store.ts.
 const { url, connectionThread, node, deduplicationMs, namesOfCentral } = workerData as ThreadData;
 
+/** Some 50 ms, in which no other node changes anything. */
+const MAX_BATCH_CALLS = 50;
+
 /** The disks are those of PostgreSQL's hosts: their space is watched there. */
 const ELSEWHERE = {
   take: () => undefined,
@@ -59,6 +62,7 @@ try {
   serveWriter(port, {
     methods,
     execute: (batch) => acts.execute(batch),
+    maxBatchCalls: MAX_BATCH_CALLS,
     failure(error) {
       hasFailed = true;
       return isCoded(error, 'node_fenced')
