@@ -4,6 +4,7 @@ import type { SqlDatabase } from '../../../shared/sqlite/sql.ts';
 import type { Labels } from '../agents/labels.ts';
 import type { SharedSubject } from '../nodes/node-store.ts';
 import type { Writes } from '../sql/writes.ts';
+import type { loginWrites } from './logins.ts';
 import { taskId } from '../tasks/task-steps.ts';
 
 interface Note {
@@ -117,6 +118,17 @@ export class ChangeNotes {
       },
     );
     return { ...writes, ...Object.fromEntries(noted) };
+  }
+
+  /** The same for a group of logins. */
+  ofLogins(logInMany: ReturnType<typeof loginWrites>['logInMany']): typeof logInMany {
+    return (requests) => {
+      const outcomes = logInMany(requests);
+      for (const [index, outcome] of outcomes.entries())
+        if (outcome !== 'alone' && outcome.kind === 'claimed')
+          this.#notes.push(...agent(requests[index]?.claim.agentId ?? ''));
+      return outcomes;
+    };
   }
 
   write(database: SqlDatabase): void {

@@ -10,6 +10,7 @@ import type { NodeStore } from '../nodes/node-store.ts';
 import { storeCalls } from '../sql/calls.ts';
 import type { Store } from '../store.ts';
 import { Availability } from './availability.ts';
+import { LoginGroups } from './login-groups.ts';
 import { joinDatabase, type NodeSettings } from './open-database.ts';
 import type { EventWrites } from './threads/postgres-events.ts';
 import type { PostgresReads } from './threads/postgres-reader.ts';
@@ -116,6 +117,10 @@ function compose(
     }
     return (await calls.inbox.append(agentId, epoch, next, frames, now)).through;
   };
+  const logins = new LoginGroups({
+    many: (requests) => writer.call('logInMany', [requests]),
+    alone: (claim, terms) => writer.call('logIn', [claim, terms]),
+  });
   const nodes: NodeStore = {
     self: node,
     beat: (beat) => writer.call('beat', [beat]),
@@ -129,6 +134,7 @@ function compose(
     ...calls,
     agents: {
       ...calls.agents,
+      logIn: (claim, terms) => logins.logIn(claim, terms),
       endAbandonedSessions: (of, now, reason) => writer.call('endSessionsOf', [of, now, reason]),
     },
     inbox: { ...calls.inbox, append },

@@ -105,7 +105,7 @@ export class BlockingConnection implements SqlDatabase {
   }
 
   /** A statement in PostgreSQL's own words. Errors: AwayError, StatementError. */
-  query(sql: string, values: readonly SqlValue[]): { readonly rows: Row[]; readonly changes: number } {
+  query(sql: string, values: readonly unknown[]): { readonly rows: Row[]; readonly changes: number } {
     return this.#ask({ kind: 'query', sql, values, withinMs: this.#statementMs }, sql);
   }
 

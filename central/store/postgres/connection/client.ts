@@ -2,7 +2,6 @@
 // commit that the standby did not confirm counts as one whose outcome is unknown.
 import pg from 'pg';
 import type { Row } from '../../../../shared/sqlite/row.ts';
-import type { SqlValue } from '../../../../shared/sqlite/sql.ts';
 import { textOf } from '../../../../shared/errors.ts';
 import { isUnknown, mayTryAgain, postgresFault } from '../errors.ts';
 import type { Reply } from '../threads/protocol.ts';
@@ -24,7 +23,7 @@ export type SeenServer = Pick<Server, 'system' | 'timeline'>;
 
 export interface Connected {
   readonly server: Server;
-  query(sql: string, values: readonly SqlValue[], withinMs: number): Promise<Reply>;
+  query(sql: string, values: readonly unknown[], withinMs: number): Promise<Reply>;
   close(): Promise<void>;
 }
 
@@ -95,7 +94,7 @@ async function connectTo(host: StoreHost, seen: SeenServer): Promise<Connected> 
     throw isOurs(error) ? error : postgresFault('store_unreachable', { host: host.name, found: textOf(error) }, error);
   }
 
-  async function query(sql: string, values: readonly SqlValue[], withinMs: number): Promise<Reply> {
+  async function query(sql: string, values: readonly unknown[], withinMs: number): Promise<Reply> {
     if (lost !== undefined) return { kind: 'away', found: lost, isUnknown: false };
     isUnconfirmed = false;
     let late: NodeJS.Timeout | undefined;

@@ -9,12 +9,15 @@ import { auditWrites } from '../../sql/rows/audit.ts';
 import type { StoreBounds } from '../../space/bounds.ts';
 import { Acts } from '../connection/acts.ts';
 import { BlockingConnection } from '../connection/blocking-connection.ts';
+import { loginWrites } from '../logins.ts';
 import { nodeWrites } from '../nodes.ts';
 import { ChangeNotes } from '../notes.ts';
 import type { FromWorker } from '../../../../shared/sqlite/worker/protocol.ts';
 import type { AwayReport, ThreadData } from './thread-data.ts';
 
-export type PostgresWrites = ReturnType<typeof createWrites> & ReturnType<typeof nodeWrites>;
+export type PostgresWrites = ReturnType<typeof createWrites> &
+  ReturnType<typeof loginWrites> &
+  ReturnType<typeof nodeWrites>;
 
 if (parentPort === null) throw new Error('postgres-writer.ts is a thread of postgres-store.ts');
 const port = parentPort;
@@ -55,6 +58,7 @@ try {
   const acts = new Acts({ connection, node, notes, onAway: say, onBack: () => say(null) });
   const methods: PostgresWrites = {
     ...notes.of(writes),
+    logInMany: notes.ofLogins(loginWrites(connection).logInMany),
     ...nodes,
     // The reserve is one of a disk of this host.
     bound: (bounds: StoreBounds) => writes.bound({ ...bounds, reserveBytes: 0 }),

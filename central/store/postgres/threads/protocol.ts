@@ -1,7 +1,6 @@
 // The messages between a database thread and the thread of its connection.
 import type { MessagePort } from 'node:worker_threads';
 import type { Row } from '../../../../shared/sqlite/row.ts';
-import type { SqlValue } from '../../../../shared/sqlite/sql.ts';
 
 export interface ConnectionData {
   readonly port: MessagePort;
@@ -19,7 +18,7 @@ export interface Numbered<T> {
 export type Request =
   | { readonly kind: 'connect' }
   | { readonly kind: 'close' }
-  | { readonly kind: 'query'; readonly sql: string; readonly values: readonly SqlValue[]; readonly withinMs: number };
+  | { readonly kind: 'query'; readonly sql: string; readonly values: readonly unknown[]; readonly withinMs: number };
 
 export type Reply =
   | { readonly kind: 'rows'; readonly rows: Row[]; readonly changes: number }

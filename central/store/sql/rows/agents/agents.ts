@@ -202,7 +202,7 @@ function sessionWrites(database: SqlDatabase, { inbox, tokens, certificates, nam
 }
 
 /** The first `begin` of a log has to be noted, whatever is known. */
-function knownBegin(row: Row): KnownBegin | null {
+export function knownBegin(row: Row): KnownBegin | null {
   const [incarnation, number] = [textOrNull(row, 'inbox_incarnation'), integer(row, 'inbox_number')];
   if (incarnation === null || number === 0) return null;
   return { incarnation, next: number + 1, deduplicates: integer(row, 'inbox_deduplicates') === 1 };
