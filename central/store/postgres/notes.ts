@@ -121,9 +121,9 @@ export class ChangeNotes {
   }
 
   /** The same for a group of logins. */
-  ofLogins(logInMany: ReturnType<typeof loginWrites>['logInMany']): typeof logInMany {
+  ofLogins(logins: ReturnType<typeof loginWrites>): ReturnType<typeof loginWrites>['logInMany'] {
     return (requests) => {
-      const outcomes = logInMany(requests);
+      const outcomes = logins.logInMany(requests);
       for (const [index, outcome] of outcomes.entries())
         if (outcome !== 'alone' && outcome.kind === 'claimed')
           this.#notes.push(...agent(requests[index]?.claim.agentId ?? ''));

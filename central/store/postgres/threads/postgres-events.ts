@@ -2,7 +2,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { databaseFault } from '../../../../shared/sqlite/errors.ts';
 import { textOf } from '../../../../shared/errors.ts';
-import type { SqlValue } from '../../../../shared/sqlite/sql.ts';
 import { refuse, serveReader } from '../../../../shared/sqlite/worker/side.ts';
 import { Appends } from '../appends.ts';
 import { connect, type Connected, type SeenServer } from '../connection/client.ts';
@@ -38,7 +37,7 @@ async function query(sql: string, values: readonly unknown[]): Promise<readonly 
         seen = connected.server;
         if (waitMs > FIRST_RETRY_MS) say(null);
       }
-      const reply = await connected.query(sql, values as SqlValue[], STATEMENT_MS);
+      const reply = await connected.query(sql, values, STATEMENT_MS);
       if (reply.kind === 'rows') return reply.rows;
       if (reply.kind === 'refused')
         throw databaseFault('store_defect', { found: `${reply.found} (${reply.sqlState})` });

@@ -58,7 +58,7 @@ try {
   const acts = new Acts({ connection, node, notes, onAway: say, onBack: () => say(null) });
   const methods: PostgresWrites = {
     ...notes.of(writes),
-    logInMany: notes.ofLogins(loginWrites(connection).logInMany),
+    logInMany: notes.ofLogins(loginWrites(connection)),
     ...nodes,
     // The reserve is one of a disk of this host.
     bound: (bounds: StoreBounds) => writes.bound({ ...bounds, reserveBytes: 0 }),

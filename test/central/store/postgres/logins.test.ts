@@ -84,6 +84,8 @@ it('begins the log of an agent that has lost it, among others that go on', async
   const missing = logins.map((login) => (login.kind === 'claimed' ? login.claimed.down.missing : undefined));
   expect(missing).toEqual([{ from: 1, through: 1 }, { from: 1, through: 1 }, { from: 1, through: 1 }, null]);
   expect(
-    (await store.agents.incidents({ limit: 10, kind: 'log_restarted' })).map(({ agentId }) => agentId).toSorted(),
+    (await store.agents.incidents({ limit: 10, kind: 'log_restarted' }))
+      .map(({ agentId }) => String(agentId))
+      .toSorted(),
   ).toEqual(['b1', 'b2', 'b3']);
 });
