@@ -25,7 +25,7 @@ interface DoctorOrder {
 /** Of each step: longer than a bad line needs, short enough to wait for. */
 const TIMEOUT_MS = 10_000;
 
-/** Exit status 0: the agent gets (or could get) online; 1: it does not, and the last step says why. */
+/** Exit status 0: the agent gets (or could get) online, and its port for devices can be opened; 1: a step says why not. */
 export async function doctorCommand({ call, enrollment }: DoctorOrder): Promise<number> {
   const { request, format, timeoutMs = TIMEOUT_MS } = call;
   const options = { timeoutMs, now: () => new Date() };

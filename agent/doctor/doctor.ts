@@ -1,5 +1,5 @@
 // The steps of the doctor in their order: configuration, identity, truststore; then for each host DNS, TCP, TLS,
-// chain, name, dates, protocol, authentication. Each step reports what it found; the walk ends at the first fault,
+// chain, name, dates, protocol, authentication; last the port for devices, where there is one. Each step reports what it found; the walk ends at the first fault,
 // with its hint.
 import type { X509Certificate } from 'node:crypto';
 import { firstInPem } from '../../shared/x509/certificates.ts';
@@ -13,6 +13,7 @@ import type { TlsProbe } from '../connection/tls-probe.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
 import type { ProxySettings } from '../dial/proxy-settings.ts';
 import { agentName, dialTargets, type Target, targetName, withProxy } from '../target.ts';
+import { examineDevicePort, type Lookup } from './device-port.ts';
 import { authenticate, type Patient } from './hello.ts';
 import {
   askForDate,
@@ -38,6 +39,8 @@ export interface DoctorOptions {
   /** Of each step that waits for a peer. */
   readonly timeoutMs: number;
   readonly now: () => Date;
+  /** Of host names, for the port for devices; only tests name another one. */
+  readonly lookup?: Lookup;
 }
 
 export interface EnrollmentQuestion {
@@ -54,7 +57,10 @@ const CLOCK_MS = 3_000;
 /** A clock that is so far apart from Central's is the cause of a date that does not fit. */
 const WRONG_CLOCK_MS = 5 * 60_000;
 
-/** Examines an agent that is enrolled. The value is true when it gets, or could get, online. */
+/**
+ * Examines an agent that is enrolled. The value is true when it gets, or could get, online, and its port for devices, if it
+ * has one, can be opened.
+ */
 export async function* examineAgent(request: AgentConfRequest, options: DoctorOptions): Walk<boolean> {
   try {
     const conf = yield* step('configuration', undefined, (notes) => readConfiguration(request, notes));
@@ -75,7 +81,8 @@ export async function* examineAgent(request: AgentConfRequest, options: DoctorOp
       };
       online = (yield* examineTarget(target, patient)) || online;
     }
-    return online;
+    const devices = conf.localApi.tlsPort === 0 || (yield* examineDevicePort(conf, options));
+    return online && devices;
   } catch (error) {
     if (error instanceof Stopped) return false;
     throw error;

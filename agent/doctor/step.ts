@@ -16,7 +16,8 @@ type StepName =
   | 'name'
   | 'dates'
   | 'protocol'
-  | 'authentication';
+  | 'authentication'
+  | 'device port';
 
 export interface StepReport {
   readonly step: StepName;

@@ -127,6 +127,8 @@ describe('the port for devices', () => {
     expect(shown.stdout).toMatch(
       new RegExp(`devices +port ${ports[0]} at 127.0.0.1 open, 0 connected\\n +certificate for ${NAME}`),
     );
+    const examined = await runNode('agent/cli.ts', ['doctor', ...agentFlags(folders, 'branch-1')]);
+    expect(examined.stdout).toMatch(new RegExp(`device port\\n +port ${ports[0]} at 127.0.0.1: open, 0 connected\\n`));
     const { items } = (await central.rest('GET', '/audit?action=certificates.issue-device')).body as {
       items: { detail: { names: string[] } }[];
     };

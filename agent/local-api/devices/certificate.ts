@@ -78,14 +78,7 @@ export class DeviceCertificate {
   async load(): Promise<void> {
     const file = join(this.#needs.folder, FILE);
     try {
-      const bytes = await readBoundedFile({
-        path: file,
-        what: 'The certificate of the port for devices',
-        maxBytes: MAX_FILE_BYTES,
-        hint: 'Remove it: the agent requests another one.',
-        ifMissing: 'ignore',
-      });
-      this.#material = bytes === undefined ? undefined : materialIn(bytes.toString('utf8'));
+      this.#material = await readDeviceMaterial(this.#needs.folder);
     } catch (error) {
       this.#needs.log.warn(
         { file, error: textOf(error) },
@@ -235,6 +228,18 @@ export class DeviceCertificate {
   }
 }
 
+/** What the data folder has; undefined: nothing yet. Errors: file faults, and of what cannot be read. */
+export async function readDeviceMaterial(folder: string): Promise<DeviceMaterial | undefined> {
+  const bytes = await readBoundedFile({
+    path: join(folder, FILE),
+    what: 'The certificate of the port for devices',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Remove it: the agent requests another one.',
+    ifMissing: 'ignore',
+  });
+  return bytes === undefined ? undefined : materialIn(bytes.toString('utf8'));
+}
+
 /** Host names and addresses in it. */
 export function namesIn({ certificate }: Pick<DeviceMaterial, 'certificate'>): string[] {
   return (certificate.subjectAltName ?? '').split(', ').flatMap((name) => {
@@ -243,7 +248,8 @@ export function namesIn({ certificate }: Pick<DeviceMaterial, 'certificate'>): s
   });
 }
 
-function isFor(certificate: X509Certificate, name: string): boolean {
+/** By the name or address alone: the subject does not count. */
+export function isFor(certificate: X509Certificate, name: string): boolean {
   return (
     (isIP(name) === 0 ? certificate.checkHost(name, { subject: 'never' }) : certificate.checkIP(name)) !== undefined
   );

@@ -1,5 +1,6 @@
 // Opens what the port for devices consists of beside the listener: its settings, which a reload changes, its certificate,
 // and who devices are by certificates of their own.
+import type { X509Certificate } from 'node:crypto';
 import type { Logger } from 'pino';
 import { isCoded, textOf, type CodedError } from '../../../shared/errors.ts';
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
@@ -82,31 +83,33 @@ async function useCallers(
   let authorities: string | undefined;
   let fault: CodedError | undefined;
   try {
-    if (tlsPort !== 0 && file !== undefined) authorities = await readAuthorities(file);
+    if (tlsPort !== 0 && file !== undefined) ({ authorities } = await readAuthorities(file));
   } catch (error) {
-    fault = isCoded(error)
-      ? error
-      : deviceFault('device_client_ca_bad', { file: file ?? '', found: textOf(error) }, error);
+    if (!isCoded(error)) throw error;
+    fault = error;
   }
   callers.use(authorities, consumers);
   return fault;
 }
 
-/** PEM. Errors: file faults, device_client_ca_bad, and those of what is not PEM. */
-async function readAuthorities(file: string): Promise<string> {
+/** PEM of all of them. Errors: file faults, device_client_ca_bad. */
+export async function readAuthorities(file: string): Promise<{ readonly authorities: string; readonly count: number }> {
   const bytes = await readBoundedFile({
     path: file,
     what: 'The file with the authorities of devices',
     maxBytes: MAX_FILE_BYTES,
     hint: 'Set localApi.tls.clientCa to a file with their certificates (PEM).',
   });
-  const authorities = certificatesInPem(bytes.toString('utf8'));
-  if (authorities.length === 0) throw deviceFault('device_client_ca_bad', { file, found: 'it has no certificate' });
-  const other = authorities.find(({ ca }) => !ca);
-  if (other !== undefined)
-    throw deviceFault('device_client_ca_bad', {
-      file,
-      found: `${JSON.stringify(other.subject.slice(0, 128))} is not an authority`,
-    });
-  return authorities.map((one) => one.toString()).join('');
+  const bad = (found: string, cause?: unknown): CodedError =>
+    deviceFault('device_client_ca_bad', { file, found }, cause);
+  let found: X509Certificate[];
+  try {
+    found = certificatesInPem(bytes.toString('utf8'));
+  } catch (error) {
+    throw bad(textOf(error), error);
+  }
+  if (found.length === 0) throw bad('it has no certificate');
+  const other = found.find(({ ca }) => !ca);
+  if (other !== undefined) throw bad(`${JSON.stringify(other.subject.slice(0, 128))} is not an authority`);
+  return { authorities: found.map((one) => one.toString()).join(''), count: found.length };
 }

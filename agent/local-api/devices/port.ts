@@ -194,7 +194,7 @@ function tlsOf(
 }
 
 /** Errors: device_port_taken, device_port_refused. */
-async function listening(server: Server & TlsServer, port: number, address: string): Promise<void> {
+export async function listening(server: NetServer, port: number, address: string): Promise<void> {
   const shown = address === '' ? 'all addresses' : address;
   await new Promise<void>((resolve, reject) => {
     const refused = (error: Error): void =>
