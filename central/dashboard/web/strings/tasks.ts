@@ -123,7 +123,7 @@ export const TASKS_TEXTS = {
   stopped: (count: number) => `As far as it was read: ${bytes(count)}`,
   whole: (count: number) => bytes(count),
   continues: 'The line was cut; it continues where it was.',
-  skipped: (count: number) => `The first ${bytes(count)} are not shown here; the download has them.`,
+  skipped: (count: number) => `Some ${bytes(count)} before are not shown here; the download has them.`,
   truncated: (count: number) => `The program wrote more; the agent keeps ${bytes(count)} of it.`,
   tailOnly: (count: number) => `The last ${bytes(count)}, as the agent reported them:`,
   // Acts.

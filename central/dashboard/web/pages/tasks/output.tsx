@@ -91,13 +91,13 @@ function ChannelOutput({ task, channel }: ChannelProps): JSX.Element {
 }
 
 function positionOf(
-  { bytes, text, problem, isCut, isWhole }: Output,
+  { bytes, blocks, problem, isCut, isWhole }: Output,
   isBusy: boolean,
   isFollowing: boolean,
   isStopped: boolean,
 ): string {
   if (isCut && !isStopped) return K.continues;
-  if (problem !== null && text === '') return '';
+  if (problem !== null && blocks.length === 0) return '';
   if (isWhole) return K.whole(bytes);
   if (!isBusy) return K.stopped(bytes);
   return isFollowing ? K.following(bytes) : K.loading(bytes);
@@ -114,14 +114,15 @@ const NEAR_PX = 40;
 function Text({ task, channel, output, isBusy }: TextProps): JSX.Element | null {
   const box = useRef<HTMLPreElement>(null);
   const isAtEnd = useRef(true);
-  const { text, skippedBytes, isWhole, problem } = output;
-  const tail = text === '' && problem !== null ? tailOf(task, channel) : null;
-  const shown = tail?.text ?? text;
+  const { blocks, skippedBytes, isWhole, problem } = output;
+  const tail = blocks.length === 0 && problem !== null ? tailOf(task, channel) : null;
+  const shown = tail === null ? blocks : [{ number: 0, text: tail.text }];
   useLayoutEffect(() => {
     const { current } = box;
     if (current !== null && isAtEnd.current) current.scrollTop = current.scrollHeight;
-  }, [shown]);
-  if (shown === '') return isWhole || isBusy ? <p class="body muted">{isWhole ? K.nothing : K.nothingYet}</p> : null;
+  }, [output, tail === null]);
+  if (shown.length === 0)
+    return isWhole || isBusy ? <p class="body muted">{isWhole ? K.nothing : K.nothingYet}</p> : null;
   const onScroll = ({ currentTarget }: TargetedEvent<HTMLPreElement>): void => {
     isAtEnd.current = currentTarget.scrollHeight - currentTarget.scrollTop - currentTarget.clientHeight < NEAR_PX;
   };
@@ -130,7 +131,11 @@ function Text({ task, channel, output, isBusy }: TextProps): JSX.Element | null 
       {tail !== null && <p class="outnote">{K.tailOnly(tail.bytes)}</p>}
       {tail === null && skippedBytes > 0 && <p class="outnote">{K.skipped(skippedBytes)}</p>}
       <pre class="output" ref={box} tabIndex={0} role="region" aria-label={K.channels[channel]} onScroll={onScroll}>
-        <bdi>{shown}</bdi>
+        {shown.map(({ number, text }) => (
+          <div key={number}>
+            <bdi>{text}</bdi>
+          </div>
+        ))}
       </pre>
     </>
   );

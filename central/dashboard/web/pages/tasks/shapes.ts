@@ -110,7 +110,9 @@ export function filterOf(query: URLSearchParams): TaskFilter {
 
 /** Whether the list of REST would have it. `agent` may be an id, its beginning, or a name. */
 export function fits(task: Task, { states, agent, queue, handler }: TaskFilter): boolean {
-  const isAgent = agent === '' || task.agent?.name === agent || task.agent?.id.startsWith(agent) === true;
+  const wantedAgent = agent.toLowerCase();
+  const isAgent =
+    agent === '' || task.agent?.name.toLowerCase() === wantedAgent || task.agent?.id.startsWith(wantedAgent) === true;
   const isOther = (wanted: string, found: string | null): boolean => wanted !== '' && wanted !== found;
   return (
     isAgent &&

@@ -19,9 +19,15 @@ export interface Reading {
   readonly isFollowing: boolean;
 }
 
-export interface Output {
+/** Lines that are laid out once: what follows does not change them. */
+export interface Block {
+  readonly number: number;
   readonly text: string;
-  /** How many are before `text`. */
+}
+
+export interface Output {
+  readonly blocks: readonly Block[];
+  /** How many are before them: nearly, since they were counted as text. */
   readonly skippedBytes: number;
   /** How many were read, those before included. */
   readonly bytes: number;
@@ -33,10 +39,17 @@ export interface Output {
 
 const PASSING = new Set(['central_unreachable', 'agent_offline', 'task_output_failed', 'task_outputs_full']);
 
-/** Text of bytes that come in parts; of what is long, the end. */
+/** A block ends at the end of a line behind so much, and in a line that is longer than MAX_BLOCK. */
+const [MIN_BLOCK, MAX_BLOCK] = [8 * 1024, 32 * 1024];
+
+/** Text of bytes that come in parts, in blocks of whole lines: of what is long, the end. */
 class Kept {
   readonly #decoder = new TextDecoder();
-  #text = '';
+  readonly #blocks: Block[] = [];
+  #open = '';
+  #return = '';
+  #number = 0;
+  #length = 0;
   #skipped: number;
 
   constructor(fromBytes: number) {
@@ -44,18 +57,35 @@ class Kept {
   }
 
   add(bytes: Uint8Array | undefined): void {
-    // As terminals and editors show the lines of Windows.
-    this.#text += visible(this.#decoder.decode(bytes, { stream: bytes !== undefined })).replaceAll('[U+000D]\n', '\n');
-    if (this.#text.length <= SHOWN_BYTES * 2) return;
-    const cut = this.#text.length - SHOWN_BYTES;
-    const line = this.#text.indexOf('\n', cut);
-    const at = line === -1 || line - cut > 4_096 ? cut : line + 1;
-    this.#skipped += new TextEncoder().encode(this.#text.slice(0, at)).length;
-    this.#text = this.#text.slice(at);
+    const text = this.#return + this.#decoder.decode(bytes, { stream: bytes !== undefined });
+    // As terminals and editors show the lines of Windows, also where one ends in the next part.
+    this.#return = bytes !== undefined && text.endsWith('\r') ? '\r' : '';
+    this.#open += visible((this.#return === '' ? text : text.slice(0, -1)).replaceAll('\r\n', '\n'));
+    while (this.#open.length > MIN_BLOCK) {
+      const line = this.#open.indexOf('\n', MIN_BLOCK);
+      if (line === -1 && this.#open.length < MAX_BLOCK) break;
+      const isLine = line !== -1 && line < MAX_BLOCK;
+      const at = isLine ? line : MAX_BLOCK;
+      if (this.#open.length < at) break;
+      this.#close(this.#open.slice(0, at), isLine);
+      this.#open = this.#open.slice(isLine ? at + 1 : at);
+    }
   }
 
-  get text(): string {
-    return this.#text;
+  #close(text: string, isLine: boolean): void {
+    this.#blocks.push({ number: this.#number, text });
+    this.#number += 1;
+    this.#length += text.length;
+    while (this.#length > SHOWN_BYTES) {
+      const first = this.#blocks.shift();
+      if (first === undefined) return;
+      this.#length -= first.text.length;
+      this.#skipped += new TextEncoder().encode(first.text).length + (isLine ? 1 : 0);
+    }
+  }
+
+  get blocks(): readonly Block[] {
+    return this.#open === '' ? [...this.#blocks] : [...this.#blocks, { number: this.#number, text: this.#open }];
   }
 
   get skippedBytes(): number {
@@ -64,7 +94,7 @@ class Kept {
 }
 
 const nothing = (fromBytes: number): Output => ({
-  text: '',
+  blocks: [],
   skippedBytes: fromBytes,
   bytes: fromBytes,
   isWhole: false,
@@ -97,7 +127,7 @@ async function read(reading: Reading, signal: AbortSignal, set: (output: Output)
     clearTimeout(timer);
     timer = undefined;
     paintedAt = Date.now();
-    if (!signal.aborted) set({ ...shown, text: kept.text, skippedBytes: kept.skippedBytes });
+    if (!signal.aborted) set({ ...shown, blocks: kept.blocks, skippedBytes: kept.skippedBytes });
   };
   const later = (): void => {
     timer ??= setTimeout(paint, Math.max(0, paintedAt + PAINT_MS - Date.now()));

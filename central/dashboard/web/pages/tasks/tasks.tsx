@@ -6,7 +6,7 @@ import { useStore } from '../../client/store.ts';
 import { Chips } from '../../parts/chips.tsx';
 import { Button, Select } from '../../parts/controls.tsx';
 import { openDialog } from '../../parts/dialog.tsx';
-import { Empty, Failed, Head } from '../../parts/layout.tsx';
+import { Empty, Failed, Fault, Head } from '../../parts/layout.tsx';
 import { address, go, setQuery } from '../../router.ts';
 import type { PageEntry } from '../../shell/pages.ts';
 import { Shell } from '../../shell/shell.tsx';
@@ -114,6 +114,11 @@ function List({ tasks, isFiltered }: ListProps): JSX.Element {
   return (
     <>
       <TaskTable tasks={tasks} />
+      {problem !== null && (
+        <div class="tfoot">
+          <Fault problem={problem} />
+        </div>
+      )}
       <div class="tfoot">
         {items !== undefined && K.shown(items.length)}
         <span class="grow" />
