@@ -18,7 +18,7 @@ interface ActsOptions {
 }
 
 const FIRST_RETRY_MS = 50;
-const LAST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 500;
 
 export class Acts {
   readonly #options: ActsOptions;

@@ -17,7 +17,7 @@ const { url } = workerData as ThreadData;
 /** Longer than that of the acts: a commit may wait for a standby. What is cut off is sent again. */
 const STATEMENT_MS = 15_000;
 const FIRST_RETRY_MS = 50;
-const LAST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 500;
 
 let connected: Connected | undefined;
 let seen: SeenServer = { timeline: 0, system: '' };
