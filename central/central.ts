@@ -16,6 +16,7 @@ import { openCore } from './composition/open-core.ts';
 import { Lifecycle, type RunningCentral } from './composition/lifecycle.ts';
 import { openListeners } from './listeners/open-listeners.ts';
 import { Maintenance } from './maintenance.ts';
+import { followNodes } from './nodes/open-nodes.ts';
 import { ParameterService } from './parameters/service.ts';
 import { openPkiServices } from './pki/open-pki-services.ts';
 import { openPki } from './pki/open-pki.ts';
@@ -78,7 +79,7 @@ async function compose(
   const enrollment = openEnrollment({ ...core, ...online, pki });
   const profiles = await openProfiles({ ...core, pki });
   const rollouts = openRollouts({ ...core, ...online, ...agents, ...profiles, pki });
-  const forwarded = await openForwarding({ ...core, ...online, pki, nodes: () => [] });
+  const forwarded = await openForwarding({ ...core, ...online, pki, nodes: () => core.nodes.list() });
   const tasks = openTasks({ ...core, ...online, ...forwarded });
   const subscriptions = openSubscriptions({ ...core, ...agents, pki });
   const ofServices = openServices({ ...core, ...forwarded, pki });
@@ -122,6 +123,7 @@ async function compose(
     eventConversion: new EventConversion({ ...core, clock: () => performance.now() }),
   });
   subscribe({ ...services, centralAgent });
+  followNodes(services);
   const begun = { pkiServices, opened, maintenance, centralAgent, firstStart: () => beginFirstStart(services) };
   const lifecycle = new Lifecycle({ ...services, ...begun });
   return {

@@ -39,6 +39,8 @@ interface MaintenanceOptions {
   /** By which messages and records grow old (central/aging-clock.ts). */
   readonly aging: { now(): number; record(): Promise<void> };
   readonly sessions: { correctTime(): void };
+  /** One node does what is done once for all. */
+  readonly nodes: { leads(): boolean };
   readonly now: () => number;
 }
 
@@ -78,14 +80,14 @@ export class Maintenance {
 
   start(): void {
     if (this.#timers.length > 0) return;
-    this.#every(EXPIRE_MS, 'expiring commands', () => this.#expire());
-    this.#every(PRUNE_MS, 'pruning what outlived its retention', () => this.#prune());
+    this.#leading(EXPIRE_MS, 'expiring commands', () => this.#expire());
+    this.#leading(PRUNE_MS, 'pruning what outlived its retention', () => this.#prune());
     this.#every(RENEW_MS, 'deleting stores that restores replaced', () => this.#options.backups.pruneReplaced());
     // Every minute: after a clock that was wrong at the first start, it is out of date as soon as the clock is right.
-    this.#every(CERTIFICATES_MS, 'renewing the server certificate', () => this.#renew());
-    this.#every(CERTIFICATES_MS, 'recording the clock', () => this.#options.aging.record());
+    this.#leading(CERTIFICATES_MS, 'renewing the server certificate', () => this.#renew());
+    this.#leading(CERTIFICATES_MS, 'recording the clock', () => this.#options.aging.record());
     this.#every(CERTIFICATES_MS, 'correcting the time of agents', async () => this.#options.sessions.correctTime());
-    this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
+    this.#leading(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
     this.#every(CERTIFICATES_MS, 'creating the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
     this.#every(CERTIFICATES_MS, 'looking for agents at their quota', () => this.#options.quotas.measure());
@@ -101,14 +103,14 @@ export class Maintenance {
     this.#every(TOKEN_REQUESTS_MS, 'looking for a request for an administrator token', () =>
       this.#options.tokenRequests.check(),
     );
-    this.#every(CONVERT_MS, 'converting the events of an older version', () => this.#options.eventConversion.run());
-    this.#every(AUDIT_MS, 'verifying the audit log', () => this.#options.auditVerification.run());
+    this.#leading(CONVERT_MS, 'converting the events of an older version', () => this.#options.eventConversion.run());
+    this.#leading(AUDIT_MS, 'verifying the audit log', () => this.#options.auditVerification.run());
     this.#every(INCIDENTS_MS, 'counting incidents', () => this.#options.incidents.flush(this.#options.now()));
     // A Central that runs for a minute each day still reports what expires, and how much space is left.
     const first = [
       () => this.#space(),
       () => this.#options.revocationLists.refresh(),
-      () => this.#options.expiry.warn(),
+      async () => (this.#options.nodes.leads() ? await this.#options.expiry.warn() : undefined),
       () => this.#options.expiry.measure(),
       () => this.#options.trust.measure(this.#options.metrics),
     ];
@@ -122,6 +124,11 @@ export class Maintenance {
 
   stop(): void {
     for (const timer of this.#timers.splice(0)) clearInterval(timer);
+  }
+
+  /** What the node that leads does for all. */
+  #leading(ms: number, what: string, run: () => Promise<void>): void {
+    this.#every(ms, what, async () => (this.#options.nodes.leads() ? await run() : undefined));
   }
 
   /** One run at a time; a failure is logged, and the next interval retries. A store that fails ends Central. */
@@ -162,7 +169,7 @@ export class Maintenance {
   }
 
   async #space(): Promise<void> {
-    if (await this.#options.space.check()) await this.#prune(true);
+    if ((await this.#options.space.check()) && this.#options.nodes.leads()) await this.#prune(true);
   }
 
   async #renew(): Promise<void> {

@@ -56,6 +56,14 @@ export const PROBLEM_ERRORS = {
     text: 'The clock of this host shows {foundAt}, but {expectedAt} was expected: nothing is pruned and nothing expires.',
     hint: 'Correct the clock; Central then continues automatically. If it is right, run "queuegate maintenance accept-clock".',
   },
+  node_clock_off: {
+    text: 'The clock of the node {name} is {seconds} seconds {direction} that of PostgreSQL.',
+    hint: 'Correct the clock of that host, for instance with chrony. What depends on time, such as certificates and retention, is off by as much there.',
+  },
+  node_drained: {
+    text: 'The node {name} is drained: it admits no agents.',
+    hint: 'When the work is done, admit agents again (POST /nodes/{name}/drain).',
+  },
   maintenance_enabled: {
     text: 'Maintenance mode is enabled: no agent is admitted.',
     hint: 'When the work is done, run "queuegate maintenance disable"; the agents connect by themselves.',

@@ -13,6 +13,11 @@ export interface CoveredFiles {
 
 export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
+    by: 'test/flow/two-nodes.test.ts',
+    why: 'Two Centrals on one PostgreSQL, as processes.',
+    files: ['central/nodes/open-nodes.ts'],
+  },
+  {
     by: 'test/central/forwarding/agent-streams.test.ts',
     why: 'Two nodes with TLS between them: what one sends, the other one gets.',
     files: [

@@ -68,6 +68,7 @@ const CENTRAL_ORDER = [
   'listeners',
   'forwarding',
   'services',
+  'nodes',
   'dashboard',
   'admin',
   'central-agent',

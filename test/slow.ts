@@ -31,6 +31,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '8 s: PostgreSQL, and a store that is moved into it three times',
     quick: 'test/central/composition/migrate-store.test.ts',
   },
+  'test/flow/two-nodes.test.ts': {
+    why: '25 s: two Centrals on one PostgreSQL, as processes, with agents at both',
+    quick: 'test/central/nodes/followers.test.ts',
+  },
   'test/flow/device-ports.test.ts': {
     why: '20 s: a real Central and agent, a hundred devices, and a rotation of the authority',
     quick: 'test/agent/local-api/devices/port.test.ts',

@@ -113,6 +113,9 @@ interface Watch {
   readonly onConfirmed: ChangePlan<unknown>['onConfirmed'];
 }
 
+/** By then they know whether the node of the change rolled it back. */
+const OTHERS_LATE_MS = 5_000;
+
 /** Ended changes that are remembered, so that a client that polls one learns how it ended. */
 const MAX_ENDED = 100;
 
@@ -130,11 +133,31 @@ export class Changes {
   }
 
   /**
+   * Another node changed the values of the subject, which are loaded: a change that is pending now is watched here as
+   * well, and what became of `before`, the one that was pending, is remembered.
+   */
+  follow(subject: ChangeSubject, before: PendingChange | null, ended: 'confirmed' | 'rolled-back'): void {
+    const target = this.#target(subject);
+    const pending = target.pending();
+    if (before !== null && before.id !== pending?.id) {
+      this.#watches.get(before.id)?.cancelTimer();
+      this.#watches.delete(before.id);
+      this.#remember(viewOf(subject, before, ended, 0));
+      this.#options.onChanged?.(before.id);
+    }
+    if (pending === null || this.#watches.has(pending.id)) return;
+    this.#watch(target, pending, undefined);
+    this.#options.onChanged?.(pending.id);
+  }
+
+  /**
    * Adds a subject. A pending change that its store has from before this start must have been rolled back
-   * (`recordRollback`).
+   * (`recordRollback`), unless it is one of another node.
    */
   register(target: ChangeTarget): void {
     this.#targets.set(target.subject, target);
+    const pending = target.pending();
+    if (pending !== null) this.#watch(target, pending, undefined);
   }
 
   /** Runs an act between two changes. It must not start a change itself and wait for it. */
@@ -282,7 +305,9 @@ export class Changes {
   #watch(target: ChangeTarget, pending: PendingChange, onConfirmed: ChangePlan<unknown>['onConfirmed']): void {
     const { now, after } = this.#options;
     const appliedAt = now();
-    const cancelTimer = after(pending.expiresAt - appliedAt, () => void this.#expire(target, pending));
+    // Its own node is the first to roll it back; the others do where that one is gone.
+    const late = pending.owner.node === this.#options.node ? 0 : OTHERS_LATE_MS;
+    const cancelTimer = after(pending.expiresAt - appliedAt + late, () => void this.#expire(target, pending));
     this.#watches.set(pending.id, { appliedAt, cancelTimer, onConfirmed });
   }
 

@@ -9,6 +9,7 @@ import type { OpenedListeners } from '../listeners/open-listeners.ts';
 import type { ListenerName } from '../listeners/reconcile.ts';
 import type { Maintenance } from '../maintenance.ts';
 import type { OpenStreams } from '../messaging/open-streams.ts';
+import type { NodeService } from '../nodes/node-service.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { PkiServices } from '../pki/open-pki-services.ts';
 import type { RolloutEngine } from '../rollouts/engine.ts';
@@ -55,6 +56,7 @@ interface LifecycleParts {
   readonly firstStart: () => Promise<FirstStart | undefined>;
   readonly sessions: Sessions;
   readonly streams: Pick<OpenStreams, 'stop'>;
+  readonly nodes: Pick<NodeService, 'onLead' | 'stop'>;
   readonly rolloutEngine: Pick<RolloutEngine, 'start' | 'stop'>;
   readonly tasks: Pick<Tasks, 'start' | 'stop'>;
   readonly subscriptions: Pick<Subscriptions, 'start' | 'stop'>;
@@ -84,11 +86,12 @@ export class Lifecycle {
     const { parameters, pkiServices, maintenance, centralAgent } = this.#parts;
     const { listeners, localSocket } = this.#parts.opened;
     try {
-      await this.#parts.rolloutEngine.start();
+      const { nodes, rolloutEngine, subscriptions } = this.#parts;
+      await nodes.onLead({ start: () => rolloutEngine.start(), stop: () => rolloutEngine.stop() });
       await this.#parts.tasks.start();
       await listeners.start(parameters.values());
       await localSocket.start();
-      await this.#parts.subscriptions.start();
+      await nodes.onLead({ start: () => subscriptions.start(), stop: () => subscriptions.stop() });
       await this.#parts.forwarding.start();
       await this.#parts.exposures.start();
       maintenance.start();
@@ -139,6 +142,8 @@ export class Lifecycle {
     await sessions.stop(parameters.values()['agents.drain.spreadSeconds'], SESSIONS_STOP_MS);
     localSocket.cut();
     await apps.stop();
+    // With it, what this node does as the one that leads.
+    await this.#parts.nodes.stop();
     await this.#parts.subscriptions.stop();
     await this.#parts.tasks.stop();
     await this.#parts.rolloutEngine.stop();

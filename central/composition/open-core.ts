@@ -10,6 +10,8 @@ import { Events, type CentralEvents } from '../events.ts';
 import { openDescriptors } from '../listeners/limits/descriptors.ts';
 import { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { after } from '../maintenance.ts';
+import type { PendingChange } from '../change/pending.ts';
+import { openNodes } from '../nodes/open-nodes.ts';
 import { EventCursors } from '../messaging/event-cursors.ts';
 import { EventHub } from '../messaging/event-hub.ts';
 import { OpenStreams } from '../messaging/open-streams.ts';
@@ -32,13 +34,17 @@ export async function openCore(
 ) {
   const resourceChanges = new ResourceChanges();
   const store = noteStoreChanges(opened, resourceChanges);
+  const now = (): number => Date.now();
+  // The others count it before anything of it can be in their way.
+  const nodes = await openNodes({ config, store, log, now });
+  const isOfOther = ({ owner }: PendingChange): boolean => nodes.isOfOther(owner.node);
   await store.agents.endAbandonedSessions(config.nodeName, Date.now(), stateReason('central_ended', {}));
   await removeLeftovers(config.dataFolder);
 
   const events = new Events<CentralEvents>();
   const metrics = createMetrics(undefined, { queuegate_log_lines_lost_total: () => lostLines().lines });
   store.onCommit((ms) => metrics.instruments.queuegate_commit_seconds.observe(ms / 1000));
-  const base = { config, store, events, metrics, log, now: (): number => Date.now(), after };
+  const base = { config, store, events, metrics, log, now, after };
   const changes = new Changes({
     ...base,
     node: config.nodeName,
@@ -49,12 +55,15 @@ export async function openCore(
     store: store.parameters,
     overrides: config.overrides,
     onRolledBack: (pending) => changes.recordRollback('parameters', pending),
+    isOfOther,
   });
   await store.bound(storeBounds(parameters.values()));
 
   const incidents = new Incidents(store.agents, log);
   return {
     ...base,
+    nodes,
+    isOfOther,
     resourceChanges,
     aging: await AgingClock.open(base, isRestored),
     maintenanceMode: await MaintenanceMode.open(base),

@@ -16,6 +16,10 @@ import type { Pki } from '../pki/open-pki.ts';
 import type { ServerCredentials } from '../pki/server/slots.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { RestoreOutcome } from '../store/backup/backup.ts';
+import type { NodeService } from '../nodes/node-service.ts';
+import { storeFault } from '../store/errors.ts';
+import type { StoreAway } from '../store/nodes/node-store.ts';
+import type { Store } from '../store/store.ts';
 import type { Exposures } from '../services/exposures.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
 import type { Subscriptions } from '../subscriptions/subscriptions.ts';
@@ -32,6 +36,8 @@ interface StatusNeeds {
   readonly restored: RestoreOutcome | null;
   readonly pki: Pick<Pki, 'identity' | 'problems'>;
   readonly parameters: Pick<ParameterService, 'problems'>;
+  readonly nodes: Pick<NodeService, 'problems'>;
+  readonly store: Pick<Store, 'away'>;
   readonly listeners: OpenedListeners['listeners'];
   readonly localSocket: OpenedListeners['localSocket'];
   readonly space: Pick<SpaceWatch, 'problems'>;
@@ -66,6 +72,8 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     aging,
     auditVerification,
     maintenanceMode,
+    nodes,
+    store,
     subscriptions,
     exposures,
   } = needs;
@@ -77,7 +85,13 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [...listeners.stopping(), ...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
+    problems: [
+      ...listeners.stopping(),
+      ...listeners.problems(['ws', 'wss', 'https']),
+      ...parameters.problems(),
+      ...nodes.problems(),
+      ...storeProblems(store.away()),
+    ],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop
     // Central.
     advice: [
@@ -100,6 +114,13 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
       ...logProblems(needs.lostLines(), needs.now()),
     ],
   });
+}
+
+/** Sessions stay open; no agent can connect. */
+function storeProblems(away: StoreAway | undefined): Problem[] {
+  if (away === undefined) return [];
+  const since = new Date(away.since).toISOString();
+  return [problemOf(storeFault('store_away', { since, found: away.reason }), away.since)];
 }
 
 function logProblems({ lines, at, code }: LostLines, now: number): Problem[] {

@@ -23,7 +23,7 @@ import { sameValue } from './values.ts';
 interface ParameterServiceOptions {
   readonly state: ParameterState;
   readonly applier: ParameterApplier;
-  readonly changes: Pick<Changes, 'make' | 'pending' | 'register' | 'runExclusive'>;
+  readonly changes: Pick<Changes, 'follow' | 'make' | 'pending' | 'register' | 'runExclusive'>;
   readonly agents: OnlineAgents;
   /** Other values apply on this node; must not throw. */
   readonly onChanged: (values: ParameterValues, before: ParameterValues) => void;
@@ -106,6 +106,23 @@ export class ParameterService {
       async () => await this.#prepare(request, actor),
     );
     return { ...made, version: this.version };
+  }
+
+  /** Another node changed the parameters: they apply here as well. What cannot be applied is shown, and tried again. */
+  async follow(): Promise<void> {
+    const { state, changes, onChanged } = this.#options;
+    await changes.runExclusive(async () => {
+      const [before, { pending, version }] = [this.values(), state.snapshot()];
+      await state.load();
+      if (state.snapshot().version === version) return;
+      const known = new Map(state.snapshot().rows.map(({ name, value }) => [name, value]));
+      const isRolledBack = pending?.before.every(({ name, value }) => (known.get(name) ?? null) === value) === true;
+      changes.follow('parameters', pending, isRolledBack ? 'rolled-back' : 'confirmed');
+      // The certificate that they name is made once, by the node that changed them.
+      this.#applied = { ...this.#applied, ...certificateValues(this.values()) };
+      await this.#apply(this.values()).catch((error: unknown) => this.#repairLater(error));
+      onChanged(this.values(), before);
+    });
   }
 
   /** Clears the timer. */
@@ -248,6 +265,14 @@ interface Validated {
   readonly next: ParameterValues;
   readonly request: ChangeRequest;
   readonly actor: Actor;
+}
+
+function certificateValues(values: ParameterValues): Partial<ParameterValues> {
+  return {
+    'certificate.distinguishedName': values['certificate.distinguishedName'],
+    'certificate.subjectAlternativeNames': values['certificate.subjectAlternativeNames'],
+    'certificate.lifetimeDays': values['certificate.lifetimeDays'],
+  };
 }
 
 function noEffect(changed: readonly ChangedParameter[]): Notice[] {

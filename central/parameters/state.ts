@@ -20,6 +20,8 @@ interface ParameterStateOptions {
   readonly overrides: readonly ParameterOverride[];
   /** A change that was not confirmed before this start was rolled back. */
   readonly onRolledBack?: (pending: PendingChange) => void;
+  /** A change that waits for its confirmation is that of another node, which works. */
+  readonly isOfOther?: (pending: PendingChange) => boolean;
   readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };
   readonly now: () => number;
 }
@@ -47,7 +49,7 @@ export class ParameterState {
   static async open(options: ParameterStateOptions): Promise<ParameterState> {
     const state = new ParameterState(options, await options.store.load());
     const { pending } = state.#snapshot;
-    if (pending === null) return state;
+    if (pending === null || options.isOfOther?.(pending) === true) return state;
     options.log.info(
       { change: pending.id, by: pending.owner.who },
       'rolling back a parameter change that was not confirmed before Central stopped',
@@ -101,8 +103,17 @@ export class ParameterState {
 
   /** Errors: version_conflict, those of the store; then the values are what they were. */
   async save(change: Omit<Save, 'expectedVersion'>): Promise<void> {
-    this.#snapshot = await this.#options.store.save({ ...change, expectedVersion: this.#snapshot.version });
-    this.#stored = this.#read(this.#snapshot);
+    this.#take(await this.#options.store.save({ ...change, expectedVersion: this.#snapshot.version }));
+  }
+
+  /** Reads the values again: another node may have changed them. */
+  async load(): Promise<void> {
+    this.#take(await this.#options.store.load());
+  }
+
+  #take(snapshot: ParameterSnapshot): void {
+    this.#snapshot = snapshot;
+    this.#stored = this.#read(snapshot);
     this.#values = this.effective(this.#stored);
   }
 

@@ -2,7 +2,9 @@
 // does with them, and what agents are sent about them, is open-pki-services.ts's.
 import type { Logger } from 'pino';
 import { signTranscript } from '../../shared/wire/proof.ts';
+import { isCoded } from '../../shared/errors.ts';
 import type { Changes } from '../change/changes.ts';
+import type { PendingChange } from '../change/pending.ts';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import type { ParameterState } from '../parameters/state.ts';
@@ -26,9 +28,11 @@ import { trustBundle, type TrustBundle } from './trust/trust-bundle.ts';
 
 interface PkiNeeds {
   readonly config: Pick<CentralConfig, 'advertisedNames' | 'centralName' | 'dataFolder' | 'hostName' | 'keySources'>;
-  readonly store: Pick<Store, 'certificates' | 'keyMaterial'>;
+  readonly store: Pick<Store, 'certificates' | 'keyMaterial' | 'nodes'>;
+  /** A change that waits for its confirmation is that of another node, which works. */
+  readonly isOfOther: (pending: PendingChange) => boolean;
   readonly parameters: Pick<ParameterState, 'values'>;
-  readonly changes: Pick<Changes, 'assertNonePending' | 'recordRollback' | 'runExclusive'>;
+  readonly changes: Pick<Changes, 'assertNonePending' | 'follow' | 'recordRollback' | 'runExclusive'>;
   readonly events: Events<CentralEvents>;
   readonly log: Logger;
   readonly now: () => number;
@@ -60,12 +64,27 @@ export interface Pki {
   reissue(): Promise<boolean>;
   /** The same, between two changes. */
   renew(): Promise<boolean>;
+  /** Another node may have changed keys and certificates: they are shown and signed with here as well. */
+  follow(): Promise<void>;
   /** Of the authority, for the status. */
   problems(): readonly Problem[];
 }
 
+/** Another node may make the first keys at the same time: what it made is read then. */
+const ATTEMPTS = 5;
+
 /** Errors: those of the key-encryption key (key_encryption_key_*), key_material_damaged, distinguished_name_bad. */
-export async function openPki({ config, store, parameters, changes, events, log, now }: PkiNeeds): Promise<Pki> {
+export async function openPki(needs: PkiNeeds): Promise<Pki> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await openParts(needs);
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isCoded(error, 'key_material_conflict')) throw error;
+    }
+  }
+}
+
+async function openParts({ config, store, parameters, changes, isOfOther, events, log, now }: PkiNeeds): Promise<Pki> {
   const central = config.centralName;
   const keySources = { dataFolder: config.dataFolder, ...config.keySources };
   const keyMaterial = await openKeyMaterial({ store: store.keyMaterial, sources: keySources, log, now });
@@ -90,6 +109,7 @@ export async function openPki({ config, store, parameters, changes, events, log,
     keyMaterial,
     authority,
     onRolledBack: (pending) => changes.recordRollback('server-certificate', pending),
+    isOfOther,
     now,
   });
   const live = liveCertificate({
@@ -97,6 +117,7 @@ export async function openPki({ config, store, parameters, changes, events, log,
     changes,
     advertised: config.advertisedNames,
     hostName: config.hostName,
+    isShared: store.nodes !== undefined,
     show: (credentials) => events.emit('certificateReplaced', credentials),
   });
   const first = await live.first(parameters.values());
@@ -125,6 +146,19 @@ export async function openPki({ config, store, parameters, changes, events, log,
     pin: () => pinOfCredentials(identity.current() ?? first),
     reissue,
     renew: async () => await changes.runExclusive(reissue),
+    follow: async () =>
+      await changes.runExclusive(async () => {
+        const [shown, pending] = [identity.current(), identity.slots.pending ?? null];
+        await authority.follow();
+        await signingCertificate.follow();
+        await identity.follow();
+        const current = identity.current();
+        if (current !== undefined && current.thumbprint !== shown?.thumbprint)
+          events.emit('certificateReplaced', current);
+        const isRolledBack = current?.thumbprint !== shown?.thumbprint;
+        changes.follow('server-certificate', pending, isRolledBack ? 'rolled-back' : 'confirmed');
+        await rootDates.measure();
+      }),
     problems: () => rootDates.problems(),
   };
 }

@@ -44,6 +44,8 @@ interface EngineNeeds {
   /** The open session of an agent. */
   readonly sessionOf: (agentId: string) => EngineSession | undefined;
   readonly offers: Offers;
+  /** The node that leads; undefined: it is not known. */
+  readonly leader: () => string | undefined;
   readonly log: ReportedReleasesNeeds['log'] & {
     info(facts: object, text: string): void;
     error(facts: object, text: string): void;
@@ -61,14 +63,16 @@ export class RolloutEngine {
   #events = new Map<number, RolloutEvent[]>();
   #isPumping = false;
   #timer: NodeJS.Timeout | undefined;
+  #isRunning = false;
 
   constructor(needs: EngineNeeds) {
     this.#needs = needs;
     this.#reported = new ReportedReleases(needs);
   }
 
-  /** Goes on with what was under way when the last process ended. */
+  /** Goes on with what was under way when the last process ended, or another node led. */
   async start(): Promise<void> {
+    this.#isRunning = true;
     await this.#turns.runExclusive(async () => {
       for (const rollout of await this.#needs.store.active())
         this.#adopt(returned(await this.#modelOf(rollout), this.#needs.now()));
@@ -76,10 +80,14 @@ export class RolloutEngine {
     this.#timer = setInterval(() => this.tick(), TICK_MS).unref();
   }
 
-  /** Resolves when what has begun is written. */
+  /** Resolves when what has begun is written. Another node may go on with it. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#isRunning = false;
     await this.settled();
+    this.#active.clear();
+    this.#busy.clear();
+    this.#events.clear();
   }
 
   /** Until everything that has happened so far is carried out. */
@@ -110,7 +118,8 @@ export class RolloutEngine {
     // An agent reports its newest instruction of each kind: the other one is not of this rollout.
     const ofRollout = this.#active.get(this.#busy.get(agentId) ?? 0)?.rollout;
     if (ofRollout?.kind === frame.kind && this.#happened(agentId, { kind: 'state', agentId, frame })) return;
-    if (this.#reported.isStray(session, frame))
+    // The node that leads knows of which rollout it is.
+    if (this.#isRunning && this.#reported.isStray(session, frame))
       session.sendControl(this.#needs.offers.cancel(frame.kind, frame.generation));
   }
 
@@ -119,8 +128,9 @@ export class RolloutEngine {
     this.#pump();
   }
 
-  /** Errors: rollout_conflict, rollouts_full. */
+  /** Errors: rollout_leader_elsewhere, rollout_conflict, rollouts_full. */
   async begin(rollout: NewRollout, agents: readonly NewRolloutAgent[], audit: AuditEntry): Promise<RolloutRecord> {
+    this.#assertLeads();
     return await this.#turns.runExclusive(async () => {
       const created = await this.#needs.store.create(rollout, agents, audit);
       this.#needs.log.info({ rollout: rolloutId(created), release: created.release }, 'rollout started');
@@ -134,6 +144,7 @@ export class RolloutEngine {
 
   /** What `begin` would lead to at once: nothing is written or sent. Errors: as `begin`. */
   async previewBegin(rollout: NewRollout, agents: readonly NewRolloutAgent[]): Promise<Model> {
+    this.#assertLeads();
     return await this.#turns.runExclusive(async () => {
       // Those that are not under way make room.
       if (this.#active.size >= MAX_ROLLOUTS) throw storeFault('rollouts_full', { most: MAX_ROLLOUTS });
@@ -164,7 +175,13 @@ export class RolloutEngine {
     });
   }
 
+  #assertLeads(): void {
+    if (this.#isRunning) return;
+    throw rolloutFault('rollout_leader_elsewhere', { leader: this.#needs.leader() ?? 'unknown' });
+  }
+
   async #acted(number: number, wanted: RolloutAct | 'rollback'): Promise<{ before: Model; change: Change }> {
+    this.#assertLeads();
     const rollout = this.#active.get(number)?.rollout ?? (await this.#needs.store.get(number));
     if (rollout === undefined) throw storeFault('rollout_unknown', { id: `r-${number}` });
     const before = await this.#refreshed(this.#active.get(number) ?? (await this.#modelOf(rollout)));

@@ -9,6 +9,12 @@ export const ROLLOUT_ERRORS = {
     text: 'The rollout {rollout} is {state}; allowed: {allowed}.',
     hint: 'See "queuegate rollouts show {rollout}" for its state, then choose another command.',
   },
+  rollout_leader_elsewhere: {
+    status: 409,
+    retryable: true,
+    text: 'This node does not lead: rollouts are run by the node {leader}.',
+    hint: 'Send the request to that node (GET /nodes shows which one leads, and its address).',
+  },
   rollout_stage_conflict: {
     status: 409,
     text: 'The rollout {rollout} has the stage {stage}; allowed: {allowed}.',

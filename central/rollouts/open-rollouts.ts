@@ -15,6 +15,7 @@ interface RolloutsNeeds {
   readonly tickets: Pick<Tickets, 'issue'>;
   readonly sessions: Pick<Sessions, 'of'>;
   readonly aging: Pick<AgingClock, 'steady'>;
+  readonly nodes: { list(): readonly { readonly name: string; readonly leads: boolean }[] };
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -24,11 +25,12 @@ interface OpenedRollouts {
   readonly rollouts: Rollouts;
 }
 
-export function openRollouts({ store, pki, tickets, sessions, aging, log, now }: RolloutsNeeds): OpenedRollouts {
+export function openRollouts({ store, pki, tickets, sessions, aging, nodes, log, now }: RolloutsNeeds): OpenedRollouts {
   const rolloutEngine = new RolloutEngine({
     store: store.rollouts,
     sessionOf: (agentId) => sessions.of(agentId),
     offers: createOffers({ signingKey: pki.signingKey, tickets, steady: () => aging.steady() }),
+    leader: () => nodes.list().find(({ leads }) => leads)?.name,
     log,
     now,
   });

@@ -141,6 +141,21 @@ export class Exposures {
     });
   }
 
+  /** Another node changed them: opens, moves and closes ports as the store has them. */
+  follow(): Promise<void> {
+    return this.#exclusive(async () => {
+      const records = await this.#needs.store.list();
+      const ids = new Set(records.map(({ id }) => id));
+      for (const kept of this.#kept.values()) if (!ids.has(kept.record.id)) this.#drop(kept);
+      for (const record of records) {
+        const kept = this.#kept.get(record.id);
+        if (kept?.record.version === record.version) continue;
+        if (kept !== undefined) close(kept);
+        await this.#openOrNote(this.#keep(record));
+      }
+    });
+  }
+
   problems(): Problem[] {
     return Array.from(this.#kept.values(), ({ record, reason, since }) =>
       reason === null

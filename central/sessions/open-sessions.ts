@@ -17,7 +17,7 @@ import type { AddressAccess } from '../parameters/address-access.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
-import { REFUSALS } from '../../shared/wire/refusals.ts';
+import { REFUSALS, refusal } from '../../shared/wire/refusals.ts';
 import type { Store } from '../store/store.ts';
 import { Admission } from './admission.ts';
 import { HandshakeFailures } from './handshake-failures.ts';
@@ -43,6 +43,7 @@ interface SessionsNeeds {
   readonly aging: AgingClock;
   readonly maintenanceMode: Pick<MaintenanceMode, 'refusal'>;
   readonly addressAccess: AddressAccess;
+  readonly nodes: { isDrained(): boolean };
 }
 
 export interface OpenedSessions {
@@ -123,6 +124,7 @@ function createHandshake(
     aging,
     maintenanceMode,
     addressAccess,
+    nodes,
   }: SessionsNeeds,
   sessions: Sessions,
   failures: HandshakeFailures,
@@ -142,7 +144,9 @@ function createHandshake(
     incidents,
     refused: new RefusedHellos({ agents: store.agents, log, now }),
     mayStay: (listener, origin) =>
-      listenerRefusal(values(), addressAccess, listener, origin) ?? maintenanceMode.refusal(),
+      listenerRefusal(values(), addressAccess, listener, origin) ??
+      maintenanceMode.refusal() ??
+      (nodes.isDrained() ? refusal('going_away', {}) : undefined),
     clientAuth: () => values()['websocket.secure.clientAuth'],
     authorities: () => pki.authority.generations().map(({ chain }) => chain[0]),
     authentication: () => ({

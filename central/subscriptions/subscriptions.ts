@@ -77,21 +77,44 @@ export class Subscriptions {
     this.#needs = needs;
   }
 
+  /** Delivers from now on: one node does. */
   async start(): Promise<void> {
     this.#isRunning = true;
-    const records = await this.#needs.store.list();
-    if (records.length > 0) this.#secrets = await this.#needs.secrets();
-    for (const record of records) this.#keep(record);
+    await this.follow();
   }
 
   /** Requests that are under way are cut: their events are delivered again. */
   async stop(): Promise<void> {
     this.#isRunning = false;
-    await Promise.all(Array.from(this.#kept.values(), async ({ worker }) => await worker?.stop()));
+    await Promise.all(
+      Array.from(this.#kept.values(), async (kept) => {
+        await kept.worker?.stop();
+        kept.worker = undefined;
+      }),
+    );
+  }
+
+  /** Reads them again: another node may have changed them. */
+  async follow(): Promise<void> {
+    const records = await this.#needs.store.list();
+    if (records.length > 0) this.#secrets ??= await this.#needs.secrets();
+    const ids = new Set(records.map(({ id }) => id));
+    for (const [id, { worker }] of this.#kept) {
+      if (ids.has(id)) continue;
+      this.#kept.delete(id);
+      await worker?.stop();
+    }
+    for (const record of records) {
+      const kept = this.#kept.get(record.id);
+      if (kept === undefined) this.#keep(record);
+      else await this.#replace(kept, record);
+    }
   }
 
   /** In order of name. */
   async list(): Promise<SubscriptionView[]> {
+    // How far each is, the node that delivers them writes down.
+    if (!this.#isRunning) await this.follow();
     const all = Array.from(this.#kept.values()).toSorted((a, b) =>
       a.record.name.toLowerCase() < b.record.name.toLowerCase() ? -1 : 1,
     );
@@ -238,6 +261,26 @@ export class Subscriptions {
       instruments.queuegate_subscription_lag_seconds.set({ subscription }, lag.seconds);
       instruments.queuegate_subscription_failing.set({ subscription }, state === 'active' ? 0 : 1);
     }
+  }
+
+  /** In the turn of the changes that are made here: the record may be newer by then. */
+  async #replace(kept: Kept, { id }: SubscriptionRecord): Promise<void> {
+    const act = async (): Promise<void> => {
+      const record = (await this.#needs.store.list()).find((one) => one.id === id);
+      if (record === undefined || this.#kept.get(id) !== kept) return;
+      const isWorking = !this.#isRunning || kept.worker !== undefined || kept.record.state === 'paused';
+      const { epoch, version } = kept.record;
+      if (isWorking && record.epoch === epoch && record.version === version) {
+        if (!this.#isRunning) kept.record = record;
+        return;
+      }
+      await kept.worker?.stop();
+      kept.record = record;
+      this.#work(kept);
+    };
+    const turn = kept.turn.then(act, act);
+    kept.turn = turn.catch(() => undefined);
+    await turn;
   }
 
   #find(reference: string): Kept {

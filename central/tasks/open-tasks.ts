@@ -13,17 +13,18 @@ interface TasksParts {
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Pick<Sessions, 'notify' | 'of'>;
   readonly agentStreams: Pick<AgentStreams, 'open'>;
+  readonly nodes: { leads(): boolean };
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly now: () => number;
 }
 
-export function openTasks({ store, parameters, sessions, agentStreams, metrics, log, now }: TasksParts): {
+export function openTasks({ store, parameters, sessions, agentStreams, nodes, metrics, log, now }: TasksParts): {
   readonly tasks: Tasks;
   readonly taskOutputs: TaskOutputs;
 } {
   return {
-    tasks: new Tasks({ store: store.tasks, parameters, sessions, metrics, log, now }),
+    tasks: new Tasks({ store: store.tasks, parameters, sessions, leads: () => nodes.leads(), metrics, log, now }),
     taskOutputs: new TaskOutputs({ agentStreams }),
   };
 }

@@ -73,6 +73,12 @@ export class TaskQueues {
     this.#hint();
   }
 
+  /** Other nodes added tasks. Those that wait are few kinds; what is asked in vain is asked once. */
+  async follow(): Promise<void> {
+    if (this.#state !== 'open') return;
+    for (const kind of await this.#needs.store.queuedKinds()) this.onQueued(kind);
+  }
+
   /** The store has this report. */
   onReported(agentId: string, { queues = [], handlers }: Pick<TaskHandlersReport, 'handlers' | 'queues'>): void {
     this.#leave(agentId);

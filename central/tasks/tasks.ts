@@ -35,6 +35,8 @@ interface TasksNeeds {
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: { notify(agentId: string): void; of(agentId: string): Session | undefined };
   readonly metrics: Metrics;
+  /** This node does what one node does for all. */
+  readonly leads: () => boolean;
   readonly log: {
     info(facts: object, text: string): void;
     debug(facts: object, text: string): void;
@@ -98,6 +100,17 @@ export class Tasks {
     this.#timer ??= setInterval(() => {
       this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
     }, LOOK_MS);
+  }
+
+  /** Another node changed tasks: agents here hear that theirs are canceled, and get those that wait in their queues. */
+  async follow(): Promise<void> {
+    const canceling = await this.#needs.store.canceling();
+    const before = new Map(this.#canceling);
+    this.#canceling.clear();
+    for (const { agentId, key, number } of canceling) if (agentId !== null) this.#awaitEnd(agentId, key, number);
+    for (const [agentId, tasks] of this.#canceling)
+      if (tasks.size > (before.get(agentId)?.size ?? 0)) this.#sendCancel(agentId);
+    await this.#queues.follow();
   }
 
   async stop(): Promise<void> {
@@ -278,11 +291,11 @@ export class Tasks {
   }
 
   async #look(): Promise<void> {
-    const { store, now, log } = this.#needs;
+    const { store, now, log, leads } = this.#needs;
     try {
-      let ended: readonly ChangedTask[];
+      let ended: readonly ChangedTask[] = [];
       do {
-        ended = await store.endOverdue(now(), OVERDUE_STEP);
+        ended = leads() ? await store.endOverdue(now(), OVERDUE_STEP) : [];
         this.#noteEnds(ended);
         for (const { agentId } of ended) if (agentId !== null) this.#queues.onRoom(agentId);
       } while (ended.length === OVERDUE_STEP);

@@ -60,6 +60,13 @@ export class MaintenanceMode {
     return next;
   }
 
+  /** Another node may have changed it. */
+  async follow(): Promise<void> {
+    const before = this.#state;
+    this.#state = await this.#options.store.maintenance.load();
+    if (this.#state.enabledAt !== null && before.enabledAt === null) this.#options.events.emit('maintenanceEnabled');
+  }
+
   /** For the status. */
   problems(): Problem[] {
     const { enabledAt } = this.#state;

@@ -110,6 +110,14 @@ export class Authority {
     this.#generations = generations;
   }
 
+  /** Reads the generations again: another node may have changed them. Errors: key_material_damaged. */
+  async follow(): Promise<void> {
+    await this.#changes.runExclusive(async () => {
+      if (!(await this.#keyMaterial.load())) return;
+      this.#generations = loadGenerations(this.#keyMaterial)?.generations ?? this.#generations;
+    });
+  }
+
   /** All that agents must trust; the current one first. */
   generations(): readonly Generation[] {
     return this.all().filter((generation) => isTrusted(generation));

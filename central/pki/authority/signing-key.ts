@@ -63,6 +63,8 @@ export interface SigningCertificate {
   chain(): readonly X509Certificate[];
   /** Reissues it when it nears its end or another authority signs; true when it did. */
   renew(): Promise<boolean>;
+  /** Another node may have reissued it. */
+  follow(): Promise<void>;
 }
 
 interface SigningCertificateOptions {
@@ -122,6 +124,10 @@ export async function openSigningCertificate(options: SigningCertificateOptions)
       if (fits(current)) return false;
       current = await make(current);
       return true;
+    },
+    async follow() {
+      const text = (await keyMaterial.load()) ? keyMaterial.get(CERTIFICATE) : undefined;
+      if (text !== undefined) current = firstInPem(text);
     },
   };
 }

@@ -6,7 +6,7 @@ import type { KeyMaterialEntry, KeyMaterialStore } from '../../store/key-materia
 export class KeyMaterialSubject {
   readonly #store: KeyMaterialStore;
   readonly #subject: string;
-  readonly #values: Map<string, string>;
+  #values: Map<string, string>;
   #version: number;
 
   private constructor(store: KeyMaterialStore, subject: string, version: number, values: Map<string, string>) {
@@ -20,6 +20,15 @@ export class KeyMaterialSubject {
   static async open(store: KeyMaterialStore, subject: string): Promise<KeyMaterialSubject> {
     const { version, rows } = await store.load(subject);
     return new KeyMaterialSubject(store, subject, version, new Map(rows.map(({ name, value }) => [name, value])));
+  }
+
+  /** Reads it again: another node may have changed it. True when it did. */
+  async load(): Promise<boolean> {
+    const { version, rows } = await this.#store.load(this.#subject);
+    if (version === this.#version) return false;
+    this.#version = version;
+    this.#values = new Map(rows.map(({ name, value }) => [name, value]));
+    return true;
   }
 
   names(): string[] {

@@ -12,19 +12,22 @@ interface LiveCertificateOptions {
   /** From the configuration: what agents use. */
   readonly advertised: readonly string[];
   readonly hostName: string;
+  /** Other nodes show it too. */
+  readonly isShared: boolean;
   readonly show: (credentials: ServerCredentials) => void;
 }
 
 export type LiveCertificate = ReturnType<typeof liveCertificate>;
 
 /** Satisfies CertificatePort (central/listeners/reconcile.ts). */
-export function liveCertificate({ identity, changes, advertised, hostName, show }: LiveCertificateOptions) {
+export function liveCertificate({ identity, changes, advertised, hostName, isShared, show }: LiveCertificateOptions) {
   const spec = (values: ParameterValues): ServerCertificateSpec => ({
     names: [...advertised, hostName],
     advertised,
     subjectAlternativeNames: values['certificate.subjectAlternativeNames'],
     distinguishedName: values['certificate.distinguishedName'],
     lifetimeDays: values['certificate.lifetimeDays'],
+    isShared,
   });
   return {
     spec,

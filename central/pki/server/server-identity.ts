@@ -43,6 +43,8 @@ export interface ServerCertificateSpec {
   readonly distinguishedName: string;
   /** Parameter `certificate.lifetimeDays`. */
   readonly lifetimeDays: number;
+  /** All nodes show one certificate: it has the host names of each, and the first name of one of them. */
+  readonly isShared?: boolean;
 }
 
 interface ServerIdentityOptions {
@@ -50,6 +52,8 @@ interface ServerIdentityOptions {
   readonly authority: Authority;
   /** A change that was not confirmed before this start was rolled back. */
   readonly onRolledBack?: (pending: PendingChange) => void;
+  /** A change that waits for its confirmation is that of another node, which works. */
+  readonly isOfOther?: (pending: PendingChange) => boolean;
   readonly now: () => number;
 }
 
@@ -61,7 +65,7 @@ export async function openServerIdentity(options: ServerIdentityOptions): Promis
   const keyMaterial = await KeyMaterialSubject.open(options.keyMaterial, 'server');
   const identity = new ServerIdentity(options, keyMaterial, loadSlots(keyMaterial));
   const { pending } = identity.slots;
-  if (pending === undefined) return identity;
+  if (pending === undefined || options.isOfOther?.(pending) === true) return identity;
   await identity.rollBack(CENTRAL, 'Central started again before it was confirmed');
   options.onRolledBack?.(pending);
   return identity;
@@ -83,6 +87,11 @@ export class ServerIdentity {
 
   get slots(): Slots {
     return this.#slots;
+  }
+
+  /** Another node may have changed the certificates. Errors: key_material_damaged. */
+  async follow(): Promise<void> {
+    if (await this.#keyMaterial.load()) this.#slots = loadSlots(this.#keyMaterial);
   }
 
   /** The adopted one; undefined before the first `adopt`. */
@@ -132,7 +141,9 @@ export class ServerIdentity {
    */
   async make(spec: ServerCertificateSpec, by?: Generation): Promise<ServerCredentials> {
     const { authority } = this.#options;
-    const names = namesOf(spec);
+    const { current } = this.#slots;
+    const ofOthers = spec.isShared === true && current?.origin === 'issued' ? current.names : [];
+    const names = [...new Set([...namesOf(spec), ...ofOthers.map(canonicalHost)])];
     const { privateKey, publicKey } = await makeKeyPair();
     const leaf = await authority.issueServer({
       subject: subjectFor(spec),
@@ -278,9 +289,10 @@ export class ServerIdentity {
     const [names, has] = [namesOf(spec), new Set(kept.names.map(canonicalHost))];
     const [leaf] = chainOf(kept);
     return (
-      has.size === names.length &&
+      (has.size === names.length || spec.isShared === true) &&
       names.every((name) => has.has(name)) &&
-      sameDistinguishedName(kept.subject, subjectFor(spec)) &&
+      ((spec.isShared === true && spec.distinguishedName === '') ||
+        sameDistinguishedName(kept.subject, subjectFor(spec))) &&
       kept.notBefore <= now &&
       kept.notAfter - now > (kept.notAfter - kept.notBefore) * RENEW_WHEN_LEFT &&
       signedBy(leaf, this.#options.authority.certificate) &&

@@ -3,6 +3,7 @@
 import type { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
 import type { Methods } from '../../../shared/sqlite/worker/protocol.ts';
 import type { StoreAway } from '../nodes/node-store.ts';
+import { storeFault } from '../errors.ts';
 import { postgresFault } from './errors.ts';
 import type { AwayReport } from './threads/thread-data.ts';
 
@@ -59,7 +60,7 @@ export class Availability {
       const away = this.away();
       if (away !== undefined) {
         const since = new Date(away.since).toISOString();
-        return Promise.reject(postgresFault('store_away', { since, found: away.reason }));
+        return Promise.reject(storeFault('store_away', { since, found: away.reason }));
       }
       return this.#withPatience(host.call(method, ...rest));
     };

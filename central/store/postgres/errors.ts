@@ -2,12 +2,6 @@
 import { defineErrors, type ErrorDefinition } from '../../../shared/errors.ts';
 
 export const POSTGRES_ERRORS = {
-  store_away: {
-    status: 503,
-    retryable: true,
-    text: 'PostgreSQL cannot be reached since {since}: {found}.',
-    hint: 'Retry in a few seconds. Sessions stay open, and agents keep their messages. If it lasts, look at PostgreSQL, the pooler and the network between; Central goes on by itself as soon as it answers.',
-  },
   store_away_unknown: {
     status: 503,
     retryable: true,

@@ -178,6 +178,7 @@ export class Fleet {
     const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
     return new RolloutEngine({
       store: this.store,
+      leader: () => 'node-1',
       sessionOf: (agentId) => this.sessions.get(agentId),
       offers: createOffers({
         signingKey: { key: KEYS.privateKey, fingerprint: 'sha256:test' },

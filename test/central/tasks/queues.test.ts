@@ -41,6 +41,7 @@ async function scene() {
       store: store.tasks,
       parameters: { values: () => ({ ...defaultValues(), 'tasks.maxPerQueue': 4, 'tasks.maxQueued': 6 }) },
       sessions: { notify: () => undefined, of: (id) => sessions.get(id) },
+      leads: () => true,
       metrics: createMetrics(),
       log: { info: () => undefined, debug: () => undefined, error: console.error },
       now: () => clock.now,

@@ -46,6 +46,7 @@ async function scene() {
       store: store.tasks,
       parameters: { values: () => ({ ...defaultValues(), 'tasks.maxPerAgent': 3 }) },
       sessions: { notify: (id) => void notified.push(id), of: (id) => (id === 'a1' ? open.session : undefined) },
+      leads: () => true,
       metrics: createMetrics(),
       log: { info: () => undefined, debug: () => undefined, error: () => undefined },
       now: () => clock.now,

@@ -547,6 +547,7 @@ describe('a swap to be confirmed', () => {
       changes,
       advertised: ['central.test'],
       hostName: 'host.local',
+      isShared: false,
       show: () => undefined,
     });
     const values = { ...defaultValues(), 'certificate.subjectAlternativeNames': ['new.test'] };

@@ -1,0 +1,71 @@
+// Opens what this node says of itself and hears of others, and applies what they changed.
+import type { Logger } from 'pino';
+import type { CentralConfig } from '../config.ts';
+import type { CentralEvents, Events } from '../events.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { SharedSubject } from '../store/nodes/node-store.ts';
+import type { Store } from '../store/store.ts';
+import type { ResourceChanges } from '../watching/resource-changes.ts';
+import { Followers } from './followers.ts';
+import { NodeService } from './node-service.ts';
+
+/** Agents of a drained node connect to the others within this time. */
+const DRAIN_SECONDS = 10;
+
+interface Follows {
+  follow(): Promise<void>;
+}
+
+interface OpenNeeds {
+  readonly config: Pick<CentralConfig, 'nodeAddress' | 'nodeName'>;
+  readonly store: Pick<Store, 'nodes'>;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+interface FollowNeeds {
+  readonly nodes: NodeService;
+  readonly store: Pick<Store, 'agents'>;
+  readonly sessions: Sessions;
+  readonly resourceChanges: Pick<ResourceChanges, 'note'>;
+  readonly streams: { look(): void };
+  readonly parameters: Follows & { readonly version: number };
+  readonly pki: Follows & { readonly revocationLists: { touch(): void } };
+  readonly maintenanceMode: Follows;
+  readonly tasks: Follows;
+  readonly subscriptions: Follows;
+  readonly exposures: Follows;
+  readonly events: Events<CentralEvents>;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/** This node is one of several from now on, or the only one. */
+export async function openNodes({ config, store, log, now }: OpenNeeds): Promise<NodeService> {
+  const { nodeName: name, nodeAddress: address } = config;
+  const nodes = new NodeService({ nodes: store.nodes, name, address, log, now });
+  await nodes.start();
+  return nodes;
+}
+
+/** From now on this node follows the others. */
+export function followNodes(needs: FollowNeeds): void {
+  const { nodes, store, sessions, resourceChanges, events, streams, log, now } = needs;
+  const parts: Partial<Record<SharedSubject, () => Promise<void>>> = {
+    parameters: () => needs.parameters.follow(),
+    keys: () => needs.pki.follow(),
+    maintenance: () => needs.maintenanceMode.follow(),
+    tasks: () => needs.tasks.follow(),
+    subscriptions: () => needs.subscriptions.follow(),
+    exposures: () => needs.exposures.follow(),
+    tokens: async () => streams.look(),
+  };
+  const { revocationLists } = needs.pki;
+  const followers = new Followers({ agents: store.agents, sessions, resourceChanges, revocationLists, parts, now });
+  events.on('agentOnline', (session) => followers.onOpened(session));
+  nodes.onDrained(() => {
+    log.info({ node: nodes.self, sessions: sessions.size }, 'this node is drained: its agents reconnect to others');
+    sessions.requestReconnect(() => true, DRAIN_SECONDS);
+  });
+  nodes.follow(followers, { sessions: () => sessions.size, parameters: () => needs.parameters.version });
+}

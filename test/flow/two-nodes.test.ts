@@ -1,0 +1,118 @@
+// Two Centrals on one PostgreSQL, as processes: what an administrator does at one takes effect at the other.
+import { randomBytes } from 'node:crypto';
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { lacksPostgres } from '../postgres/binaries.ts';
+import { freshDatabase, type TestDatabase } from '../postgres/cluster.ts';
+import { CentralProcess, Cleanup, until } from './processes.ts';
+import { enrollKey, newKey, RawAgent, type RawKey } from './raw-agent.ts';
+
+const cleanup = new Cleanup();
+const lasting = new Cleanup();
+const sealing = randomBytes(32).toString('base64');
+
+describe.skipIf(lacksPostgres())('two nodes', () => {
+  let database: TestDatabase;
+  let [one, two]: CentralProcess[] = [];
+  beforeAll(async () => {
+    database = await freshDatabase();
+    one = await start('node-1');
+    two = await start('node-2', one);
+  }, 60_000);
+  afterEach(() => cleanup.run());
+  afterAll(async () => {
+    await lasting.run();
+    await database.drop();
+  });
+
+  /** A node; `first`: the one that has made the first token. */
+  async function start(name: string, first?: CentralProcess): Promise<CentralProcess> {
+    const folder = await lasting.folder();
+    if (first !== undefined)
+      await copyFile(join(first.folder, 'administrator-token'), join(folder, 'administrator-token'));
+    return await CentralProcess.start(lasting, folder, ['--central-name', 'bank', '--node-name', name], {
+      QUEUEGATE_STORE_URL: database.url,
+      QUEUEGATE_KEY_ENCRYPTION_KEY: sealing,
+    });
+  }
+
+  function nodes(): [CentralProcess, CentralProcess] {
+    if (one === undefined || two === undefined) throw new Error('the nodes do not run');
+    return [one, two];
+  }
+
+  /** An agent whose session is at `node`. */
+  async function agentAt(node: CentralProcess, name: string): Promise<{ id: string; key: RawKey; agent: RawAgent }> {
+    const key = newKey();
+    const id = await enrollKey(node, key, name);
+    return { id, key, agent: await connect(node, { id, key, name }) };
+  }
+
+  async function connect(node: CentralProcess, order: { id: string; key: RawKey; name: string }): Promise<RawAgent> {
+    const agent = await RawAgent.wss(cleanup, node);
+    await agent.welcomed(order);
+    return agent;
+  }
+
+  const refusedWith = async (agent: RawAgent): Promise<unknown> => (await agent.frame('refuse'))['code'];
+
+  it('end sessions at each other: revoked, disabled, deleted, connected elsewhere, within a second', async () => {
+    const [a, b] = nodes();
+    const [revoked, disabled, deleted, moved] = await Promise.all(
+      ['revoked', 'disabled', 'deleted', 'moved'].map((name) => agentAt(b, name)),
+    );
+    const at = Date.now();
+    expect((await a.rest('POST', `/agents/${revoked?.id}/revoke`, { reason: 'keyCompromise' })).status).toBe(200);
+    expect((await a.rest('POST', `/agents/${disabled?.id}/disable`, {})).status).toBe(200);
+    expect((await a.rest('DELETE', `/agents/${deleted?.id}`)).status).toBe(204);
+    if (moved === undefined) throw new Error('no agent');
+    await connect(a, { ...moved, name: 'moved' });
+    const found = await Promise.all(
+      [revoked, disabled, deleted, moved].map((one) => refusedWith(one?.agent as RawAgent)),
+    );
+    expect(found).toEqual(['agent_revoked', 'agent_disabled', 'agent_deleted', 'superseded']);
+    // Four acts one after the other, and the last one a second before at most.
+    expect(Date.now() - at).toBeLessThan(3_000);
+  });
+
+  it('send commands that were accepted at the other one', async () => {
+    const [a, b] = nodes();
+    const { id, agent } = await agentAt(b, 'commanded');
+    const command = { type: 'bank.test.v1', data: { n: 1 } };
+    const answer = await a.rest('POST', `/agents/${id}/commands`, command);
+    expect(answer.status).toBe(202);
+    const { frames } = agent;
+    await until(() => frames.some((frame) => JSON.stringify(frame).includes('bank.test.v1')) || undefined);
+  });
+
+  it('apply parameters and maintenance mode that were set at the other one', async () => {
+    const [a, b] = nodes();
+    const { agent } = await agentAt(b, 'maintained');
+    expect((await a.rest('PATCH', '/parameters', { 'agents.heartbeatSeconds': 17 })).status).toBe(200);
+    const known = async (): Promise<unknown> =>
+      JSON.stringify((await b.rest('GET', '/parameters/agents.heartbeatSeconds')).body).includes('17') || undefined;
+    await until(known, 2_000);
+    expect((await a.rest('PATCH', '/maintenance', { enabled: true })).status).toBe(200);
+    expect(await refusedWith(agent)).toBe('maintenance');
+    expect((await a.rest('PATCH', '/maintenance', { enabled: false })).status).toBe(200);
+    await until(async () => !((await b.rest('GET', '/maintenance')).body as { enabled: boolean }).enabled || undefined);
+  });
+
+  it('share the authority and the server certificate', async () => {
+    const [a, b] = nodes();
+    const shown = async (node: CentralProcess): Promise<unknown[]> => [
+      (await node.rest('GET', '/ca/trust-bundle.pem')).body,
+      ((await node.rest('GET', '/status')).body as { certificate: unknown }).certificate,
+    ];
+    expect(await shown(b)).toEqual(await shown(a));
+    const before = await shown(a);
+    expect((await a.rest('POST', '/server-certificate/issue', {})).status).toBe(200);
+    await until(async () => {
+      const [here, there] = [await shown(a), await shown(b)];
+      return (
+        (JSON.stringify(here) !== JSON.stringify(before) && JSON.stringify(here) === JSON.stringify(there)) || undefined
+      );
+    }, 3_000);
+  });
+});
