@@ -520,7 +520,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: [
       'central/store/nodes/node-store.ts',
       'central/store/postgres/appends.ts',
-      'central/store/postgres/availability.ts',
       'central/store/postgres/connection/acts.ts',
       'central/store/postgres/connection/blocking-connection.ts',
       'central/store/postgres/connection/client.ts',

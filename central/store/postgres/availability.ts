@@ -34,6 +34,9 @@ const PATIENT: ReadonlySet<string> = new Set([
 ]);
 /** A call that was accepted before waits so long: most outages are shorter (a failover takes some seconds). */
 const PATIENCE_MS = 5_000;
+/** A thread that has calls and answers none for so long waits for a PostgreSQL that is frozen, or for a lock of another node. */
+const SILENT_MS = 5_000;
+const LOOK_MS = 500;
 
 type Calls<M extends Methods> = Pick<WorkerHost<M>, 'batches' | 'call' | 'onCommit' | 'waiting'>;
 
@@ -44,6 +47,22 @@ export class Availability {
   report(thread: string, { found }: AwayReport): void {
     if (found === null) this.#away.delete(thread);
     else this.#away.set(thread, { since: this.#away.get(thread)?.since ?? Date.now(), reason: found });
+  }
+
+  /** Looks whether the thread answers, until the process ends: one that waits for an answer cannot report anything. */
+  watch(thread: string, host: Pick<WorkerHost<Methods>, 'batches' | 'waiting'>): void {
+    let [answered, at] = [host.batches, Date.now()];
+    setInterval(() => {
+      const now = Date.now();
+      if (host.waiting === 0 || host.batches !== answered) {
+        [answered, at] = [host.batches, now];
+        this.#away.delete(`${thread} is silent`);
+      } else if (now - at >= SILENT_MS)
+        this.#away.set(`${thread} is silent`, {
+          since: at,
+          reason: `it has not answered for ${SILENT_MS / 1000} seconds`,
+        });
+    }, LOOK_MS).unref();
   }
 
   /** Undefined: it can be reached. */

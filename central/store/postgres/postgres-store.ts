@@ -93,6 +93,11 @@ function compose(
   node: { readonly name: string; readonly generation: number },
   stop: () => Promise<void>,
 ): Store {
+  for (const [name, thread] of [
+    ['writer', writer],
+    ['events', events],
+  ] as const)
+    availability.watch(name, thread);
   const guarded = { writer: availability.guard(writer), reader: availability.guard(reader) };
   // The methods of the threads are those of SQLite's threads, and more.
   const calls = storeCalls(guarded.writer, guarded.reader);
