@@ -9,7 +9,7 @@ interface Methods {
   readonly listAgents: () => string;
 }
 
-/** A thread that answers when it is told to. */
+/** A thread that answers at `answer()`. */
 function thread() {
   const calls: PromiseWithResolvers<string>[] = [];
   const host = {
