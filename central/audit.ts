@@ -93,6 +93,8 @@ export const AUDIT_ACTIONS = {
   'maintenance.accept-clock': { text: "accepted the clock of Central's host after it was set by more than a day" },
   'maintenance.disable': { text: 'disabled maintenance mode: agents are admitted again' },
   'maintenance.enable': { text: 'enabled maintenance mode, or changed when agents try again: no agent is admitted' },
+  'nodes.delete': { text: 'deleted a node that was stopped or dead' },
+  'nodes.drain': { text: 'drained a node: its agents reconnect to others; with `cancel`, it admits agents again' },
   'parameters.reset': { text: 'restored the default of a parameter' },
   'parameters.set': { text: 'set parameters' },
   'profiles.delete': { text: 'deleted a profile with its releases' },

@@ -30,6 +30,7 @@ import { SETTINGS_ERRORS } from '../shared/settings/settings.ts';
 import { OIDC_ERRORS } from '../central/auth/oidc/errors.ts';
 import { DASHBOARD_ERRORS } from '../central/dashboard/errors.ts';
 import { FORWARDING_ERRORS } from '../central/forwarding/errors.ts';
+import { NODE_ERRORS } from '../central/store/nodes/errors.ts';
 import { PROFILE_ERRORS } from '../central/profiles/errors.ts';
 import { SOFTWARE_ERRORS } from '../central/software/errors.ts';
 import { SERVICE_ERRORS } from '../central/services/errors.ts';
@@ -312,6 +313,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'Answers to `/service-exposures` of the REST API, and to callers of an exposed service ([SERVICES.md](SERVICES.md)).',
     errors: SERVICE_ERRORS,
+  },
+  {
+    table: 'NODE_ERRORS',
+    reader: 'central',
+    title: 'Central: nodes',
+    about: 'Answers to `/nodes` of the REST API, and to its commands, such as `queuegate nodes list`.',
+    errors: NODE_ERRORS,
   },
   {
     table: 'FORWARDING_ERRORS',

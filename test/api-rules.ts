@@ -18,6 +18,7 @@ export const COLLECTIONS: Readonly<Record<string, string>> = {
   generations: 'thumbprint',
   'handshake-failures': '',
   incidents: '',
+  nodes: 'node',
   parameters: 'parameter',
   // The rest of the path.
   files: '*',
@@ -68,6 +69,7 @@ export const VERBS = new Set([
   'cancel',
   'confirm',
   'disable',
+  'drain',
   'enable',
   'replace',
   'export',
@@ -292,6 +294,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
     'discard',
   ],
   maintenance: ['show', 'enable', 'disable', 'accept-clock'],
+  nodes: ['list', 'show', 'drain', 'delete'],
   store: ['show', 'backup', 'restore'],
   audit: ['list', 'show', 'verify', 'export'],
 };

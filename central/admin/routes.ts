@@ -37,6 +37,7 @@ import { rotationRoutes } from './certificates/rotation.ts';
 import { oidcRoutes } from './login/oidc.ts';
 import { loginRoutes } from './login/login.ts';
 import { maintenanceRoutes } from './agents/maintenance.ts';
+import { nodeRoutes } from './nodes/nodes.ts';
 import { watchRoutes } from './changes/watch.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
 import { backupRoutes } from './store.ts';
@@ -80,6 +81,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       enrollmentRoutes(scope, services, access);
       backupRoutes(scope, services, access);
       maintenanceRoutes(scope, services, access);
+      nodeRoutes(scope, services, access);
       authorityRoutes(scope, services, access);
       rotationRoutes(scope, services, access);
       certificateRoutes(scope, services, access);

@@ -43,6 +43,7 @@ import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup/bac
 import type { AuditStore } from '../store/audit-store.ts';
 import type { InboxStore } from '../store/message-store.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
+import type { NodeRecord } from '../store/nodes/node-store.ts';
 import type { Store } from '../store/store.ts';
 import type { Exposures } from '../services/exposures.ts';
 import type { ServiceReports } from '../services/service-reports.ts';
@@ -135,7 +136,9 @@ export interface AdminServices {
     | 'requestMeasurement'
     | 'upgrade'
   >;
-  readonly store: Pick<Store, 'idempotency' | 'stats'>;
+  readonly store: Pick<Store, 'idempotency' | 'nodes' | 'stats'>;
+  /** As this process heard of them last. */
+  readonly nodes: { list(): readonly NodeRecord[] };
   /** The clock by which messages and records grow old. */
   readonly aging: Pick<AgingClock, 'accept'>;
   readonly maintenanceMode: Pick<MaintenanceMode, 'change' | 'state'>;

@@ -10,6 +10,7 @@ import { enrollmentCommands } from './commands/enrollments.ts';
 import { eventCommands } from './commands/events/events.ts';
 import { failureCommands } from './commands/failures.ts';
 import { maintenanceCommands } from './commands/maintenance.ts';
+import { nodeCommands } from './commands/nodes.ts';
 import { parameterCommands } from './commands/parameters.ts';
 import { agentProfileCommands } from './commands/releases/agent-profile.ts';
 import { rolloutCommands } from './commands/releases/rollouts.ts';
@@ -40,6 +41,7 @@ export const TRUSTSTORE = {
 export const COMMANDS: readonly Command[] = [
   ...statusCommands,
   ...loginCommands,
+  ...nodeCommands,
   ...maintenanceCommands,
   ...parameterCommands,
   ...changeCommands,

@@ -5,7 +5,7 @@ export const FORWARDING_ERRORS = {
   node_unreachable: {
     status: 503,
     text: 'The node {node}, which holds the session of the agent, does not answer at {address}: {found}.',
-    hint: 'Try again. If it persists, check that the node runs ("GET /nodes"), and that this host reaches the host and port of node.address in its central.conf.',
+    hint: 'Try again. If it persists, check with "queuegate nodes list" that the node runs, and that this host reaches the host and port of node.address in its central.conf.',
   },
   node_address_missing: {
     status: 503,
@@ -20,7 +20,7 @@ export const FORWARDING_ERRORS = {
   node_caller_refused: {
     status: 403,
     text: 'Only the nodes of this Central may call this port: {found}.',
-    hint: 'Callers use the administration (https.port) or the ports of services. If a node is refused, compare the clocks of both hosts and "GET /nodes".',
+    hint: 'Callers use the administration (https.port) or the ports of services. If a node is refused, compare the clocks of both hosts: "queuegate nodes list" shows those of nodes.',
   },
 } as const satisfies ErrorTable;
 

@@ -2,15 +2,13 @@
 import type { Logger } from 'pino';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
+import type { ParameterService } from '../parameters/service.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { SharedSubject } from '../store/nodes/node-store.ts';
 import type { Store } from '../store/store.ts';
 import type { ResourceChanges } from '../watching/resource-changes.ts';
 import { Followers } from './followers.ts';
 import { NodeService } from './node-service.ts';
-
-/** Agents of a drained node connect to the others within this time. */
-const DRAIN_SECONDS = 10;
 
 interface Follows {
   follow(): Promise<void>;
@@ -29,7 +27,7 @@ interface FollowNeeds {
   readonly sessions: Sessions;
   readonly resourceChanges: Pick<ResourceChanges, 'note'>;
   readonly streams: { look(): void };
-  readonly parameters: Follows & { readonly version: number };
+  readonly parameters: Follows & Pick<ParameterService, 'values' | 'version'>;
   readonly pki: Follows & { readonly revocationLists: { touch(): void } };
   readonly maintenanceMode: Follows;
   readonly tasks: Follows;
@@ -65,7 +63,7 @@ export function followNodes(needs: FollowNeeds): void {
   events.on('agentOnline', (session) => followers.onOpened(session));
   nodes.onDrained(() => {
     log.info({ node: nodes.self, sessions: sessions.size }, 'this node is drained: its agents reconnect to others');
-    sessions.requestReconnect(() => true, DRAIN_SECONDS);
+    sessions.requestReconnect(() => true, needs.parameters.values()['agents.drain.spreadSeconds']);
   });
   nodes.follow(followers, { sessions: () => sessions.size, parameters: () => needs.parameters.version });
 }

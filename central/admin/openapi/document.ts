@@ -12,6 +12,7 @@ import { ROLLOUT_ERRORS } from '../../rollouts/errors.ts';
 import { SOFTWARE_ERRORS } from '../../software/errors.ts';
 import { BACKUP_ERRORS } from '../../store/backup/errors.ts';
 import { STORE_ERRORS } from '../../store/errors.ts';
+import { NODE_ERRORS } from '../../store/nodes/errors.ts';
 import { SERVICE_ERRORS } from '../../services/errors.ts';
 import { TASK_ERRORS } from '../../tasks/errors.ts';
 import { SUBSCRIPTION_ERRORS } from '../../subscriptions/errors.ts';
@@ -65,6 +66,7 @@ const ERRORS: ErrorTable = {
   ...HTTP_ERRORS,
   ...LISTENER_ERRORS,
   ...MESSAGE_ERRORS,
+  ...NODE_ERRORS,
   ...PARAMETER_ERRORS,
   ...PKI_ERRORS,
   ...PRIVATE_KEY_ERRORS,
@@ -108,6 +110,7 @@ const PATH_EXAMPLES: Readonly<Record<string, string>> = {
   command: '00000000000000010123456789abcdef',
   drain: '5f1c02b8a6e93d47',
   exposure: '7be80c1d2f3a4b5c',
+  node: 'central-1',
   parameter: 'agents.max',
   path: 'conf/agent.conf',
   profile: 'branch',

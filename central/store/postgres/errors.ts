@@ -32,16 +32,6 @@ export const POSTGRES_ERRORS = {
     text: 'This process was given up as the node {name}: another one has taken its place, or it was silent for more than {seconds} seconds.',
     hint: 'Nothing it writes counts any more; it starts again by itself where a service manager runs it. If it comes back often, look at the load of this host and at the connection to PostgreSQL.',
   },
-  node_unknown: {
-    status: 404,
-    text: 'No node is named {name}.',
-    hint: 'Check the name: the nodes are in the answer of GET /nodes.',
-  },
-  node_alive: {
-    status: 409,
-    text: 'The node {name} works: it cannot be deleted.',
-    hint: 'Stop it first; it can be deleted once it is stopped or dead.',
-  },
 } as const satisfies Record<string, ErrorDefinition>;
 
 export const postgresFault = defineErrors(POSTGRES_ERRORS);

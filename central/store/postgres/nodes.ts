@@ -13,7 +13,7 @@ import {
   type SharedSubject,
 } from '../nodes/node-store.ts';
 import type { auditWrites } from '../sql/rows/audit.ts';
-import { postgresFault } from './errors.ts';
+import { nodeFault } from '../nodes/errors.ts';
 
 /** Changes that one beat reads. */
 const CHANGES_AT_ONCE = 2_000;
@@ -70,7 +70,7 @@ export function nodeWrites(database: SqlDatabase, self: Self, audit: ReturnType<
 
   const known = (name: string): NodeRecord => {
     const row = find.get(name);
-    if (row === undefined) throw postgresFault('node_unknown', { name });
+    if (row === undefined) throw nodeFault('node_unknown', { name });
     return nodeRecord(row);
   };
 
@@ -101,7 +101,7 @@ export function nodeWrites(database: SqlDatabase, self: Self, audit: ReturnType<
 
     /** Errors: node_unknown, node_alive. */
     removeNode(entry: AuditEntry, name: string): void {
-      if (known(name).state === 'alive') throw postgresFault('node_alive', { name });
+      if (known(name).state === 'alive') throw nodeFault('node_alive', { name });
       remove.run(name);
       audit.appendAudit(entry);
     },

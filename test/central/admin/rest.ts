@@ -14,6 +14,7 @@ import { AgentDirectory } from '../../../central/agents/directory.ts';
 import { Drains } from '../../../central/agents/acts/drains.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
+import type { NodeRecord } from '../../../central/store/nodes/node-store.ts';
 import type { MaintenanceState } from '../../../central/store/store.ts';
 import { createSignIns } from '../../../central/auth/sign-in/sign-ins.ts';
 import { createApiTokens } from '../../../central/auth/api-tokens.ts';
@@ -169,6 +170,21 @@ export class Backups implements Pick<AdminServices['backups'], 'make' | 'stage'>
     };
   }
 }
+
+const NODE: NodeRecord = {
+  name: 'n1',
+  generation: 1,
+  version: '0.1.0',
+  address: null,
+  startedAt: 0,
+  lastSeenAt: 0,
+  state: 'alive',
+  leads: true,
+  clockOffsetMs: 0,
+  sessions: 0,
+  appliedParameters: 1,
+  drainedAt: null,
+};
 
 /** `more`: services in place of the ones here, such as those of certificates, which are absent unless given. */
 export async function startRest(
@@ -401,6 +417,7 @@ export async function startRest(
     status: () => status.report,
     store: {
       idempotency: store.idempotency,
+      nodes: undefined,
       stats: async () => ({
         engine: 'sqlite',
         schema: 7,
@@ -413,6 +430,7 @@ export async function startRest(
         commits: 1,
       }),
     },
+    nodes: { list: () => [NODE] },
     space: { current: () => ({ state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 }) },
     profileFaults: () => [],
     audit: store.audit,

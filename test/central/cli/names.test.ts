@@ -65,6 +65,7 @@ const LISTS: Readonly<Record<string, readonly [line: string, member: string]>> =
   'enrollment-tokens list': ['', 'id'],
   'handshake-failures list': ['', 'cause'],
   'incidents list': ['', 'id'],
+  'nodes list': ['', 'name'],
   'parameters list': ['', 'name'],
   'profiles files list': ['branch', 'path'],
   'profiles list': ['', 'name'],

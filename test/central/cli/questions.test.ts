@@ -52,6 +52,7 @@ const LINES: Readonly<Record<string, { line: readonly string[]; names: string; y
   'enrollment-tokens delete': { line: ['x7'], names: 'the enrollment token x7' },
   'maintenance accept-clock': { line: [], names: 'the clock' },
   'maintenance enable': { line: [], names: 'Enable maintenance mode' },
+  'nodes delete': { line: ['n2'], names: 'the node n2' },
   'parameters reset': { line: ['agents.max', '--force'], names: 'Reset agents.max' },
   'parameters set': { line: ['agents.max=5', '--force'], names: 'Set agents.max=5' },
   'profiles delete': { line: ['branch'], names: 'the profile branch', yes: 'branch' },

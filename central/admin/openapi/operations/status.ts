@@ -8,13 +8,16 @@ import {
   count,
   countOrNull,
   json,
+  listOf,
   named,
+  NO_CONTENT,
   object,
   orNull,
   sha256,
   text,
   textOrNull,
   time,
+  timeOrNull,
   words,
   yes,
   type Operations,
@@ -24,6 +27,23 @@ const BACKUP = named('Backup', object({ createdAt: time, central: text, version:
 const HEALTH = named(
   'Health',
   object({ state: words(['ok', 'failing']), reasons: array(text, 'codes of what is wrong, as in ERRORS.md') }),
+);
+
+const NODE = named(
+  'Node',
+  object({
+    name: text,
+    state: words(['alive', 'dead', 'stopped'], 'dead: it was not heard of for so long that its sessions were ended'),
+    leader: { ...yes, description: 'it does what is done once for all nodes' },
+    version: text,
+    address: { ...textOrNull, description: 'where other nodes reach it' },
+    startedAt: time,
+    lastSeenAt: time,
+    clockOffsetSeconds: { type: 'number', description: 'positive: its clock is ahead of that of PostgreSQL' },
+    sessionCount: count,
+    appliedParameters: { ...count, description: 'the version of the parameters that it applies' },
+    drainedAt: { ...timeOrNull, description: 'since when it admits no agents; null: it does' },
+  }),
 );
 
 export const STATUS_OPERATIONS: Operations = {
@@ -84,6 +104,30 @@ export const STATUS_OPERATIONS: Operations = {
     id: 'getReady',
     summary: 'Whether Central serves agents.',
     answers: { 200: json('It does.', HEALTH), 503: json('It does not.', HEALTH) },
+  },
+  'GET /nodes': {
+    id: 'listNodes',
+    summary: 'The nodes: the processes of this Central.',
+    answers: { 200: json('A page.', listOf(NODE)) },
+  },
+  'GET /nodes/{node}': {
+    id: 'getNode',
+    summary: 'One node.',
+    answers: { 200: json('The node.', NODE) },
+    errors: ['node_unknown'],
+  },
+  'POST /nodes/{node}/drain': {
+    id: 'drainNode',
+    summary: 'Lets the agents of a node reconnect to others, and admits none there; or ends that.',
+    answers: { 202: json('The node.', NODE) },
+    errors: ['node_alone', 'node_unknown'],
+    example: { body: { cancel: true } },
+  },
+  'DELETE /nodes/{node}': {
+    id: 'deleteNode',
+    summary: 'Forgets a node that is stopped or dead.',
+    answers: NO_CONTENT,
+    errors: ['node_alive', 'node_unknown'],
   },
   'GET /store': {
     id: 'getStore',

@@ -112,6 +112,7 @@ const PLAIN_NUMBERS = new Set([
   'attempt', // the first is 1
   'count', // of what the list is about
   'listenPort', // a port
+  'appliedParameters', // a version
   'daysLeft', // its name has the unit
   'epoch', // of a session
   'exitCode', // of a program, as its system has it

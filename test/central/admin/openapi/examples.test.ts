@@ -38,6 +38,9 @@ beforeAll(async () => {
     body: { name: 'of a program', role: 'operator' },
   });
   ids.set('/api/v1/api-tokens/{token}', ((await token.json()) as { readonly id: string }).id);
+  const nodes = await sendTo(central, { method: 'GET', path: '/api/v1/nodes' });
+  const [node] = ((await nodes.json()) as { readonly items: readonly { readonly name: string }[] }).items;
+  ids.set('/api/v1/nodes/{node}/drain', node?.name ?? '');
   const exposed = await sendTo(central, {
     method: 'POST',
     path: '/api/v1/service-exposures',
