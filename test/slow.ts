@@ -87,6 +87,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '80 s: Chromium in front of a real Central with a real agent, whose programs write and wait',
     quick: 'test/central/store/tasks/task-steps.test.ts',
   },
+  'test/dashboard/nodes.test.ts': {
+    why: '40 s: Chromium in front of two real Centrals and a real PostgreSQL',
+    quick: 'test/central/dashboard/files.test.ts',
+  },
   'test/dashboard/store-away.test.ts': {
     why: '20 s: Chromium in front of a real Central and a real PostgreSQL, which is stopped',
     quick: 'test/central/dashboard/files.test.ts',

@@ -39,6 +39,7 @@ export const DASHBOARD_PATHS = [
   '/profiles/*',
   '/rollouts',
   '/rollouts/*',
+  '/nodes',
   '/tasks',
   '/tasks/*',
   '/audit',

@@ -101,6 +101,8 @@ describe('texts of others', () => {
       ['/certificates', SHOWN],
       ['/rollouts', SHOWN],
       [`/rollouts/${rollout}`, SHOWN],
+      ['/nodes', 'One Central'],
+      ['/tasks', 'No tasks yet'],
       ['/profiles', 'branch'],
       ['/profiles/branch', 'show all'],
       ['/audit', SHOWN],

@@ -4,6 +4,7 @@ import { resume } from './client/session.ts';
 import { AGENTS } from './pages/agents.tsx';
 import { AUDIT } from './pages/audit/audit.tsx';
 import { CERTIFICATES } from './pages/certificates/certificates.tsx';
+import { NODES } from './pages/nodes/nodes.tsx';
 import { OVERVIEW } from './pages/overview/overview.tsx';
 import { PARAMETERS } from './pages/parameters/parameters.tsx';
 import { PROFILES } from './pages/profiles/profiles.tsx';
@@ -17,7 +18,7 @@ import { startShortcuts } from './shell/shortcuts.tsx';
 import { startTheme } from './shell/theme.ts';
 
 // In the order of the side bar.
-PAGES.push(OVERVIEW, AGENTS, PARAMETERS, CERTIFICATES, ROLLOUTS, PROFILES, TASKS, AUDIT, TOKENS);
+PAGES.push(OVERVIEW, AGENTS, PARAMETERS, CERTIFICATES, ROLLOUTS, PROFILES, TASKS, AUDIT, TOKENS, NODES);
 
 startTheme();
 startRouter();

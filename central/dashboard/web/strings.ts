@@ -3,6 +3,7 @@ import { number, plural } from './format.ts';
 import { BULK_TEXTS, ENROLLMENT_TEXTS, MESSAGE_TEXTS } from './strings/agents.ts';
 import { AUDIT_TEXTS, TOKENS_TEXTS } from './strings/audit.ts';
 import { CERTIFICATES_TEXTS } from './strings/certificates.ts';
+import { NODES_TEXTS } from './strings/nodes.ts';
 import { PREFLIGHT_TEXTS } from './strings/preflight.ts';
 import { RELEASE_TEXTS } from './strings/release.ts';
 import { ROLLOUTS_TEXTS } from './strings/rollouts.ts';
@@ -318,6 +319,7 @@ export const T = {
   // Rollouts, profiles, software.
   rollouts: ROLLOUTS_TEXTS,
   tasks: TASKS_TEXTS,
+  nodes: NODES_TEXTS,
   audit: AUDIT_TEXTS,
   tokens: TOKENS_TEXTS,
   enrollment: ENROLLMENT_TEXTS,

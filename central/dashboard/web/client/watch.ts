@@ -5,7 +5,7 @@ import { store } from './store.ts';
 import type { Login } from './types.ts';
 
 export interface WatchEvent {
-  readonly noun: 'agent' | 'change' | 'parameter' | 'rollout' | 'task';
+  readonly noun: 'agent' | 'change' | 'node' | 'parameter' | 'rollout' | 'task';
   /** Undefined: it was deleted. */
   readonly state: unknown;
   readonly id: string;
@@ -19,7 +19,7 @@ export interface LiveMark {
 
 export const liveMark = store<LiveMark>({ isLive: false, asOf: 0 });
 
-const NOUNS = ['agent', 'change', 'parameter', 'rollout', 'task'] as const;
+const NOUNS = ['agent', 'change', 'node', 'parameter', 'rollout', 'task'] as const;
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 15_000;
 

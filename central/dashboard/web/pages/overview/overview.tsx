@@ -2,6 +2,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { get } from '../../client/api.ts';
 import { useLoaded } from '../../client/loaded.ts';
+import { isUnscoped } from '../../client/session.ts';
 import type { Status } from '../../client/types.ts';
 import { number, percent } from '../../format.ts';
 import { Icon, type IconName } from '../../parts/icon.tsx';
@@ -51,7 +52,7 @@ function reachableFrom(text: string): string {
 function Listeners({ status }: { readonly status: Status }): JSX.Element {
   const sessions = new Map(status.sessions?.map(({ listener, sessionCount }) => [listener, sessionCount]));
   return (
-    <Card title={T.listeners}>
+    <Card title={T.listeners} right={isUnscoped() ? <a href="/nodes">{T.nodes.title}</a> : undefined}>
       <div class="tw">
         <table class="cards">
           <thead>

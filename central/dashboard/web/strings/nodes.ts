@@ -1,0 +1,42 @@
+// The English of the page Nodes.
+import { plural } from '../format.ts';
+
+export const NODES_TEXTS = {
+  title: 'Nodes',
+  sub: 'The Central processes that share one store. Agents connect to any of them.',
+  columns: {
+    node: 'Node',
+    state: 'State',
+    version: 'Version',
+    sessions: 'Sessions',
+    clock: 'Clock',
+    parameters: 'Parameters',
+    heard: 'Heard of',
+  },
+  states: { alive: 'Works', drained: 'Drained', dead: 'Dead', stopped: 'Stopped' },
+  leads: 'Leads',
+  here: 'This one',
+  noAddress: 'node.address is not set',
+  inStep: 'in step',
+  off: (seconds: number) => `${Math.abs(seconds).toFixed(1)} s ${seconds > 0 ? 'ahead' : 'behind'}`,
+  current: 'current',
+  behind: 'not the newest yet',
+  count: (nodes: number, sessions: number) => `${plural(nodes, 'node')}, ${plural(sessions, 'session')}`,
+  single: 'One Central',
+  singleText: 'It has its store to itself. Several Centrals share a PostgreSQL (store.url).',
+  drain: 'Drain',
+  undrain: 'End the drain',
+  remove: 'Delete',
+  drainTitle: (name: string) => `Drain ${name}`,
+  undrainTitle: (name: string) => `End the drain of ${name}`,
+  removeTitle: (name: string) => `Delete ${name}`,
+  drainText:
+    'It admits no agent any more, and those that are connected move to other nodes. Its messages and settings stay.',
+  undrainText: 'Agents may connect to it again. Those that moved stay where they are.',
+  removeText: 'It is forgotten. A process that starts with its name is known again.',
+  drainTick: 'Move the agents of this node to others.',
+  onlyOne: 'No other node admits agents: they would have none to connect to.',
+  drained: (name: string) => `${name} is being drained.`,
+  undrained: (name: string) => `${name} admits agents again.`,
+  removed: (name: string) => `${name} is deleted.`,
+} as const;
