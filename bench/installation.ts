@@ -14,6 +14,8 @@ import { Program } from './process.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const ENROLLMENTS_AT_ONCE = 16;
+/** As many as one may have. */
+const USES_OF_TOKEN = 10_000;
 
 export interface RunningCentral {
   readonly program: Program;
@@ -86,9 +88,12 @@ export class Installation {
    */
   async enroll(count: number): Promise<void> {
     const central = await this.#run(join(this.folder, 'template'), {});
-    const { token } = (await central.rest('POST', '/enrollment-tokens', { maxUses: count, lifetimeSeconds: 3600 })) as {
-      token: string;
-    };
+    const tokens: string[] = [];
+    for (let uses = 0; uses < count; uses += USES_OF_TOKEN) {
+      const terms = { maxUses: Math.min(USES_OF_TOKEN, count - uses), lifetimeSeconds: 3600 };
+      const { token } = (await central.rest('POST', '/enrollment-tokens', terms)) as { token: string };
+      tokens.push(token);
+    }
     const ca = String(await central.rest('GET', '/ca/trust-bundle.pem'));
     const agent = new Agent({ keepAlive: true, maxSockets: ENROLLMENTS_AT_ONCE, ca });
     const seeds: AgentSeed[] = [];
@@ -97,7 +102,12 @@ export class Installation {
       while (next < count) {
         const index = next;
         next += 1;
-        seeds[index] = await enrollOne(agent, central.ports.wss, token, `bench-${String(index).padStart(5, '0')}`);
+        seeds[index] = await enrollOne(
+          agent,
+          central.ports.wss,
+          tokens[Math.floor(index / USES_OF_TOKEN)] ?? '',
+          `bench-${String(index).padStart(5, '0')}`,
+        );
       }
     };
     await Promise.all(Array.from({ length: ENROLLMENTS_AT_ONCE }, enrollOn));

@@ -28,6 +28,15 @@ export interface Plan {
   readonly daemonStarts: number;
   /** Real daemons that send with a disk of their own. */
   readonly daemons: number;
+  /** Agents that send events to one, two and three nodes. */
+  readonly nodeAgents: number;
+  /** Agents that reconnect at once over one node and over two. */
+  readonly nodeCrowd: number;
+  readonly nodeCrowdRounds: number;
+  /** Agents over two nodes, step by step. */
+  readonly nodeFleet: readonly number[];
+  /** So long they are idle at each step: some heartbeats. */
+  readonly nodeIdleMs: number;
   /** Of a download through a service. */
   readonly serviceBytes: number;
 }
@@ -50,6 +59,11 @@ export const FULL: Plan = {
   backlogEvents: 5_000,
   daemonStarts: 7,
   daemons: 4,
+  nodeAgents: 200,
+  nodeCrowd: 5_000,
+  nodeCrowdRounds: 2,
+  nodeFleet: [5_000, 10_000, 20_000],
+  nodeIdleMs: 45_000,
   serviceBytes: 256 * 1024 * 1024,
 };
 export const QUICK: Plan = {
@@ -70,5 +84,10 @@ export const QUICK: Plan = {
   backlogEvents: 500,
   daemonStarts: 3,
   daemons: 2,
+  nodeAgents: 60,
+  nodeCrowd: 200,
+  nodeCrowdRounds: 1,
+  nodeFleet: [100, 200],
+  nodeIdleMs: 1_000,
   serviceBytes: 16 * 1024 * 1024,
 };

@@ -25,5 +25,8 @@ export interface Outcome {
 
 export const OURS = 'Queuegate';
 export const RAW = 'raw ws';
+/** Centrals on one PostgreSQL. */
+export const ONE_NODE = 'one node, PostgreSQL';
+export const TWO_NODES = '2 nodes, PostgreSQL';
 /** The size of a store that has filled up; how much that is depends on the plan. */
 export const FILLED = 'filled';
