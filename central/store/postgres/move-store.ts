@@ -78,8 +78,10 @@ async function assertEmpty(run: Run, host: string): Promise<void> {
 
 async function columnsOf(run: Run): Promise<ReadonlyMap<string, readonly Column[]>> {
   const columns = new Map<string, Column[]>();
+  // Not of views and of types.
   const rows = await run(`SELECT table_name, column_name, data_type, is_identity FROM information_schema.columns
-    WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position`);
+    JOIN information_schema.tables USING (table_schema, table_name)
+    WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY table_name, ordinal_position`);
   for (const row of rows) {
     const table = String(row['table_name']);
     const column = { name: String(row['column_name']), type: String(row['data_type']) };
