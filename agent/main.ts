@@ -215,7 +215,7 @@ async function openCentralLink(ground: Ground, acts: ReleaseActs): Promise<Centr
     consumers.changed();
     expired.changed();
   });
-  const services = new Services(conf.services);
+  const services = new Services(conf.services, devices);
   const { tasks, taskLogs, report } = openTasks(ground);
   const releases = openReleases(releaseNeeds(ground, slot, acts, () => daemon));
   const daemon: Daemon = new Daemon({

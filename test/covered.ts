@@ -85,7 +85,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/agent/services/services.test.ts',
     why: 'Calls as the agent passes them on.',
-    files: ['agent/services/http-call.ts'],
+    files: ['agent/services/http-call.ts', 'shared/wire/services/frames.ts'],
   },
   {
     by: 'test/shared/session/streams/streams.test.ts',

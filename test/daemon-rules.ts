@@ -91,7 +91,7 @@ const POSITIONS = new Map([
   ['epoch', 'counts the sessions of an agent'],
   ['time', "Central's clock, in milliseconds: its transcript needs a form that is written in one way only"],
 ]);
-const WIRE_UNIT = /(?:Seconds|Bytes|Items|Count)$/;
+const WIRE_UNIT = /(?:Seconds|Bytes|Items|Count)$|^listenPort$/;
 const TIME_WORD = /^(?:time|date|since|until|expires|created)$|(?:Time|Date|Since|Until)$/;
 /** Words that have another name everywhere (problem documents, states). */
 const OTHER_WORDS = new Map([
@@ -107,7 +107,7 @@ const OTHER_WORDS = new Map([
 const SUBJECTS = new Set(['release', 'task', 'device']);
 
 /** Added after the frame: peers of older software do not send them. */
-const ADDED = new Set(['task-handlers/queues']);
+const ADDED = new Set(['services/devicePort', 'task-handlers/queues']);
 
 type Member = Readonly<Record<string, unknown>>;
 

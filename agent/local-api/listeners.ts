@@ -14,7 +14,7 @@ import { LocalShares, WrongTokens } from './connections.ts';
 import type { DeviceCallers } from './devices/callers.ts';
 import type { DeviceCertificate } from './devices/certificate.ts';
 import { DeviceHandshakes } from './devices/handshakes.ts';
-import { DevicePort, type DeviceSettings } from './devices/port.ts';
+import { DevicePort, type DevicePortStatus, type DeviceSettings } from './devices/port.ts';
 import { createDeviceServer, createLocalServer, type ListenerKind, type LocalServerNeeds } from './server.ts';
 
 export interface LocalApiSettings {
@@ -35,6 +35,8 @@ interface LocalApiNeeds {
     readonly settings: () => DeviceSettings;
     readonly certificate: DeviceCertificate;
     readonly callers: DeviceCallers;
+    /** Called after each look at the port. */
+    saw(status: DevicePortStatus | null): void;
   };
   readonly shares?: LocalShares;
   readonly retryMs?: number;
@@ -220,6 +222,7 @@ class Listeners implements LocalApi {
 
   async #bindDevices(): Promise<void> {
     await this.#devicePort?.reconcile();
+    this.#needs.devices?.saw(this.#devicePort?.status() ?? null);
     const fault = this.#devicePort?.fault();
     if (fault !== undefined) throw fault;
   }

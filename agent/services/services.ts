@@ -2,29 +2,47 @@
 // last word, whatever Central allows.
 import { isBelow, pathOf, readFields, targetFault } from '../../shared/http/service-path.ts';
 import type { Stream } from '../../shared/session/streams/stream.ts';
-import { MAX_SERVICES_BYTES, type ServicesReport } from '../../shared/wire/services/frames.ts';
+import { MAX_SERVICES_BYTES, type DevicePortReport, type ServicesReport } from '../../shared/wire/services/frames.ts';
 import { callService, type ServiceRequest } from './http-call.ts';
 import type { ServiceSettings } from './service-settings.ts';
 
 type SendReport = (frame: ServicesReport) => void;
 
+/** What is reported beside the services. */
+interface ReportedPort {
+  /** As it is now. */
+  report(): DevicePortReport;
+  /** Called every few seconds. */
+  onLook(listener: () => void): void;
+}
+
+/** Devices come and go all the time: so often is Central told how many there are. */
+const COUNT_REPORT_MS = 60_000;
+
 export class Services {
   #settings: ReadonlyMap<string, ServiceSettings>;
+  readonly #port: ReportedPort | undefined;
+  readonly #now: () => number;
   #send: SendReport | undefined;
+  #sentPort: DevicePortReport | undefined;
+  #sentAt = 0;
 
-  constructor(settings: readonly ServiceSettings[]) {
+  constructor(settings: readonly ServiceSettings[], port?: ReportedPort, now: () => number = () => performance.now()) {
     this.#settings = byName(settings);
+    this.#port = port;
+    this.#now = now;
+    port?.onLook(() => this.#lookAtPort());
   }
 
   /** Counts for requests from now on. */
   use(settings: readonly ServiceSettings[]): void {
     this.#settings = byName(settings);
-    this.#send?.(reportOf(settings));
+    this.#report();
   }
 
   onOnline(send: SendReport): void {
     this.#send = send;
-    send(reportOf([...this.#settings.values()]));
+    this.#report();
   }
 
   onOffline(): void {
@@ -45,17 +63,33 @@ export class Services {
     if (!isBelow(pathOf(request.target), settings.paths)) return stream.reset('service_path_denied');
     callService(settings, request, stream);
   }
+
+  #report(): void {
+    const port = this.#port?.report();
+    [this.#sentPort, this.#sentAt] = [port, this.#now()];
+    this.#send?.(reportOf([...this.#settings.values()], port));
+  }
+
+  #lookAtPort(): void {
+    const [port, sent] = [this.#port?.report() ?? null, this.#sentPort ?? null];
+    const isOther = port?.connectionCount !== sent?.connectionCount && this.#now() - this.#sentAt >= COUNT_REPORT_MS;
+    if (this.#send !== undefined && (isOther || exceptCount(port) !== exceptCount(sent))) this.#report();
+  }
+}
+
+function exceptCount(port: DevicePortReport): string {
+  return JSON.stringify({ ...port, connectionCount: 0 });
 }
 
 /** Paths are left out where all of them have no room. */
-function reportOf(settings: readonly ServiceSettings[]): ServicesReport {
+function reportOf(settings: readonly ServiceSettings[], port: DevicePortReport | undefined): ServicesReport {
   const services = settings.map(({ name, methods, paths, upgrade }) => ({
     name,
     methods: [...methods],
     paths: [...paths],
     upgrade,
   }));
-  const report: ServicesReport = { type: 'services', services };
+  const report: ServicesReport = { type: 'services', services, ...(port === undefined ? {} : { devicePort: port }) };
   if (Buffer.byteLength(JSON.stringify(report)) <= MAX_SERVICES_BYTES) return report;
   return { ...report, services: services.map((service) => ({ ...service, paths: null })) };
 }

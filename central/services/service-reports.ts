@@ -1,4 +1,5 @@
-// The services of each host, as its agent reported them last: what can be exposed there.
+// The services of each host and its port for devices, as its agent reported them last: what can be exposed there, and
+// what it exposes.
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
 import type { ServicesReport } from '../../shared/wire/services/frames.ts';
@@ -26,8 +27,11 @@ export class ServiceReports {
   }
 
   /** Must not throw. */
-  onFrame({ facts: { agentId, epoch } }: Pick<Session, 'facts'>, { services }: ServicesReport): void {
-    this.#reports.note(agentId, { epoch, services, reportedAt: this.#needs.now() });
+  onFrame(
+    { facts: { agentId, epoch } }: Pick<Session, 'facts'>,
+    { services, devicePort = null }: ServicesReport,
+  ): void {
+    this.#reports.note(agentId, { epoch, services, devicePort, reportedAt: this.#needs.now() });
   }
 
   /** Undefined: the agent has never reported them. */

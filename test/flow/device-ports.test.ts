@@ -129,6 +129,19 @@ describe('the port for devices', () => {
     );
     const examined = await runNode('agent/cli.ts', ['doctor', ...agentFlags(folders, 'branch-1')]);
     expect(examined.stdout).toMatch(new RegExp(`device port\\n +port ${ports[0]} at 127.0.0.1: open, 0 connected\\n`));
+    const reported = await until(async () => {
+      const { devicePort: found } = (await central.rest('GET', '/agents/branch-1')).body as { devicePort: unknown };
+      return (found as { state: string } | null)?.state === 'open' ? found : undefined;
+    });
+    expect(reported).toMatchObject({
+      listenPort: ports[0],
+      names: [NAME],
+      notAfter: devicePort?.notAfter,
+      connectionCount: 0,
+    });
+    expect((await central.cli('agents', 'show', 'branch-1')).stdout).toMatch(
+      new RegExp(`device port +${ports[0]} open, certificate until 20.*, 0 connected`),
+    );
     const { items } = (await central.rest('GET', '/audit?action=certificates.issue-device')).body as {
       items: { detail: { names: string[] } }[];
     };

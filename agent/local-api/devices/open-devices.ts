@@ -5,6 +5,8 @@ import type { Logger } from 'pino';
 import { isCoded, textOf, type CodedError } from '../../../shared/errors.ts';
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
 import { certificatesInPem, firstInPem } from '../../../shared/x509/certificates.ts';
+import { MAX_DEVICE_NAMES } from '../../../shared/wire/devices/frames.ts';
+import type { DevicePortReport } from '../../../shared/wire/services/frames.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../../conf.ts';
 import { loadIdentity } from '../../identity/identity.ts';
 import { loadTrusted } from '../../trust/trusted.ts';
@@ -12,7 +14,7 @@ import { DeviceCallers } from './callers.ts';
 import { DeviceCertificate } from './certificate.ts';
 import { deviceFault } from './errors.ts';
 import { wantedNames } from './names.ts';
-import type { DeviceSettings } from './port.ts';
+import type { DevicePortStatus, DeviceSettings } from './port.ts';
 
 interface DevicesNeeds {
   readonly request: AgentConfRequest;
@@ -27,6 +29,12 @@ export interface Devices {
   readonly certificate: DeviceCertificate;
   readonly callers: DeviceCallers;
   settings(): DeviceSettings;
+  /** The port as the listeners saw it last. */
+  saw(status: DevicePortStatus | null): void;
+  /** For Central. */
+  report(): DevicePortReport;
+  /** Called whenever the listeners have looked at the port. */
+  onLook(listener: () => void): void;
   /** Applies other settings, and reads the authorities of devices again. */
   use(conf: Pick<AgentConf, 'consumers' | 'localApi'>): Promise<void>;
   /** Certificate or settings are others. */
@@ -37,6 +45,8 @@ export async function openDevices({ request, conf, log, now, after }: DevicesNee
   const { dataFolder } = conf;
   let { localApi } = conf;
   let listener = (): void => undefined;
+  let onLook = (): void => undefined;
+  let seen: DevicePortStatus | null = null;
   const callers = new DeviceCallers(now);
   let fault = await useCallers(callers, conf);
   const certificate = new DeviceCertificate({
@@ -68,7 +78,24 @@ export async function openDevices({ request, conf, log, now, after }: DevicesNee
       if (before !== [fresh.tlsPort, fresh.tlsAddress, ...fresh.tlsNames].join()) certificate.settingsChanged();
       listener();
     },
+    saw(status): void {
+      seen = status;
+      onLook();
+    },
+    report: () => (seen === null ? null : reportOf(seen)),
+    onLook: (next) => void (onLook = next),
     onChanged: (next) => void (listener = next),
+  };
+}
+
+function reportOf({ port, state, names, notAfter, clientCertificates, connectionCount }: DevicePortStatus) {
+  return {
+    listenPort: port,
+    state,
+    names: names.slice(0, MAX_DEVICE_NAMES),
+    notAfter,
+    clientCertificates,
+    connectionCount,
   };
 }
 

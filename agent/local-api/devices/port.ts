@@ -35,7 +35,7 @@ export type DeviceTls = Pick<
 > & { readonly handshakeTimeout: number; readonly requestCert: boolean; readonly rejectUnauthorized: boolean };
 
 /** What the status shows. */
-interface DevicePortStatus {
+export interface DevicePortStatus {
   readonly port: number;
   readonly address: string;
   readonly state: 'closed' | 'open';

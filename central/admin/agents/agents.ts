@@ -4,6 +4,7 @@ import { Type, type TSchema } from 'typebox';
 import type { AgentDirectory } from '../../agents/directory.ts';
 import { MAX_SELECTOR_LENGTH, parseLabelFilters } from '../../agents/selectors.ts';
 import type { AgentCertificate } from '../../store/certificate-store.ts';
+import type { ReportedServices } from '../../store/services/exposure-store.ts';
 import {
   AGENT_STATES,
   hasSession,
@@ -76,7 +77,8 @@ const readIncidents = queryOf(
   ),
 );
 
-export function agentRoutes(app: FastifyInstance, { revocations, tasks }: AdminServices, access: Access): void {
+export function agentRoutes(app: FastifyInstance, services: AdminServices, access: Access): void {
+  const { revocations } = services;
   app.get('/agents', reads(VIEWER, { query: readList }), async (request, reply) => {
     const agents = access.agentsOf(request);
     const query = readList(request.query);
@@ -95,8 +97,7 @@ export function agentRoutes(app: FastifyInstance, { revocations, tasks }: AdminS
     const agents = access.agentsOf(request);
     const agent = await agents.find(request.params.agent);
     void reply.header('etag', tagOf(agent));
-    const queues = (await tasks.handlersOf(agent.id))?.queues ?? [];
-    return { ...agentJson(agent), ...consumersJson(await agents.consumersOf(agent.id)), queues };
+    return { ...agentJson(agent), ...(await reportedJson(agent.id, agents, services)) };
   });
 
   app.get<{ Params: { agent: string } }>(
@@ -298,6 +299,28 @@ export function agentJson(agent: AgentRecord) {
       up: { incarnation: inbox.incarnation, number: inbox.number, lastAt: timeOf(inbox.lastAt) },
     },
   };
+}
+
+/** What the agent said of its host. */
+async function reportedJson(
+  id: string,
+  agents: Pick<AgentDirectory, 'consumersOf'>,
+  { tasks, serviceReports }: Pick<AdminServices, 'serviceReports' | 'tasks'>,
+): Promise<object> {
+  const [consumers, handlers, services] = [
+    await agents.consumersOf(id),
+    await tasks.handlersOf(id),
+    await serviceReports.of(id),
+  ];
+  return { ...consumersJson(consumers), queues: handlers?.queues ?? [], devicePort: portJson(services) };
+}
+
+/** Null: it is off, or the agent has not reported it. */
+function portJson(report: ReportedServices | undefined): object | null {
+  if (report?.devicePort === undefined || report.devicePort === null) return null;
+  const { listenPort, state, names, notAfter, clientCertificates, connectionCount } = report.devicePort;
+  const reportedAt = timeOf(report.reportedAt);
+  return { listenPort, state, names, notAfter, clientCertificates, connectionCount, reportedAt };
 }
 
 function certificateJson({ thumbprint, serial, issuer, notBefore, notAfter, revoked }: AgentCertificate) {

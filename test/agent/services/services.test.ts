@@ -7,6 +7,7 @@ import { readServices } from '../../../agent/services/service-settings.ts';
 import { Services } from '../../../agent/services/services.ts';
 import { StreamReset, type Stream } from '../../../shared/session/streams/stream.ts';
 import type { Streams } from '../../../shared/session/streams/streams.ts';
+import type { DevicePortReport } from '../../../shared/wire/services/frames.ts';
 import { streamsInMemory } from '../../shared/session/streams/in-memory.ts';
 
 interface Called {
@@ -160,4 +161,34 @@ test('a few interim answers in front of the answer are passed over', async () =>
     ),
   );
   expect(await outcomeOf(call(streamsTo(few)))).toMatchObject({ status: 200 });
+});
+
+test('reports the port for devices with the services: changes at once, the number of devices once a minute', () => {
+  let port: DevicePortReport = null;
+  let now = 0;
+  let look = (): void => undefined;
+  const services = new Services([], { report: () => port, onLook: (next) => void (look = next) }, () => now);
+  const sent: unknown[] = [];
+  services.onOnline((frame) => sent.push(frame.devicePort));
+  const open = { listenPort: 8989, state: 'open' as const, names: ['hub'], notAfter: null, clientCertificates: false };
+  const see = (connectionCount: number, more: object = {}): void => {
+    port = { ...open, connectionCount, ...more };
+    look();
+  };
+  see(0);
+  see(7);
+  see(7, { state: 'closed' });
+  see(8, { state: 'closed' });
+  now += 60_000;
+  look();
+  look();
+  expect(sent).toMatchObject([
+    null,
+    { state: 'open', connectionCount: 0 },
+    { state: 'closed', connectionCount: 7 },
+    { state: 'closed', connectionCount: 8 },
+  ]);
+  services.onOffline();
+  see(9);
+  expect(sent).toHaveLength(4);
 });

@@ -533,7 +533,7 @@ function absentPki(): Pick<AdminServices, AbsentService> {
     recoveries: absent,
     rollouts: { ...absent, agentsPerRelease: async () => [] },
     exposures: { ...absent, list: () => [] },
-    serviceReports: absent,
+    serviceReports: { of: async () => undefined },
     subscriptions: absent,
     taskOutputs: absent,
     tasks: { ...absent, list: async () => [], handlersOf: async () => undefined },

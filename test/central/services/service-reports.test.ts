@@ -28,7 +28,7 @@ it('a flood of reports of an agent is two writes, and the newest report is kept'
   for (let number = 1; number <= 500; number += 1)
     reports.onFrame(session, { type: 'services', services: services(`service-${number}`) });
   await vi.waitFor(() => expect(recorded).toHaveLength(2));
-  expect(await reports.of('a1')).toEqual({ services: services('service-500'), reportedAt: 5 });
+  expect(await reports.of('a1')).toEqual({ services: services('service-500'), devicePort: null, reportedAt: 5 });
   expect(recorded.map(([agentId, epoch]) => [agentId, epoch])).toEqual([
     ['a1', 3],
     ['a1', 3],

@@ -99,6 +99,20 @@ const AGENT_WITH_CONSUMERS = named(
     inboxFull: { type: ['boolean', 'null'] },
     consumers: orNull(array(CONSUMER)),
     queues: { ...array(text), description: 'whose tasks it takes, as it reported last' },
+    devicePort: {
+      ...orNull(
+        object({
+          listenPort: count,
+          state: words(['open', 'closed']),
+          names: array(text),
+          notAfter: timeOrNull,
+          clientCertificates: yes,
+          connectionCount: count,
+          reportedAt: time,
+        }),
+      ),
+      description: 'its port for devices, as it reported last',
+    },
   }),
 );
 

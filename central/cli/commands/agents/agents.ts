@@ -121,6 +121,7 @@ export const agentCommands: readonly Command[] = [
           ],
           ...consumerFacts(agent),
           ...queueFacts(agent),
+          ...portFacts(agent),
           ['events received', `${shown(up['number'])}${up['lastAt'] === null ? '' : `, last ${shown(up['lastAt'])}`}`],
         ]),
       );
@@ -265,6 +266,15 @@ export function idIn(agent: Readonly<Record<string, unknown>>): string {
 function queueFacts(agent: unknown): [string, string][] {
   const { queues } = recordOf(agent);
   return Array.isArray(queues) && queues.length > 0 ? [['queues', shown(queues)]] : [];
+}
+
+function portFacts(agent: unknown): [string, string][] {
+  const { devicePort } = recordOf(agent);
+  if (devicePort === null || devicePort === undefined) return [];
+  const { listenPort, state, notAfter, connectionCount, reportedAt } = recordOf(devicePort);
+  const until = notAfter === null ? 'no certificate' : `certificate until ${shown(notAfter)}`;
+  const connected = `${shown(connectionCount)} connected`;
+  return [['device port', `${shown(listenPort)} ${shown(state)}, ${until}, ${connected} (as of ${shown(reportedAt)})`]];
 }
 
 /** What the agent reported of the programs that take its commands; an acknowledged number is one of Central's log. */

@@ -75,6 +75,7 @@ describe('a stream of changes', () => {
       consumers: _,
       inboxFull: __,
       queues: ___,
+      devicePort: ____,
       ...agent
     } = (await (await rest.request('GET', '/agents/a1')).json()) as Record<string, unknown>;
     expect(dataOf(text, 'agent.updated')).toEqual(agent);
