@@ -41,6 +41,7 @@ interface MaintenanceOptions {
   readonly sessions: { correctTime(): void };
   /** One node does what is done once for all. */
   readonly nodes: { leads(): boolean };
+  readonly nodeReport: { measure(metrics: Metrics): void };
   readonly now: () => number;
 }
 
@@ -186,6 +187,7 @@ export class Maintenance {
       queuegate_commits_total: commits,
     } = metrics.instruments;
     metrics.instruments.queuegate_audit_refusals_waiting.set(this.#options.refusals.waiting);
+    this.#options.nodeReport.measure(metrics);
     this.#options.rollouts.measure(metrics);
     this.#options.downloads.measure(metrics);
     const stats = await store.stats();

@@ -99,6 +99,31 @@ export const METRICS = {
     labels: [],
     help: 'Bytes below which only essential writes continue (store.reserveBytes, at most a quarter of the file system); 0 when there is no reserve.',
   },
+  queuegate_store_away_seconds_total: {
+    kind: 'counter',
+    labels: [],
+    help: 'Seconds during which PostgreSQL could not be reached, since the start; 0 with the store in the data folder. While it cannot, this page cannot be read either: tokens are in the store.',
+  },
+  queuegate_nodes: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: 'Nodes by state (alive, dead, stopped); one with the store in the data folder.',
+  },
+  queuegate_node_sessions: {
+    kind: 'gauge',
+    labels: ['node'],
+    help: 'Sessions that are open at each node that is alive, as this node heard last; of 100 nodes at most.',
+  },
+  queuegate_node_clock_offset_seconds: {
+    kind: 'gauge',
+    labels: ['node'],
+    help: 'How far the clock of each node that is alive is ahead of that of PostgreSQL.',
+  },
+  queuegate_node_leads: {
+    kind: 'gauge',
+    labels: ['node'],
+    help: '1 for the node that leads, 0 for the others that are alive. No 1 for some seconds: another node takes over.',
+  },
   queuegate_store_waiting: {
     kind: 'gauge',
     labels: [],

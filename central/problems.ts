@@ -60,6 +60,14 @@ export const PROBLEM_ERRORS = {
     text: 'The clock of the node {name} is {seconds} seconds {direction} that of PostgreSQL.',
     hint: 'Correct the clock of that host, for instance with chrony. What depends on time, such as certificates and retention, is off by as much there.',
   },
+  node_dead: {
+    text: 'The node {name} is dead: it was last heard of at {seenAt}, and its sessions were ended.',
+    hint: 'Its agents have connected to other nodes. Start it again, or run "queuegate nodes delete {name}" if it does not come back.',
+  },
+  node_parameters_late: {
+    text: 'The node {name} applies the parameters of version {applied}; the newest version is {newest}.',
+    hint: 'Look at its log. Restart it if it does not apply them within a minute.',
+  },
   node_drained: {
     text: 'The node {name} is drained: it admits no agents.',
     hint: 'When the work is done, admit agents again (POST /nodes/{name}/drain).',

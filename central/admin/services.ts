@@ -170,6 +170,8 @@ interface ListenerStatus {
 export interface StatusReport {
   readonly central: string;
   readonly node: string;
+  /** Of all nodes: how many are alive, and which one leads (null: none does at the moment). */
+  readonly nodes: { readonly alive: number; readonly leader: string | null };
   readonly version: string;
   readonly startedAt: number;
   readonly listeners: readonly ListenerStatus[];

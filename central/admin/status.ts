@@ -104,10 +104,11 @@ function statusJson(
   agents: AgentCounts,
   online: readonly OnlineAgent[] | null,
 ) {
-  const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = report;
+  const { central, node, nodes, version, startedAt, listeners, certificate, restore, problems, advice } = report;
   return {
     central,
     node,
+    nodes: { aliveCount: nodes.alive, leader: nodes.leader },
     version,
     startedAt: timeOf(startedAt),
     listeners,

@@ -7,7 +7,7 @@ import type { Client } from './client.ts';
 export type CommandOption = LineOption;
 
 /** What Central streams the changes of (GET /watch). */
-export type WatchedCollection = 'agents' | 'changes' | 'parameters' | 'rollouts' | 'tasks';
+export type WatchedCollection = 'agents' | 'changes' | 'nodes' | 'parameters' | 'rollouts' | 'tasks';
 
 export interface Command extends LineCommand {
   /** With --watch it is shown again when something of this collection changes; absent: every two seconds. */

@@ -11,6 +11,7 @@ import { openDescriptors } from '../listeners/limits/descriptors.ts';
 import { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { after } from '../maintenance.ts';
 import type { PendingChange } from '../change/pending.ts';
+import { NodeReport } from '../nodes/node-report.ts';
 import { openNodes } from '../nodes/open-nodes.ts';
 import { EventCursors } from '../messaging/event-cursors.ts';
 import { EventHub } from '../messaging/event-hub.ts';
@@ -63,6 +64,7 @@ export async function openCore(
   return {
     ...base,
     nodes,
+    nodeReport: new NodeReport({ nodes, store, resourceChanges, now }),
     isOfOther,
     resourceChanges,
     aging: await AgingClock.open(base, isRestored),

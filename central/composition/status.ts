@@ -16,6 +16,7 @@ import type { Pki } from '../pki/open-pki.ts';
 import type { ServerCredentials } from '../pki/server/slots.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { RestoreOutcome } from '../store/backup/backup.ts';
+import type { NodeReport } from '../nodes/node-report.ts';
 import type { NodeService } from '../nodes/node-service.ts';
 import { storeFault } from '../store/errors.ts';
 import type { StoreAway } from '../store/nodes/node-store.ts';
@@ -36,7 +37,8 @@ interface StatusNeeds {
   readonly restored: RestoreOutcome | null;
   readonly pki: Pick<Pki, 'identity' | 'problems'>;
   readonly parameters: Pick<ParameterService, 'problems'>;
-  readonly nodes: Pick<NodeService, 'problems'>;
+  readonly nodes: Pick<NodeService, 'list' | 'problems'>;
+  readonly nodeReport: Pick<NodeReport, 'problems'>;
   readonly store: Pick<Store, 'away'>;
   readonly listeners: OpenedListeners['listeners'];
   readonly localSocket: OpenedListeners['localSocket'];
@@ -73,6 +75,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     auditVerification,
     maintenanceMode,
     nodes,
+    nodeReport,
     store,
     subscriptions,
     exposures,
@@ -80,6 +83,10 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
   return () => ({
     central: config.centralName,
     node: config.nodeName,
+    nodes: {
+      alive: nodes.list().filter(({ state }) => state === 'alive').length,
+      leader: nodes.list().find(({ leads }) => leads)?.name ?? null,
+    },
     version: VERSION,
     startedAt,
     listeners: listeners.listening(),
@@ -108,6 +115,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
         descriptors,
         subscriptions,
         exposures,
+        nodeReport,
       ].flatMap((part) => part.problems()),
       ...listeners.problems(['http', 'services']),
       ...localSocket.problems(),

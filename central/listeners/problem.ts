@@ -16,6 +16,7 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   too_many_waiting: 10,
   too_many_in_progress: 1,
   too_much_in_progress: 1,
+  store_away: 2,
   store_failed: 30,
   store_reserve: 60,
   too_many_downloads: 5,

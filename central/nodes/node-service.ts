@@ -74,6 +74,7 @@ export class NodeService {
   #applying: Promise<void> | undefined;
   #clockOffAt: number | undefined;
   #drainedListener: () => void = () => undefined;
+  #heardListener: (nodes: readonly NodeRecord[]) => void = () => undefined;
   #isStopped = false;
 
   constructor(options: NodeServiceOptions) {
@@ -119,6 +120,12 @@ export class NodeService {
   /** Called when a drain of this node begins. */
   onDrained(listener: () => void): void {
     this.#drainedListener = listener;
+  }
+
+  /** Called with all nodes, now and each time that this node has heard of them. */
+  onHeard(listener: (nodes: readonly NodeRecord[]) => void): void {
+    this.#heardListener = listener;
+    listener(this.#records);
   }
 
   get self(): string {
@@ -220,6 +227,7 @@ export class NodeService {
 
   #take({ nodes, changes, hasGap, next }: NodeNews): void {
     this.#records = nodes;
+    this.#heardListener(nodes);
     this.#after = next;
     this.#missed ||= hasGap;
     this.#waiting.push(...changes);

@@ -94,12 +94,13 @@ export function openStoreFiles(folder: string): StoreFiles {
 
 interface BackupsNeeds {
   readonly config: Pick<CentralConfig, 'centralName' | 'dataFolder'>;
-  readonly store: Pick<Store, 'audit' | 'snapshot'>;
+  readonly store: Pick<Store, 'audit' | 'nodes' | 'snapshot'>;
   readonly pki: { readonly keys: StoreKeys };
   readonly now: () => number;
 }
 
 export function openBackups({ config, store, pki, now }: BackupsNeeds): Backups {
   const { dataFolder: folder, centralName: central } = config;
-  return new Backups({ folder, store, files: openStoreFiles(folder), keys: pki.keys, central, now });
+  const isElsewhere = store.nodes !== undefined;
+  return new Backups({ folder, store, files: openStoreFiles(folder), keys: pki.keys, central, now, isElsewhere });
 }

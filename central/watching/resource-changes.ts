@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Labels } from '../store/agents/labels.ts';
 
-export const WATCHED = ['agents', 'changes', 'parameters', 'rollouts', 'tasks'] as const;
+export const WATCHED = ['agents', 'changes', 'nodes', 'parameters', 'rollouts', 'tasks'] as const;
 export type WatchedCollection = (typeof WATCHED)[number];
 
 export interface ResourceChange {

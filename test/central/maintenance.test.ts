@@ -62,6 +62,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     store,
     values: () => values,
     nodes: { leads: () => true },
+    nodeReport: { measure: () => undefined },
     metrics,
     renewCertificate: async () => (await note('renew'), false),
     revocationLists: { refresh: () => note('lists') },

@@ -12,6 +12,7 @@ import { queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { sendStream, STREAM_TYPE, streamEvent, streamTerms } from '../messages/event-stream.ts';
 import { rolloutJson } from '../releases/rollouts.ts';
+import { nodeJson } from '../nodes/nodes.ts';
 import type { AdminServices } from '../services.ts';
 import { taskJson, visibleTasks } from '../tasks/tasks.ts';
 import { changeJson } from './changes.ts';
@@ -25,7 +26,9 @@ const BATCH_WITH_TASKS = 32;
 const POSITION = /^[0-9a-f]{12}-\d{1,15}$/;
 
 /** What a token with a scope may read. */
-const WITHIN_A_SCOPE: ReadonlySet<WatchedCollection> = new Set(WATCHED.filter((name) => name !== 'changes'));
+const WITHIN_A_SCOPE: ReadonlySet<WatchedCollection> = new Set(
+  WATCHED.filter((name) => name !== 'changes' && name !== 'nodes'),
+);
 
 const readQuery = queryOf(
   Type.Object(
@@ -42,6 +45,7 @@ const readQuery = queryOf(
 const NOUNS = {
   agents: 'agent',
   changes: 'change',
+  nodes: 'node',
   parameters: 'parameter',
   rollouts: 'rollout',
   tasks: 'task',
@@ -56,8 +60,9 @@ export function watchRoutes(app: FastifyInstance, services: AdminServices, acces
   function collectionsFor(request: FastifyRequest): ReadonlySet<WatchedCollection> {
     const collections = collectionsOf(readQuery(request.query).collections);
     if (access.scopeOf(request) === null) return collections ?? new Set(WATCHED);
-    if (collections?.has('changes') === true)
-      throw access.tooNarrow(request, 'a token for all agents, since the collection "changes" is about all of them');
+    const beyond = [...(collections ?? [])].find((name) => !WITHIN_A_SCOPE.has(name));
+    if (beyond !== undefined)
+      throw access.tooNarrow(request, `a token for all agents, since the collection "${beyond}" is about all of them`);
     return collections ?? WITHIN_A_SCOPE;
   }
 
@@ -144,7 +149,7 @@ function wasVisible({ scope }: Viewer, { labelsBefore }: ResourceChange): boolea
 
 /** The resource as its own route answers it; undefined: there is none with this id now, or not for this viewer. */
 async function presentState(
-  { changes, parameters, rollouts, tasks }: AdminServices,
+  { changes, nodes, parameters, rollouts, tasks }: AdminServices,
   { scope, agents, present }: Viewer,
   { collection, id }: ResourceChange,
 ): Promise<object | undefined> {
@@ -158,6 +163,10 @@ async function presentState(
       }
       case 'changes':
         return changeJson(await changes.get(id));
+      case 'nodes': {
+        const node = nodes.list().find(({ name }) => name === id);
+        return node === undefined ? undefined : nodeJson(node);
+      }
       case 'rollouts': {
         const view = await rollouts.find(id);
         return isVisible(scope, view.rollout) ? rolloutJson(view) : undefined;

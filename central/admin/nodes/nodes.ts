@@ -55,7 +55,7 @@ export function nodeRoutes(app: FastifyInstance, { nodes, now, store }: AdminSer
   });
 }
 
-function nodeJson(node: NodeRecord) {
+export function nodeJson(node: NodeRecord) {
   const { name, state, leads, version, address, clockOffsetMs, sessions, appliedParameters } = node;
   return {
     name,

@@ -87,6 +87,7 @@ const EVERYWHERE = [
   'request_failed',
   'request_invalid',
   'responses_unread',
+  'store_away',
   'store_failed',
   'store_stopped',
 ] as const;

@@ -10,6 +10,7 @@ const ONE = { least: 1, most: 1 } as const;
 export const nodeCommands: readonly Command[] = [
   {
     name: 'nodes list',
+    watches: 'nodes',
     usage: '',
     summary: 'the processes of this Central, and which one leads',
     options: LIST,

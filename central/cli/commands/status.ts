@@ -20,7 +20,7 @@ export const statusCommands: readonly Command[] = [
           facts([
             ['central', status['central']],
             ['version', status['version']],
-            ['node', status['node']],
+            ['node', nodeText(status)],
             ['running since', status['startedAt']],
             ['agents', agentsText(recordOf(status['agents']))],
             ...rowsOf(status, 'listeners').map((row) => [shown(row['listener']), row['text']] as const),
@@ -46,6 +46,13 @@ export const statusCommands: readonly Command[] = [
     },
   },
 ];
+
+/** "central-1, one of 3; central-2 leads" */
+function nodeText(status: Readonly<Record<string, unknown>>): string {
+  const { aliveCount, leader } = recordOf(status['nodes']);
+  if (aliveCount === undefined || aliveCount === 1) return shown(status['node']);
+  return `${shown(status['node'])}, one of ${shown(aliveCount)}; ${leader === null ? 'none' : shown(leader)} leads`;
+}
 
 /** "240: 230 online, 10 disconnected" */
 function agentsText(agents: Readonly<Record<string, unknown>>): string {

@@ -20,6 +20,8 @@ import type { StagedStore, StoreFiles } from './store-files.ts';
 interface BackupsOptions {
   /** Central's data folder. */
   readonly folder: string;
+  /** The store is in a server with backups of its own. */
+  readonly isElsewhere?: boolean;
   readonly store: Pick<Store, 'snapshot' | 'audit'>;
   readonly files: StoreFiles;
   /** From central/pki/keys/key-material.ts. */
@@ -68,8 +70,9 @@ export class Backups {
     this.#options = options;
   }
 
-  /** Errors: backup_busy, backup_password_short, backup_no_room, backup_unsound, backup_failed. */
+  /** Errors: backup_elsewhere, backup_busy, backup_password_short, backup_no_room, backup_unsound, backup_failed. */
   async make(password: string, actor: Actor): Promise<MadeBackup> {
+    this.#assertHere();
     checkPassword(password);
     const { folder, store, files, central, now } = this.#options;
     const work = await this.#begin();
@@ -99,6 +102,7 @@ export class Backups {
    * or calls `discard`. Errors: backup_busy and all other codes of errors.ts.
    */
   async stage(sealed: AsyncIterable<Buffer>, password: string, actor: Actor): Promise<StagedRestore> {
+    this.#assertHere();
     const { folder, files, now } = this.#options;
     const work = await this.#begin();
     try {
@@ -129,6 +133,10 @@ export class Backups {
 
   async pruneReplaced(): Promise<void> {
     await this.#options.files.pruneReplaced(this.#options.now());
+  }
+
+  #assertHere(): void {
+    if (this.#options.isElsewhere === true) throw backupFault('backup_elsewhere', {});
   }
 
   async #begin(): Promise<{ readonly folder: string; readonly end: () => Promise<void> }> {

@@ -50,7 +50,7 @@ export const BACKUP_ERRORS = {
   backup_elsewhere: {
     status: 409,
     text: 'The store is in PostgreSQL: it is backed up there.',
-    hint: 'Use pg_basebackup with archived WAL (point-in-time recovery), and keep the key-encryption key too.',
+    hint: 'Use pg_basebackup with archived WAL (point-in-time recovery), and keep the key-encryption key too. "queuegate ca export" exports the authority as before.',
   },
   backup_failed: {
     status: 500,

@@ -218,6 +218,7 @@ export async function startRest(
     report: {
       central: 'central.test',
       node: 'n1',
+      nodes: { alive: 1, leader: 'n1' },
       version: '0.1.0',
       startedAt: 0,
       listeners: [

@@ -56,6 +56,10 @@ export const STATUS_OPERATIONS: Operations = {
         object({
           central: text,
           node: text,
+          nodes: object({
+            aliveCount: count,
+            leader: { ...textOrNull, description: 'null: none leads at the moment' },
+          }),
           version: text,
           startedAt: time,
           listeners: array(
@@ -153,7 +157,7 @@ export const STATUS_OPERATIONS: Operations = {
     id: 'backUpStore',
     summary: 'The whole store with its keys, sealed with a password.',
     answers: { 200: { description: 'The backup.', types: { 'application/octet-stream': binary } } },
-    errors: ['backup_busy', 'backup_failed', 'backup_no_room', 'backup_password_short'],
+    errors: ['backup_busy', 'backup_elsewhere', 'backup_failed', 'backup_no_room', 'backup_password_short'],
     example: { body: { password: 'correct horse battery staple' } },
   },
   'POST /store/restore': {

@@ -68,6 +68,7 @@ describe('a stream of changes', () => {
     await stream.until(/^retry: 2000\nid: [0-9a-f]{12}-0\n\n/);
     rest.resourceChanges.note('agents', 'a1');
     rest.resourceChanges.note('parameters', 'agents.max');
+    rest.resourceChanges.note('nodes', 'n1');
     rest.resourceChanges.note('agents', 'gone');
     rest.resourceChanges.note('changes', 'gone');
     const text = await stream.until(/^event: change.deleted\n.*\n\n/m);
@@ -82,9 +83,10 @@ describe('a stream of changes', () => {
     expect(dataOf(text, 'parameter.updated')).toEqual(
       await (await rest.request('GET', '/parameters/agents.max')).json(),
     );
+    expect(dataOf(text, 'node.updated')).toEqual(await (await rest.request('GET', '/nodes/n1')).json());
     expect(dataOf(text, 'agent.deleted')).toEqual({ id: 'gone' });
     expect(dataOf(text, 'change.deleted')).toEqual({ id: 'gone' });
-    // A client that is cut between the four has them all again.
+    // A client that is cut between the five has them all again.
     expect(text.match(/^id: /gm)).toHaveLength(2);
     expect(lastId(text)).toBe(rest.resourceChanges.newest());
   });

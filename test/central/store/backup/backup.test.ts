@@ -117,6 +117,15 @@ const leftIn = (): string[] =>
 const PATIENCE = { timeout: 120_000 };
 
 describe('a backup and its restore', PATIENCE, () => {
+  it('is refused, as a restore is, where the store is in PostgreSQL', async () => {
+    const keys = (await keyMaterial(store, ours)).keys;
+    const common = { folder, store, files: openStoreFiles(folder), keys, central: 'central.test', now: () => NOW };
+    const elsewhere = new Backups({ ...common, isElsewhere: true });
+    await expect(elsewhere.make(PASSWORD, CENTRAL)).rejects.toMatchObject({ code: 'backup_elsewhere', status: 409 });
+    const staged = elsewhere.stage(Readable.from([Buffer.from('x')]), PASSWORD, CENTRAL);
+    await expect(staged).rejects.toMatchObject({ code: 'backup_elsewhere' });
+  });
+
   it('give back what was there; cursors go on behind those that the replaced store gave', async () => {
     const epoch = await online(store, 'a1');
     await store.inbox.append('a1', epoch, 1, framesOf(1, items('e1', 'e2')), NOW);
