@@ -13,6 +13,11 @@ export interface CoveredFiles {
 
 export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
+    by: 'test/flow/several-centrals.test.ts',
+    why: 'A rollout over two real nodes.',
+    files: ['central/rollouts/open-rollouts.ts'],
+  },
+  {
     by: 'test/flow/two-nodes.test.ts',
     why: 'Two Centrals on one PostgreSQL, as processes.',
     files: ['central/nodes/open-nodes.ts'],

@@ -35,6 +35,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '25 s: two Centrals on one PostgreSQL, as processes, with agents at both',
     quick: 'test/central/nodes/followers.test.ts',
   },
+  'test/flow/several-centrals.test.ts': {
+    why: '70 s: eleven real Centrals on PostgreSQL, which are killed and frozen until others lead',
+    quick: 'test/central/nodes/node-service.test.ts',
+  },
   'test/flow/device-ports.test.ts': {
     why: '20 s: a real Central and agent, a hundred devices, and a rotation of the authority',
     quick: 'test/agent/local-api/devices/port.test.ts',

@@ -13,6 +13,7 @@ import type { NodeService } from '../nodes/node-service.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { PkiServices } from '../pki/open-pki-services.ts';
 import type { RolloutEngine } from '../rollouts/engine.ts';
+import type { RolloutRelay } from '../rollouts/relay.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { StagedRestore } from '../store/backup/backup.ts';
 import type { Problem } from '../problems.ts';
@@ -58,6 +59,7 @@ interface LifecycleParts {
   readonly streams: Pick<OpenStreams, 'stop'>;
   readonly nodes: Pick<NodeService, 'onLead' | 'stop'>;
   readonly rolloutEngine: Pick<RolloutEngine, 'start' | 'stop'>;
+  readonly rolloutRelay: Pick<RolloutRelay, 'start' | 'stop'>;
   readonly tasks: Pick<Tasks, 'start' | 'stop'>;
   readonly subscriptions: Pick<Subscriptions, 'start' | 'stop'>;
   readonly exposures: Pick<Exposures, 'start' | 'stop'>;
@@ -88,6 +90,7 @@ export class Lifecycle {
     try {
       const { nodes, rolloutEngine, subscriptions } = this.#parts;
       await nodes.onLead({ start: () => rolloutEngine.start(), stop: () => rolloutEngine.stop() });
+      this.#parts.rolloutRelay.start();
       await this.#parts.tasks.start();
       await listeners.start(parameters.values());
       await localSocket.start();
@@ -146,6 +149,7 @@ export class Lifecycle {
     await this.#parts.nodes.stop();
     await this.#parts.subscriptions.stop();
     await this.#parts.tasks.stop();
+    this.#parts.rolloutRelay.stop();
     await this.#parts.rolloutEngine.stop();
     await incidents.flush(now());
     await this.#parts.refusals.flush();

@@ -11,8 +11,8 @@ import type { Follower } from './node-service.ts';
 /** Agents whose change is remembered for a session that is opening while it arrives. */
 const MAX_RECENT = 20_000;
 
-/** What is read again as a whole. */
-type Part = () => Promise<void>;
+/** What is read again, or hears what others told; no changes: some were missed. */
+type Part = (changes: readonly SharedChange[]) => Promise<void>;
 
 interface FollowersNeeds {
   readonly agents: { get(id: string): Promise<AgentRecord | undefined> };
@@ -57,7 +57,8 @@ export class Followers implements Follower {
       this.#remember(id);
       await this.#followAgent(id);
     }
-    for (const subject of subjects) await this.#needs.parts[subject]?.();
+    for (const subject of subjects)
+      await this.#needs.parts[subject]?.(changes.filter((change) => change.subject === subject));
     // Who watches may read what is noted, also what is kept here.
     for (const change of changes) this.#note(change);
   }
@@ -69,7 +70,7 @@ export class Followers implements Follower {
       await this.#followAgent(id);
       this.#needs.sessions.notify(id);
     }
-    for (const part of new Set(Object.values(this.#needs.parts))) await part();
+    for (const part of new Set(Object.values(this.#needs.parts))) await part([]);
   }
 
   /** A session opened: what another node did to the agent may have arrived while it was opening. */

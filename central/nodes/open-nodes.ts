@@ -4,7 +4,7 @@ import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import type { SharedSubject } from '../store/nodes/node-store.ts';
+import type { SharedChange, SharedSubject } from '../store/nodes/node-store.ts';
 import type { Store } from '../store/store.ts';
 import type { ResourceChanges } from '../watching/resource-changes.ts';
 import { Followers } from './followers.ts';
@@ -33,6 +33,7 @@ interface FollowNeeds {
   readonly tasks: Follows;
   readonly subscriptions: Follows;
   readonly exposures: Follows;
+  readonly rolloutRelay: { follow(changes: readonly SharedChange[]): Promise<void> };
   readonly events: Events<CentralEvents>;
   readonly log: Logger;
   readonly now: () => number;
@@ -49,13 +50,15 @@ export async function openNodes({ config, store, log, now }: OpenNeeds): Promise
 /** From now on this node follows the others. */
 export function followNodes(needs: FollowNeeds): void {
   const { nodes, store, sessions, resourceChanges, events, streams, log, now } = needs;
-  const parts: Partial<Record<SharedSubject, () => Promise<void>>> = {
+  const parts: Partial<Record<SharedSubject, (changes: readonly SharedChange[]) => Promise<void>>> = {
     parameters: () => needs.parameters.follow(),
     keys: () => needs.pki.follow(),
     maintenance: () => needs.maintenanceMode.follow(),
     tasks: () => needs.tasks.follow(),
     subscriptions: () => needs.subscriptions.follow(),
     exposures: () => needs.exposures.follow(),
+    rollouts: (changes) => needs.rolloutRelay.follow(changes),
+    'rollout-notes': (changes) => needs.rolloutRelay.follow(changes),
     tokens: async () => streams.look(),
   };
   const { revocationLists } = needs.pki;

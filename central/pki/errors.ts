@@ -18,7 +18,7 @@ export const PKI_ERRORS = {
   },
   key_encryption_key_missing: {
     text: 'The private keys in the store are encrypted with the key {expected}, which was not found.',
-    hint: 'Restore the file key-encryption-key in the data folder, or name the key (keyEncryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). Nothing was changed.',
+    hint: 'Restore the file key-encryption-key in the data folder, or name the key (keyEncryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). With several Centrals, copy it from another node. Nothing was changed.',
   },
   key_encryption_key_wrong: {
     text: 'The private keys in the store are encrypted with the key {expected}; {origin} holds the key {found}.',

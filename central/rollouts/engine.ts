@@ -11,6 +11,7 @@ import type { AuditEntry } from '../store/audit-store.ts';
 import { storeFault } from '../store/errors.ts';
 import { MAX_ROLLOUTS } from '../store/space/bounds.ts';
 import type {
+  Cause,
   NewRollout,
   NewRolloutAgent,
   RolloutAgentRecord,
@@ -37,13 +38,26 @@ const PAGE = 1_000;
 export interface EngineSession {
   readonly facts: Pick<SessionFacts, 'agentId' | 'capabilities' | 'releases' | 'sessionId' | 'version'>;
   sendControl(frame: CentralControl): void;
+  /** Of a session at another node: makes and sends what is wanted there; false: `sendControl` does. */
+  relay?(wanted: Act, rollout: RolloutRecord, agent: RolloutAgentRecord): boolean;
+}
+
+/** Tells the node that leads what happens at the sessions here (relay.ts). */
+interface Relay {
+  onOpened(session: EngineSession): void;
+  onClosed(facts: Pick<SessionFacts, 'agentId' | 'sessionId'>): void;
+  /** False: the agent takes part in no rollout. */
+  onFrame(session: EngineSession, frame: ReleaseState): boolean;
+  onReverted(agentId: string, number: number, cause: Cause): void;
+  forget(): void;
 }
 
 interface EngineNeeds {
   readonly store: RolloutStore;
-  /** The open session of an agent. */
+  /** The open session of an agent, also at another node. */
   readonly sessionOf: (agentId: string) => EngineSession | undefined;
   readonly offers: Offers;
+  readonly relay: Relay;
   /** The node that leads; undefined: it is not known. */
   readonly leader: () => string | undefined;
   readonly log: ReportedReleasesNeeds['log'] & {
@@ -77,6 +91,9 @@ export class RolloutEngine {
       for (const rollout of await this.#needs.store.active())
         this.#adopt(returned(await this.#modelOf(rollout), this.#needs.now()));
     });
+    // They are connected already where another node led before.
+    for (const agentId of this.#busy.keys())
+      if (this.#needs.sessionOf(agentId) !== undefined) this.#happened(agentId, { kind: 'hello', agentId });
     this.#timer = setInterval(() => this.tick(), TICK_MS).unref();
   }
 
@@ -88,6 +105,7 @@ export class RolloutEngine {
     this.#active.clear();
     this.#busy.clear();
     this.#events.clear();
+    this.#needs.relay.forget();
   }
 
   /** Until everything that has happened so far is carried out. */
@@ -96,17 +114,33 @@ export class RolloutEngine {
   }
 
   /** Must not throw. */
-  onOpened({ facts }: EngineSession): void {
+  onOpened(session: EngineSession): void {
+    const { facts } = session;
     this.#reported.onOpened(facts);
-    this.#happened(facts.agentId, { kind: 'hello', agentId: facts.agentId });
+    if (this.#isRunning) this.onRemote(session);
+    else this.#needs.relay.onOpened(session);
+    this.#pump();
+  }
+
+  /** A session at another node, which records what the agent reports of its releases. Must not throw. */
+  onRemote({ facts: { agentId } }: EngineSession): void {
+    this.#happened(agentId, { kind: 'hello', agentId });
+  }
+
+  /** Another node recorded that a success was contradicted. */
+  onReverted(agentId: string, number: number, cause: Cause): void {
+    if (!this.#active.has(number)) return;
+    this.#queue(number, { kind: 'reverted', agentId, cause });
     this.#pump();
   }
 
   /** Must not throw. */
   onClosed({ agentId, sessionId }: Pick<SessionFacts, 'agentId' | 'sessionId'>): void {
+    if (!this.#isRunning) return this.#needs.relay.onClosed({ agentId, sessionId });
     const open = this.#needs.sessionOf(agentId);
-    // A newer session took its place.
-    if (open !== undefined && open.facts.sessionId !== sessionId) return;
+    // A newer session took its place: what went to this one is lost.
+    if (open !== undefined && open.facts.sessionId !== sessionId)
+      return open.relay === undefined ? undefined : this.onRemote(open);
     this.#happened(agentId, { kind: 'offline', agentId });
   }
 
@@ -119,7 +153,8 @@ export class RolloutEngine {
     const ofRollout = this.#active.get(this.#busy.get(agentId) ?? 0)?.rollout;
     if (ofRollout?.kind === frame.kind && this.#happened(agentId, { kind: 'state', agentId, frame })) return;
     // The node that leads knows of which rollout it is.
-    if (this.#isRunning && this.#reported.isStray(session, frame))
+    if (!this.#isRunning && this.#needs.relay.onFrame(session, frame)) return;
+    if (this.#reported.isStray(session, frame))
       session.sendControl(this.#needs.offers.cancel(frame.kind, frame.generation));
   }
 
@@ -260,7 +295,8 @@ export class RolloutEngine {
     const events = this.#events;
     this.#events = new Map();
     for (const { agentId, number, cause } of await this.#reported.record())
-      if (this.#active.has(number))
+      if (!this.#isRunning) this.#needs.relay.onReverted(agentId, number, cause);
+      else if (this.#active.has(number))
         events.set(number, [...(events.get(number) ?? []), { kind: 'reverted', agentId, cause }]);
     for (const [number, happened] of events) {
       const model = this.#active.get(number);
@@ -317,6 +353,7 @@ export class RolloutEngine {
     const session = this.#needs.sessionOf(agentId);
     const record = members.get(agentId)?.record;
     if (session === undefined || record === undefined || record.generation === null) return;
+    if (session.relay?.(wanted, rollout, record) === true) return;
     const { offers } = this.#needs;
     const frame = wanted === 'offer' ? offers.offer(rollout, record) : offers.cancel(rollout.kind, record.generation);
     if (frame !== undefined) session.sendControl(frame);

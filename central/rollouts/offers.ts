@@ -20,7 +20,10 @@ interface OfferNeeds {
 }
 
 export interface Offers {
-  offer(rollout: RolloutRecord, agent: RolloutAgentRecord): ReleaseOffer | undefined;
+  offer(
+    rollout: RolloutRecord,
+    agent: Pick<RolloutAgentRecord, 'agentId' | 'generation' | 'target'>,
+  ): ReleaseOffer | undefined;
   cancel(kind: ReleaseKind, generation: number): ReleaseCancel;
 }
 

@@ -4,35 +4,44 @@ import type { AgingClock } from '../aging-clock.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import type { Tickets } from '../profiles/tickets.ts';
 import type { Sessions } from '../sessions/sessions.ts';
+import type { NodeRecord } from '../store/nodes/node-store.ts';
 import type { Store } from '../store/store.ts';
 import { RolloutEngine } from './engine.ts';
 import { createOffers } from './offers.ts';
+import { RolloutRelay } from './relay.ts';
 import { Rollouts } from './rollouts.ts';
 
 interface RolloutsNeeds {
-  readonly store: Pick<Store, 'releases' | 'rollouts'>;
+  readonly store: Pick<Store, 'nodes' | 'releases' | 'rollouts'>;
   readonly pki: Pick<Pki, 'signingKey'>;
   readonly tickets: Pick<Tickets, 'issue'>;
   readonly sessions: Pick<Sessions, 'of'>;
   readonly aging: Pick<AgingClock, 'steady'>;
-  readonly nodes: { list(): readonly { readonly name: string; readonly leads: boolean }[] };
+  readonly nodes: { readonly self: string; leads(): boolean; list(): readonly NodeRecord[] };
   readonly log: Logger;
   readonly now: () => number;
 }
 
 interface OpenedRollouts {
   readonly rolloutEngine: RolloutEngine;
+  readonly rolloutRelay: RolloutRelay;
   readonly rollouts: Rollouts;
 }
 
 export function openRollouts({ store, pki, tickets, sessions, aging, nodes, log, now }: RolloutsNeeds): OpenedRollouts {
+  const offers = createOffers({ signingKey: pki.signingKey, tickets, steady: () => aging.steady() });
+  const of = store.nodes;
+  const tell = of === undefined ? undefined : of.tell.bind(of);
+  const rolloutRelay = new RolloutRelay({ store: store.rollouts, tell, nodes, sessions, offers, log, now });
   const rolloutEngine = new RolloutEngine({
     store: store.rollouts,
-    sessionOf: (agentId) => sessions.of(agentId),
-    offers: createOffers({ signingKey: pki.signingKey, tickets, steady: () => aging.steady() }),
+    sessionOf: (agentId) => sessions.of(agentId) ?? rolloutRelay.sessionOf(agentId),
+    offers,
+    relay: rolloutRelay,
     leader: () => nodes.list().find(({ leads }) => leads)?.name,
     log,
     now,
   });
-  return { rolloutEngine, rollouts: new Rollouts({ engine: rolloutEngine, store, now }) };
+  rolloutRelay.serve(rolloutEngine);
+  return { rolloutEngine, rolloutRelay, rollouts: new Rollouts({ engine: rolloutEngine, store, now }) };
 }

@@ -47,6 +47,7 @@ const SHARED_SUBJECTS = [
   'maintenance',
   'parameters',
   'releases',
+  'rollout-notes',
   'rollouts',
   'subscriptions',
   'tasks',
@@ -62,6 +63,15 @@ export interface SharedChange {
   readonly isDeleted: boolean;
   /** Of an agent: the labels that the change took from it. */
   readonly labelsBefore: Labels | null;
+  /** What a node told the others (`tell`): it is in no other row. */
+  readonly body?: string;
+}
+
+/** What a node tells the others. */
+export interface NodeNote {
+  readonly subject: Extract<SharedSubject, 'rollout-notes'>;
+  readonly id: string;
+  readonly body: string;
 }
 
 export interface NodeNews {
@@ -93,6 +103,8 @@ export interface NodeStore {
   news(): Promise<NodeNews>;
   /** Calls back when another node changed something: a hint, at most some twenty times a second. The beat is the truth. */
   onHint(listener: () => void): void;
+  /** The others read it with their next beats, in this order. Kept for some minutes only. */
+  tell(notes: readonly NodeNote[]): Promise<void>;
   /** Agents are admitted by this node, or not. Errors: node_unknown. */
   drain(name: string, isDrained: boolean, audit: AuditEntry): Promise<NodeRecord>;
   /** Forgets a node that is stopped or dead. Errors: node_unknown, node_alive. */

@@ -8,6 +8,7 @@ import {
   NODE_DEAD_MS,
   type NodeBeat,
   type NodeNews,
+  type NodeNote,
   type NodeRecord,
   type SharedChange,
   type SharedSubject,
@@ -57,12 +58,13 @@ export function nodeWrites(database: SqlDatabase, self: Self, audit: ReturnType<
   const find = database.prepare(`${NODES} WHERE node.name = ?`);
   const time = database.prepare('SELECT database_ms() AS time');
   const changes = database.prepare(`
-    SELECT number, subject, id, is_deleted, labels_before FROM shared_change
+    SELECT number, subject, id, is_deleted, labels_before, body FROM shared_change
     WHERE number > ? AND node <> ? ORDER BY number LIMIT ${CHANGES_AT_ONCE}`);
   const newest = database.prepare('SELECT coalesce(max(number), 0) AS last FROM shared_change');
   const pruned = database.prepare("SELECT value FROM counter WHERE name = 'shared_changes_pruned'");
   const drain = database.prepare('UPDATE node SET drained_at = ? WHERE name = ?');
   const remove = database.prepare('DELETE FROM node WHERE name = ?');
+  const tell = database.prepare('SELECT note_changes(?, ?)');
   const stop = database.prepare("UPDATE node SET state = 'stopped' WHERE name = ? AND generation = ?");
   const release = database.prepare('UPDATE lease SET until = 0 WHERE holder = ? AND generation = ?');
   const leadership = leaderWrites(database, self);
@@ -104,6 +106,10 @@ export function nodeWrites(database: SqlDatabase, self: Self, audit: ReturnType<
       if (known(name).state === 'alive') throw nodeFault('node_alive', { name });
       remove.run(name);
       audit.appendAudit(entry);
+    },
+
+    tell(notes: readonly NodeNote[]): void {
+      tell.run(self.name, JSON.stringify(notes));
     },
 
     /** This process ends in order. */
@@ -191,11 +197,13 @@ function nodeRecord(row: Row): NodeRecord {
 
 function sharedChange(row: Row): SharedChange {
   const labels = textOrNull(row, 'labels_before');
+  const body = textOrNull(row, 'body');
   return {
     // Written by notes.ts only.
     subject: text(row, 'subject') as SharedSubject,
     id: text(row, 'id'),
     isDeleted: integer(row, 'is_deleted') === 1,
     labelsBefore: labels === null ? null : (JSON.parse(labels) as SharedChange['labelsBefore']),
+    ...(body === null ? {} : { body }),
   };
 }

@@ -132,6 +132,7 @@ function compose(
     news: () => reader.call('nodeNews', []),
     // Every node looks twice a second.
     onHint: () => undefined,
+    tell: (notes) => guarded.writer.call('tell', [notes]),
     drain: (name, isDrained, audit) => guarded.writer.call('drainNode', [audit, name, isDrained]),
     remove: (name, audit) => guarded.writer.call('removeNode', [audit, name]),
   };

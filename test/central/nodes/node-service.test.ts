@@ -50,6 +50,7 @@ function store() {
     },
     news: async () => ({ ...news(7), next: 7 }),
     onHint: () => undefined,
+    tell: async () => undefined,
     drain: async () => node('a'),
     remove: async () => undefined,
   };

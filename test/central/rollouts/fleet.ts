@@ -179,6 +179,13 @@ export class Fleet {
     return new RolloutEngine({
       store: this.store,
       leader: () => 'node-1',
+      relay: {
+        onOpened: () => undefined,
+        onClosed: () => undefined,
+        onFrame: () => false,
+        onReverted: () => undefined,
+        forget: () => undefined,
+      },
       sessionOf: (agentId) => this.sessions.get(agentId),
       offers: createOffers({
         signingKey: { key: KEYS.privateKey, fingerprint: 'sha256:test' },

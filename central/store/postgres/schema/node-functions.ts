@@ -40,7 +40,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION note_changes(of_node text, notes text) RETURNS void LANGUAGE sql AS $$
-  INSERT INTO shared_change (at, node, subject, id, is_deleted, labels_before)
-    SELECT database_ms(), of_node, one.subject, one.id, one.is_deleted, one.labels_before
-      FROM json_to_recordset(notes::json) AS one (subject text, id text, is_deleted bigint, labels_before text) $$;
+  INSERT INTO shared_change (at, node, subject, id, is_deleted, labels_before, body)
+    SELECT database_ms(), of_node, one.subject, one.id, coalesce(one.is_deleted, 0), one.labels_before, one.body
+      FROM json_to_recordset(notes::json) AS one (subject text, id text, is_deleted bigint, labels_before text, body text) $$;
 `;

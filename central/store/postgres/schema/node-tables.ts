@@ -36,7 +36,8 @@ export const NODE_TABLES = `
     subject TEXT NOT NULL,
     id TEXT NOT NULL,
     is_deleted BIGINT NOT NULL DEFAULT 0,
-    labels_before TEXT
+    labels_before TEXT,
+    body TEXT
   );
   CREATE INDEX shared_change_at ON shared_change (at);
   ALTER TABLE event_run ALTER COLUMN body SET STORAGE EXTERNAL;

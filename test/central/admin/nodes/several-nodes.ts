@@ -23,6 +23,7 @@ export async function startNodes(...records: readonly NodeRecord[]): Promise<Res
       beat: news,
       news,
       onHint: () => undefined,
+      tell: async () => undefined,
       async drain(name, isDrained, audit) {
         acts.push(audit);
         const drained = { ...find(name), drainedAt: isDrained ? 60_000 : null };
