@@ -7,12 +7,17 @@ import { DAY } from '../central/store/samples.ts';
 const BEAT_MS = 1_000;
 
 /** The store of a node that says each second that it is alive, as Central does. */
-export async function openNode(cleanup: Cleanup, url: string, name: string): Promise<Store> {
+export async function openNode(
+  cleanup: Cleanup,
+  url: string,
+  name: string,
+  onFailure: (error: unknown) => void = (error) => failures.push(error),
+): Promise<Store> {
   const store = await openPostgresStore({
     url,
     node: { name, address: null, version: '0.1.0' },
     deduplicationMs: 7 * DAY,
-    onFailure: (error) => failures.push(error),
+    onFailure,
   });
   let after = 0;
   let isBeating = false;
@@ -22,7 +27,7 @@ export async function openNode(cleanup: Cleanup, url: string, name: string): Pro
     void store.nodes
       ?.beat({ now: Date.now(), sessions: 0, appliedParameters: 0, after })
       .then(({ next }) => (after = next))
-      .catch((error: unknown) => failures.push(error))
+      .catch(onFailure)
       .finally(() => (isBeating = false));
   }, BEAT_MS);
   cleanup.add(async () => {

@@ -89,12 +89,10 @@ export class Acts {
     const { connection, node } = this.#options;
     for (;;) {
       try {
-        const { rows } = connection.query(
-          'UPDATE node SET batch = batch WHERE name = $1 AND generation = $2 RETURNING batch',
-          [node.name, node.generation],
-        );
-        if (rows[0] === undefined) throw fenced(node.name);
-        return rows[0]['batch'] === this.#batch;
+        const { rows } = connection.query('SELECT last_batch($1, $2) AS batch', [node.name, node.generation]);
+        const batch = rows[0]?.['batch'] ?? null;
+        if (batch === null) throw fenced(node.name);
+        return batch === this.#batch;
       } catch (error) {
         if (!(error instanceof AwayError)) throw error;
         this.#untilBack(error.message);

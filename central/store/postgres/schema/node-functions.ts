@@ -19,6 +19,11 @@ BEGIN
   RETURN FOUND;
 END $$;
 
+-- The last group of calls that the process committed, from a write of its own: its answer says what is at the standby,
+-- too. NULL: it was given up.
+CREATE FUNCTION last_batch(node_name text, of_generation bigint) RETURNS bigint LANGUAGE sql SET lock_timeout = '10s' AS $$
+  UPDATE node SET batch = batch WHERE name = node_name AND generation = of_generation RETURNING batch $$;
+
 -- The generation of the process that is now the node; NULL while another one that is alive has the name.
 CREATE FUNCTION join_node(of_name text, of_boot text, of_version text, of_address text, dead_ms bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
