@@ -214,6 +214,11 @@ export const METRICS = {
     labels: ['service', 'status'],
     help: 'Calls of services by the name of the service and the status of the answer; none: the caller left before. On the port of all services, other: the service has not answered, or 200 other names have.',
   },
+  queuegate_service_refusals_total: {
+    kind: 'counter',
+    labels: ['code'],
+    help: 'Calls of services that Central refused, by code (docs/ERRORS.md), such as service_access_denied, service_agent_offline and streams_full; also those that the agent refused or the service did not answer.',
+  },
   queuegate_service_streams: {
     kind: 'gauge',
     labels: [],
@@ -228,6 +233,21 @@ export const METRICS = {
     kind: 'counter',
     labels: ['state'],
     help: 'Tasks that ended since Central started, by state (succeeded, failed, canceled, timed-out, expired, lost). What is lost may have run.',
+  },
+  queuegate_task_refusals_total: {
+    kind: 'counter',
+    labels: ['code'],
+    help: 'Requests to run a task that were refused, by code (docs/ERRORS.md), such as handler_unknown, queue_unserved, task_queue_full and tasks_full.',
+  },
+  queuegate_queue_tasks: {
+    kind: 'gauge',
+    labels: ['queue'],
+    help: 'Tasks that wait for an agent, of the 10 queues in which most wait; the others have no row.',
+  },
+  queuegate_queue_age_seconds: {
+    kind: 'gauge',
+    labels: ['queue'],
+    help: 'Seconds since the task that waits for longest came into its queue, of the same queues.',
   },
   queuegate_rollouts: {
     kind: 'gauge',

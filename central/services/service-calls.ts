@@ -121,6 +121,7 @@ export class ServiceCalls {
     stream.once('head', () => (call.name = port.service ?? this.#nameOf(service)));
     const refuse = (refusal: CodedError): void => {
       if (refusal.code === 'service_access_denied') this.#recordRefusal(refusal, address);
+      this.#countRefusal(refusal);
       refuseCall(response, refusal);
     };
     const options = {
@@ -140,6 +141,7 @@ export class ServiceCalls {
     const fault = isCoded(error) ? error : serviceFault('service_failed', {}, error);
     if (!isCoded(error))
       this.#needs.log.error({ error: textOf(error), exposure: port.exposure }, 'a call failed unexpectedly');
+    this.#countRefusal(fault);
     refuseCall(response, fault, fault.code === 'service_method_denied' ? SERVICE_METHODS.join(', ') : undefined);
   }
 
@@ -180,6 +182,11 @@ export class ServiceCalls {
   #nameOf(service: string): string {
     if (this.#names.size < MAX_NAMES) this.#names.add(service);
     return this.#names.has(service) ? service : OTHER_NAMES;
+  }
+
+  /** Its code is one of Central's tables, also where an agent has refused the call. */
+  #countRefusal({ code }: CodedError): void {
+    this.#needs.metrics.instruments.queuegate_service_refusals_total.inc({ code });
   }
 
   #recordRefusal(fault: CodedError, address: string): void {

@@ -182,7 +182,9 @@ export class TaskQueues {
     const found: string[] = [];
     for (const id of this.#agents.get(queue) ?? []) {
       if (found.length === ASKED_AT_ONCE) break;
-      if (this.#serving.get(id)?.handlers.has(handler) === true && !asked.has(id)) found.push(id);
+      // A session that is being drained, disabled or revoked has a close on its way, and gets nothing more.
+      const isThere = this.#needs.sessions.of(id)?.isOpen === true;
+      if (isThere && this.#serving.get(id)?.handlers.has(handler) === true && !asked.has(id)) found.push(id);
     }
     return found;
   }

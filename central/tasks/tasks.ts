@@ -1,7 +1,7 @@
 // Tasks at Central: runs programs at agents by a command in the durable log of the agent, records what agents report of
 // them, cancels them, and gives up what no agent reports any more.
 import { randomBytes } from 'node:crypto';
-import { textOf } from '../../shared/errors.ts';
+import { isCoded, textOf } from '../../shared/errors.ts';
 import {
   isFinalTaskState,
   MAX_TASK_DEADLINE_SECONDS,
@@ -69,6 +69,8 @@ const DEFAULT_DEADLINE_MS = DAY_MS;
 const CANCEL_AGAIN_MS = 30_000;
 const LOOK_MS = 5_000;
 const OVERDUE_STEP = 200;
+/** Each is a time series. */
+const LONGEST_QUEUES = 10;
 const ID = /^t-([1-9]\d{0,14})$/;
 
 export class Tasks {
@@ -123,7 +125,11 @@ export class Tasks {
    * On disk when it resolves. Errors: agent_without_tasks, handler_unknown, task_deadline_invalid, tasks_full,
    * outbox_full, agent_unknown, agent_revoked, agent_disabled.
    */
-  async run({ agent, handler, arguments: words, deadlineAt }: AgentTaskOrder, actor: Actor): Promise<TaskRecord> {
+  async run(order: AgentTaskOrder, actor: Actor): Promise<TaskRecord> {
+    return await this.#run(order, actor).catch(this.#countRefusal);
+  }
+
+  async #run({ agent, handler, arguments: words, deadlineAt }: AgentTaskOrder, actor: Actor): Promise<TaskRecord> {
     const { store, sessions, log } = this.#needs;
     const report = await store.handlersOf(agent.id);
     if (report === undefined) throw taskFault('agent_without_tasks', { agent: agent.name });
@@ -144,7 +150,11 @@ export class Tasks {
    * Waits in the queue until an agent that serves it has room. On disk when it resolves. Errors: queue_unserved,
    * task_deadline_invalid, task_queue_full.
    */
-  async runInQueue({ queue, scope, ...ordered }: QueueTaskOrder, actor: Actor): Promise<TaskRecord> {
+  async runInQueue(order: QueueTaskOrder, actor: Actor): Promise<TaskRecord> {
+    return await this.#runInQueue(order, actor).catch(this.#countRefusal);
+  }
+
+  async #runInQueue({ queue, scope, ...ordered }: QueueTaskOrder, actor: Actor): Promise<TaskRecord> {
     const { store, parameters, log } = this.#needs;
     const { handler, arguments: words } = ordered;
     const order = this.#orderOf(ordered, actor);
@@ -157,6 +167,11 @@ export class Tasks {
     this.#queues.onQueued({ queue, handler });
     return task;
   }
+
+  readonly #countRefusal = (error: unknown): never => {
+    if (isCoded(error)) this.#needs.metrics.instruments.queuegate_task_refusals_total.inc({ code: error.code });
+    throw error;
+  };
 
   /** Errors: task_deadline_invalid. */
   #orderOf({ deadlineAt, ...ordered }: TaskOrder, actor: Actor) {
@@ -247,8 +262,16 @@ export class Tasks {
 
   /** Sets the metrics that are not counted as things happen. */
   async measure(): Promise<void> {
-    const { store, metrics } = this.#needs;
+    const { store, metrics, now } = this.#needs;
     const counts = await store.countByState();
+    const longest = await store.longestQueues(LONGEST_QUEUES);
+    const { queuegate_queue_tasks: tasks, queuegate_queue_age_seconds: ages } = metrics.instruments;
+    tasks.reset();
+    ages.reset();
+    for (const { queue, tasks: count, oldestAt } of longest) {
+      tasks.set({ queue }, count);
+      ages.set({ queue }, Math.max(0, now() - oldestAt) / 1000);
+    }
     for (const state of TASK_STATES)
       if (!isFinalTaskState(state)) metrics.instruments.queuegate_tasks.set({ state }, counts[state] ?? 0);
   }

@@ -81,6 +81,14 @@ export interface QueueBounds {
   readonly maxQueued: number;
 }
 
+export interface QueueBacklog {
+  readonly queue: string;
+  /** Those that wait. */
+  readonly tasks: number;
+  /** When the one came that waits for longest. */
+  readonly oldestAt: number;
+}
+
 /** The tasks of one queue and handler. */
 export interface QueuedKind {
   readonly queue: string;
@@ -168,6 +176,8 @@ export interface TaskStore {
   assign(assignment: TaskAssignment): Promise<Assigned>;
   /** Of which kinds tasks wait. */
   queuedKinds(): Promise<readonly QueuedKind[]>;
+  /** The queues in which most tasks wait. */
+  longestQueues(limit: number): Promise<readonly QueueBacklog[]>;
   get(number: number): Promise<TaskRecord | undefined>;
   /** Newest first; `before`: a number. */
   list(page: {

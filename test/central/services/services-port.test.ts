@@ -142,6 +142,8 @@ it('finds the agent by its name or id, and the service by its name; the branch a
   // What callers type does not become a time series.
   expect(text).toContain('queuegate_service_requests_total{service="jobs",status="200"} 4');
   expect(text).toContain('queuegate_service_requests_total{service="other",status="404"} 9');
+  for (const [code, count] of Object.entries({ agent_unknown: 2, service_unknown: 1, service_request_invalid: 3 }))
+    expect(text).toContain(`queuegate_service_refusals_total{code="${code}"} ${count}`);
   expect(text).not.toContain('branch');
 });
 

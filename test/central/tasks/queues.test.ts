@@ -35,6 +35,7 @@ async function scene() {
   });
   const clock = { now: 1_790_000_000_000 };
   const sessions = new Map<string, Session>();
+  const metrics = createMetrics();
   const central: { tasks: Tasks } = { tasks: create() };
   function create(): Tasks {
     return new Tasks({
@@ -42,7 +43,7 @@ async function scene() {
       parameters: { values: () => ({ ...defaultValues(), 'tasks.maxPerQueue': 4, 'tasks.maxQueued': 6 }) },
       sessions: { notify: () => undefined, of: (id) => sessions.get(id) },
       leads: () => true,
-      metrics: createMetrics(),
+      metrics,
       log: { info: () => undefined, debug: () => undefined, error: console.error },
       now: () => clock.now,
     });
@@ -68,6 +69,15 @@ async function scene() {
     const session = sessions.get(id);
     if (session === undefined) throw new Error(`${id} has no session`);
     return session;
+  }
+  /** A close is on its way, and the session is still there. */
+  function drain(id: string): void {
+    Object.assign(sessionOf(id), { isOpen: false });
+  }
+  /** Lines of the metrics with these names. */
+  async function lines(...names: string[]): Promise<string[]> {
+    const text = await metrics.registry.metrics();
+    return text.split('\n').filter((line) => names.some((name) => line.startsWith(`${name}{`)));
   }
   function report(id: string, queues: string[], handlers: Record<string, number>): void {
     central.tasks.onFrame(sessionOf(id), {
@@ -116,6 +126,8 @@ async function scene() {
     central,
     connect,
     disconnect,
+    drain,
+    lines,
     report,
     reportState,
     restart,
@@ -317,4 +329,58 @@ it('an agent that was removed does not serve, and what it ran goes with it', asy
   disconnect('a1');
   await store.agents.remove('a1', ACT);
   await expect(run()).rejects.toMatchObject({ code: 'queue_unserved' });
+});
+
+it('an agent that is drained gets nothing more, and what waits goes to another one, or to it when it is back', async () => {
+  const { central, connect, disconnect, drain, run, agentOf, assigned, starts } = await scene();
+  await connect('a1', ['printing'], { print: 9 });
+  await connect('a2', ['printing'], { print: 1 });
+  drain('a1');
+  const [first, second] = [await run(), await run()];
+  await assigned(first, 'a2');
+  await central.tasks.measure();
+  expect(await agentOf(second)).toBeNull();
+  disconnect('a1');
+  expect(await agentOf(second)).toBeNull();
+  await connect('a1', ['printing'], { print: 9 });
+  await assigned(second, 'a1');
+  expect([await starts(first, 'a1', 'a2'), await starts(second, 'a1', 'a2')]).toEqual([1, 1]);
+});
+
+it('an agent that is disabled gets nothing, also while its session is still there, until it is enabled', async () => {
+  const { store, connect, disconnect, run, agentOf, assigned, starts } = await scene();
+  await connect('a1', ['printing'], { print: 9 });
+  await connect('a2', ['printing'], { print: 1 });
+  await store.agents.disable('a1', { now: 1, text: 'repair' }, ACT);
+  const [first, second] = [await run(), await run()];
+  await assigned(first, 'a2');
+  expect([await agentOf(second), await starts(second, 'a1')]).toEqual([null, 0]);
+  disconnect('a1');
+  await store.agents.enable('a1', { now: 2, text: 'done' }, ACT);
+  await connect('a1', ['printing'], { print: 9 });
+  await assigned(second, 'a1');
+});
+
+it('the metrics have the queues in which most tasks wait, and what was refused by its code', async () => {
+  const { central, clock, connect, disconnect, run, lines } = await scene();
+  const names = Array.from({ length: 12 }, (_, index) => `q${index}`);
+  await connect('a1', names);
+  disconnect('a1');
+  for (const name of ['q0', 'q0', 'q1']) await run(name);
+  clock.now += 40_000;
+  await central.tasks.measure();
+  expect(await lines('queuegate_queue_tasks', 'queuegate_queue_age_seconds')).toEqual([
+    'queuegate_queue_tasks{queue="q0"} 2',
+    'queuegate_queue_tasks{queue="q1"} 1',
+    'queuegate_queue_age_seconds{queue="q0"} 40',
+    'queuegate_queue_age_seconds{queue="q1"} 40',
+  ]);
+  for (const name of ['nowhere', 'elsewhere'])
+    await expect(run(name)).rejects.toMatchObject({ code: 'queue_unserved' });
+  for (const name of names.slice(2, 5)) await run(name);
+  await expect(run('q5')).rejects.toMatchObject({ code: 'task_queue_full' });
+  expect(await lines('queuegate_task_refusals_total')).toEqual([
+    'queuegate_task_refusals_total{code="queue_unserved"} 2',
+    'queuegate_task_refusals_total{code="task_queue_full"} 1',
+  ]);
 });

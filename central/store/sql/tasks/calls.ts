@@ -8,6 +8,7 @@ export function taskCalls(writer: Writer, reader: Reader): TaskStore {
     enqueue: (task, bounds, audit) => writer.call('enqueueTask', [audit, task, bounds]),
     assign: (assignment) => writer.call('assignTasks', [assignment]),
     queuedKinds: () => reader.call('queuedTaskKinds', []),
+    longestQueues: (limit) => reader.call('longestTaskQueues', [limit]),
     get: (number) => reader.call('getTask', [number]),
     list: ({ before, limit, states, agentId, handler, queue }) =>
       reader.call('listTasks', [

@@ -10,6 +10,7 @@ import type {
   Assigned,
   AssignedTask,
   NewQueuedTask,
+  QueueBacklog,
   QueueBounds,
   QueuedKind,
   TaskAssignment,
@@ -194,8 +195,17 @@ function labelsIn(json: string): Labels {
 
 export function queueReads(database: SqlDatabase) {
   const kinds = database.prepare("SELECT DISTINCT queue, handler FROM task WHERE state = 'queued'");
+  const longest = database.prepare(`
+    SELECT queue, count(*) AS tasks, min(changed_at) AS oldest_at FROM task WHERE state = 'queued'
+    GROUP BY queue ORDER BY tasks DESC, queue LIMIT ?`);
   return {
     queuedTaskKinds: (): QueuedKind[] =>
       kinds.all().map((row) => ({ queue: text(row, 'queue'), handler: text(row, 'handler') })),
+    longestTaskQueues: (limit: number): QueueBacklog[] =>
+      longest.all(limit).map((row) => ({
+        queue: text(row, 'queue'),
+        tasks: integer(row, 'tasks'),
+        oldestAt: integer(row, 'oldest_at'),
+      })),
   };
 }

@@ -22,6 +22,15 @@ let central: RunningCentral;
 /** Of an administrator with the scope. */
 let scoped = '';
 
+const PRINT = {
+  arguments: 'list',
+  argumentPattern: null,
+  timeoutSeconds: 60,
+  graceSeconds: 10,
+  concurrencyCount: 1,
+  rerun: false,
+} as const;
+
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 interface Things {
@@ -29,16 +38,19 @@ interface Things {
   command: string;
   drain: string;
   rollout: string;
+  /** Waits in a queue, and has no agent. */
+  task: string;
   token: string;
 }
 const things: Readonly<Record<typeof NORTH | typeof SOUTH | 'unknown', Things>> = {
-  [NORTH]: { agent: `${NORTH}-1`, command: '', drain: '', rollout: 'r-1', token: '' },
-  [SOUTH]: { agent: `${SOUTH}-1`, command: '', drain: '', rollout: 'r-2', token: '' },
+  [NORTH]: { agent: `${NORTH}-1`, command: '', drain: '', rollout: 'r-1', task: 't-1', token: '' },
+  [SOUTH]: { agent: `${SOUTH}-1`, command: '', drain: '', rollout: 'r-2', task: 't-3', token: '' },
   unknown: {
     agent: 'unknown-1',
     command: '0000000000000fff0123456789abcdef',
     drain: 'f'.repeat(16),
     rollout: 'r-999',
+    task: 't-999',
     token: 'f'.repeat(16),
   },
 };
@@ -60,6 +72,13 @@ async function fill(store: Store, region: string): Promise<void> {
     const { epoch } = await store.agents.claimSession(
       claimOf(id, { name, keyThumbprint, address: `${region}.example`, now: at }),
     );
+    await store.tasks.recordHandlers(id, epoch, {
+      accounts: 'one',
+      containment: 'cgroup',
+      queues: [`queue-${region}`],
+      handlers: [{ ...PRINT, name: `print-${region}` }],
+      reportedAt: at,
+    });
     await store.inbox.begin(id, epoch, { incarnation: `log of ${region}`, next: 1, missing: null }, at);
     const items = [
       { kind: 'message', message: message(`${region}-event-${i}`, { source: `/${region}` }) },
@@ -88,7 +107,22 @@ async function fill(store: Store, region: string): Promise<void> {
     comment: region,
     state: 'paused',
   });
+  await addTasks(store, region, at);
   await store.rollouts.create(rollout, [{ agentId: `${region}-id-1`, isEligible: true }], ACT);
+}
+
+/** Of the region: one that waits in a queue, and one of its first agent. Of the other one also one of a token without a scope. */
+async function addTasks(store: Store, region: string, at: number): Promise<void> {
+  const act = { createdAt: at, createdBy: `scheduler of ${region}`, comment: null, ticket: null };
+  const order = { handler: `print-${region}`, arguments: [region], deadlineAt: at + 3_600_000, ...act };
+  const key = (name: string): string => sha256(`${name} of ${region}`).slice(0, 32);
+  const scope = { text: `label:region=${region}`, terms: [{ key: 'region', operator: '=', value: region }] as const };
+  const queued = { ...order, queue: `queue-${region}` };
+  const bounds = { maxPerQueue: 10, maxQueued: 10 };
+  await store.tasks.enqueue({ ...queued, key: key('queued'), scope }, bounds, ACT);
+  const terms = { bounds: { maxMessages: 10, maxBytes: 100_000, deduplicationMs: 1_000 }, maxUnfinished: 10 };
+  await store.tasks.create({ ...order, key: key('sent'), agentId: `${region}-id-1` }, terms, ACT);
+  if (region === SOUTH) await store.tasks.enqueue({ ...queued, key: key('unscoped'), scope: null }, bounds, ACT);
 }
 
 interface Answer {
@@ -162,7 +196,10 @@ describe('a token with the scope of one region', () => {
     ['/incidents', 2],
     ['/dead-letters', 2],
     ['/events', 2],
-    ['/commands', 1],
+    // One of them starts a task.
+    ['/commands', 2],
+    ['/tasks', 2],
+    ['/tasks?state=queued', 1],
     ['/certificates?kind=agent', 2],
     ['/drains', 1],
     ['/rollouts', 1],
@@ -189,9 +226,11 @@ describe('a token with the scope of one region', () => {
   test('gets for what belongs to the other one what it gets for what does not exist', { timeout: 30_000 }, async () => {
     const before = await southAsSeen();
     for (const { key, method, path } of await registeredRoutes()) {
-      const [, name] = /\{(agent|command|drain|rollout|token)\}/.exec(path) ?? [];
+      const [, name] = /\{(agent|command|drain|rollout|task|token)\}/.exec(path) ?? [];
       if (name === undefined || ROUTE_SCOPES.get(key) !== 'agents') continue;
-      const references = [things[SOUTH], ...(name === 'agent' ? [{ ...things[SOUTH], agent: `${SOUTH}-id-1` }] : [])];
+      const others = { agent: [{ agent: `${SOUTH}-id-1` }], task: [{ task: 't-4' }, { task: 't-5' }] };
+      const more = name === 'agent' || name === 'task' ? others[name] : [];
+      const references = [things[SOUTH], ...more.map((one) => ({ ...things[SOUTH], ...one }))];
       const body = key in BODIES ? BODIES[key] : undefined;
       const unknown = await sendScoped(method, filled(path, things.unknown), body);
       for (const of of references) {
@@ -228,6 +267,18 @@ describe('a token with the scope of one region', () => {
       status: 422,
     });
     expect(await southAsSeen()).toEqual(before);
+  });
+
+  test('runs tasks in queues that its agents serve, and cancels those that wait there', async () => {
+    const order = { queue: `queue-${NORTH}`, handler: `print-${NORTH}` };
+    const { status, json } = await sendScoped('POST', '/tasks', order);
+    expect([status, json['state'], json['agent']]).toEqual([202, 'queued', null]);
+    const other = { queue: `queue-${SOUTH}`, handler: `print-${SOUTH}` };
+    expect((await sendScoped('POST', '/tasks', other)).json).toMatchObject({ status: 422, code: 'queue_unserved' });
+    const canceled = await sendScoped('POST', `/tasks/${String(json['id'])}/cancel`);
+    expect([canceled.status, canceled.json['state']]).toEqual([202, 'canceled']);
+    const left = items(await send('GET', '/tasks?state=queued')).map(({ id }) => id);
+    expect(new Set(left)).toEqual(new Set(['t-1', 't-3', 't-5']));
   });
 
   test('moves no agent out of its scope, by one act or by one on several', async () => {
@@ -405,6 +456,9 @@ async function southAsSeen(): Promise<readonly unknown[]> {
   return await Promise.all([
     ...[1, 2].flatMap((i) => [read(`/agents/${SOUTH}-${i}`), read(`/agents/${SOUTH}-${i}/commands`)]),
     read('/rollouts/r-2'),
+    read('/tasks/t-3'),
+    read('/tasks/t-4'),
+    read('/tasks/t-5'),
     read(`/agents/${SOUTH}-1/recovery-code`),
     (async () => ({ ...(await read(`/api-tokens/${things[SOUTH].token}`)), lastUsedAt: null }))(),
   ]);
