@@ -99,6 +99,29 @@ describe.skipIf(lacksPostgres())('two nodes', () => {
     await until(async () => !((await b.rest('GET', '/maintenance')).body as { enabled: boolean }).enabled || undefined);
   });
 
+  it('drain one through the other: its sessions end, it refuses new ones, and admits them again', async () => {
+    const [a, b] = nodes();
+    expect((await a.rest('PATCH', '/parameters', { 'agents.drain.spreadSeconds': 1 })).status).toBe(200);
+    const { id, key, agent } = await agentAt(b, 'drained');
+    expect((await a.rest('POST', '/nodes/node-2/drain', {})).body).toMatchObject({ drainedAt: expect.any(String) });
+    expect((await a.rest('POST', '/nodes/node-1/drain', {})).body).toMatchObject({ code: 'node_alone' });
+    expect(await refusedWith(agent)).toBe('going_away');
+    // Before the challenge, as where no agent is admitted.
+    await expect(RawAgent.wss(cleanup, b)).rejects.toThrow('"code":"going_away"');
+    expect((await b.rest('GET', '/status')).body).toMatchObject({
+      nodes: { aliveCount: 2, leader: expect.stringMatching(/^node-[12]$/) },
+      problems: expect.arrayContaining([expect.objectContaining({ code: 'node_drained' })]),
+    });
+    await connect(a, { id, key, name: 'drained' });
+    await a.rest('POST', '/nodes/node-2/drain', { cancel: true });
+    const isReady = async (): Promise<true | undefined> =>
+      ((await b.rest('GET', '/status')).body as { problems: { code: string }[] }).problems.every(
+        ({ code }) => code !== 'node_drained',
+      ) || undefined;
+    await until(isReady, 3_000);
+    await connect(b, { id, key, name: 'drained' });
+  });
+
   it('share the authority and the server certificate', async () => {
     const [a, b] = nodes();
     const shown = async (node: CentralProcess): Promise<unknown[]> => [
