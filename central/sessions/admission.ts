@@ -21,7 +21,10 @@ interface AdmissionPort {
   maxAgents(): number;
   /** What the limit of open files allows (listeners/limits/descriptors.ts). */
   readonly descriptors: Pick<Descriptors, 'sessions' | 'handshakes' | 'limit' | 'onSessionsFull'>;
+  /** Of this process. */
   sessions(): number;
+  /** Of other nodes, as they last said. */
+  elsewhere(): number;
   random(): number;
 }
 
@@ -60,7 +63,7 @@ export class Admission {
     const { descriptors } = this.#port;
     const limit = this.#port.maxAgents();
     const sessions = this.#port.sessions();
-    if (sessions >= limit) return busy(placeFault('places_full', { limit }));
+    if (sessions + this.#port.elsewhere() >= limit) return busy(placeFault('places_full', { limit }));
     if (sessions >= descriptors.sessions) {
       descriptors.onSessionsFull();
       return busy(

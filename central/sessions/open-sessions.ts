@@ -3,9 +3,9 @@ import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import type { Incidents } from '../agents/incidents.ts';
 import type { AgingClock } from '../aging-clock.ts';
-import { isLoopback, listenerRefusal } from '../auth/address-rules.ts';
+import { listenerRefusal } from '../auth/address-rules.ts';
 import type { RefusalAudit } from '../auth/refusal-audit.ts';
-import type { OnlineAgent, OnlineAgents } from '../change/agents.ts';
+import type { OnlineAgents } from '../change/agents.ts';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import type { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
@@ -24,7 +24,8 @@ import { HandshakeFailures } from './handshake-failures.ts';
 import { Handshake } from './handshake.ts';
 import { AgentRate, LOGIN_BURST, SECONDS_PER_LOGIN } from './limits/agent-rate.ts';
 import { RefusedHellos } from './limits/refused-hellos.ts';
-import type { SessionFacts } from './session.ts';
+import type { NodeRecord } from '../store/nodes/node-store.ts';
+import { onlineAgentsOfAll } from './online/online-agents.ts';
 import { Sessions, type SessionSettings } from './sessions.ts';
 
 interface SessionsNeeds {
@@ -43,7 +44,7 @@ interface SessionsNeeds {
   readonly aging: AgingClock;
   readonly maintenanceMode: Pick<MaintenanceMode, 'refusal'>;
   readonly addressAccess: AddressAccess;
-  readonly nodes: { isDrained(): boolean };
+  readonly nodes: { readonly self: string; isDrained(): boolean; list(): readonly NodeRecord[] };
 }
 
 export interface OpenedSessions {
@@ -65,10 +66,11 @@ export function openSessions(needs: SessionsNeeds): OpenedSessions {
     messages: new Commands({ ...needs, sessions }),
     handshake: createHandshake(needs, sessions, handshakeFailures),
     handshakeFailures,
-    onlineAgents: { online: async () => (await sessions.online()).map(onlineAgent) },
-    agentsOverTls: {
-      online: async () => (await sessions.online()).filter(({ transport }) => transport === 'wss').map(onlineAgent),
-    },
+    onlineAgents: onlineAgentsOfAll({ sessions, agents: needs.store.agents, nodes: needs.nodes }),
+    agentsOverTls: onlineAgentsOfAll(
+      { sessions, agents: needs.store.agents, nodes: needs.nodes },
+      ({ transport }) => transport === 'wss',
+    ),
   };
 }
 
@@ -138,6 +140,11 @@ function createHandshake(
       maxAgents: () => values()['agents.max'],
       descriptors,
       sessions: () => sessions.size,
+      elsewhere: () =>
+        nodes
+          .list()
+          .filter(({ name, state }) => name !== nodes.self && state === 'alive')
+          .reduce((sum, node) => sum + node.sessions, 0),
       random: Math.random,
     }),
     logins: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, now),
@@ -164,31 +171,6 @@ function createHandshake(
       refusals.record(reason, { listener, address });
     },
   });
-}
-
-/** The view of changes on a session. One that reaches a proxy unencrypted counts as unencrypted. */
-function onlineAgent({
-  agentId,
-  agentName,
-  listener,
-  transport,
-  address,
-  peer,
-  loopback,
-  certificate,
-  since,
-}: SessionFacts): OnlineAgent {
-  const plainHop = listener === 'ws' && !isLoopback(peer);
-  return {
-    agentId,
-    name: agentName,
-    listener,
-    transport: plainHop ? 'ws' : transport,
-    address,
-    loopback: loopback && !plainHop,
-    byKeyAlone: certificate === null,
-    since,
-  };
 }
 
 /** The parameters that a session begins with. */

@@ -13,7 +13,13 @@ function admission(maxAgents: number, sessions = 0, few: Partial<Descriptors> = 
     onSessionsFull: vi.fn<() => void>(),
     ...few,
   };
-  return new Admission({ maxAgents: () => maxAgents, descriptors, sessions: () => sessions, random: () => 0 });
+  return new Admission({
+    maxAgents: () => maxAgents,
+    descriptors,
+    sessions: () => sessions,
+    elsewhere: () => 0,
+    random: () => 0,
+  });
 }
 
 describe('handshakes', () => {
@@ -70,10 +76,20 @@ describe('handshakes', () => {
         maxAgents: () => maxAgents,
         descriptors: { sessions: 1, handshakes: () => 1, limit: 1, onSessionsFull: () => undefined },
         sessions: () => 0,
+        elsewhere: () => 0,
         random: () => random,
       }).retryAfterSeconds();
     expect([seconds(10_000, 0), seconds(10_000, 0.5), seconds(10_000, 0.999)]).toEqual([1, 11, 21]);
     // A small installation has a second to spread over.
     expect([seconds(10, 0), seconds(10, 0.999)]).toEqual([1, 2]);
   });
+});
+
+it('counts the agents of other nodes', () => {
+  const open = (elsewhere: number): boolean => {
+    const descriptors = { sessions: 100, handshakes: () => 100, limit: 100, onSessionsFull: () => undefined };
+    const port = { maxAgents: () => 10, descriptors, sessions: () => 4, elsewhere: () => elsewhere, random: () => 0 };
+    return 'leave' in new Admission(port).enter('192.0.2.1', () => undefined);
+  };
+  expect([open(5), open(6)]).toEqual([true, false]);
 });

@@ -60,6 +60,7 @@ function setUp(setting: Setting = {}) {
     maxAgents: () => maxAgents,
     descriptors: { sessions: 1_000, handshakes: () => places, limit: 4_096, onSessionsFull: () => undefined },
     sessions: () => 0,
+    elsewhere: () => 0,
     random: () => 0.5,
   });
   const logins = new AgentRate(BURST, 10, () => clock.now);

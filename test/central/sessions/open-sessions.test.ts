@@ -42,7 +42,7 @@ function setUp({ values = {}, promoted = false, maxSessions = 1_000 }: Setting =
   const metrics = createMetrics();
   const opened = openSessions({
     config: { centralName: 'bank', nodeName: 'node-1' },
-    nodes: { isDrained: () => false },
+    nodes: { self: 'node-1', isDrained: () => false, list: () => [] },
     store: {
       agents: {
         get: async () => AGENT,
