@@ -39,6 +39,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '70 s: eleven real Centrals on PostgreSQL, which are killed and frozen until others lead',
     quick: 'test/central/nodes/node-service.test.ts',
   },
+  'test/flow/forwarding.test.ts': {
+    why: '15 s: PostgreSQL, two Centrals and an agent with a service and a task',
+    quick: 'test/central/forwarding/services.test.ts',
+  },
   'test/flow/device-ports.test.ts': {
     why: '20 s: a real Central and agent, a hundred devices, and a rotation of the authority',
     quick: 'test/agent/local-api/devices/port.test.ts',
