@@ -1,6 +1,5 @@
 // Opens streams at other nodes: one request for each stream, over a connection that both nodes have proven themselves on
 // (TLS 1.3, certificates of nodes by Central's authority). Connections are kept for the next stream.
-import { X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Agent } from 'node:https';
 import { isIP } from 'node:net';
@@ -11,6 +10,7 @@ import { StreamReset } from '../../shared/session/streams/stream.ts';
 import type { NodeIdentity } from '../../shared/wire/names.ts';
 import { TLS_PROTOCOL } from '../pki/tls-protocol.ts';
 import type { Authority } from '../pki/authority/authority.ts';
+import { readCertificate, unreadableReason } from '../../shared/x509/certificates.ts';
 import type { NodeRecord } from '../store/nodes/node-store.ts';
 import { forwardingFault } from './errors.ts';
 import { nodeShown, type NodeCertificate } from './node-certificate.ts';
@@ -146,7 +146,9 @@ export class NodeCalls {
       cert: chain,
       servername: isIP(node.name) === 0 ? node.name : '',
       checkServerIdentity: (_host: string, peer: PeerCertificate): Error | undefined => {
-        const shown = nodeShown(new X509Certificate(peer.raw), authority);
+        const unreadable = unreadableReason(peer.raw);
+        if (unreadable !== undefined) return new Error(unreadable);
+        const shown = nodeShown(readCertificate(peer.raw), authority);
         if (typeof shown === 'string') return new Error(shown);
         return shown.name === node.name && shown.generation >= node.generation
           ? undefined

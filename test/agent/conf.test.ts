@@ -88,8 +88,8 @@ describe('the profile as it is found in the field', () => {
     await write('agent.local.conf', 'consumer.display.types = show.*\nconsumer.display.group = lp');
     const { consumers, unknownKeys, localApi } = await load();
     expect(consumers).toEqual([
-      { name: 'printer', types: ['print.*'], group: undefined },
-      { name: 'display', types: ['show.*'], group: 'lp' },
+      { name: 'printer', types: ['print.*'], group: undefined, certificates: [] },
+      { name: 'display', types: ['show.*'], group: 'lp', certificates: [] },
     ]);
     expect(unknownKeys.map(({ name }) => name)).toEqual(['branch.name', 'jiql.home']);
     expect(localApi.consumersFolder).toMatch(/\/consumers$/);
