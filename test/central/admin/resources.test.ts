@@ -714,7 +714,14 @@ describe('status, health, certificate authority and metrics', () => {
     const part =
       readFileSync('docs/REST.md', 'utf8').split('### `GET /api/v1/health/ready`')[1]?.split('\n### ')[0] ?? '';
     const reasons = Array.from(part.matchAll(/^\| \[`(\w+)`\]/gm), ([, code]) => code);
-    expect(reasons).toEqual(['listener_not_open', 'listeners_not_applied', 'central_stopping']);
+    expect(reasons).toEqual([
+      'listener_not_open',
+      'listeners_not_applied',
+      'store_away',
+      'node_drained',
+      'node_clock_off',
+      'central_stopping',
+    ]);
     expect(reasons.filter((code) => !codes.has(code ?? ''))).toEqual([]);
   });
 
