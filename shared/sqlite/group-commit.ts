@@ -11,6 +11,8 @@ export type Outcome = { readonly ok: true; readonly value: unknown } | { readonl
 export interface CallCost {
   /** What the call brings along; bounds the size of a transaction. */
   readonly bytes?: number;
+  /** Goes before all that wait, behind others of its kind: what a peer waits for with a deadline. */
+  readonly first?: boolean;
   /** May wait for company, since losing it costs nothing: it never forces a commit of its own before `lazyMs`. */
   readonly lazy?: boolean;
   /**
@@ -56,6 +58,8 @@ export class GroupCommit {
   readonly #lazyMs: number;
   /** In order of arrival, lazy or not: an acknowledgement stays before the `resume` that follows it. */
   #queue: Entry[] = [];
+  /** How many at its head go first. */
+  #ahead = 0;
   /** How many of them may not wait. */
   #urgent = 0;
   #inFlight = 0;
@@ -88,14 +92,16 @@ export class GroupCommit {
     return new Promise<T>((resolve, reject) => {
       const lazy = cost.lazy ?? false;
       // The executor returns what `work` returned: `value` is a T.
-      this.#queue.push({
+      const entry: Entry = {
         work,
         bytes: cost.bytes ?? 0,
         lazy,
         unsynced: cost.unsynced ?? false,
         resolve: resolve as (value: unknown) => void,
         reject,
-      });
+      };
+      if (cost.first === true) this.#queue.splice(this.#ahead++, 0, entry);
+      else this.#queue.push(entry);
       if (!lazy) this.#urgent += 1;
       this.#wake();
     });
@@ -157,6 +163,7 @@ export class GroupCommit {
       bytes += entry.bytes;
       if (!entry.lazy) this.#urgent -= 1;
     }
+    this.#ahead = Math.max(0, this.#ahead - calls);
     return this.#queue.splice(0, calls);
   }
 
@@ -164,6 +171,7 @@ export class GroupCommit {
     this.#failure = error;
     const all = [...batch, ...this.#queue];
     this.#queue = [];
+    this.#ahead = 0;
     this.#urgent = 0;
     for (const entry of all) entry.reject(error);
     this.#options.onFailure(error);

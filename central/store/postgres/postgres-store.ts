@@ -123,8 +123,8 @@ function compose(
     return (await calls.inbox.append(agentId, epoch, next, frames, now)).through;
   };
   const logins = new LoginGroups({
-    many: (requests) => writer.call('logInMany', [requests]),
-    alone: (claim, terms) => writer.call('logIn', [claim, terms]),
+    many: (requests) => writer.call('logInMany', [requests], FIRST),
+    alone: (claim, terms) => writer.call('logIn', [claim, terms], FIRST),
   });
   const nodes: NodeStore = {
     self: node,
@@ -159,6 +159,8 @@ function compose(
   };
 }
 
+/** What agents report once they are in would keep the next ones waiting longer than they wait for an answer. */
+const FIRST = { first: true } as const;
 const MAX_LOOKED_UP = 50_000;
 
 function once(work: () => Promise<void>): () => Promise<void> {

@@ -102,6 +102,22 @@ describe('GroupCommit', () => {
     expect(disk.batches).toEqual([3, 2, 1, 1, 1]);
   });
 
+  it('runs what goes first before all that waits, in its own order, and the rest as it came', async () => {
+    const disk = new Disk();
+    const { group } = open(disk, { maxBatchCalls: 2 });
+    const ran: string[] = [];
+    const run = (name: string, first = false): Promise<number> => group.run(() => ran.push(name), { first });
+    disk.hold();
+    const running = run('a');
+    await nextTurn();
+    await nextTurn();
+    const waiting = [run('b'), run('c'), run('login 1', true), run('d'), run('login 2', true), run('login 3', true)];
+    disk.release();
+    await Promise.all([running, ...waiting]);
+    expect(ran).toEqual(['a', 'login 1', 'login 2', 'login 3', 'b', 'c', 'd']);
+    expect(disk.batches).toEqual([1, 2, 2, 2]);
+  });
+
   it('lets a call fail alone with its own error', async () => {
     const disk = new Disk();
     const { group, onFailure } = open(disk);
