@@ -655,11 +655,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['agent/tasks/runner/requests.ts'],
   },
   {
-    by: 'test/flow/task-accounts.test.ts',
-    why: 'The runner as a process, under an account of its own.',
-    files: ['agent/tasks/runner/server.ts'],
-  },
-  {
     by: 'test/flow/local-accounts.test.ts',
     why: 'Other accounts on the host.',
     files: ['shared/platform/group.ts'],
