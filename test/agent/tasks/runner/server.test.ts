@@ -83,7 +83,7 @@ it('answers that it does not understand what is no request, and goes on', async 
   const { socket, client } = await started();
   for (const request of ['', 'x', '{"act":"shell","command":"id"}', '{"act":"remove","key":"../../etc","cgroup":null}'])
     expect(await ask(socket, request)).toEqual({ error: 'the request is not understood' });
-  await expect(ask(socket, 'x'.repeat(MAX_REQUEST_BYTES + 1))).rejects.toThrow();
+  await expect(ask(socket, 'x'.repeat(MAX_REQUEST_BYTES + 1))).rejects.toThrow(/EPIPE|ECONNRESET|JSON/);
   await client.look();
   expect(client.away).toBeUndefined();
 });
