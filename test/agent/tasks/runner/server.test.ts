@@ -79,7 +79,7 @@ it('runs a program once, whose end and output are in its folder, and removes bot
   expect(existsSync(join(tasks, KEY))).toBe(false);
 });
 
-it('answers that it does not understand what is no request, and goes on', async () => {
+it('answers that it does not understand what is not a request, and goes on', async () => {
   const { socket, client } = await started();
   for (const request of ['', 'x', '{"act":"shell","command":"id"}', '{"act":"remove","key":"../../etc","cgroup":null}'])
     expect(await ask(socket, request)).toEqual({ error: 'the request is not understood' });
