@@ -90,11 +90,18 @@ export function fitting(schema: JsonSchema): fc.Arbitrary<unknown> {
   }
 }
 
+const INSTANT = '2026-11-29T08:00:00.000Z';
+
 function fittingString(schema: Extract<JsonSchema, { type: 'string' }>): fc.Arbitrary<string> {
   const least = schema.minLength ?? 0;
-  // All patterns of the wire take one of these letters any number of times: edges of the length come from that.
-  const letter =
-    schema.pattern === undefined || new RegExp(schema.pattern).test('A'.repeat(Math.max(least, 1))) ? 'A' : 'a';
+  // The patterns of the wire take one of these letters any number of times, from which come the edges of the length, or
+  // are that of an instant.
+  const takes = (text: string): boolean => schema.pattern === undefined || new RegExp(schema.pattern).test(text);
+  const letter = ['A', 'a', '/'].find((one) => takes(one.repeat(Math.max(least, 1))));
+  if (letter === undefined) {
+    if (!takes(INSTANT)) throw new Error(`a pattern that is not known here: ${schema.pattern}`);
+    return fc.constant(INSTANT);
+  }
   const letters = fc
     .oneof(fc.constantFrom(least, schema.maxLength), fc.integer({ min: least, max: schema.maxLength }))
     .map((length) => letter.repeat(length));
