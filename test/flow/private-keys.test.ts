@@ -70,6 +70,7 @@ async function askAll(central: CentralProcess, when: string, places: Places): Pr
     ':thumbprint': ((await central.rest('GET', '/ca')).body.generations as { thumbprint: string }[]).map(
       ({ thumbprint }) => thumbprint,
     ),
+    ':node': ((await central.rest('GET', '/nodes')).body.items as { name: string }[]).map(({ name }) => name),
     // There are none of these: 404.
     ...Object.fromEntries(
       [
