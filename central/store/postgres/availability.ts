@@ -41,8 +41,10 @@ const LOOK_MS = 500;
 type Calls<M extends Methods> = Pick<WorkerHost<M>, 'batches' | 'call' | 'onCommit' | 'waiting'>;
 
 export class Availability {
-  /** By thread. */
+  /** By thread: it cannot reach PostgreSQL. */
   readonly #away = new Map<string, StoreAway>();
+  /** By thread: it does not answer, for example since commits wait for a standby; reads go on. */
+  readonly #silent = new Map<string, StoreAway>();
 
   report(thread: string, { found }: AwayReport): void {
     if (found === null) this.#away.delete(thread);
@@ -56,9 +58,9 @@ export class Availability {
       const now = Date.now();
       if (host.waiting === 0 || host.batches !== answered) {
         [answered, at] = [host.batches, now];
-        this.#away.delete(`${thread} is silent`);
+        this.#silent.delete(thread);
       } else if (now - at >= SILENT_MS)
-        this.#away.set(`${thread} is silent`, {
+        this.#silent.set(thread, {
           since: at,
           reason: `it has not answered for ${SILENT_MS / 1000} seconds`,
         });
@@ -67,21 +69,20 @@ export class Availability {
 
   /** Undefined: it can be reached. */
   away(): StoreAway | undefined {
-    let first: StoreAway | undefined;
-    for (const away of this.#away.values()) if (first === undefined || away.since < first.since) first = away;
-    return first;
+    return first([...this.#away.values(), ...this.#silent.values()]);
   }
 
-  /** The same calls; those of administrators do not wait for long. */
-  guard<M extends Methods>(host: WorkerHost<M>): Calls<M> {
+  /** The same calls; those of administrators do not wait for long. `reads`: of a thread that changes nothing. */
+  guard<M extends Methods>(host: WorkerHost<M>, { reads = false } = {}): Calls<M> {
+    const awayOf = (): StoreAway | undefined => (reads ? first([...this.#away.values()]) : this.away());
     const call: WorkerHost<M>['call'] = (method, ...rest) => {
       if (PATIENT.has(method)) return host.call(method, ...rest);
-      const away = this.away();
+      const away = awayOf();
       if (away !== undefined) {
         const since = new Date(away.since).toISOString();
         return Promise.reject(storeFault('store_away', { since, found: away.reason }));
       }
-      return this.#withPatience(host.call(method, ...rest));
+      return this.#withPatience(host.call(method, ...rest), awayOf);
     };
     return {
       call,
@@ -95,11 +96,11 @@ export class Availability {
     };
   }
 
-  async #withPatience<T>(answer: Promise<T>): Promise<T> {
+  async #withPatience<T>(answer: Promise<T>, awayOf: () => StoreAway | undefined): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const impatient = new Promise<never>((_, reject) => {
       timer = setInterval(() => {
-        const away = this.away();
+        const away = awayOf();
         if (away === undefined || Date.now() - away.since < PATIENCE_MS) return;
         reject(postgresFault('store_away_unknown', { found: away.reason }));
       }, 1_000).unref();
@@ -110,4 +111,8 @@ export class Availability {
       clearInterval(timer);
     }
   }
+}
+
+function first(aways: readonly StoreAway[]): StoreAway | undefined {
+  return aways.toSorted((one, other) => one.since - other.since)[0];
 }

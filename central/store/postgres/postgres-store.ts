@@ -98,7 +98,7 @@ function compose(
     ['events', events],
   ] as const)
     availability.watch(name, thread);
-  const guarded = { writer: availability.guard(writer), reader: availability.guard(reader) };
+  const guarded = { writer: availability.guard(writer), reader: availability.guard(reader, { reads: true }) };
   // The methods of the threads are those of SQLite's threads, and more.
   const calls = storeCalls(guarded.writer, guarded.reader);
   let hasDayLimit = false;

@@ -72,6 +72,12 @@ it('finds a thread that has calls and answers none', async () => {
   expect(availability.away()).toBeUndefined();
   await vi.advanceTimersByTimeAsync(2_000);
   expect(availability.away()?.reason).toContain('has not answered');
+  // Commits wait, perhaps for a standby; what is there can be read.
+  const reader = thread();
+  const read = availability.guard(reader.host, { reads: true }).call('listAgents', []);
+  reader.answer();
+  expect(await read).toBe('answered');
+  await expect(availability.guard(host).call('listAgents', [])).rejects.toMatchObject({ code: 'store_away' });
   answer();
   await vi.advanceTimersByTimeAsync(1_000);
   expect(availability.away()).toBeUndefined();
