@@ -31,6 +31,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '8 s: PostgreSQL, and a store that is moved into it three times',
     quick: 'test/central/composition/migrate-store.test.ts',
   },
+  'test/flow/ended-elsewhere.test.ts': {
+    why: 'two Centrals on a PostgreSQL, and agents at one of them that lose their sessions by acts at the other',
+    quick: 'test/central/nodes/followers.test.ts',
+  },
   'test/flow/two-nodes.test.ts': {
     why: '25 s: two Centrals on one PostgreSQL, as processes, with agents at both',
     quick: 'test/central/nodes/followers.test.ts',
