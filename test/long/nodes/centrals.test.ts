@@ -11,6 +11,7 @@ import { BACK_MS, DISTURBANCES, MAX_CONNECTIONS, SECONDS } from '../../postgres/
 import { Producer, setParameters } from '../../reliability/traffic.ts';
 
 const ROUNDS = Math.ceil(SECONDS / 3);
+const LOSSES = 3;
 const LONG_MS = 180_000 + 4 * SECONDS * 1000 + ROUNDS * 20_000;
 
 const cleanup = new Cleanup();
@@ -96,6 +97,32 @@ async function checked({ centrals, producers }: Site): Promise<void> {
   console.log(JSON.stringify({ accepted: accepted.map(({ length }) => length) }));
 }
 
+interface Range {
+  readonly from: number;
+  readonly through: number;
+}
+
+/** What an agent's incidents name as missing at Central, oldest first. */
+async function missingRanges(central: CentralProcess, name: string): Promise<Range[]> {
+  const id = String((await central.agent(name))?.['id']);
+  const { body } = await central.rest('GET', `/incidents?agent=${encodeURIComponent(id)}`);
+  const found = body.items as { readonly code: string; readonly detail: Readonly<Record<string, unknown>> }[];
+  return found
+    .filter(({ code, detail }) => code === 'log_restarted' && detail['recovered'] === false)
+    .map(({ detail }) => ({ from: Number(detail['from']), through: Number(detail['through']) }))
+    .toReversed();
+}
+
+/** The messages of a log that the ranges name: each one is in the numbers of the log that was restarted for it. */
+function named(ids: readonly string[], ranges: readonly Range[]): string[] {
+  let first = 0;
+  return ranges.flatMap(({ from, through }) => {
+    const missing = ids.slice(first + from - 1, first + through);
+    first += through;
+    return missing;
+  });
+}
+
 /** Waits for an event that is accepted behind `since`, and says how long that took. */
 async function msToNext(site: Site, since: number): Promise<number> {
   const begun = performance.now();
@@ -121,6 +148,51 @@ describe.skipIf(lacksPostgres())('two Centrals on one PostgreSQL', () => {
       expect(await site.sessions()).toEqual(before);
       await checked(site);
       expect(Math.max(...pauses)).toBeLessThan(5_000);
+    },
+    LONG_MS,
+  );
+
+  it(
+    `name each range that ${LOSSES} failovers to an asynchronous standby lost, and lose and double nothing else`,
+    async () => {
+      const site = await start({ standby: 'asynchronous' });
+      for (let round = 0; round < LOSSES; round += 1) {
+        await site.cluster.caughtUp();
+        await site.cluster.detach();
+        const had = await site.arrived();
+        await until(async () => (await site.arrived()) > had + 100 || undefined);
+        await site.cluster.failover('immediate');
+        // What comes behind the loss shows that each agent has found it.
+        for (const [i, producer] of site.producers.entries()) {
+          const next = producer.accepted.length;
+          await until(async () => {
+            const id = producer.accepted[next];
+            const events = (await site.centrals[i]?.events().catch(() => [])) ?? [];
+            return events.some(({ event }) => event['id'] === id) || undefined;
+          });
+        }
+        await site.cluster.rejoin();
+      }
+      for (const producer of site.producers) await producer.stop();
+      const [one] = site.centrals;
+      if (one === undefined) throw new Error('no Central');
+      const lost: number[] = [];
+      for (const [i, { accepted, refusals }] of site.producers.entries()) {
+        const name = NAMES[i] ?? '';
+        const missing = named(accepted, await missingRanges(one, name));
+        const rest = new Set(missing);
+        const kept = accepted.filter((id) => !rest.has(id));
+        const arrived = await until(async () => {
+          const ids = (await one.events()).map(({ event }) => String(event['id']));
+          const found = ids.filter((id) => id.startsWith(`${name}-`));
+          return found.length >= kept.length ? found : undefined;
+        });
+        expect(arrived).toEqual(kept);
+        expect(refusals).toEqual([]);
+        lost.push(missing.length);
+      }
+      console.log(JSON.stringify({ lost }));
+      expect(Math.min(...lost)).toBeGreaterThan(0);
     },
     LONG_MS,
   );

@@ -12,7 +12,7 @@ import { failures, openNode } from '../../postgres/nodes.ts';
 import { NOTHING_WRONG, StoreLoad } from '../../postgres/store-load.ts';
 import { framesOf } from '../../shared/delivery/frames.ts';
 
-/** 20 where a release is tried (NODES_SECONDS=60). */
+/** 20 in a minute. */
 const ROUNDS = Math.ceil(SECONDS / 3);
 const LONG_MS = 60_000 + ROUNDS * 20_000;
 
