@@ -99,10 +99,15 @@ export const METRICS = {
     labels: [],
     help: 'Bytes below which only essential writes continue (store.reserveBytes, at most a quarter of the file system); 0 when there is no reserve.',
   },
+  queuegate_store_away: {
+    kind: 'gauge',
+    labels: [],
+    help: '1 while PostgreSQL cannot be reached: sessions stay open and nothing is acknowledged; otherwise 0. GET /health/ready and the log have the reason.',
+  },
   queuegate_store_away_seconds_total: {
     kind: 'counter',
     labels: [],
-    help: 'Seconds during which PostgreSQL could not be reached, since the start; 0 with the store in the data folder. While it cannot, this page cannot be read either: tokens are in the store.',
+    help: 'Seconds during which PostgreSQL could not be reached, since the start; 0 with the store in the data folder.',
   },
   queuegate_nodes: {
     kind: 'gauge',

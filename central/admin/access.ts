@@ -31,6 +31,8 @@ declare module 'fastify' {
     terms?: Reader<TSchema>;
     /** Reads the body in the handler; `raw`: not as a JSON value. Absent: the route has no body, and refuses one. */
     body?: Reader<TSchema> | 'raw';
+    /** It needs nothing of the store: while that is away, an API token that it confirmed lately is enough. */
+    whileStoreAway?: boolean;
     /** The media types that the route answers, the usual one first. Absent: one, and Accept does not matter. */
     types?: readonly [string, ...string[]];
   }
@@ -41,7 +43,7 @@ export const VIEWER = { config: { role: 'viewer' } } as const;
 export const OPERATOR = { config: { role: 'operator' } } as const;
 export const ADMINISTRATOR = { config: { role: 'administrator' } } as const;
 
-type RouteParts = Pick<FastifyContextConfig, 'body' | 'boundsItself' | 'query' | 'terms' | 'types'>;
+type RouteParts = Pick<FastifyContextConfig, 'body' | 'boundsItself' | 'query' | 'terms' | 'types' | 'whileStoreAway'>;
 
 /** A role, and what the handler of the route reads of the request. */
 export function reads<R extends Role | 'anyone'>(

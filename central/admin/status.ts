@@ -165,7 +165,7 @@ function countsJson({ agents, states, transports, versions, releases }: AgentCou
 export function metricsRoute(app: FastifyInstance, { metrics }: AdminServices): void {
   app.get(
     '/metrics',
-    VIEWER,
+    reads(VIEWER, { whileStoreAway: true }),
     async (_request, reply) => await reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
 }

@@ -2,7 +2,9 @@
 // role that it needs (central/admin).
 import { auditEntry, type Actor } from '../audit.ts';
 import type { ApiTokenChange, ApiTokenRecord, Role, SignedInPerson, TokenStore } from '../store/token-store.ts';
+import { isCoded } from '../../shared/errors.ts';
 import { authFault } from './errors.ts';
+import { RememberedTokens } from './remembered-tokens.ts';
 import { isSecret, makeSecret } from './secrets.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
 
@@ -52,10 +54,14 @@ export type ApiTokenView = Omit<ApiTokenRecord, 'hash'>;
 export interface ApiTokens {
   /**
    * Who sends a request with this Authorization header from this address. A wrong token is answered late, a right one
-   * at once.
+   * at once. `remembered`: while the store is away, one that it confirmed lately is enough.
    * Errors: unauthenticated, too_many_attempts.
    */
-  authenticate(header: string | undefined, address: string): Promise<Caller>;
+  authenticate(
+    header: string | undefined,
+    address: string,
+    terms?: { readonly remembered: boolean },
+  ): Promise<Caller>;
   /** The same for the text of a token that came otherwise. Errors: unauthenticated, too_many_attempts. */
   authenticateText(token: string, address: string): Promise<Caller>;
   /** Makes a token; its text is in this answer only. */
@@ -102,8 +108,25 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
   }
 
   /** The record of a token with the right secret, expired or not. */
-  const find = async (id: string, secret: string): Promise<ApiTokenRecord | undefined> =>
-    withSecret(await tokens.getApiToken(id.toLowerCase()), secret);
+  async function find(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
+    const found = await tokens.getApiToken(id);
+    if (found === undefined) remembered.forget(id);
+    const record = withSecret(found, secret);
+    if (record !== undefined) remembered.keep(record);
+    return record;
+  }
+  const remembered = new RememberedTokens(now);
+
+  /** As `find`. Errors: store_away, for a token that is not remembered. */
+  async function findRemembered(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
+    try {
+      return await find(id, secret);
+    } catch (error) {
+      const record = isCoded(error, 'store_away') ? remembered.find(id, secret) : undefined;
+      if (record === undefined) throw error;
+      return record;
+    }
+  }
   const uses = lastUses(tokens, now);
 
   async function refuse(found: string, address: string): Promise<never> {
@@ -111,11 +134,16 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     throw authFault('unauthenticated', { found });
   }
 
-  async function authenticate(token: string, address: string, place: string): Promise<Caller> {
-    const [, id, secret] = TOKEN.exec(token) ?? [];
-    if (id === undefined || secret === undefined)
+  async function authenticate(
+    token: string,
+    address: string,
+    { place, lookUp }: { readonly place: string; readonly lookUp: typeof find },
+  ): Promise<Caller> {
+    const [, written, secret] = TOKEN.exec(token) ?? [];
+    if (written === undefined || secret === undefined)
       return await refuse(`${place} holds no token of the form qg_..._...`, address);
-    const record = await find(id, secret);
+    const id = written.toLowerCase();
+    const record = await lookUp(id, secret);
     // One text for both: an answer must not reveal whether an id exists.
     if (record === undefined) return await refuse('this token is not known (it may have been removed)', address);
     if (isExpired(record, now()))
@@ -133,11 +161,16 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
 
   return {
     create: async (order, actor) => await create(order, actor),
-    async authenticate(header, address) {
+    async authenticate(header, address, terms) {
       if (header === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
-      return await authenticate(BEARER.exec(header.trim())?.[1] ?? '', address, 'the Authorization header');
+      const lookUp = terms?.remembered === true ? findRemembered : find;
+      return await authenticate(BEARER.exec(header.trim())?.[1] ?? '', address, {
+        place: 'the Authorization header',
+        lookUp,
+      });
     },
-    authenticateText: async (token, address) => await authenticate(token.trim(), address, 'the member token'),
+    authenticateText: async (token, address) =>
+      await authenticate(token.trim(), address, { place: 'the member token', lookUp: find }),
     present,
     async use(tokenId) {
       const caller = await present(tokenId);
@@ -152,6 +185,7 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     async remove(id, actor) {
       await tokens.removeApiToken(id, auditEntry(actor, 'api-tokens.delete', { id }, now()));
       uses.forget(id);
+      remembered.forget(id);
     },
     async createAdministrator(name, actor, keep) {
       return (await create({ name, role: 'administrator', expiresAt: null }, actor, keep)).token;
@@ -159,7 +193,7 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     async isValid(token) {
       const [, id, secret] = TOKEN.exec(token) ?? [];
       if (id === undefined || secret === undefined) return false;
-      const record = await find(id, secret);
+      const record = await find(id.toLowerCase(), secret);
       return record !== undefined && !isExpired(record, now());
     },
   };

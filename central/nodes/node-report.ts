@@ -63,6 +63,7 @@ export class NodeReport {
     }
     const [now, away] = [this.#options.now(), this.#options.store.away()];
     const awayMs = away === undefined ? 0 : now - Math.max(away.since, this.#measuredAt);
+    instruments.queuegate_store_away.set(away === undefined ? 0 : 1);
     instruments.queuegate_store_away_seconds_total.inc(Math.max(0, awayMs) / 1000);
     this.#measuredAt = now;
   }

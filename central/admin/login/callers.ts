@@ -56,7 +56,10 @@ export function createCallers(services: CallerServices) {
       if (role === 'anyone') return undefined;
       const session = request.headers.authorization === undefined ? sessionCookie(request.raw) : undefined;
       if (session === undefined) {
-        caller = await apiTokens.authenticate(request.headers.authorization, normalAddress(socket.remoteAddress));
+        const { whileStoreAway = false } = request.routeOptions.config;
+        caller = await apiTokens.authenticate(request.headers.authorization, normalAddress(socket.remoteAddress), {
+          remembered: whileStoreAway,
+        });
       } else {
         caller = await signIns.find(session);
         if (caller === undefined) throw authFault('unauthenticated', { found: ENDED });

@@ -2,7 +2,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { assertRole, createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { isSecret, makeSecret } from '../../../central/auth/secrets.ts';
-import { CENTRAL } from '../../../central/audit.ts';
+import { auditEntry, CENTRAL } from '../../../central/audit.ts';
+import { storeFault } from '../../../central/store/errors.ts';
 import { memoryStore, NO_DELAY } from '../fakes.ts';
 
 function setUp() {
@@ -56,6 +57,36 @@ describe('API tokens', () => {
     written.mockRejectedValueOnce(new Error('the store takes nothing now'));
     await apiTokens.authenticate(`Bearer ${other.token}`, '10.0.0.7');
     expect((await apiTokens.list()).map(({ lastUsedAt }) => lastUsedAt)).toEqual([1_060_000, null]);
+  });
+
+  test('that the store confirmed within a day are enough where it is away, for what needs nothing of it', async () => {
+    const { store, clock, apiTokens } = setUp();
+    const { token, record } = await apiTokens.create({ name: 'monitor', role: 'viewer', expiresAt: null }, CENTRAL);
+    const other = await apiTokens.create({ name: 'wall', role: 'viewer', expiresAt: clock.now + 5_000 }, CENTRAL);
+    const unused = await apiTokens.create({ name: 'unused', role: 'viewer', expiresAt: null }, CENTRAL);
+    const enter = async (text: string, remembered = true): Promise<string> =>
+      (await apiTokens.authenticate(`Bearer ${text}`, '10.0.0.7', { remembered })).name;
+    expect([await enter(token), await enter(other.token)]).toEqual(['monitor', 'wall']);
+    const read = vi.spyOn(store.tokens, 'getApiToken');
+    const away = storeFault('store_away', { since: 'then', found: 'it is down' });
+    read.mockRejectedValue(away);
+    expect([await enter(token), await enter(other.token)]).toEqual(['monitor', 'wall']);
+    await expect(enter(token, false)).rejects.toBe(away);
+    await expect(enter(unused.token)).rejects.toBe(away);
+    await expect(enter(`${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`)).rejects.toBe(away);
+    clock.now += 5_000;
+    await expect(enter(other.token)).rejects.toThrow('expired');
+    clock.now += 24 * 3_600_000 - 5_000;
+    expect(await enter(token)).toBe('monitor');
+    clock.now += 1;
+    await expect(enter(token)).rejects.toBe(away);
+    // What is seen as deleted is forgotten.
+    read.mockRestore();
+    expect(await enter(token)).toBe('monitor');
+    await store.tokens.removeApiToken(record.id, auditEntry(CENTRAL, 'api-tokens.delete', {}, clock.now));
+    await expect(enter(token)).rejects.toMatchObject({ code: 'unauthenticated' });
+    vi.spyOn(store.tokens, 'getApiToken').mockRejectedValue(away);
+    await expect(enter(token)).rejects.toBe(away);
   });
 
   test('are kept as a hash only, and never shown again', async () => {

@@ -8,7 +8,7 @@ import { AgentProcess, CentralProcess, Cleanup, until } from '../../flow/process
 import { lacksPostgres } from '../../postgres/binaries.ts';
 import { startCluster, type ClusterOptions, type PostgresCluster } from '../../postgres/cluster.ts';
 import { BACK_MS, DISTURBANCES, MAX_CONNECTIONS, SECONDS } from '../../postgres/disturbances.ts';
-import { Producer, setParameters } from '../../reliability/traffic.ts';
+import { metric, Producer, setParameters } from '../../reliability/traffic.ts';
 
 const ROUNDS = Math.ceil(SECONDS / 3);
 const LOSSES = 3;
@@ -215,6 +215,7 @@ describe.skipIf(lacksPostgres())('two Centrals on one PostgreSQL', () => {
         expect(producer.accepted.length).toBeGreaterThan((accepted[i] ?? 0) + 10 * SECONDS);
       const waiting = await site.waiting();
       expect(Math.min(...waiting)).toBeGreaterThan(0);
+      for (const central of site.centrals) expect(await metric(central, 'queuegate_store_away')).toBe(1);
       await end();
       const back = performance.now();
       await until(async () => {
