@@ -4,7 +4,7 @@ import type { AuditEntry } from './store/audit-store.ts';
 interface AuditedAction {
   /** What was done; of a refusal, what was refused. */
   readonly text: string;
-  /** `refusal`: Central refused what somebody tried (central/auth/refusal-audit.ts). */
+  /** `refusal`: Central refused what somebody tried (central/auth/records/refusal-audit.ts). */
   readonly by?: 'central' | 'agent' | 'caller' | 'refusal';
 }
 

@@ -328,7 +328,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/central/auth/wrong-attempts.test.ts',
     why: 'Attempts with wrong secrets.',
-    files: ['central/auth/attempt-records.ts', 'central/auth/counted-records.ts'],
+    files: ['central/auth/records/attempt-records.ts', 'central/auth/records/counted-records.ts'],
   },
   {
     by: 'test/docs.test.ts',

@@ -8,7 +8,7 @@ import type { Revocations } from '../agents/revocation.ts';
 import type { ApiTokens } from '../auth/api-tokens.ts';
 import type { Oidc } from '../auth/oidc/oidc.ts';
 import type { SignIns } from '../auth/sign-in/sign-ins.ts';
-import type { RefusalAudit } from '../auth/refusal-audit.ts';
+import type { RefusalAudit } from '../auth/records/refusal-audit.ts';
 import type { OnlineAgents } from '../change/agents.ts';
 import type { Changes } from '../change/changes.ts';
 import type { AuditVerification } from '../composition/audit-verification.ts';

@@ -19,7 +19,7 @@ const OF_AGENTS: ReadonlySet<string> = new Set([
   'certificate_expired_in_grace',
 ]);
 /**
- * Kinds that strangers cause against a registered agent, and whose number central/auth/attempt-records.ts bounds: each
+ * Kinds that strangers cause against a registered agent, and whose number central/auth/records/attempt-records.ts bounds: each
  * attacked agent gets a record, also when the same address has attacked another one before.
  */
 const AGAINST_AGENTS: ReadonlySet<string> = new Set(['wrong_recovery_codes']);

@@ -2,10 +2,9 @@
 // role that it needs (central/admin).
 import { auditEntry, type Actor } from '../audit.ts';
 import type { ApiTokenChange, ApiTokenRecord, Role, SignedInPerson, TokenStore } from '../store/token-store.ts';
-import { isCoded } from '../../shared/errors.ts';
 import { authFault } from './errors.ts';
 import { RememberedTokens } from './remembered-tokens.ts';
-import { isSecret, makeSecret } from './secrets.ts';
+import { makeSecret } from './secrets.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
 
 /**
@@ -57,11 +56,7 @@ export interface ApiTokens {
    * at once. `remembered`: while the store is away, one that it confirmed lately is enough.
    * Errors: unauthenticated, too_many_attempts.
    */
-  authenticate(
-    header: string | undefined,
-    address: string,
-    terms?: { readonly remembered: boolean },
-  ): Promise<Caller>;
+  authenticate(header: string | undefined, address: string, terms?: { readonly remembered: boolean }): Promise<Caller>;
   /** The same for the text of a token that came otherwise. Errors: unauthenticated, too_many_attempts. */
   authenticateText(token: string, address: string): Promise<Caller>;
   /** Makes a token; its text is in this answer only. */
@@ -90,14 +85,10 @@ const TOKEN = /^qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
 /** How far `lastUsedAt` may be behind: a store write for each request would cost more than it tells. */
 const NOTE_USE_MS = 60_000;
 
-const KEPT_BY_CALLER = async (): Promise<void> => undefined;
+const KEPT_BY_CALLER = async (_token: string): Promise<void> => undefined;
 
 export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): ApiTokens {
-  async function create(
-    order: NewApiToken,
-    actor: Actor,
-    keep: (token: string) => Promise<void> = KEPT_BY_CALLER,
-  ): Promise<{ token: string; record: ApiTokenView }> {
+  async function create(order: NewApiToken, actor: Actor, keep = KEPT_BY_CALLER) {
     const { id, token, hash } = makeSecret('qg');
     await keep(token);
     const { name, role, scope = null, expiresAt } = order;
@@ -107,26 +98,7 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     return { token, record };
   }
 
-  /** The record of a token with the right secret, expired or not. */
-  async function find(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
-    const found = await tokens.getApiToken(id);
-    if (found === undefined) remembered.forget(id);
-    const record = withSecret(found, secret);
-    if (record !== undefined) remembered.keep(record);
-    return record;
-  }
-  const remembered = new RememberedTokens(now);
-
-  /** As `find`. Errors: store_away, for a token that is not remembered. */
-  async function findRemembered(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
-    try {
-      return await find(id, secret);
-    } catch (error) {
-      const record = isCoded(error, 'store_away') ? remembered.find(id, secret) : undefined;
-      if (record === undefined) throw error;
-      return record;
-    }
-  }
+  const known = new RememberedTokens(tokens, now);
   const uses = lastUses(tokens, now);
 
   async function refuse(found: string, address: string): Promise<never> {
@@ -137,13 +109,13 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
   async function authenticate(
     token: string,
     address: string,
-    { place, lookUp }: { readonly place: string; readonly lookUp: typeof find },
+    { place, remembered }: { readonly place: string; readonly remembered: boolean },
   ): Promise<Caller> {
     const [, written, secret] = TOKEN.exec(token) ?? [];
     if (written === undefined || secret === undefined)
       return await refuse(`${place} holds no token of the form qg_..._...`, address);
     const id = written.toLowerCase();
-    const record = await lookUp(id, secret);
+    const record = await (remembered ? known.findRemembered(id, secret) : known.find(id, secret));
     // One text for both: an answer must not reveal whether an id exists.
     if (record === undefined) return await refuse('this token is not known (it may have been removed)', address);
     if (isExpired(record, now()))
@@ -163,14 +135,11 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     create: async (order, actor) => await create(order, actor),
     async authenticate(header, address, terms) {
       if (header === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
-      const lookUp = terms?.remembered === true ? findRemembered : find;
-      return await authenticate(BEARER.exec(header.trim())?.[1] ?? '', address, {
-        place: 'the Authorization header',
-        lookUp,
-      });
+      const from = { place: 'the Authorization header', remembered: terms?.remembered === true };
+      return await authenticate(BEARER.exec(header.trim())?.[1] ?? '', address, from);
     },
     authenticateText: async (token, address) =>
-      await authenticate(token.trim(), address, { place: 'the member token', lookUp: find }),
+      await authenticate(token.trim(), address, { place: 'the member token', remembered: false }),
     present,
     async use(tokenId) {
       const caller = await present(tokenId);
@@ -185,7 +154,7 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     async remove(id, actor) {
       await tokens.removeApiToken(id, auditEntry(actor, 'api-tokens.delete', { id }, now()));
       uses.forget(id);
-      remembered.forget(id);
+      known.forget(id);
     },
     async createAdministrator(name, actor, keep) {
       return (await create({ name, role: 'administrator', expiresAt: null }, actor, keep)).token;
@@ -193,14 +162,10 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
     async isValid(token) {
       const [, id, secret] = TOKEN.exec(token) ?? [];
       if (id === undefined || secret === undefined) return false;
-      const record = await find(id.toLowerCase(), secret);
+      const record = await known.find(id.toLowerCase(), secret);
       return record !== undefined && !isExpired(record, now());
     },
   };
-}
-
-function withSecret(record: ApiTokenRecord | undefined, secret: string): ApiTokenRecord | undefined {
-  return isSecret(secret, record?.hash) ? record : undefined;
 }
 
 function isExpired(record: ApiTokenRecord, at: number): record is ApiTokenRecord & { readonly expiresAt: number } {

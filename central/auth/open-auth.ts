@@ -5,9 +5,9 @@ import type { CentralConfig } from '../config.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Store } from '../store/store.ts';
 import { createApiTokens, type ApiTokens } from './api-tokens.ts';
-import { openWrongAttempts, type AttemptIncident } from './attempt-records.ts';
+import { openWrongAttempts, type AttemptIncident } from './records/attempt-records.ts';
 import { openOidc, type Oidc } from './oidc/oidc.ts';
-import { RefusalAudit } from './refusal-audit.ts';
+import { RefusalAudit } from './records/refusal-audit.ts';
 import { createSignIns, type SignIns } from './sign-in/sign-ins.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
 

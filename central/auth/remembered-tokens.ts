@@ -1,6 +1,7 @@
-// API tokens that the store confirmed lately, by which what needs nothing of the store is answered while it is away: the
-// metrics say so then.
-import type { ApiTokenRecord } from '../store/token-store.ts';
+// Looks API tokens up. Those that the store confirmed lately are remembered: what needs nothing of the store is answered
+// to them while it is away, above all the metrics, which say so.
+import { isCoded } from '../../shared/errors.ts';
+import type { ApiTokenRecord, TokenStore } from '../store/token-store.ts';
 import { isSecret } from './secrets.ts';
 
 const MOST = 1_000;
@@ -8,29 +9,41 @@ const MOST = 1_000;
 const REMEMBERED_MS = 24 * 3_600_000;
 
 export class RememberedTokens {
+  readonly #tokens: Pick<TokenStore, 'getApiToken'>;
   readonly #now: () => number;
   /** By id, the one that was confirmed last at the end. */
   readonly #confirmed = new Map<string, { readonly record: ApiTokenRecord; readonly at: number }>();
 
-  constructor(now: () => number) {
+  constructor(tokens: Pick<TokenStore, 'getApiToken'>, now: () => number) {
+    this.#tokens = tokens;
     this.#now = now;
   }
 
-  keep(record: ApiTokenRecord): void {
-    this.#confirmed.delete(record.id);
-    this.#confirmed.set(record.id, { record, at: this.#now() });
+  /** The record of a token with the right secret, expired or not, as the store has it. */
+  async find(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
+    const found = await this.#tokens.getApiToken(id);
+    if (found === undefined) this.forget(id);
+    if (found === undefined || !isSecret(secret, found.hash)) return undefined;
+    this.#confirmed.delete(id);
+    this.#confirmed.set(id, { record: found, at: this.#now() });
     const [oldest] = this.#confirmed.keys();
     if (this.#confirmed.size > MOST && oldest !== undefined) this.#confirmed.delete(oldest);
+    return found;
+  }
+
+  /** As `find`; while the store is away, as it confirmed it within a day. Errors: store_away, if it did not. */
+  async findRemembered(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
+    try {
+      return await this.find(id, secret);
+    } catch (error) {
+      const known = isCoded(error, 'store_away') ? this.#confirmed.get(id) : undefined;
+      if (known === undefined || this.#now() - known.at > REMEMBERED_MS || !isSecret(secret, known.record.hash))
+        throw error;
+      return known.record;
+    }
   }
 
   forget(id: string): void {
     this.#confirmed.delete(id);
-  }
-
-  /** Undefined: it was not confirmed within a day, or the secret is another one. */
-  find(id: string, secret: string): ApiTokenRecord | undefined {
-    const found = this.#confirmed.get(id);
-    if (found === undefined || this.#now() - found.at > REMEMBERED_MS) return undefined;
-    return isSecret(secret, found.record.hash) ? found.record : undefined;
   }
 }

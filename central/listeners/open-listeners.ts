@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
 import { listenerRefusal } from '../auth/address-rules.ts';
-import type { RefusalAudit } from '../auth/refusal-audit.ts';
+import type { RefusalAudit } from '../auth/records/refusal-audit.ts';
 import type { Revocations } from '../agents/revocation.ts';
 import type { CentralConfig } from '../config.ts';
 import { AddressAccess, AddressSet } from '../parameters/address-access.ts';

@@ -1,6 +1,6 @@
 // Opens the ports of services: those of exposures, and that of all services.
 import type { Logger } from 'pino';
-import type { RefusalAudit } from '../auth/refusal-audit.ts';
+import type { RefusalAudit } from '../auth/records/refusal-audit.ts';
 import type { CentralConfig } from '../config.ts';
 import type { AgentStreams } from '../forwarding/agent-streams.ts';
 import type { Descriptors } from '../listeners/limits/descriptors.ts';

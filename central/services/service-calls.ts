@@ -7,7 +7,7 @@ import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import { whenClosed } from '../../shared/http/closed.ts';
 import { READING_METHODS, SERVICE_METHODS } from '../../shared/http/service-path.ts';
 import { jsonPayload } from '../../shared/session/streams/frames.ts';
-import type { RefusalAudit } from '../auth/refusal-audit.ts';
+import type { RefusalAudit } from '../auth/records/refusal-audit.ts';
 import type { AgentStreams } from '../forwarding/agent-streams.ts';
 import type { StreamCaller } from '../forwarding/node-calls.ts';
 import type { Metrics } from '../metrics.ts';

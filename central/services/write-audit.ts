@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
 import { auditEntry } from '../audit.ts';
-import { CountedRecords, type Counted } from '../auth/counted-records.ts';
+import { CountedRecords, type Counted } from '../auth/records/counted-records.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 
 const INTERVAL_MS = 3_600_000;

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Incidents } from '../agents/incidents.ts';
 import type { AgingClock } from '../aging-clock.ts';
 import { listenerRefusal } from '../auth/address-rules.ts';
-import type { RefusalAudit } from '../auth/refusal-audit.ts';
+import type { RefusalAudit } from '../auth/records/refusal-audit.ts';
 import type { OnlineAgents } from '../change/agents.ts';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';

@@ -50,7 +50,7 @@ vi.mock('../../central/admin/checked.ts', async (original) => {
 });
 // What is measured is CPU time: no request waits for the answer to a wrong secret
 // (test/central/auth/wrong-attempts.test.ts).
-vi.mock('../../central/auth/attempt-records.ts', async (original) => ({
+vi.mock('../../central/auth/records/attempt-records.ts', async (original) => ({
   ...(await original<object>()),
   openWrongAttempts: () => ({ slow: async () => undefined }),
 }));

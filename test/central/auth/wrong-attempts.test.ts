@@ -5,8 +5,8 @@ import {
   MOST_RECORDS,
   RECORD_INTERVAL_MS,
   type AttemptIncident,
-} from '../../../central/auth/attempt-records.ts';
-import { FIRST_RECORD_MS } from '../../../central/auth/counted-records.ts';
+} from '../../../central/auth/records/attempt-records.ts';
+import { FIRST_RECORD_MS } from '../../../central/auth/records/counted-records.ts';
 import { createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { CENTRAL } from '../../../central/audit.ts';
 import {

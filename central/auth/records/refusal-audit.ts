@@ -2,12 +2,12 @@
 // key. Strangers cause them, and entries are kept for ever: one entry for each refusal and source per interval, with a
 // count, and a bounded number of sources.
 import type { Logger } from 'pino';
-import type { CodedError } from '../../shared/errors.ts';
-import { auditEntry, type AuditAction } from '../audit.ts';
-import type { AuditStore } from '../store/audit-store.ts';
-import { addressBlock } from './address-rules.ts';
+import type { CodedError } from '../../../shared/errors.ts';
+import { auditEntry, type AuditAction } from '../../audit.ts';
+import type { AuditStore } from '../../store/audit-store.ts';
+import { addressBlock } from '../address-rules.ts';
 import { CountedRecords, type Counted } from './counted-records.ts';
-import { SECRET_WORDS } from './wrong-attempts.ts';
+import { SECRET_WORDS } from '../wrong-attempts.ts';
 
 export const REFUSAL_INTERVAL_MS = 3_600_000;
 /** Of each action in an interval, beside one of all other sources together: some 100 MB a year under attack. */

@@ -9,7 +9,7 @@ import {
   type SecretKind,
   type WrongAttempt,
   type WrongAttempts,
-} from './wrong-attempts.ts';
+} from '../wrong-attempts.ts';
 
 /** Incident kinds. */
 const WRONG_SECRETS = {

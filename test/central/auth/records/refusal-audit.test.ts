@@ -1,11 +1,15 @@
 import { expect, test } from 'vitest';
-import { authFault } from '../../../central/auth/errors.ts';
-import { FIRST_RECORD_MS } from '../../../central/auth/counted-records.ts';
-import { MAX_REFUSALS_PER_INTERVAL, RefusalAudit, REFUSAL_INTERVAL_MS } from '../../../central/auth/refusal-audit.ts';
-import { pkiFault } from '../../../central/pki/errors.ts';
-import type { AuditEntry } from '../../../central/store/audit-store.ts';
-import { storeFault } from '../../../central/store/errors.ts';
-import { refusal } from '../../../shared/wire/refusals.ts';
+import { authFault } from '../../../../central/auth/errors.ts';
+import { FIRST_RECORD_MS } from '../../../../central/auth/records/counted-records.ts';
+import {
+  MAX_REFUSALS_PER_INTERVAL,
+  RefusalAudit,
+  REFUSAL_INTERVAL_MS,
+} from '../../../../central/auth/records/refusal-audit.ts';
+import { pkiFault } from '../../../../central/pki/errors.ts';
+import type { AuditEntry } from '../../../../central/store/audit-store.ts';
+import { storeFault } from '../../../../central/store/errors.ts';
+import { refusal } from '../../../../shared/wire/refusals.ts';
 
 const TOKEN = `qg_0123456789abcdef_${'s'.repeat(43)}`;
 const wrongToken = authFault('unauthenticated', { found: 'this token is not known (it may have been removed)' });
