@@ -66,7 +66,7 @@ export const AUDIT_ACTIONS = {
   'certificates.issue-device': { by: 'agent', text: 'got a certificate for its port for devices' },
   'changes.confirm': { text: 'confirmed a pending change of parameters or of the server certificate' },
   'changes.rollback': {
-    text: 'rolled back a pending change; Central does so when it is not confirmed in time, and when it starts again',
+    text: 'rolled back a pending change; Central does so when it is not confirmed in time, when it starts again, and when a node could not apply it',
   },
   'commands.withdraw': { text: 'withdrew a command that had not been sent' },
   'drains.cancel': { text: 'canceled a drain' },

@@ -17,6 +17,7 @@ import { Lifecycle, type RunningCentral } from './composition/lifecycle.ts';
 import { openListeners } from './listeners/open-listeners.ts';
 import { Maintenance } from './maintenance.ts';
 import { followNodes } from './nodes/open-nodes.ts';
+import { Agreement } from './parameters/nodes/agreement.ts';
 import { ParameterService } from './parameters/service.ts';
 import { openPkiServices } from './pki/open-pki-services.ts';
 import { openPki } from './pki/open-pki.ts';
@@ -90,6 +91,8 @@ async function compose(
     changes,
     applier: opened.listeners,
     agents: online.onlineAgents,
+    agreement: new Agreement({ ...core, store: store.nodes, clock: () => performance.now() }),
+    node: config.nodeName,
     onChanged: (values, before) => events.emit('parametersChanged', values, before),
   });
   const found = { ...openAudit(core), ...openTokenRequests(core), inbox: store.inbox, pki, space, parameters };

@@ -39,6 +39,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '25 s: two Centrals on one PostgreSQL, as processes, with agents at both',
     quick: 'test/central/nodes/followers.test.ts',
   },
+  'test/flow/parameters-over-nodes.test.ts': {
+    why: '45 s: two real Centrals on PostgreSQL, one of which is killed and frozen in the middle of changes',
+    quick: 'test/central/parameters/nodes/agreement.test.ts',
+  },
   'test/flow/several-centrals.test.ts': {
     why: '70 s: eleven real Centrals on PostgreSQL, which are killed and frozen until others lead',
     quick: 'test/central/nodes/node-service.test.ts',

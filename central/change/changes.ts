@@ -102,6 +102,10 @@ interface ChangesOptions {
   readonly now: () => number;
   /** Runs once after so many milliseconds; the answer cancels it. */
   readonly after: (ms: number, run: () => void) => () => void;
+  /** Of several nodes the one that leads rolls a change back at its deadline. */
+  readonly leads?: () => boolean;
+  /** The clock by which deadlines count. */
+  readonly storeTime?: () => number;
   /** A change is pending, or has ended. */
   readonly onChanged?: ((id: string) => void) | undefined;
 }
@@ -113,8 +117,8 @@ interface Watch {
   readonly onConfirmed: ChangePlan<unknown>['onConfirmed'];
 }
 
-/** By then they know whether the node of the change rolled it back. */
-const OTHERS_LATE_MS = 5_000;
+/** How soon it is looked again for a change whose deadline has passed: another node leads, or it failed. */
+const AGAIN_MS = 1_000;
 
 /** Ended changes that are remembered, so that a client that polls one learns how it ended. */
 const MAX_ENDED = 100;
@@ -220,7 +224,7 @@ export class Changes {
       const pending: PendingChange = {
         id: randomBytes(8).toString('hex'),
         owner: { who: actor.who, from: actor.from, node: this.#options.node },
-        expiresAt: this.#options.now() + confirm.withinSeconds * 1000,
+        expiresAt: this.#storeTime() + confirm.withinSeconds * 1000,
         terms: JSON.stringify({
           ...(await confirmTerms(confirm, plan.listener, target.agents)),
           about: { changed: plan.changed, comment: actor.comment ?? null, ticket: actor.ticket ?? null },
@@ -303,15 +307,30 @@ export class Changes {
   }
 
   #watch(target: ChangeTarget, pending: PendingChange, onConfirmed: ChangePlan<unknown>['onConfirmed']): void {
-    const { now, after } = this.#options;
-    const appliedAt = now();
-    // Its own node is the first to roll it back; the others do where that one is gone.
-    const late = pending.owner.node === this.#options.node ? 0 : OTHERS_LATE_MS;
-    const cancelTimer = after(pending.expiresAt - appliedAt + late, () => void this.#expire(target, pending));
+    const appliedAt = this.#options.now();
+    const cancelTimer = this.#expireAfter(pending.expiresAt - this.#storeTime(), target, pending);
     this.#watches.set(pending.id, { appliedAt, cancelTimer, onConfirmed });
   }
 
+  #storeTime(): number {
+    const { now, storeTime = now } = this.#options;
+    return storeTime();
+  }
+
+  #expireAfter(ms: number, target: ChangeTarget, pending: PendingChange): () => void {
+    return this.#options.after(ms, () => void this.#expire(target, pending));
+  }
+
+  /** Until another node has rolled it back, or this one leads. */
+  #expireAgain(target: ChangeTarget, pending: PendingChange): void {
+    const watch = this.#watches.get(pending.id);
+    if (watch === undefined || this.#stopped) return;
+    const cancelTimer = this.#expireAfter(AGAIN_MS, target, pending);
+    this.#watches.set(pending.id, { ...watch, cancelTimer });
+  }
+
   async #expire(target: ChangeTarget, pending: PendingChange): Promise<void> {
+    if (this.#options.leads?.() === false) return this.#expireAgain(target, pending);
     try {
       await this.runExclusive(async () => {
         if (target.pending()?.id === pending.id && !this.#stopped)
@@ -323,6 +342,7 @@ export class Changes {
         { change: pending.id, subject: target.subject, error: textOf(error) },
         'the unconfirmed change could not be rolled back',
       );
+      this.#expireAgain(target, pending);
     }
   }
 

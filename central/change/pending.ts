@@ -6,7 +6,7 @@ import { isRecord } from '../../shared/wire/json-schema.ts';
 const CHANGE_SUBJECTS = ['parameters', 'server-certificate'] as const;
 export type ChangeSubject = (typeof CHANGE_SUBJECTS)[number];
 
-/** Who made a change, and on which node: that node rolls it back at its deadline. */
+/** Who made a change, and on which node. */
 export interface ChangeOwner {
   /** Name of the API token. */
   readonly who: string;

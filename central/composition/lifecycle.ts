@@ -92,7 +92,7 @@ export class Lifecycle {
       await nodes.onLead({ start: () => rolloutEngine.start(), stop: () => rolloutEngine.stop() });
       this.#parts.rolloutRelay.start();
       await this.#parts.tasks.start();
-      await listeners.start(parameters.values());
+      await parameters.start((values) => listeners.start(values));
       await localSocket.start();
       await nodes.onLead({ start: () => subscriptions.start(), stop: () => subscriptions.stop() });
       await this.#parts.forwarding.start();

@@ -49,6 +49,8 @@ export async function openCore(
   const changes = new Changes({
     ...base,
     node: config.nodeName,
+    leads: () => nodes.leads(),
+    storeTime: () => nodes.storeTime(),
     onChanged: (id) => resourceChanges.note('changes', id),
   });
   const parameters = await ParameterState.open({
@@ -56,7 +58,7 @@ export async function openCore(
     store: store.parameters,
     overrides: config.overrides,
     onRolledBack: (pending) => changes.recordRollback('parameters', pending),
-    isOfOther,
+    isShared: store.nodes !== undefined,
   });
   await store.bound(storeBounds(parameters.values()));
 

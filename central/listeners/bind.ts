@@ -56,6 +56,32 @@ export async function openBinding(plan: BindingPlan, onConnection: (socket: Sock
   };
 }
 
+/** Ports that are kept for a change that other nodes may still refuse: connections to them are cut off until it is made. */
+export class HeldPorts {
+  readonly #held: { readonly binding: Binding; serve: (socket: Socket) => void }[] = [];
+
+  /** Errors: those of openBinding. */
+  async hold(plan: BindingPlan): Promise<void> {
+    const held: { serve: (socket: Socket) => void } = { serve: (socket) => socket.destroy() };
+    const binding = await openBinding(plan, (socket) => held.serve(socket));
+    this.#held.push(Object.assign(held, { binding }));
+  }
+
+  /** The binding that is held for this plan; undefined: none is. */
+  take({ addresses, port }: BindingPlan, onConnection: (socket: Socket) => void): Binding | undefined {
+    const index = this.#held.findIndex(
+      ({ binding: { plan } }) => plan.port === port && plan.addresses.join() === addresses.join(),
+    );
+    const [held] = index < 0 ? [] : this.#held.splice(index, 1);
+    if (held !== undefined) held.serve = onConnection;
+    return held?.binding;
+  }
+
+  release(): void {
+    for (const { binding } of this.#held.splice(0)) binding.close();
+  }
+}
+
 function listen(server: Server, port: number, address: string, listener: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {

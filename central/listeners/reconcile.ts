@@ -5,7 +5,7 @@ import { isCoded, textOf } from '../../shared/errors.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterFault } from '../parameters/errors.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
-import { hasIpv6, loopbackAddresses, openBinding, type Binding, type BindingPlan } from './bind.ts';
+import { HeldPorts, hasIpv6, loopbackAddresses, openBinding, type Binding, type BindingPlan } from './bind.ts';
 
 export const LISTENERS = ['ws', 'wss', 'https', 'http', 'services'] as const;
 export type ListenerName = (typeof LISTENERS)[number];
@@ -80,6 +80,7 @@ export class Listeners<Staged> {
   /** For the problems; also while a change retries it. */
   readonly #missingSince = new Map<ListenerName, number>();
   readonly #now: () => number;
+  readonly #held = new HeldPorts();
   #stoppedAt: number | undefined;
 
   constructor(options: ReconcileOptions<Staged>) {
@@ -110,6 +111,28 @@ export class Listeners<Staged> {
 
   /** Checks ports and certificate; returns faults of the parameters. Changes nothing. */
   async check(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]> {
+    return await this.#check(next, now, async (plan) =>
+      (await openBinding(plan, (socket) => socket.destroy())).close(),
+    );
+  }
+
+  /** The same, and keeps the free ports that `next` needs until it is applied, or released. */
+  async hold(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]> {
+    this.release();
+    const faults = await this.#check(next, now, (plan) => this.#held.hold(plan));
+    if (faults.length > 0 || this.#stoppedAt !== undefined) this.release();
+    return faults;
+  }
+
+  release(): void {
+    this.#held.release();
+  }
+
+  async #check(
+    next: ParameterValues,
+    now: ParameterValues,
+    probe: (plan: BindingPlan) => Promise<void>,
+  ): Promise<ParameterFault[]> {
     const faults: ParameterFault[] = [];
     try {
       if (certificateChanged(next, now)) await this.#options.certificate.stage(next);
@@ -133,8 +156,7 @@ export class Listeners<Staged> {
       // that fails.
       const probed = plan.addresses.filter((address) => !this.#holds(address, plan.port));
       try {
-        if (probed.length > 0)
-          (await openBinding({ ...plan, addresses: probed }, (socket) => socket.destroy())).close();
+        if (probed.length > 0) await probe({ ...plan, addresses: probed });
       } catch (error) {
         if (!isCoded(error)) throw error;
         faults.push({
@@ -153,7 +175,11 @@ export class Listeners<Staged> {
     const { certificate, log } = this.#options;
     const before = certificate.current();
     const staged = certificateChanged(next, now) ? await certificate.stage(next) : undefined;
-    await this.#move(this.#plans(next));
+    try {
+      await this.#move(this.#plans(next));
+    } finally {
+      this.release();
+    }
     if (staged !== undefined) {
       certificate.show(staged);
       try {
@@ -236,6 +262,7 @@ export class Listeners<Staged> {
   stop(): void {
     this.#stoppedAt ??= this.#now();
     this.#clearTimers();
+    this.release();
     this.#closeAll();
   }
 
@@ -316,8 +343,11 @@ export class Listeners<Staged> {
         if (inTheWay(plan)) later.push([listener, plan]);
         // It is retried, on the new addresses.
         else if (missing?.plan.port === plan.port) stillMissing.set(listener, { ...missing, plan });
-        else opened.set(listener, await openBinding(plan, accept[listener]));
+        else
+          opened.set(listener, this.#held.take(plan, accept[listener]) ?? (await openBinding(plan, accept[listener])));
       }
+      // What is left of them could be in the way of the rest.
+      this.release();
       for (const [listener, binding] of leaving) {
         if (!later.some(([, plan]) => plan.port === binding.port)) continue;
         binding.close();

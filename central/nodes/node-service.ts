@@ -13,6 +13,8 @@ import {
 
 /** What others change takes effect here within a second. */
 const BEAT_MS = 500;
+/** While nodes agree on something. */
+const HURRY_BEAT_MS = 50;
 /** Changes that wait to be applied; with more, everything is read again. */
 const MAX_WAITING = 10_000;
 /** The clock of this host against that of the database. */
@@ -74,7 +76,12 @@ export class NodeService {
   #applying: Promise<void> | undefined;
   #clockOffAt: number | undefined;
   #drainedListener: () => void = () => undefined;
-  #heardListener: (nodes: readonly NodeRecord[]) => void = () => undefined;
+  readonly #heardListeners: ((nodes: readonly NodeRecord[]) => void)[] = [];
+  #toldListener: ((changes: readonly SharedChange[]) => void) | undefined;
+  #told: SharedChange[] = [];
+  /** By `clock`. */
+  #hurriesUntil = 0;
+  #hurryTimer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
   constructor(options: NodeServiceOptions) {
@@ -98,6 +105,7 @@ export class NodeService {
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#hurryTimer);
     this.#settle();
     await this.#turn;
     await this.#applying;
@@ -124,8 +132,26 @@ export class NodeService {
 
   /** Called with all nodes, now and each time that this node has heard of them. */
   onHeard(listener: (nodes: readonly NodeRecord[]) => void): void {
-    this.#heardListener = listener;
+    this.#heardListeners.push(listener);
     listener(this.#records);
+  }
+
+  /** Called at once with what nodes tell each other of a change of parameters: it waits for nothing else. */
+  onParameterNotes(listener: (notes: readonly SharedChange[]) => void): void {
+    this.#toldListener = listener;
+    listener(this.#told.splice(0));
+  }
+
+  /** For so many milliseconds this node looks more often for what others tell. */
+  hurry(ms: number): void {
+    this.#hurriesUntil = Math.max(this.#hurriesUntil, this.#clock() + ms);
+    if (this.#timer !== undefined) this.#tick();
+  }
+
+  /** The clock of the store, by which deadlines count that hold over nodes. */
+  storeTime(): number {
+    const offset = this.#options.nodes === undefined ? 0 : (this.#self()?.clockOffsetMs ?? 0);
+    return this.#options.now() - offset;
   }
 
   get self(): string {
@@ -205,7 +231,16 @@ export class NodeService {
     this.#beating = this.#beat()
       // A store that is away answers later; a node that was given up ends by the failure of its store.
       .catch((error: unknown) => this.#options.log.warn({ error: textOf(error) }, 'the node was not heard of'))
-      .finally(() => (this.#beating = undefined));
+      .finally(() => {
+        this.#beating = undefined;
+        this.#hurryOn();
+      });
+  }
+
+  #hurryOn(): void {
+    clearTimeout(this.#hurryTimer);
+    if (this.#isStopped || this.#clock() >= this.#hurriesUntil) return;
+    this.#hurryTimer = setTimeout(() => this.#tick(), HURRY_BEAT_MS);
   }
 
   async #beat(): Promise<void> {
@@ -227,10 +262,13 @@ export class NodeService {
 
   #take({ nodes, changes, hasGap, next }: NodeNews): void {
     this.#records = nodes;
-    this.#heardListener(nodes);
     this.#after = next;
     this.#missed ||= hasGap;
-    this.#waiting.push(...changes);
+    const isNote = ({ subject }: SharedChange): boolean => subject === 'parameter-notes';
+    this.#told.push(...changes.filter(isNote));
+    this.#waiting.push(...changes.filter((change) => !isNote(change)));
+    this.#toldListener?.(this.#told.splice(0));
+    for (const listener of this.#heardListeners) listener(nodes);
     if (this.#waiting.length > MAX_WAITING) {
       this.#waiting = [];
       this.#missed = true;

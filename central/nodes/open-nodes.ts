@@ -27,7 +27,7 @@ interface FollowNeeds {
   readonly sessions: Sessions;
   readonly resourceChanges: Pick<ResourceChanges, 'note'>;
   readonly streams: { look(): void };
-  readonly parameters: Follows & Pick<ParameterService, 'values' | 'version'>;
+  readonly parameters: Follows & Pick<ParameterService, 'appliedVersion' | 'values'>;
   readonly pki: Follows & { readonly revocationLists: { touch(): void } };
   readonly maintenanceMode: Follows;
   readonly tasks: Follows;
@@ -68,5 +68,5 @@ export function followNodes(needs: FollowNeeds): void {
     log.info({ node: nodes.self, sessions: sessions.size }, 'this node is drained: its agents reconnect to others');
     sessions.requestReconnect(() => true, needs.parameters.values()['agents.drain.spreadSeconds']);
   });
-  nodes.follow(followers, { sessions: () => sessions.size, parameters: () => needs.parameters.version });
+  nodes.follow(followers, { sessions: () => sessions.size, parameters: () => needs.parameters.appliedVersion });
 }

@@ -8,6 +8,21 @@ export const PARAMETER_ERRORS = {
     text: 'The change has {count} and was not made; nothing changed.',
     hint: 'Correct what is listed and send the whole change again.',
   },
+  change_in_progress: {
+    status: 409,
+    text: 'The node {node} makes another change of the parameters at this moment.',
+    hint: 'Make the change again when that one has ended.',
+  },
+  node_cannot_apply: {
+    status: 409,
+    text: 'The node {node} cannot apply the change: {found} Nothing changed on any node.',
+    hint: 'Remove the cause on the host of that node, or choose another value, and make the change again. A dry run says what each node answers.',
+  },
+  node_silent: {
+    status: 503,
+    text: 'The node {node} did not answer within {seconds} s whether it can apply the change. Nothing changed on any node.',
+    hint: 'Look at that node (its log, "queuegate nodes list"), and restart or stop it if it does not work. Then make the change again.',
+  },
   parameter_unknown: { status: 404, text: 'There is no parameter "{name}".', hint: '{hint}' },
 } as const satisfies ErrorTable;
 

@@ -1,10 +1,11 @@
-// Changes the parameters of this node as one act: validates the whole change, moves the listeners, and stores it.
+// Changes the parameters of this node as one act: validates the whole change, moves the listeners, and stores it. With
+// several nodes, all of them must be able to apply it first (nodes/agreement.ts).
 //
 // Order without confirmation: apply, then store (after a crash in between, the next start has the old values).
 // Order with confirmation:    store the new values with the pending mark, then apply (after a crash, the next start
 // rolls back).
 import { textOf } from '../../shared/errors.ts';
-import { auditEntry, type Actor } from '../audit.ts';
+import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import type { OnlineAgents } from '../change/agents.ts';
 import type { ChangePlan, Changes } from '../change/changes.ts';
 import type { AdminListener } from '../change/confirm.ts';
@@ -12,19 +13,25 @@ import type { PendingChange } from '../change/pending.ts';
 import { notice, type Notice } from '../change/report.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import { storeFault } from '../store/errors.ts';
-import type { ParameterRow } from '../store/parameter-store.ts';
-import { PARAMETER_NAMES, type ParameterName, type ParameterValues } from './definitions.ts';
+import type { ParameterRow, PendingParameters } from '../store/parameter-store.ts';
+import { isParameterName, PARAMETER_NAMES, type ParameterName, type ParameterValues } from './definitions.ts';
+import { parameterFault, ParameterFaults, type ParameterFault } from './errors.ts';
 import { callerCutOff, preflight } from './preflight.ts';
 import type { ParameterState } from './state.ts';
+import { ANSWER_MS, type Agreed, type Agreement } from './nodes/agreement.ts';
+import type { NodeAnswer, Proposal } from './nodes/notes.ts';
 import type { ChangedParameter, ChangeReport, ChangeRequest, ParameterApplier, ParameterDescription } from './types.ts';
 import { validateChange } from './validate.ts';
-import { sameValue } from './values.ts';
+import { crossFaults, sameValue } from './values.ts';
 
 interface ParameterServiceOptions {
   readonly state: ParameterState;
   readonly applier: ParameterApplier;
   readonly changes: Pick<Changes, 'follow' | 'make' | 'pending' | 'register' | 'runExclusive'>;
   readonly agents: OnlineAgents;
+  readonly agreement: Agreement;
+  /** The name of this node. */
+  readonly node: string;
   /** Other values apply on this node; must not throw. */
   readonly onChanged: (values: ParameterValues, before: ParameterValues) => void;
   readonly log: { error(facts: object, text: string): void };
@@ -50,12 +57,14 @@ const TOUCHES_HTTPS: ReadonlySet<ParameterName> = new Set([
   'access.administrator.deny',
 ]);
 
-type Report = Omit<ChangeReport, 'change' | 'dryRun' | 'version'>;
+type Report = Omit<ChangeReport, 'change' | 'dryRun' | 'version'> & { readonly nodes: NodeAnswer[] };
 
 export class ParameterService {
   readonly #options: ParameterServiceOptions;
   /** What the listeners were moved to: the effective values, unless they could not be moved back. */
   #applied: ParameterValues;
+  #appliedVersion: number;
+  #isListening = false;
   #cancelRepair = () => {};
   #problem: Problem | undefined;
   #stopped = false;
@@ -63,6 +72,7 @@ export class ParameterService {
   constructor(options: ParameterServiceOptions) {
     this.#options = options;
     this.#applied = options.state.values();
+    this.#appliedVersion = options.state.snapshot().version;
     options.changes.register({
       subject: 'parameters',
       blockedBy: ['parameters'],
@@ -84,6 +94,11 @@ export class ParameterService {
     return this.#options.state.snapshot().version;
   }
 
+  /** The version to which the listeners of this node have been moved. */
+  get appliedVersion(): number {
+    return this.#appliedVersion;
+  }
+
   /** What is wrong now, for the status. */
   problems(): Problem[] {
     return this.#problem === undefined ? [] : [this.#problem];
@@ -99,30 +114,65 @@ export class ParameterService {
    * nothing has changed.
    */
   async change(request: ChangeRequest, actor: Actor): Promise<ChangeReport> {
-    const made = await this.#options.changes.make(
-      'parameters',
-      request,
-      actor,
-      async () => await this.#prepare(request, actor),
-    );
-    return { ...made, version: this.version };
+    const { agreement, changes } = this.#options;
+    return await agreement.inTurn(async () => {
+      await this.follow();
+      const made = await changes.make('parameters', request, actor, async () => await this.#prepare(request, actor));
+      return { ...made, version: this.version };
+    });
+  }
+
+  /** Opens the listeners for the first time; from then on other nodes are answered, and followed. */
+  async start(listen: (values: ParameterValues) => Promise<void>): Promise<void> {
+    const { agreement, changes } = this.#options;
+    await changes.runExclusive(async () => {
+      await listen(this.values());
+      this.#applied = this.values();
+      this.#appliedVersion = this.version;
+      this.#isListening = true;
+    });
+    agreement.serve({
+      prepare: async (proposal) => await changes.runExclusive(async () => await this.#prepareFor(proposal)),
+      release: () => this.#options.applier.release(),
+    });
   }
 
   /** Another node changed the parameters: they apply here as well. What cannot be applied is shown, and tried again. */
   async follow(): Promise<void> {
-    const { state, changes, onChanged } = this.#options;
-    await changes.runExclusive(async () => {
-      const [before, { pending, version }] = [this.values(), state.snapshot()];
-      await state.load();
-      if (state.snapshot().version === version) return;
-      const known = new Map(state.snapshot().rows.map(({ name, value }) => [name, value]));
-      const isRolledBack = pending?.before.every(({ name, value }) => (known.get(name) ?? null) === value) === true;
-      changes.follow('parameters', pending, isRolledBack ? 'rolled-back' : 'confirmed');
-      // The certificate that they name is made once, by the node that changed them.
-      this.#applied = { ...this.#applied, ...certificateValues(this.values()) };
-      await this.#apply(this.values()).catch((error: unknown) => this.#repairLater(error));
-      onChanged(this.values(), before);
-    });
+    if (!this.#options.agreement.isShared) return;
+    await this.#options.changes.runExclusive(async () => await this.#follow());
+  }
+
+  async #follow(): Promise<void> {
+    const { state, changes, agreement, onChanged } = this.#options;
+    const [before, { pending, version }] = [this.values(), state.snapshot()];
+    await state.load();
+    if (state.snapshot().version === version) return;
+    const known = new Map(state.snapshot().rows.map(({ name, value }) => [name, value]));
+    const isRolledBack = pending?.before.every(({ name, value }) => (known.get(name) ?? null) === value) === true;
+    changes.follow('parameters', pending, isRolledBack ? 'rolled-back' : 'confirmed');
+    // The certificate that they name is made once, by the node that changed them.
+    this.#applied = { ...this.#applied, ...certificateValues(this.values()) };
+    if (this.#isListening)
+      await this.#apply(this.values()).catch(async (error: unknown) => {
+        this.#repairLater(error);
+        await agreement.failed(this.version, textOf(error));
+      });
+    agreement.settled();
+    onChanged(this.values(), before);
+  }
+
+  /** What is in the way of another node's change here; unless it is a dry run, the ports that it needs are held. */
+  async #prepareFor({ version, rows, isDryRun }: Proposal): Promise<readonly ParameterFault[]> {
+    const { state, applier } = this.#options;
+    await this.#follow();
+    if (this.version !== version) return [outdated(this.version, version)];
+    const stored = state.storedWith(rows);
+    const next = state.effective(stored);
+    const faults = crossFaults(next, new Set(rows.map(({ name }) => name).filter(isParameterName)));
+    if (faults.length > 0) return faults;
+    const now = { ...this.#applied, ...certificateValues(next) };
+    return await (isDryRun ? applier.check(next, now) : applier.hold(next, now));
   }
 
   /** Clears the timer. */
@@ -132,7 +182,7 @@ export class ParameterService {
   }
 
   async #prepare(request: ChangeRequest, actor: Actor): Promise<ChangePlan<Report>> {
-    const { state, applier, agents, now } = this.#options;
+    const { state, applier, agents, agreement, now } = this.#options;
     const { version } = this;
     if (request.ifMatch !== undefined && request.ifMatch !== version)
       throw storeFault('version_conflict', { subject: 'the parameters', expected: request.ifMatch, found: version });
@@ -164,6 +214,7 @@ export class ParameterService {
       needsForce: found.cutOff.length > 0 || cutsOffCaller !== undefined,
       changed,
       listens: applier.describe(next, before),
+      nodes: [{ name: this.#options.node, answer: 'ready', detail: null }] as NodeAnswer[],
     };
     const plan = {
       report,
@@ -173,10 +224,44 @@ export class ParameterService {
       listener: touchedListener(moved),
     };
     if (rows.length === 0) return plan;
+    if (request.dryRun === true) report.nodes.push(...(await agreement.ask({ version, rows, isDryRun: true })).answers);
+    const validated = { rows, changed, before, next, request, actor };
     return {
       ...plan,
-      carryOut: async (pending) => await this.#carryOut({ rows, changed, before, next, request, actor }, pending),
+      carryOut: async (pending) => {
+        report.nodes.push(...(await this.#carryOutOnAll(validated, pending)));
+      },
     };
+  }
+
+  /** All nodes are ready before anything moves, and all have moved before this ends. Or none has. */
+  async #carryOutOnAll(change: Validated, pending: PendingChange | undefined): Promise<readonly NodeAnswer[]> {
+    const { agreement, applier, state } = this.#options;
+    const { rows, before, next, actor } = change;
+    if (agreement.isShared) {
+      // The ports stay free while the others are asked.
+      const faults = await applier.hold(next, { ...before, ...certificateValues(next) });
+      if (faults.length > 0) throw new ParameterFaults(faults);
+    }
+    let agreed: Agreed | undefined;
+    let undo: PendingParameters | undefined;
+    try {
+      agreed = await agreement.ask({ version: this.version, rows, isDryRun: false });
+      assertAllReady(agreed.answers);
+      const owner = { who: actor.who, from: actor.from, node: this.#options.node };
+      const mark = state.pendingOf(pending ?? { id: agreed.id, owner, expiresAt: 0, terms: '{}' }, rows);
+      await this.#carryOut(change, pending);
+      undo = mark;
+      assertAllReady(await agreement.applied(agreed, this.version));
+      return agreed.answers;
+    } catch (error) {
+      applier.release();
+      if (agreed !== undefined) await agreement.forget(agreed);
+      // One that waits for a confirmation is rolled back by who made it pending.
+      if (undo !== undefined && pending === undefined)
+        await this.#undo(undo, `it could not be applied: ${textOf(error)}`);
+      throw error;
+    }
   }
 
   async #carryOut(
@@ -204,6 +289,7 @@ export class ParameterService {
       await state.save({ rows, pending: state.pendingOf(pending, rows), audit });
       await this.#apply(next);
     }
+    this.#appliedVersion = this.version;
     onChanged(this.values(), before);
   }
 
@@ -211,14 +297,18 @@ export class ParameterService {
     const { state, now } = this.#options;
     const audit = auditEntry(actor, 'changes.confirm', { change: change.id, subject: 'parameters', forced }, now());
     await state.save({ rows: [], pending: null, audit });
+    if (this.#problem === undefined) this.#appliedVersion = this.version;
   }
 
   async #rollBack(actor: Actor, reason: string): Promise<void> {
+    const { pending } = this.#options.state.snapshot();
+    if (pending !== null) await this.#undo(pending, reason, actor);
+  }
+
+  async #undo(change: PendingParameters, reason: string, actor: Actor = CENTRAL): Promise<void> {
     const { state, onChanged } = this.#options;
-    const { pending } = state.snapshot();
-    if (pending === null) return;
     const before = this.values();
-    await state.saveRollback(pending, actor, reason);
+    await state.saveRollback(change, actor, reason);
     await this.#apply(this.values()).catch((error: unknown) => this.#repairLater(error));
     onChanged(this.values(), before);
   }
@@ -227,6 +317,7 @@ export class ParameterService {
     const now = this.#applied;
     if (!sameValue(next, now)) await this.#options.applier.apply(next, now);
     this.#applied = next;
+    if (sameValue(next, this.values())) this.#appliedVersion = this.version;
     this.#problem = undefined;
     this.#cancelRepair();
   }
@@ -284,4 +375,19 @@ function noEffect(changed: readonly ChangedParameter[]): Notice[] {
 function touchedListener(moved: readonly ParameterName[]): AdminListener | null {
   if (moved.some((name) => TOUCHES_HTTPS.has(name))) return 'https';
   return moved.includes('http.port') ? 'http' : null;
+}
+
+function outdated(version: number, expected: number): ParameterFault {
+  const found = String(version);
+  const allowed = `version ${expected}`;
+  return { parameter: '', found, allowed, text: `It has version ${found} of the parameters, and not ${expected}.` };
+}
+
+/** Errors: node_cannot_apply, node_silent. */
+function assertAllReady(answers: readonly NodeAnswer[]): void {
+  const refused = answers.find(({ answer }) => answer === 'refused');
+  if (refused !== undefined)
+    throw parameterFault('node_cannot_apply', { node: refused.name, found: refused.detail ?? '' });
+  const silent = answers.find(({ answer }) => answer === 'silent');
+  if (silent !== undefined) throw parameterFault('node_silent', { node: silent.name, seconds: ANSWER_MS / 1000 });
 }

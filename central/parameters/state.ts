@@ -20,8 +20,8 @@ interface ParameterStateOptions {
   readonly overrides: readonly ParameterOverride[];
   /** A change that was not confirmed before this start was rolled back. */
   readonly onRolledBack?: (pending: PendingChange) => void;
-  /** A change that waits for its confirmation is that of another node, which works. */
-  readonly isOfOther?: (pending: PendingChange) => boolean;
+  /** Several nodes share the store: a change that waits for its confirmation goes on without the node that made it. */
+  readonly isShared?: boolean;
   readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };
   readonly now: () => number;
 }
@@ -45,11 +45,14 @@ export class ParameterState {
     this.#values = this.effective(this.#stored);
   }
 
-  /** Loads the values. A pending change is rolled back: the connections that could have confirmed it are gone. */
+  /**
+   * Loads the values. A pending change is rolled back: the connections that could have confirmed it are gone. Of several
+   * nodes the one that leads does it, at its deadline.
+   */
   static async open(options: ParameterStateOptions): Promise<ParameterState> {
     const state = new ParameterState(options, await options.store.load());
     const { pending } = state.#snapshot;
-    if (pending === null || options.isOfOther?.(pending) === true) return state;
+    if (pending === null || options.isShared === true) return state;
     options.log.info(
       { change: pending.id, by: pending.owner.who },
       'rolling back a parameter change that was not confirmed before Central stopped',
@@ -104,6 +107,14 @@ export class ParameterState {
   /** Errors: version_conflict, those of the store; then the values are what they were. */
   async save(change: Omit<Save, 'expectedVersion'>): Promise<void> {
     this.#take(await this.#options.store.save({ ...change, expectedVersion: this.#snapshot.version }));
+  }
+
+  /** The installation's values with these rows in place of those that are stored. */
+  storedWith(rows: readonly Pick<ParameterRow, 'name' | 'value'>[]): ParameterValues {
+    const by = { changedBy: '', changedAt: 0 };
+    const replaced = new Set(rows.map(({ name }) => name));
+    const kept = this.#snapshot.rows.filter(({ name }) => !replaced.has(name));
+    return this.#read({ ...this.#snapshot, rows: [...kept, ...rows.map((row) => ({ ...row, ...by }))] });
   }
 
   /** Reads the values again: another node may have changed them. */

@@ -4,6 +4,7 @@ import type { Change, ChangeTerms } from '../change/changes.ts';
 import type { ParameterName, ParameterValue, ParameterValues } from './definitions.ts';
 import type { ParameterDefinition } from './parameter-definition.ts';
 import type { ParameterFault } from './errors.ts';
+import type { NodeAnswer } from './nodes/notes.ts';
 import type { Preflight } from './preflight.ts';
 
 /**
@@ -12,6 +13,9 @@ import type { Preflight } from './preflight.ts';
 export interface ParameterApplier {
   /** Checks that the ports are free and that the certificate can be made; changes nothing. */
   check(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]>;
+  /** The same, and keeps the ports that `next` needs until it is applied, or released. */
+  hold(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]>;
+  release(): void;
   /** All or nothing: throws a CodedError (port_taken) with the old listeners back. */
   apply(next: ParameterValues, now: ParameterValues): Promise<void>;
   /** Sentences: what would listen where afterwards. */
@@ -49,6 +53,8 @@ export interface ChangeReport extends Preflight {
   readonly needsForce: boolean;
   /** What listens where afterwards. */
   readonly listens: readonly string[];
+  /** What each node says to it, this one included. */
+  readonly nodes: readonly NodeAnswer[];
   /** The change that waits for its confirmation. */
   readonly change: Change | null;
 }

@@ -1,6 +1,7 @@
 // In-memory stand-ins for the narrow ports of Central's store, for tests of the parts that use it.
 // They keep the errors and the atomicity of central/store/store.ts, and nothing of its durability.
 import { Changes } from '../../central/change/changes.ts';
+import { Agreement } from '../../central/parameters/nodes/agreement.ts';
 import { createHash } from 'node:crypto';
 import { CodedError } from '../../shared/errors.ts';
 import type {
@@ -350,6 +351,18 @@ export function makeChanges(
   after: (ms: number, run: () => void) => () => void = () => () => {},
 ): Changes {
   return new Changes({ node: 'n1', log: { info() {}, error() {} }, now, after });
+}
+
+/** Of a node that has the store for itself. */
+export function aloneAgreement(): Agreement {
+  const nodes = {
+    list: () => [],
+    hurry: () => undefined,
+    onHeard: () => undefined,
+    onParameterNotes: () => undefined,
+  };
+  const log = { warn() {} };
+  return new Agreement({ store: undefined, nodes, log, clock: () => performance.now(), after: () => () => {} });
 }
 
 const subjectOf = (name: string): string => name.slice(0, name.indexOf('.'));

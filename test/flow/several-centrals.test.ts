@@ -87,7 +87,7 @@ describe.skipIf(lacksPostgres())('two Centrals', () => {
 
 describe.skipIf(lacksPostgres())('a Central that is gone', () => {
   const leaderOf = async (database: TestDatabase): Promise<string> => {
-    const [row] = await rows(database, 'SELECT holder FROM lease');
+    const [row] = await rows(database, "SELECT holder FROM lease WHERE name = 'leader'");
     return String(row?.['holder']);
   };
 

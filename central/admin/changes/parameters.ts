@@ -34,8 +34,8 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
     try {
       const wanted = { ...access.termsOf(request), values, ifMatch: ifMatchOf(request, 'the parameters') };
       const report = await parameters.change(wanted, access.actorOf(request));
-      const { listens } = report;
-      return await sendReport(reply.header('etag', tag()), { ...report, result: { listens } });
+      const { listens, nodes } = report;
+      return await sendReport(reply.header('etag', tag()), { ...report, result: { listens, nodes } });
     } catch (error) {
       if (!isCoded(error, 'version_conflict')) throw error;
       void reply.header('etag', tag());

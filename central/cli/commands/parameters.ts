@@ -164,8 +164,20 @@ function reportText(answer: unknown): string {
     ...cutOffText(report, would ? 'Would cut off:' : 'Cut off:'),
     ...noticeText(report),
     ...sentences(recordOf(report['result'])['listens'], would ? 'Would listen:' : 'Listens:'),
+    ...nodesText(rowsOf(recordOf(report['result']), 'nodes')),
   ];
   return [...lines, ...pendingText(report['change'])].join('\n');
+}
+
+/** Of several nodes: what each says to the change. */
+function nodesText(rows: ReturnType<typeof rowsOf>): string[] {
+  if (rows.length < 2) return [];
+  return [
+    'Nodes:',
+    ...rows.map(
+      ({ name, answer, detail }) => `  ${shown(name)}: ${[answer, detail ?? []].flat().map(shown).join(': ')}`,
+    ),
+  ];
 }
 
 function sentences(value: unknown, title: string): string[] {

@@ -45,6 +45,7 @@ const SHARED_SUBJECTS = [
   'exposures',
   'keys',
   'maintenance',
+  'parameter-notes',
   'parameters',
   'releases',
   'rollout-notes',
@@ -69,7 +70,7 @@ export interface SharedChange {
 
 /** What a node tells the others. */
 export interface NodeNote {
-  readonly subject: Extract<SharedSubject, 'rollout-notes'>;
+  readonly subject: Extract<SharedSubject, 'parameter-notes' | 'rollout-notes'>;
   readonly id: string;
   readonly body: string;
 }
@@ -88,6 +89,9 @@ export interface NodeNews {
   readonly next: number;
 }
 
+/** What one node does at a time. */
+export type HeldName = 'parameters';
+
 /** Not heard of for this long, a node is dead: its sessions end, and another one leads. */
 export const NODE_DEAD_MS = 6_000;
 
@@ -105,6 +109,12 @@ export interface NodeStore {
   onHint(listener: () => void): void;
   /** The others read it with their next beats, in this order. Kept for some minutes only. */
   tell(notes: readonly NodeNote[]): Promise<void>;
+  /**
+   * This node alone does what is named so, until it releases it, is given up as dead, or a minute is over. Answers the
+   * node that has it instead; null: this one has it.
+   */
+  hold(name: HeldName): Promise<string | null>;
+  release(name: HeldName): Promise<void>;
   /** Agents are admitted by this node, or not. Errors: node_unknown. */
   drain(name: string, isDrained: boolean, audit: AuditEntry): Promise<NodeRecord>;
   /** Forgets a node that is stopped or dead. Errors: node_unknown, node_alive. */

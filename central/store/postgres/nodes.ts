@@ -6,6 +6,7 @@ import { keptReason, stateAfter } from '../agents/state-reasons.ts';
 import type { AuditEntry } from '../audit-store.ts';
 import {
   NODE_DEAD_MS,
+  type HeldName,
   type NodeBeat,
   type NodeNews,
   type NodeNote,
@@ -20,6 +21,9 @@ import { nodeFault } from '../nodes/errors.ts';
 const CHANGES_AT_ONCE = 2_000;
 /** A node that is alive reads them within a second. */
 const CHANGES_KEPT_MS = 600_000;
+
+/** No change takes as long; a node that is alive and never releases it is not waited for longer. */
+const HELD_MS = 60_000;
 
 /** Beats come once a second; those further apart than this are a gap. */
 const STEADY_MS = NODE_DEAD_MS / 2;
@@ -112,6 +116,8 @@ export function nodeWrites(database: SqlDatabase, self: Self, audit: ReturnType<
       tell.run(self.name, JSON.stringify(notes));
     },
 
+    ...heldWrites(database, self),
+
     /** This process ends in order. */
     leave(): void {
       stop.run(self.name, self.generation);
@@ -119,6 +125,30 @@ export function nodeWrites(database: SqlDatabase, self: Self, audit: ReturnType<
     },
 
     endSessionsOf: (node: string, now: number, reason: string): void => sessions.end(node, now, reason),
+  };
+}
+
+/** What one node does at a time, beside the work of the one that leads. */
+function heldWrites(database: SqlDatabase, self: Self) {
+  const time = database.prepare('SELECT database_ms() AS time');
+  const hold = database.prepare(`
+    INSERT INTO lease (name, holder, generation, until) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, generation = excluded.generation, until = excluded.until
+      WHERE lease.until < ?5 OR (lease.holder = excluded.holder AND lease.generation = excluded.generation)
+        OR NOT EXISTS (SELECT 1 FROM node WHERE node.name = lease.holder AND node.generation = lease.generation
+          AND node.state = 'alive')`);
+  const holder = database.prepare('SELECT holder FROM lease WHERE name = ?');
+  const releaseOne = database.prepare('UPDATE lease SET until = 0 WHERE name = ? AND holder = ? AND generation = ?');
+  return {
+    holdLease(name: HeldName): string | null {
+      const now = integer(time.get(), 'time');
+      const { changes: taken } = hold.run(name, self.name, self.generation, now + HELD_MS, now);
+      return Number(taken) > 0 ? null : text(holder.get(name), 'holder');
+    },
+
+    releaseLease(name: HeldName): void {
+      releaseOne.run(name, self.name, self.generation);
+    },
   };
 }
 

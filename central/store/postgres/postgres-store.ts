@@ -133,6 +133,8 @@ function compose(
     // Every node looks twice a second.
     onHint: () => undefined,
     tell: (notes) => guarded.writer.call('tell', [notes]),
+    hold: (name) => guarded.writer.call('holdLease', [name]),
+    release: (name) => guarded.writer.call('releaseLease', [name]),
     drain: (name, isDrained, audit) => guarded.writer.call('drainNode', [audit, name, isDrained]),
     remove: (name, audit) => guarded.writer.call('removeNode', [audit, name]),
   };

@@ -37,7 +37,7 @@ import type { Role } from '../../../central/store/token-store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { CodedError } from '../../../shared/errors.ts';
 import { expectDescribed } from '../../described-answers.ts';
-import { makeChanges, memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
+import { aloneAgreement, makeChanges, memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
 import { memoryReleases } from '../memory-releases.ts';
 
 export interface Rest {
@@ -246,7 +246,15 @@ export async function startRest(
       log: { info() {}, error() {} },
       now,
     }),
-    applier: { check: async () => [], apply: async () => {}, describe: () => ['wss on all addresses'] },
+    applier: {
+      check: async () => [],
+      hold: async () => [],
+      release: () => undefined,
+      apply: async () => {},
+      describe: () => ['wss on all addresses'],
+    },
+    agreement: aloneAgreement(),
+    node: 'n1',
     changes,
     agents: { online: async () => online },
     onChanged: () => undefined,

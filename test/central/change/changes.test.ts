@@ -366,3 +366,32 @@ describe('a pending change', () => {
     expect(await changes.get('c1')).toMatchObject({ state: 'rolled-back', owner: { who: 'ann' } });
   });
 });
+
+describe('a change of several nodes', () => {
+  it('is rolled back at its deadline by the node that leads, by the clock of the store', async () => {
+    let leads = false;
+    changes = new Changes({
+      node: 'n1',
+      log: { info() {}, error() {} },
+      now: () => time,
+      after: (ms, run) => {
+        const timer = { at: time + ms, run };
+        timers.push(timer);
+        return () => {
+          timers = timers.filter((other) => other !== timer);
+        };
+      },
+      leads: () => leads,
+      // This host is 20 seconds ahead.
+      storeTime: () => time - 20_000,
+    });
+    register('parameters', ['parameters'], false);
+    const { change } = await changes.make('parameters', { confirm: CONFIRM }, ANN, plan());
+    expect(change?.expiresAt).toBe(time + 40_000);
+    await pass(61_000);
+    expect(steps).toEqual(['carry out pending']);
+    leads = true;
+    await pass(1_000);
+    expect(steps).toEqual(['carry out pending', 'roll back by central: it was not confirmed in time']);
+  });
+});

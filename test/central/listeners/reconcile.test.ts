@@ -245,6 +245,37 @@ describe('moving listeners', () => {
   });
 });
 
+describe('a change that other nodes may still refuse', () => {
+  test('has its ports, which serve no one until it is made', async () => {
+    const { listeners, now } = await start();
+    const [port = 0] = await freePorts(1);
+    const next = { ...now, 'websocket.secure.port': port };
+    expect(await listeners.hold(next, now)).toEqual([]);
+    const early = connect(port, '127.0.0.1');
+    expect(await Promise.race([once(early, 'close'), once(early, 'data')])).toEqual([false]);
+    const other = createServer().listen(port, ALL_ADDRESSES);
+    const [refusal] = (await once(other, 'error')) as [{ code: string }];
+    expect(refusal.code).toBe('EADDRINUSE');
+    expect(await nameAt(now['websocket.secure.port'])).toBe('wss');
+    await listeners.apply(next, now);
+    expect(await nameAt(port)).toBe('wss');
+    await refusedAt(now['websocket.secure.port']);
+  });
+
+  test('leaves nothing where it is not made', async () => {
+    const { listeners, now } = await start();
+    const [port = 0] = await freePorts(1);
+    const next = { ...now, 'websocket.secure.port': port };
+    await listeners.hold(next, now);
+    listeners.release();
+    await refusedAt(port);
+    await listeners.hold(next, now);
+    await listeners.hold(now, now);
+    await refusedAt(port);
+    expect(await nameAt(now['websocket.secure.port'])).toBe('wss');
+  });
+});
+
 test('a Central that stops says so, since the same time', async () => {
   const { listeners } = await start();
   expect(listeners.stopping()).toEqual([]);

@@ -51,6 +51,8 @@ function store() {
     news: async () => ({ ...news(7), next: 7 }),
     onHint: () => undefined,
     tell: async () => undefined,
+    hold: async () => null,
+    release: async () => undefined,
     drain: async () => node('a'),
     remove: async () => undefined,
   };
@@ -144,6 +146,32 @@ describe('a node', () => {
     expect(service.leads()).toBe(true);
     await vi.advanceTimersByTimeAsync(1_000);
     expect([service.leads(), led]).toEqual([false, ['start', 'stop']]);
+    await service.stop();
+  });
+
+  it('hears at once what nodes tell each other of a change of parameters, and looks more often meanwhile', async () => {
+    const { state, nodes } = store();
+    const service = open(nodes);
+    const note = { ...agent(''), subject: 'parameter-notes', body: 'ask' } as const;
+    state.nodes = [node('a', { clockOffsetMs: 300 })];
+    state.news = [{}, { changes: [note, agent('1')], next: 8 }];
+    await service.start();
+    const heard: (string | undefined)[] = [];
+    service.onParameterNotes((notes) => heard.push(...notes.map(({ body }) => body)));
+    const followed = follower();
+    service.follow(
+      { ...followed, apply: async (changes) => void followed.seen.push(...changes.map(({ id }) => id)) },
+      FIGURES,
+    );
+    expect([heard, followed.seen]).toEqual([['ask'], ['1']]);
+    const beats = state.after.length;
+    service.hurry(200);
+    await vi.advanceTimersByTimeAsync(400);
+    expect(state.after.length - beats).toBeGreaterThanOrEqual(4);
+    const calm = state.after.length;
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(state.after.length - calm).toBe(2);
+    expect(service.storeTime()).toBe(Date.now() - 300);
     await service.stop();
   });
 

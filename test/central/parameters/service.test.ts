@@ -8,7 +8,7 @@ import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { defaultValues, type ParameterValues } from '../../../central/parameters/definitions.ts';
 import type { Actor } from '../../../central/audit.ts';
 import { CodedError } from '../../../shared/errors.ts';
-import { makeChanges, memoryStore, type MemoryStore } from '../fakes.ts';
+import { aloneAgreement, makeChanges, memoryStore, type MemoryStore } from '../fakes.ts';
 
 const ANNA = { who: 'anna', from: '10.0.0.5' };
 const portTaken = () => new CodedError('port_taken', { text: 'taken', hint: 'choose another', status: 409 }, {});
@@ -38,6 +38,10 @@ const applier: ParameterApplier = {
   async check() {
     return faults;
   },
+  async hold() {
+    return faults;
+  },
+  release: () => undefined,
   async apply(next) {
     if (failApply?.(next) === true) throw portTaken();
     steps.push('apply');
@@ -83,6 +87,8 @@ async function load(overrides: readonly ParameterOverride[] = []): Promise<Param
     applier,
     changes: made,
     agents: { online: async () => online },
+    agreement: aloneAgreement(),
+    node: 'n1',
     onChanged: (values, before) => void heard.push([values, before]),
     log,
     now,

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { ParameterService } from '../../../central/parameters/service.ts';
 import { ParameterState } from '../../../central/parameters/state.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
-import { makeChanges } from '../fakes.ts';
+import { aloneAgreement, makeChanges } from '../fakes.ts';
 
 const log = { info() {}, error() {} };
 const ANNA = { who: 'anna', from: '10.0.0.5' };
@@ -17,9 +17,11 @@ async function start(folder: string) {
   const state = await ParameterState.open({ store: store.parameters, overrides: [], log, now: Date.now });
   const parameters = new ParameterService({
     state,
-    applier: { check: async () => [], apply: async () => {}, describe: () => [] },
+    applier: { check: async () => [], hold: async () => [], release() {}, apply: async () => {}, describe: () => [] },
     changes,
     agents: { online: async () => [] },
+    agreement: aloneAgreement(),
+    node: 'n1',
     onChanged: () => undefined,
     log,
     now: Date.now,

@@ -60,9 +60,18 @@ const CHANGE = named(
     confirmOver: orNull(text),
   }),
 );
-const PARAMETERS_CHANGED = reported(object({ listens: array(text, 'where Central listens then') }));
+const NODE_ANSWER = object({ name: text, answer: words(['ready', 'refused', 'silent']), detail: textOrNull });
+const PARAMETERS_CHANGED = reported(
+  object({
+    listens: array(text, 'where Central listens then'),
+    nodes: array(NODE_ANSWER, 'what each node says to the change'),
+  }),
+);
 const OF_PARAMETERS = [
+  'change_in_progress',
   'change_pending',
+  'node_cannot_apply',
+  'node_silent',
   'parameters_invalid',
   'version_conflict',
   'would_cut_off_administrator',

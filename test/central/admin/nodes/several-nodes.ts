@@ -24,6 +24,8 @@ export async function startNodes(...records: readonly NodeRecord[]): Promise<Res
       news,
       onHint: () => undefined,
       tell: async () => undefined,
+      hold: async () => null,
+      release: async () => undefined,
       async drain(name, isDrained, audit) {
         acts.push(audit);
         const drained = { ...find(name), drainedAt: isDrained ? 60_000 : null };

@@ -182,6 +182,16 @@ describe('two stores on one database', () => {
     expect((await b.nodes?.beat({ ...beat, after: news?.next ?? 0 }))?.changes).toEqual([]);
   });
 
+  it('let one of them do at a time what only one may do', async () => {
+    const [a, b] = stores();
+    expect([await a.nodes?.hold('parameters'), await b.nodes?.hold('parameters')]).toEqual([null, 'node-1']);
+    await b.nodes?.release('parameters');
+    expect(await b.nodes?.hold('parameters')).toBe('node-1');
+    await a.nodes?.release('parameters');
+    expect([await b.nodes?.hold('parameters'), await a.nodes?.hold('parameters')]).toEqual([null, 'node-2']);
+    await b.nodes?.release('parameters');
+  });
+
   it('refuse a second process of the same name while the first one works', async () => {
     await expect(openAt(database.url, 'node-1')).rejects.toMatchObject({ code: 'node_taken' });
   });
