@@ -19,6 +19,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '12 s: two PostgreSQL servers, HAProxy, and its checks in their intervals',
     quick: 'test/deploy/proxies.test.ts',
   },
+  'test/deploy/balanced-nodes.test.ts': {
+    why: '40 s: two Centrals, HAProxy, and agents that return over half a minute from one that stops',
+    quick: 'test/deploy/proxies.test.ts',
+  },
   'test/central/store/postgres/contract.test.ts': {
     why: '220 s: a database and three threads with their connections for each of 160 tests',
     quick: 'test/central/store/postgres/two-stores.test.ts',

@@ -208,6 +208,8 @@ function sessionsOfNodes(database: SqlDatabase) {
 }
 
 function nodeRecord(row: Row): NodeRecord {
+  // Written by this file and by `join` only.
+  const state = text(row, 'state') as NodeRecord['state'];
   return {
     name: text(row, 'name'),
     generation: integer(row, 'generation'),
@@ -215,11 +217,11 @@ function nodeRecord(row: Row): NodeRecord {
     address: textOrNull(row, 'address'),
     startedAt: integer(row, 'started_at'),
     lastSeenAt: integer(row, 'last_seen_at'),
-    // Written by this file and by `join` only.
-    state: text(row, 'state') as NodeRecord['state'],
+    state,
     leads: integer(row, 'leads') === 1,
     clockOffsetMs: integer(row, 'clock_offset_ms'),
-    sessions: integer(row, 'sessions'),
+    // The row has what it said last.
+    sessions: state === 'alive' ? integer(row, 'sessions') : 0,
     appliedParameters: integer(row, 'applied_parameters'),
     drainedAt: integerOrNull(row, 'drained_at'),
   };

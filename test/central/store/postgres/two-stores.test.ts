@@ -210,6 +210,12 @@ describe('two stores on one database', () => {
     expect(await failed.promise).toBe('node_fenced');
     await other.audit.append(ACT);
     await store.stop();
+    const [a] = stores();
+    const beat = { now: Date.now(), sessions: 5, appliedParameters: 1, after: 0 };
+    await other.nodes?.beat(beat);
     await other.stop();
+    // One that has stopped holds no session.
+    const nodes = (await a.nodes?.beat(beat))?.nodes ?? [];
+    expect(nodes.filter(({ name }) => name === 'node-3')).toMatchObject([{ state: 'stopped', sessions: 0 }]);
   });
 });
