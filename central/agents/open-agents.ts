@@ -5,11 +5,15 @@ import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import { AgentRate, RENEWAL_BURST, SECONDS_PER_RENEWAL } from '../sessions/limits/agent-rate.ts';
+import type { SessionsOfAll } from '../sessions/online/sessions-of-all.ts';
 import type { Sessions } from '../sessions/sessions.ts';
+import type { NodeRecord } from '../store/nodes/node-store.ts';
+import type { NoteQueue } from '../store/nodes/note-queue.ts';
 import type { Store } from '../store/store.ts';
 import type { Incidents } from './incidents.ts';
 import { createAgentChanges, type AgentChanges } from './acts/changes.ts';
 import { Drains } from './acts/drains.ts';
+import { DrainsElsewhere } from './acts/drains-elsewhere.ts';
 import { AgentDirectory } from './directory.ts';
 import { ExpiredCommands } from './expired-commands.ts';
 import { ConsumerReports } from './consumer-reports.ts';
@@ -24,6 +28,11 @@ interface AgentsNeeds {
   readonly pki: Pick<Pki, 'authority' | 'identity' | 'revocationLists'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Sessions;
+  readonly sessionsOfAll: SessionsOfAll;
+  readonly nodeNotes: NoteQueue;
+  readonly nodes: { readonly self: string; list(): readonly NodeRecord[] };
+  /** Runs once after so many milliseconds; the answer cancels it. */
+  readonly after: (ms: number, run: () => void) => () => void;
   readonly incidents: Incidents;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -38,6 +47,7 @@ interface Agents {
   readonly revocations: Revocations;
   readonly agentChanges: AgentChanges;
   readonly drains: Drains;
+  readonly drainsElsewhere: DrainsElsewhere;
   readonly consumerReports: ConsumerReports;
   readonly expiredCommands: ExpiredCommands;
   readonly deviceCertificates: DeviceCertificates;
@@ -48,6 +58,7 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
   const { agents, certificates } = store;
   const names = new NameReport({ agents, log, now });
   await names.measure();
+  const drainsElsewhere = new DrainsElsewhere({ ...needs, notes: needs.nodeNotes });
   return {
     agents: new AgentDirectory(agents),
     names,
@@ -83,7 +94,15 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       now,
     }),
     agentChanges: createAgentChanges({ agents, sessions, now }),
-    drains: new Drains({ sessions, audit: store.audit, log, now, every: repeat }),
+    drains: new Drains({
+      sessions: needs.sessionsOfAll,
+      elsewhere: drainsElsewhere,
+      audit: store.audit,
+      log,
+      now,
+      every: repeat,
+    }),
+    drainsElsewhere,
     revocations: createRevocations({ agents, certificates, sessions, lists: pki.revocationLists, log, now }),
   };
 }

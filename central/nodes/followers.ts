@@ -57,6 +57,8 @@ export class Followers implements Follower {
       this.#remember(id);
       await this.#followAgent(id);
     }
+    // What a node tells of sessions may follow from what it changed.
+    if (subjects.delete('session-notes')) subjects.add('session-notes');
     for (const subject of subjects)
       await this.#needs.parts[subject]?.(changes.filter((change) => change.subject === subject));
     // Who watches may read what is noted, also what is kept here.

@@ -3,6 +3,9 @@ import type { Logger } from 'pino';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import type { ParameterService } from '../parameters/service.ts';
+import type { Drains } from '../agents/acts/drains.ts';
+import type { DrainsElsewhere } from '../agents/acts/drains-elsewhere.ts';
+import type { SessionsOfAll } from '../sessions/online/sessions-of-all.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { SharedChange, SharedSubject } from '../store/nodes/node-store.ts';
 import type { Store } from '../store/store.ts';
@@ -25,6 +28,9 @@ interface FollowNeeds {
   readonly nodes: NodeService;
   readonly store: Pick<Store, 'agents'>;
   readonly sessions: Sessions;
+  readonly sessionsOfAll: Pick<SessionsOfAll, 'followAgents' | 'hear'>;
+  readonly drains: Drains;
+  readonly drainsElsewhere: DrainsElsewhere;
   readonly resourceChanges: Pick<ResourceChanges, 'note'>;
   readonly streams: { look(): void };
   readonly parameters: Follows & Pick<ParameterService, 'appliedVersion' | 'values'>;
@@ -49,7 +55,7 @@ export async function openNodes({ config, store, log, now }: OpenNeeds): Promise
 
 /** From now on this node follows the others. */
 export function followNodes(needs: FollowNeeds): void {
-  const { nodes, store, sessions, resourceChanges, events, streams, log, now } = needs;
+  const { nodes, store, sessions, sessionsOfAll, resourceChanges, events, streams, log, now } = needs;
   const parts: Partial<Record<SharedSubject, (changes: readonly SharedChange[]) => Promise<void>>> = {
     parameters: () => needs.parameters.follow(),
     keys: () => needs.pki.follow(),
@@ -60,6 +66,9 @@ export function followNodes(needs: FollowNeeds): void {
     rollouts: (changes) => needs.rolloutRelay.follow(changes),
     'rollout-notes': (changes) => needs.rolloutRelay.follow(changes),
     tokens: async () => streams.look(),
+    agents: (changes) => sessionsOfAll.followAgents(changes),
+    drains: (changes) => needs.drainsElsewhere.follow(changes, needs.drains),
+    'session-notes': (changes) => sessionsOfAll.hear(changes),
   };
   const { revocationLists } = needs.pki;
   const followers = new Followers({ agents: store.agents, sessions, resourceChanges, revocationLists, parts, now });
@@ -68,5 +77,6 @@ export function followNodes(needs: FollowNeeds): void {
     log.info({ node: nodes.self, sessions: sessions.size }, 'this node is drained: its agents reconnect to others');
     sessions.requestReconnect(() => true, needs.parameters.values()['agents.drain.spreadSeconds']);
   });
+  needs.drainsElsewhere.start();
   nodes.follow(followers, { sessions: () => sessions.size, parameters: () => needs.parameters.appliedVersion });
 }

@@ -6,6 +6,7 @@ import type { Changes } from '../change/changes.ts';
 import type { CentralConfig } from '../config.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';
+import type { SessionsOfAll } from '../sessions/online/sessions-of-all.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import { AuthorityService } from './authority/service.ts';
@@ -22,7 +23,8 @@ interface PkiServicesNeeds {
   readonly pki: Pki;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly changes: Changes;
-  readonly sessions: Pick<Sessions, 'each' | 'of' | 'online' | 'requestReconnect'>;
+  readonly sessions: Pick<Sessions, 'each' | 'of' | 'online'>;
+  readonly sessionsOfAll: Pick<SessionsOfAll, 'reconnectOverTls'>;
   readonly agentsOverTls: OnlineAgents;
   readonly renewals: Pick<Renewals, 'askToRenew'>;
   readonly metrics: Metrics;
@@ -57,7 +59,7 @@ export function openPkiServices(needs: PkiServicesNeeds): PkiServices {
     agents: agentsOverTls,
     spec: () => pki.live.spec(needs.parameters.values()),
     show: (credentials) => pki.live.show(credentials),
-    requestReconnect: (seconds) => sessions.requestReconnect(({ transport }) => transport === 'wss', seconds),
+    requestReconnect: (seconds) => needs.sessionsOfAll.reconnectOverTls(seconds),
     changes,
     log,
     now,

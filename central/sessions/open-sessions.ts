@@ -25,12 +25,14 @@ import { Handshake } from './handshake.ts';
 import { AgentRate, LOGIN_BURST, SECONDS_PER_LOGIN } from './limits/agent-rate.ts';
 import { RefusedHellos } from './limits/refused-hellos.ts';
 import type { NodeRecord } from '../store/nodes/node-store.ts';
+import { NoteQueue } from '../store/nodes/note-queue.ts';
 import { onlineAgentsOfAll } from './online/online-agents.ts';
+import { SessionsOfAll } from './online/sessions-of-all.ts';
 import { Sessions, type SessionSettings } from './sessions.ts';
 
 interface SessionsNeeds {
   readonly config: Pick<CentralConfig, 'centralName' | 'nodeName'>;
-  readonly store: Pick<Store, 'agents' | 'inbox' | 'outbox'>;
+  readonly store: Pick<Store, 'agents' | 'inbox' | 'nodes' | 'outbox'>;
   readonly pki: Pick<Pki, 'authority' | 'revocationLists' | 'sign'>;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly incidents: Incidents;
@@ -49,6 +51,9 @@ interface SessionsNeeds {
 
 export interface OpenedSessions {
   readonly sessions: Sessions;
+  readonly sessionsOfAll: SessionsOfAll;
+  /** What this node tells the others of its sessions, and of acts on them. */
+  readonly nodeNotes: NoteQueue;
   /** Commands for agents. */
   readonly messages: Commands;
   readonly handshake: Handshake;
@@ -58,19 +63,20 @@ export interface OpenedSessions {
 }
 
 export function openSessions(needs: SessionsNeeds): OpenedSessions {
-  const { metrics, now } = needs;
+  const { metrics, now, log, nodes } = needs;
+  const { agents, nodes: ofStore } = needs.store;
   const sessions = createSessions(needs);
+  const nodeNotes = new NoteQueue({ tell: ofStore?.tell.bind(ofStore), log });
   const handshakeFailures = new HandshakeFailures(metrics.instruments.queuegate_handshake_failures_total, now);
   return {
     sessions,
+    sessionsOfAll: new SessionsOfAll({ sessions, agents, nodes, notes: nodeNotes, log }),
+    nodeNotes,
     messages: new Commands({ ...needs, sessions }),
     handshake: createHandshake(needs, sessions, handshakeFailures),
     handshakeFailures,
-    onlineAgents: onlineAgentsOfAll({ sessions, agents: needs.store.agents, nodes: needs.nodes }),
-    agentsOverTls: onlineAgentsOfAll(
-      { sessions, agents: needs.store.agents, nodes: needs.nodes },
-      ({ transport }) => transport === 'wss',
-    ),
+    onlineAgents: onlineAgentsOfAll({ sessions, agents, nodes }),
+    agentsOverTls: onlineAgentsOfAll({ sessions, agents, nodes }, ({ transport }) => transport === 'wss'),
   };
 }
 

@@ -122,6 +122,37 @@ describe.skipIf(lacksPostgres())('two nodes', () => {
     await connect(b, { id, key, name: 'drained' });
   });
 
+  it('drain agents of both, as one drain that both show', async () => {
+    const [a, b] = nodes();
+    const here = await agentAt(a, 'drained-1');
+    const there = await Promise.all(['drained-2', 'drained-3'].map((name) => agentAt(b, name)));
+    const order = { agents: ['drained-1', 'drained-2', 'drained-3'], withinSeconds: 0, retryAfterSeconds: 3 };
+    const { status, body } = await a.rest('POST', '/drains', order);
+    expect([status, body]).toEqual([202, expect.objectContaining({ agentCount: 3, offlineCount: 0 })]);
+    const asked = await Promise.all([here, ...there].map(async ({ agent }) => await agent.frame('drain')));
+    expect(asked).toMatchObject(asked.map(() => ({ retryAfterSeconds: 3 })));
+    const drainAt = async (node: CentralProcess, id: unknown): Promise<Record<string, unknown>> =>
+      (await node.rest('GET', `/drains/${String(id)}`)).body as Record<string, unknown>;
+    const isDrained = async (node: CentralProcess): Promise<boolean> => {
+      const { state, awayCount } = await drainAt(node, body.id);
+      return state === 'drained' && awayCount === 3;
+    };
+    await until(async () => (await isDrained(a)) && (await isDrained(b)), 5_000);
+    // Each at the other one.
+    await connect(b, { ...here, name: 'drained-1' });
+    for (const [index, one] of there.entries()) await connect(a, { ...one, name: `drained-${2 + index}` });
+    const isBack = async (node: CentralProcess): Promise<boolean> =>
+      (await drainAt(node, body.id))['reconnectedCount'] === 3;
+    await until(async () => (await isBack(a)) && (await isBack(b)), 5_000);
+
+    const slow = await a.rest('POST', '/drains', { agents: ['drained-2', 'drained-3'], withinSeconds: 600 });
+    await until(async () => (await drainAt(b, slow.body.id))['state'] === 'draining', 5_000);
+    const canceled = await b.rest('POST', `/drains/${slow.body.id}/cancel`, {});
+    expect([canceled.status, canceled.body]).toEqual([200, expect.objectContaining({ state: 'canceled' })]);
+    expect(await drainAt(a, slow.body.id)).toMatchObject({ state: 'canceled', waitingCount: 1 });
+    expect((await b.rest('GET', '/drains?limit=1')).body.items).toMatchObject([{ id: slow.body.id }]);
+  });
+
   it('share the authority and the server certificate', async () => {
     const [a, b] = nodes();
     const shown = async (node: CentralProcess): Promise<unknown[]> => [
@@ -137,5 +168,15 @@ describe.skipIf(lacksPostgres())('two nodes', () => {
         (JSON.stringify(here) !== JSON.stringify(before) && JSON.stringify(here) === JSON.stringify(there)) || undefined
       );
     }, 3_000);
+  });
+
+  it('ask agents of both to reconnect over a server certificate that waits for its confirmation', async () => {
+    const [a, b] = nodes();
+    const { id, key, agent } = await agentAt(b, 'certified');
+    const query = 'confirmWithinSeconds=60';
+    const issued = await a.rest('POST', `/server-certificate/issue?${query}`, {});
+    expect(issued.status, JSON.stringify(issued.body)).toBeLessThan(300);
+    expect(await refusedWith(agent)).toBe('going_away');
+    await connect(b, { id, key, name: 'certified' });
   });
 });

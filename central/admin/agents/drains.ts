@@ -1,7 +1,8 @@
 // /drains: sessions of selected agents that end, spread over a time, so that the agents connect again.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { DRAIN_STATES, drainFault, type Drain } from '../../agents/acts/drains.ts';
+import { DRAIN_STATES, type Drain } from '../../agents/acts/drain.ts';
+import { drainFault } from '../../agents/acts/drains.ts';
 import { isVisible } from '../../agents/scope.ts';
 import type { CutOffAgent } from '../../change/report.ts';
 import { hasSession, type SelectedAgent } from '../../store/agent-store.ts';

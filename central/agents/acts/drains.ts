@@ -1,12 +1,14 @@
-// Drains: ends the sessions of selected agents, spread over a time, so that they connect again. Each has a state, and
-// counts that are measured by the sessions: who is still on the old one, away, or back. Kept in memory: when Central
-// stops, all sessions end anyway.
+// Drains: ends the sessions of selected agents, spread over a time, so that they connect again, whichever nodes they are at.
+// Each has a state, and counts that are measured by the sessions: who is still on the old one, away, or back. Kept in
+// memory: when Central stops, all its sessions end anyway. Those of other nodes: drains-elsewhere.ts.
 import { randomBytes } from 'node:crypto';
 import { defineErrors, type ErrorTable } from '../../../shared/errors.ts';
 import { auditEntry, type Actor } from '../../audit.ts';
-import type { Sessions } from '../../sessions/sessions.ts';
+import type { SessionsOfAll } from '../../sessions/online/sessions-of-all.ts';
 import type { SelectedAgent } from '../../store/agent-store.ts';
 import type { AuditStore } from '../../store/audit-store.ts';
+import type { Drain, DrainCounts, DrainState } from './drain.ts';
+import type { DrainsElsewhere } from './drains-elsewhere.ts';
 
 export const DRAIN_ERRORS = {
   drain_unknown: {
@@ -26,9 +28,6 @@ export const DRAIN_ERRORS = {
   },
 } as const satisfies ErrorTable;
 export const drainFault = defineErrors(DRAIN_ERRORS);
-
-export const DRAIN_STATES = ['draining', 'drained', 'canceled'] as const;
-type DrainState = (typeof DRAIN_STATES)[number];
 
 /** Each holds a list of its agents. */
 const MAX_RUNNING = 10;
@@ -51,31 +50,9 @@ export interface DrainOrder {
   readonly retryAfterSeconds: number;
 }
 
-interface DrainCounts {
-  /** Had no session when the drain began. */
-  readonly offlineCount: number;
-  /** Still have the session that the drain ends. */
-  readonly waitingCount: number;
-  /** Their session ended, and they have not connected again. */
-  readonly awayCount: number;
-  readonly reconnectedCount: number;
-}
-
-export interface Drain extends DrainCounts {
-  readonly id: string;
-  readonly state: DrainState;
-  readonly stateChangedAt: number;
-  readonly createdAt: number;
-  readonly createdBy: string;
-  readonly selectors: readonly string[];
-  readonly scope: string | null;
-  readonly withinSeconds: number;
-  readonly retryAfterSeconds: number;
-  readonly agentCount: number;
-}
-
 interface DrainsOptions {
-  readonly sessions: Pick<Sessions, 'of' | 'reconnect'>;
+  readonly sessions: Pick<SessionsOfAll, 'epochOf' | 'follow' | 'reconnect' | 'unfollow'>;
+  readonly elsewhere: Pick<DrainsElsewhere, 'cancel' | 'get' | 'list' | 'show'>;
   readonly audit: Pick<AuditStore, 'append'>;
   readonly log: { info(facts: object, text: string): void };
   readonly now: () => number;
@@ -116,20 +93,30 @@ export class Drains {
     this.#options = options;
   }
 
-  /** Newest first. */
+  /** Newest first; those of other nodes too. */
   list(): Drain[] {
-    return Array.from(this.#drains.values(), (kept) => this.#shown(kept)).toReversed();
+    return [...this.#options.elsewhere.list(), ...this.own()]
+      .toReversed()
+      .toSorted((one, other) => other.createdAt - one.createdAt);
+  }
+
+  /** Those that this node runs or ran, oldest first. */
+  own(): Drain[] {
+    return Array.from(this.#drains.values(), (kept) => this.#shown(kept));
   }
 
   /** Errors: drain_unknown. */
   get(id: string): Drain {
-    return this.#shown(this.#find(id));
+    const kept = this.#drains.get(id);
+    const drain = kept === undefined ? this.#options.elsewhere.get(id) : this.#shown(kept);
+    if (drain === undefined) throw drainFault('drain_unknown', { id: id.slice(0, 64) });
+    return drain;
   }
 
   /** Begins; the first sessions end before it resolves. Errors: drains_full. */
   async create(order: DrainOrder, actor: Actor): Promise<Drain> {
     const { selectors, selected, scope, withinSeconds, retryAfterSeconds } = order;
-    const { audit, now, log } = this.#options;
+    const { audit, now, log, sessions } = this.#options;
     const running = Array.from(this.#drains.values()).filter(({ state }) => state === 'draining').length;
     if (running + this.#starting >= MAX_RUNNING) throw drainFault('drains_full', { most: MAX_RUNNING });
     const id = randomBytes(8).toString('hex');
@@ -137,16 +124,23 @@ export class Drains {
     // Enough to recognize it by.
     const shown = selectors.slice(0, MAX_SHOWN_SELECTORS);
     const terms = { id, agents: shown, scope, agentCount, withinSeconds, retryAfterSeconds };
+    const agentIds = selected.map((agent) => agent.id);
     this.#starting += 1;
     try {
-      await audit.append(auditEntry(actor, 'drains.create', terms, now()));
+      await sessions.follow(agentIds);
+      await audit.append(auditEntry(actor, 'drains.create', terms, now())).catch((error: unknown) => {
+        sessions.unfollow(agentIds);
+        throw error;
+      });
     } finally {
       this.#starting -= 1;
     }
-    const targets = selected.flatMap(({ id: agentId }): Target[] => {
-      const epoch = this.#options.sessions.of(agentId)?.facts.epoch;
+    const targets = agentIds.flatMap((agentId): Target[] => {
+      const epoch = sessions.epochOf(agentId);
       return epoch === undefined ? [] : [{ agentId, epoch, isBack: false }];
     });
+    const isTarget = new Set(targets.map(({ agentId }) => agentId));
+    sessions.unfollow(agentIds.filter((agentId) => !isTarget.has(agentId)));
     const at = now();
     const facts = {
       id,
@@ -169,12 +163,20 @@ export class Drains {
 
   /** Sessions that have not ended yet stay open. Errors: drain_unknown, drain_ended. */
   async cancel(id: string, actor: Actor): Promise<Drain> {
-    const kept = this.#find(id);
-    if (kept.state !== 'draining') throw drainFault('drain_ended', { id, state: kept.state });
+    const { state } = this.get(id);
+    if (state !== 'draining') throw drainFault('drain_ended', { id, state });
     await this.#options.audit.append(auditEntry(actor, 'drains.cancel', { id }, this.#options.now()));
-    // It may have ended meanwhile.
-    if (kept.state === 'draining') this.#enter(kept, 'canceled');
-    return this.#shown(kept);
+    if (this.#drains.has(id)) this.onCanceled(id);
+    else await this.#options.elsewhere.cancel(id);
+    return this.get(id);
+  }
+
+  /** Recorded, here or at another node. It may have ended meanwhile. */
+  onCanceled(id: string): void {
+    const kept = this.#drains.get(id);
+    if (kept?.state !== 'draining') return;
+    this.#enter(kept, 'canceled');
+    this.#show(kept);
   }
 
   stop(): void {
@@ -183,10 +185,9 @@ export class Drains {
     for (const kept of this.#drains.values()) if (kept.state === 'draining') this.#enter(kept, 'canceled');
   }
 
-  #find(id: string): Kept {
-    const kept = this.#drains.get(id);
-    if (kept === undefined) throw drainFault('drain_unknown', { id: id.slice(0, 64) });
-    return kept;
+  /** To the other nodes. */
+  #show(kept: Kept): void {
+    this.#options.elsewhere.show(this.#shown(kept), kept.final !== null);
   }
 
   #enter(kept: Kept, state: DrainState): void {
@@ -197,9 +198,11 @@ export class Drains {
 
   /** Of ended drains, which are not measured any more. */
   #forgetOldest(): void {
-    for (const [id, { state }] of this.#drains) {
+    for (const [id, { state, targets }] of this.#drains) {
       if (this.#drains.size <= MAX_KEPT) return;
-      if (state !== 'draining') this.#drains.delete(id);
+      if (state === 'draining') continue;
+      this.#drains.delete(id);
+      this.#options.sessions.unfollow(targets.map(({ agentId }) => agentId));
     }
   }
 
@@ -209,6 +212,7 @@ export class Drains {
       if (kept.final !== null) continue;
       if (kept.state === 'draining') this.#advance(kept);
       this.#settle(kept);
+      this.#show(kept);
       isMeasuring ||= kept.final === null;
     }
     if (!isMeasuring) {
@@ -224,8 +228,7 @@ export class Drains {
     const share = withinSeconds === 0 ? 1 : (now() - createdAt) / (withinSeconds * 1000);
     // The first one ends at once, the last one when the time is over.
     const due = Math.min(kept.targets.length, 1 + Math.floor(Math.max(0, share) * (kept.targets.length - 1)));
-    for (const { agentId, epoch } of kept.targets.slice(kept.asked, due))
-      sessions.reconnect(agentId, epoch, retryAfterSeconds);
+    if (due > kept.asked) sessions.reconnect(kept.targets.slice(kept.asked, due), retryAfterSeconds);
     kept.asked = Math.max(kept.asked, due);
     this.#endIfDone(kept);
   }
@@ -241,6 +244,7 @@ export class Drains {
     const isOver = this.#options.now() - kept.stateChangedAt >= MEASURED_MS || this.#measured() > MAX_MEASURED;
     if (counts.awayCount > 0 && !isOver) return;
     kept.final = counts;
+    this.#options.sessions.unfollow(kept.targets.map(({ agentId }) => agentId));
     kept.targets = [];
   }
 
@@ -252,7 +256,7 @@ export class Drains {
     if (final !== null) return final;
     let [waitingCount, reconnectedCount] = [0, 0];
     for (const target of targets) {
-      const present = target.isBack ? undefined : this.#options.sessions.of(target.agentId)?.facts.epoch;
+      const present = target.isBack ? undefined : this.#options.sessions.epochOf(target.agentId);
       if (present === target.epoch) waitingCount += 1;
       else if (present !== undefined) target.isBack = true;
       if (target.isBack) reconnectedCount += 1;

@@ -50,6 +50,7 @@ const SHARED_SUBJECTS = [
   'releases',
   'rollout-notes',
   'rollouts',
+  'session-notes',
   'subscriptions',
   'tasks',
   'tokens',
@@ -70,7 +71,7 @@ export interface SharedChange {
 
 /** What a node tells the others. */
 export interface NodeNote {
-  readonly subject: Extract<SharedSubject, 'parameter-notes' | 'rollout-notes'>;
+  readonly subject: Extract<SharedSubject, 'drains' | 'parameter-notes' | 'rollout-notes' | 'session-notes'>;
   readonly id: string;
   readonly body: string;
 }

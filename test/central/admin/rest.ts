@@ -27,7 +27,6 @@ import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { AddressAccess } from '../../../central/parameters/address-access.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
 import { ParameterState } from '../../../central/parameters/state.ts';
-import type { Session } from '../../../central/sessions/session.ts';
 import { matchesAgent, mergedLabels, type AgentMatch, type LabelTerm } from '../../../central/store/agents/labels.ts';
 import type { MadeBackup, StagedRestore } from '../../../central/store/backup/backup.ts';
 import { storeFault } from '../../../central/store/errors.ts';
@@ -275,11 +274,18 @@ export async function startRest(
   /** Each agent that is online has a session, until it is asked to reconnect. */
   const drainSessions = () => ({
     sessions: {
-      of: (id: string) =>
-        agents.some((agent) => agent.id === id && agent.state === 'online')
-          ? ({ facts: { epoch: 1 } } as Session)
-          : undefined,
-      reconnect: (id: string) => void changed(id, () => ({ state: 'disconnected' })),
+      follow: async () => undefined,
+      unfollow: () => undefined,
+      epochOf: (id: string) => (agents.some((agent) => agent.id === id && agent.state === 'online') ? 1 : undefined),
+      reconnect: (ended: readonly { readonly agentId: string }[]) => {
+        for (const { agentId } of ended) void changed(agentId, () => ({ state: 'disconnected' }));
+      },
+    },
+    elsewhere: {
+      list: () => [],
+      get: () => undefined,
+      show: () => undefined,
+      cancel: async () => undefined,
     },
   });
   const registry = {

@@ -1,5 +1,5 @@
 // The operations on agents, their states, drains, incidents, and maintenance mode.
-import { DRAIN_STATES } from '../../../agents/acts/drains.ts';
+import { DRAIN_STATES } from '../../../agents/acts/drain.ts';
 import { RELEASE_PARTS } from '../../../../shared/releases/software.ts';
 import { AGENT_STATES } from '../../../store/agent-store.ts';
 import {

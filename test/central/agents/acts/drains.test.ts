@@ -1,30 +1,45 @@
 import { expect, test } from 'vitest';
+import type { Drain } from '../../../../central/agents/acts/drain.ts';
 import { Drains, type DrainOrder } from '../../../../central/agents/acts/drains.ts';
 import { CENTRAL } from '../../../../central/audit.ts';
-import type { Session } from '../../../../central/sessions/session.ts';
+
+/** There is no other node. */
+function alone() {
+  return {
+    list: (): Drain[] => [],
+    get: (_id: string): Drain | undefined => undefined,
+    show: (_drain: Drain, _isFinal: boolean): void => undefined,
+    cancel: async (_id: string): Promise<void> => undefined,
+  };
+}
 
 /**
  * Agents a0, a1, ... with a session each, of epoch 1; those of `slow` do not end. A clock and ticks that the test
  * moves.
  */
-function setUp(count: number, slow: readonly string[] = []) {
+function setUp(count: number, slow: readonly string[] = [], elsewhere = alone()) {
   const epochs = new Map(Array.from({ length: count }, (_, i) => [`a${i}`, 1]));
   const clock = { now: 1_000_000 };
   const entries: string[] = [];
   const asked: string[] = [];
+  const followed: string[] = [];
   let tick: (() => void) | undefined;
   const drains = new Drains({
     sessions: {
-      of: (id) => {
-        const epoch = epochs.get(id);
-        return epoch === undefined ? undefined : ({ facts: { epoch } } as Session);
+      follow: async (ids) => void followed.push(...ids),
+      unfollow(ids) {
+        for (const id of ids) followed.splice(followed.indexOf(id), 1);
       },
-      reconnect(id, epoch, retryAfterSeconds) {
-        if (epochs.get(id) !== epoch) return;
-        if (!slow.includes(id)) epochs.delete(id);
-        asked.push(`${id} ${retryAfterSeconds}`);
+      epochOf: (id) => epochs.get(id),
+      reconnect(ended, retryAfterSeconds) {
+        for (const { agentId, epoch } of ended) {
+          if (epochs.get(agentId) !== epoch) continue;
+          if (!slow.includes(agentId)) epochs.delete(agentId);
+          asked.push(`${agentId} ${retryAfterSeconds}`);
+        }
       },
     },
+    elsewhere,
     audit: { append: async ({ action }) => void entries.push(action) },
     log: { info() {} },
     now: () => clock.now,
@@ -48,6 +63,7 @@ function setUp(count: number, slow: readonly string[] = []) {
     epochs,
     entries,
     asked,
+    followed,
     order,
     isTicking: () => tick !== undefined,
     after: (seconds: number) => {
@@ -58,7 +74,7 @@ function setUp(count: number, slow: readonly string[] = []) {
 }
 
 test('sessions end one after the other within the time, and agents are counted until they are back', async () => {
-  const { drains, epochs, entries, asked, order, after, isTicking } = setUp(11);
+  const { drains, epochs, entries, asked, followed, order, after, isTicking } = setUp(11);
   epochs.delete('a10');
   const { id } = await drains.create(order(), CENTRAL);
   expect(entries).toEqual(['drains.create']);
@@ -80,7 +96,7 @@ test('sessions end one after the other within the time, and agents are counted u
   after(1);
   expect(drains.get(id)).toMatchObject({ state: 'drained', awayCount: 0, reconnectedCount: 10 });
   // Nothing is left to measure, and what happens later does not count.
-  expect(isTicking()).toBe(false);
+  expect([isTicking(), followed]).toEqual([false, []]);
   epochs.clear();
   expect(drains.get(id)).toMatchObject({ reconnectedCount: 10 });
 });
@@ -122,7 +138,13 @@ test('a canceled drain ends no more sessions; it is canceled once', async () => 
 test('a drain that cannot be recorded does not begin', async () => {
   const { order, epochs } = setUp(1);
   const drains = new Drains({
-    sessions: { of: () => undefined, reconnect: () => epochs.clear() },
+    sessions: {
+      epochOf: () => undefined,
+      follow: async () => undefined,
+      unfollow: () => undefined,
+      reconnect: () => epochs.clear(),
+    },
+    elsewhere: alone(),
     audit: {
       append: async () => {
         throw new Error('no');
@@ -150,4 +172,31 @@ test('no more than ten run, no more than a hundred are kept, and what is away is
   expect(last).toMatchObject({ state: 'drained', agentCount: 0 });
   after(15 * 60);
   expect(isTicking()).toBe(false);
+});
+
+test('a drain of another node is listed with those of this one, and canceled there', async () => {
+  const elsewhere = alone();
+  const { drains, entries, order } = setUp(3, [], elsewhere);
+  const own = await drains.create(order(), CENTRAL);
+  let other: Drain = { ...own, id: 'other', createdAt: own.createdAt + 1 };
+  elsewhere.list = () => [other];
+  elsewhere.get = (id) => (id === 'other' ? other : undefined);
+  elsewhere.cancel = async (id) => void (other = { ...other, state: id === 'other' ? 'canceled' : 'drained' });
+  expect(drains.list().map(({ id }) => id)).toEqual(['other', own.id]);
+  expect(drains.own()).toHaveLength(1);
+  expect(await drains.cancel('other', CENTRAL)).toMatchObject({ id: 'other', state: 'canceled' });
+  expect(entries).toEqual(['drains.create', 'drains.cancel']);
+  await expect(drains.cancel('other', CENTRAL)).rejects.toMatchObject({ code: 'drain_ended' });
+});
+
+test('what becomes of a drain is shown to other nodes, the last of it as final; one of them may cancel it', async () => {
+  const elsewhere = alone();
+  const shown: string[] = [];
+  elsewhere.show = ({ state, waitingCount }, isFinal) => void shown.push(`${state} ${waitingCount} ${isFinal}`);
+  const { drains, order, after } = setUp(3, [], elsewhere);
+  const { id } = await drains.create(order(), CENTRAL);
+  drains.onCanceled(id);
+  drains.onCanceled(id);
+  after(15 * 60);
+  expect(shown).toEqual(['draining 2 false', 'canceled 2 false', 'canceled 2 true']);
 });
