@@ -68,6 +68,8 @@ interface ChangeTarget {
   readonly agents: OnlineAgents;
   /** Sessions from before the change prove nothing: an agent counts only with a newer one. */
   readonly countsNewSessionsOnly: boolean;
+  /** Reads what other nodes have done to it. Absent: it is read soon enough. */
+  refresh?(): Promise<void>;
   /** The mark that the store has. */
   pending(): PendingChange | null;
   /** Removes the mark; the change stays. Writes the audit entry. */
@@ -260,6 +262,7 @@ export class Changes {
   /** Keeps a pending change. Errors: change_unknown, change_ended, share_not_met, confirm_over_new_connection. */
   async confirm(id: string, { force = false }: Pick<ChangeTerms, 'force'>, actor: Actor): Promise<Change> {
     return await this.runExclusive(async () => {
+      await this.#refresh(id);
       const { target, pending } = this.#expectPending(id);
       const watch = this.#watches.get(id);
       const terms = readTerms(pending.terms);
@@ -274,6 +277,7 @@ export class Changes {
   /** Rolls a pending change back at once. Errors: change_unknown, change_ended. */
   async rollBack(id: string, actor: Actor, reason = 'rolled back by an administrator'): Promise<Change> {
     return await this.runExclusive(async () => {
+      await this.#refresh(id);
       const { target, pending } = this.#expectPending(id);
       return await this.#rollBack(target, pending, actor, reason);
     });
@@ -333,6 +337,7 @@ export class Changes {
     if (this.#options.leads?.() === false) return this.#expireAgain(target, pending);
     try {
       await this.runExclusive(async () => {
+        await target.refresh?.();
         if (target.pending()?.id === pending.id && !this.#stopped)
           await this.#rollBack(target, pending, CENTRAL, 'it was not confirmed in time');
       });
@@ -384,6 +389,11 @@ export class Changes {
       if (pending?.id === id) return { target, pending };
     }
     return undefined;
+  }
+
+  /** Another node may have made the change, or ended it, a moment ago. */
+  async #refresh(id: string): Promise<void> {
+    if (!this.#ended.has(id)) for (const target of this.#targets.values()) await target.refresh?.();
   }
 
   #expectPending(id: string): { readonly target: ChangeTarget; readonly pending: PendingChange } {

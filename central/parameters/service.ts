@@ -78,6 +78,9 @@ export class ParameterService {
       blockedBy: ['parameters'],
       agents: options.agents,
       countsNewSessionsOnly: false,
+      refresh: async () => {
+        if (options.agreement.isShared) await this.#follow();
+      },
       pending: () => options.state.snapshot().pending,
       keep: async (change, actor, forced) => await this.#keep(change, actor, forced),
       rollBack: async (_change, actor, reason) => await this.#rollBack(actor, reason),
@@ -252,7 +255,7 @@ export class ParameterService {
       const mark = state.pendingOf(pending ?? { id: agreed.id, owner, expiresAt: 0, terms: '{}' }, rows);
       await this.#carryOut(change, pending);
       undo = mark;
-      assertAllReady(await agreement.applied(agreed, this.version));
+      assertAllReady(await agreement.applied(this.version, agreed.asked));
       return agreed.answers;
     } catch (error) {
       applier.release();
@@ -306,11 +309,13 @@ export class ParameterService {
   }
 
   async #undo(change: PendingParameters, reason: string, actor: Actor = CENTRAL): Promise<void> {
-    const { state, onChanged } = this.#options;
+    const { agreement, state, onChanged } = this.#options;
     const before = this.values();
     await state.saveRollback(change, actor, reason);
     await this.#apply(this.values()).catch((error: unknown) => this.#repairLater(error));
     onChanged(this.values(), before);
+    // What cannot go back somewhere is shown there.
+    await agreement.applied(this.version);
   }
 
   async #apply(next: ParameterValues): Promise<void> {
@@ -383,11 +388,15 @@ function outdated(version: number, expected: number): ParameterFault {
   return { parameter: '', found, allowed, text: `It has version ${found} of the parameters, and not ${expected}.` };
 }
 
+function sentence(text: string): string {
+  return text.endsWith('.') ? text : `${text}.`;
+}
+
 /** Errors: node_cannot_apply, node_silent. */
 function assertAllReady(answers: readonly NodeAnswer[]): void {
   const refused = answers.find(({ answer }) => answer === 'refused');
   if (refused !== undefined)
-    throw parameterFault('node_cannot_apply', { node: refused.name, found: refused.detail ?? '' });
+    throw parameterFault('node_cannot_apply', { node: refused.name, found: sentence(refused.detail ?? '') });
   const silent = answers.find(({ answer }) => answer === 'silent');
   if (silent !== undefined) throw parameterFault('node_silent', { node: silent.name, seconds: ANSWER_MS / 1000 });
 }

@@ -145,16 +145,20 @@ export class Agreement {
     );
   }
 
-  /** Waits until those that were asked apply this version. Answers which cannot; one that is late goes on by itself. */
-  async applied({ asked }: Agreed, version: number): Promise<NodeAnswer[]> {
+  /**
+   * Waits until the others apply this version: those that were asked, or all that apply one. Answers which cannot; one
+   * that is late goes on by itself.
+   */
+  async applied(version: number, asked?: Agreed['asked']): Promise<NodeAnswer[]> {
     const { clock, nodes } = this.#options;
     const deadline = clock() + ANSWER_MS;
+    const isAsked = (node: NodeRecord): boolean => asked?.has(keyOf(node)) ?? node.appliedParameters > 0;
     for (;;) {
       const [late, failed]: [NodeRecord[], NodeAnswer[]] = [[], []];
       for (const node of this.#others()) {
         const found = this.#failed.get(keyOf(node));
         if (found?.version === version) failed.push({ name: node.name, answer: 'refused', detail: found.found });
-        else if (asked.has(keyOf(node)) && node.appliedParameters < version) late.push(node);
+        else if (isAsked(node) && node.appliedParameters < version) late.push(node);
       }
       if (failed.length > 0 || late.length === 0 || clock() >= deadline) return failed;
       nodes.hurry(HURRY_MS);
@@ -164,7 +168,12 @@ export class Agreement {
 
   /** What another node committed could not be applied here. */
   async failed(version: number, found: string): Promise<void> {
-    if (this.#options.store !== undefined) await this.#tell({ kind: 'failed', version, found });
+    const { store, log } = this.#options;
+    if (store === undefined) return;
+    // The node that made the change goes on without it, and the status shows it here.
+    await this.#tell({ kind: 'failed', version, found }).catch((error: unknown) =>
+      log.warn({ error: textOf(error) }, 'other nodes could not be notified that a change could not be applied'),
+    );
   }
 
   /** Another version applies here, or is about to: nothing is kept for it. */

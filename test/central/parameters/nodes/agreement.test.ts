@@ -162,12 +162,12 @@ describe('nodes that agree on a change', () => {
   it('wait until each applies the version, or says why it cannot', async () => {
     const { world, a, b } = three();
     const agreed = await a.agreement.ask(CHANGE);
-    const applied = a.agreement.applied(agreed, 4);
+    const applied = a.agreement.applied(4, agreed.asked);
     world.set('b', { appliedParameters: 4 });
     await pass(300);
     world.set('c', { appliedParameters: 4 });
     expect(await applied).toEqual([]);
-    const next = a.agreement.applied(agreed, 5);
+    const next = a.agreement.applied(5);
     await b.agreement.failed(5, 'The port is taken.');
     await pass(300);
     expect(await next).toEqual([{ name: 'b', answer: 'refused', detail: 'The port is taken.' }]);
