@@ -364,7 +364,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/commands/enrollments.ts',
       'central/cli/commands/events/events.ts',
       'central/cli/commands/failures.ts',
-      'central/cli/commands/parameters.ts',
       'central/cli/commands/rotation.ts',
       'central/cli/secret-answer.ts',
       'central/cli/connection/target.ts',

@@ -44,7 +44,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/nodes/followers.test.ts',
   },
   'test/flow/parameters-over-nodes.test.ts': {
-    why: '70 s: two real Centrals on PostgreSQL, one of which is killed and frozen in the middle of changes',
+    why: '100 s: two real Centrals on PostgreSQL, one of which is killed and frozen in the middle of changes',
     quick: 'test/central/parameters/nodes/agreement.test.ts',
   },
   'test/flow/several-centrals.test.ts': {

@@ -19,7 +19,7 @@ import {
 import { answerText, documentOf, formatOf, wantsJson } from '../../shared/terminal/output.ts';
 import { readLine, usage, type Line } from './line/program.ts';
 import { askFirst, askingClient, mustAsk } from './line/question.ts';
-import { table } from './print.ts';
+import { rowsOf, table } from './print.ts';
 import { ChangeStream } from './watching/change-stream.ts';
 import { watch, Watched } from './watching/watch.ts';
 import { secondsOf, shareOf, wholeNumberOf } from '../../shared/terminal/quantities.ts';
@@ -175,7 +175,7 @@ function callOf(
     fail: () => (status = EXIT_FAILED),
     answer(value, people) {
       // A dry run says by its exit status, too, that the act itself would be refused.
-      if (isRecord(value) && value['dryRun'] === true && value['needsForce'] === true) status = EXIT_REFUSED;
+      if (isRecord(value) && value['dryRun'] === true && wouldBeRefused(value)) status = EXIT_REFUSED;
       const text = answerText(format, value, people, command.namedBy);
       // Without items nothing is printed, and no empty line either.
       if (text !== undefined) surroundings.out(text, colors && header !== '' && text.startsWith(header));
@@ -285,4 +285,10 @@ async function truststore(
     secrets,
     env: environment,
   });
+}
+
+/** It would cut agents off, or a node cannot apply it. */
+function wouldBeRefused(report: Readonly<Record<string, unknown>>): boolean {
+  if (report['needsForce'] === true) return true;
+  return rowsOf(report['result'], 'nodes').some(({ answer }) => answer !== 'ready');
 }

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { lacksPostgres } from '../postgres/binaries.ts';
 import { freshDatabase, type TestDatabase } from '../postgres/cluster.ts';
@@ -164,6 +165,33 @@ describe.skipIf(lacksPostgres())('a change of parameters while a node is gone', 
     const again = await start('node-b', two.folder);
     expect(await value(again, 'services.port')).toBe(port);
     expect(await bothListen(port)).toEqual([true, true]);
+  });
+
+  it('is made everywhere or nowhere when the node that makes it is killed at any moment', async () => {
+    const [, two] = nodes();
+    let [one] = nodes();
+    const ports = await freePorts(4);
+    const [first = 0] = ports;
+    expect((await one.change({ 'services.port': first })).status).toBe(200);
+    let served = first;
+    for (const [index, ms] of [20, 150, 350].entries()) {
+      const [before, port] = [served, ports[index + 1] ?? 0];
+      const asked = one.change({ 'services.port': port }).catch(() => undefined);
+      await delay(ms);
+      await one.process.stop('SIGKILL');
+      await asked;
+      one = await start('node-a', one.folder);
+      served = Number(await value(one, 'services.port'));
+      expect(await value(two, 'services.port')).toBe(served);
+      await until(async () => ((await bothListen(served)).every(Boolean) ? true : undefined), 10_000);
+      // What was kept for a change that was not made is free again.
+      expect([before, port]).toContain(served);
+      const other = served === port ? before : port;
+      await until(async () => ((await bothListen(other)).some(Boolean) ? undefined : true), 10_000);
+    }
+    // And the turn is not lost.
+    expect((await two.change({ 'services.port': first })).status).toBe(200);
+    expect(await bothListen(first)).toEqual([true, true]);
   });
 
   it('that is not confirmed is rolled back at both, also when the node that made it is killed', async () => {

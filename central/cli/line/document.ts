@@ -49,7 +49,7 @@ This page is generated from the commands in the code (\`npm run docs\`).
 | 3 | Central is unreachable or not trusted, or the command must be retried later: HTTP 429, 503 |
 | 4 | no token, a wrong token, or a role without the right: HTTP 401, 403 |
 | 5 | not found: HTTP 404, 410 |
-| 6 | refused: invalid, or it would cut agents off (a dry run that needs \`--force\`, too): HTTP 400, 413, 415, 422 |
+| 6 | refused: invalid, or it would cut agents off (a dry run that needs \`--force\`, or that a node cannot apply, too): HTTP 400, 413, 415, 422 |
 | 7 | conflict: state, version, a pending change: HTTP 409, 412, 428 |
 | 8 | timeout while waiting |
 | 130 | Ctrl-C |

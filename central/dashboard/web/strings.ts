@@ -121,6 +121,8 @@ export const T = {
   applyAndCut: (count: number) => `Apply and cut off ${number(count)}`,
   applied: (count: number) => `${plural(count, 'change')} applied.`,
   afterwards: 'Afterwards:',
+  nodesRefuse: 'Not every node can apply this: it would be refused',
+  nodeSilent: 'It did not answer.',
   timedBefore: 'Roll back unless I confirm within',
   timedMinutes: 'Minutes to confirm',
   timedBetween: 'minutes, with',

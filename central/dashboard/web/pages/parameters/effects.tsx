@@ -12,9 +12,24 @@ import type { Checked } from './preflight.ts';
 
 export function ParameterEffects({ report }: { readonly report: Checked }): JSX.Element {
   const { result } = report;
+  const refusing = result.nodes.filter(({ answer }) => answer !== 'ready');
   return (
     <>
       <Effects report={report} show={shown} />
+      {refusing.length > 0 && (
+        <Callout meaning="warn" title={T.nodesRefuse}>
+          <ul class="plain">
+            {refusing.map(({ name, detail }) => (
+              <li key={name}>
+                <b>
+                  <Foreign text={name} />
+                </b>{' '}
+                <Foreign text={detail ?? T.nodeSilent} />
+              </li>
+            ))}
+          </ul>
+        </Callout>
+      )}
       {result.listens.length > 0 && (
         <div>
           <b>{T.afterwards}</b>

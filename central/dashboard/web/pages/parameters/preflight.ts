@@ -9,7 +9,10 @@ import { T } from '../../strings.ts';
 import { drop, edits, refusals, type Edits } from './edits.ts';
 import { readParameters, type ParameterList } from './list.ts';
 
-export type Checked = Report<{ readonly listens: readonly string[] }>;
+export type Checked = Report<{
+  readonly listens: readonly string[];
+  readonly nodes: readonly { readonly name: string; readonly answer: string; readonly detail: string | null }[];
+}>;
 
 interface Shown {
   readonly list: ParameterList;
@@ -36,7 +39,7 @@ function patch(made: Edits, etag: string | null, terms: Terms) {
 /** What decides whether a report still says what was shown. */
 function essence({ changed, cutOff, notices, result }: Checked): string {
   const agents = cutOff.items.map(({ agent, reason }) => [agent.id, reason]);
-  return JSON.stringify([changed, agents, notices.map(({ code }) => code), result.listens]);
+  return JSON.stringify([changed, agents, notices.map(({ code }) => code), result]);
 }
 
 /** Each fault is shown beside its field, too. */
