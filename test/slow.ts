@@ -39,6 +39,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: 'two Centrals on a PostgreSQL, and agents at one of them that lose their sessions by acts at the other',
     quick: 'test/central/nodes/followers.test.ts',
   },
+  'test/flow/followed-nodes.test.ts': {
+    why: '20 s: two Centrals on a PostgreSQL and two agents that run tasks',
+    quick: 'test/central/tasks/queues.test.ts',
+  },
   'test/flow/two-nodes.test.ts': {
     why: '25 s: two Centrals on one PostgreSQL, as processes, with agents at both',
     quick: 'test/central/nodes/followers.test.ts',
