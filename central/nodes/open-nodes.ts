@@ -39,7 +39,7 @@ interface FollowNeeds {
   readonly tasks: Follows;
   readonly subscriptions: Follows;
   readonly exposures: Follows;
-  readonly rolloutRelay: { follow(changes: readonly SharedChange[]): Promise<void> };
+  followRollouts(changes: readonly SharedChange[]): Promise<void>;
   readonly events: Events<CentralEvents>;
   readonly log: Logger;
   readonly now: () => number;
@@ -63,8 +63,8 @@ export function followNodes(needs: FollowNeeds): void {
     tasks: () => needs.tasks.follow(),
     subscriptions: () => needs.subscriptions.follow(),
     exposures: () => needs.exposures.follow(),
-    rollouts: (changes) => needs.rolloutRelay.follow(changes),
-    'rollout-notes': (changes) => needs.rolloutRelay.follow(changes),
+    rollouts: (changes) => needs.followRollouts(changes),
+    'rollout-notes': (changes) => needs.followRollouts(changes),
     tokens: async () => streams.look(),
     agents: (changes) => sessionsOfAll.followAgents(changes),
     drains: (changes) => needs.drainsElsewhere.follow(changes, needs.drains),

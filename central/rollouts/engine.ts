@@ -58,8 +58,6 @@ interface EngineNeeds {
   readonly sessionOf: (agentId: string) => EngineSession | undefined;
   readonly offers: Offers;
   readonly relay: Relay;
-  /** The node that leads; undefined: it is not known. */
-  readonly leader: () => string | undefined;
   readonly log: ReportedReleasesNeeds['log'] & {
     info(facts: object, text: string): void;
     error(facts: object, text: string): void;
@@ -163,7 +161,7 @@ export class RolloutEngine {
     this.#pump();
   }
 
-  /** Errors: rollout_leader_elsewhere, rollout_conflict, rollouts_full. */
+  /** Errors: rollout_lead_moves, rollout_conflict, rollouts_full. */
   async begin(rollout: NewRollout, agents: readonly NewRolloutAgent[], audit: AuditEntry): Promise<RolloutRecord> {
     this.#assertLeads();
     return await this.#turns.runExclusive(async () => {
@@ -189,7 +187,7 @@ export class RolloutEngine {
     });
   }
 
-  /** Errors: rollout_unknown, those of `act` in machine.ts, rollout_conflict. */
+  /** Errors: rollout_unknown, rollout_lead_moves, those of `act` in machine.ts, rollout_conflict. */
   async act(number: number, wanted: RolloutAct | 'rollback', audit: AuditEntry): Promise<RolloutRecord> {
     return await this.#turns.runExclusive(async () => {
       const { before, change } = await this.#acted(number, wanted);
@@ -212,7 +210,7 @@ export class RolloutEngine {
 
   #assertLeads(): void {
     if (this.#isRunning) return;
-    throw rolloutFault('rollout_leader_elsewhere', { leader: this.#needs.leader() ?? 'unknown' });
+    throw rolloutFault('rollout_lead_moves', {});
   }
 
   async #acted(number: number, wanted: RolloutAct | 'rollback'): Promise<{ before: Model; change: Change }> {

@@ -9,11 +9,17 @@ export const ROLLOUT_ERRORS = {
     text: 'The rollout {rollout} is {state}; allowed: {allowed}.',
     hint: 'See "queuegate rollouts show {rollout}" for its state, then choose another command.',
   },
-  rollout_leader_elsewhere: {
-    status: 409,
+  rollout_lead_moves: {
+    status: 503,
     retryable: true,
-    text: 'This node does not lead: rollouts are run by the node {leader}.',
-    hint: 'Send the request to that node (GET /nodes shows which one leads, and its address).',
+    text: 'No node runs the rollouts at this moment: the lead moves from one node to another.',
+    hint: 'Nothing was done. Send the request again in some seconds; "queuegate nodes list" shows which node leads.',
+  },
+  rollout_leader_silent: {
+    status: 503,
+    retryable: true,
+    text: 'The node {leader}, which runs the rollouts, did not answer in time: whether it carried the act out is not known.',
+    hint: 'See "queuegate rollouts list" for what became of it, then send it again if it was not carried out.',
   },
   rollout_stage_conflict: {
     status: 409,

@@ -4,10 +4,11 @@ import type { AgingClock } from '../aging-clock.ts';
 import type { Pki } from '../pki/open-pki.ts';
 import type { Tickets } from '../profiles/tickets.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import type { NodeRecord } from '../store/nodes/node-store.ts';
+import type { NodeRecord, SharedChange } from '../store/nodes/node-store.ts';
 import type { Store } from '../store/store.ts';
 import { RolloutEngine } from './engine.ts';
 import { createOffers } from './offers.ts';
+import { LeaderActs } from './leader-acts.ts';
 import { RolloutRelay } from './relay.ts';
 import { Rollouts } from './rollouts.ts';
 
@@ -20,15 +21,20 @@ interface RolloutsNeeds {
   readonly nodes: { readonly self: string; leads(): boolean; list(): readonly NodeRecord[] };
   readonly log: Logger;
   readonly now: () => number;
+  /** Runs once after so many milliseconds; the answer cancels it. */
+  readonly after: (ms: number, run: () => void) => () => void;
 }
 
 interface OpenedRollouts {
   readonly rolloutEngine: RolloutEngine;
   readonly rolloutRelay: RolloutRelay;
   readonly rollouts: Rollouts;
+  /** Other nodes changed rollouts, or told something of them; no changes: some were missed. */
+  followRollouts(changes: readonly SharedChange[]): Promise<void>;
 }
 
-export function openRollouts({ store, pki, tickets, sessions, aging, nodes, log, now }: RolloutsNeeds): OpenedRollouts {
+export function openRollouts(needs: RolloutsNeeds): OpenedRollouts {
+  const { store, pki, tickets, sessions, aging, nodes, log, now, after } = needs;
   const offers = createOffers({ signingKey: pki.signingKey, tickets, steady: () => aging.steady() });
   const of = store.nodes;
   const tell = of === undefined ? undefined : of.tell.bind(of);
@@ -38,10 +44,15 @@ export function openRollouts({ store, pki, tickets, sessions, aging, nodes, log,
     sessionOf: (agentId) => sessions.of(agentId) ?? rolloutRelay.sessionOf(agentId),
     offers,
     relay: rolloutRelay,
-    leader: () => nodes.list().find(({ leads }) => leads)?.name,
     log,
     now,
   });
   rolloutRelay.serve(rolloutEngine);
-  return { rolloutEngine, rolloutRelay, rollouts: new Rollouts({ engine: rolloutEngine, store, now }) };
+  const engine = rolloutEngine;
+  const acts = new LeaderActs({ engine, store: store.rollouts, tell, nodes, log, now, after });
+  const followRollouts = async (changes: readonly SharedChange[]): Promise<void> => {
+    acts.follow(changes);
+    await rolloutRelay.follow(changes);
+  };
+  return { rolloutEngine, rolloutRelay, followRollouts, rollouts: new Rollouts({ engine, acts, store, now }) };
 }

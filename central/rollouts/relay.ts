@@ -134,7 +134,7 @@ export class RolloutRelay {
     let isNew = changes.length === 0;
     for (const { subject, id, body } of changes) {
       if (subject === 'rollouts') isNew ||= !this.#members.has(Number(id.slice('r-'.length)));
-      // Written by `#tell` of another node.
+      // Written by `#tell` of another node; acts of administrators are heard by leader-acts.ts.
       else if (body !== undefined) await this.#hear(id, JSON.parse(body) as Told);
     }
     if (isNew) this.#load(changes.length === 0);

@@ -15,7 +15,6 @@ import {
   type NewRolloutAgent,
   type ReleaseAgents,
   type RolloutAgentRecord,
-  type RolloutCounts,
   type RolloutPlan,
   type RolloutRecord,
   type RolloutStage,
@@ -24,7 +23,8 @@ import {
 } from '../store/rollouts/rollout-store.ts';
 import type { RolloutEngine } from './engine.ts';
 import { NO_CAUSE, rolloutFault } from './errors.ts';
-import { NEW_ROLLOUT, type Model } from './machine.ts';
+import { viewOf, type LeaderActs, type RolloutView } from './leader-acts.ts';
+import { NEW_ROLLOUT } from './machine.ts';
 import type { Drift } from './reported-releases.ts';
 import { waveTargets } from './waves.ts';
 
@@ -46,10 +46,8 @@ const ACTIONS = {
 } as const satisfies Record<ReleaseKind, Record<RolloutStage, AuditAction>>;
 
 interface RolloutsNeeds {
-  readonly engine: Pick<
-    RolloutEngine,
-    'act' | 'begin' | 'driftOf' | 'modelOf' | 'previewAct' | 'previewBegin' | 'requestMeasurement' | 'underWay'
-  >;
+  readonly engine: Pick<RolloutEngine, 'driftOf' | 'modelOf' | 'requestMeasurement' | 'underWay'>;
+  readonly acts: Pick<LeaderActs, 'perform' | 'viewOf'>;
   readonly store: {
     readonly rollouts: RolloutStore;
     readonly releases: Pick<ReleaseStore, 'listReleases' | 'release'>;
@@ -81,11 +79,6 @@ interface ActTerms {
 type RolloutTerms = ActTerms & RolloutAgents;
 
 type RolloutVerb = 'pause' | 'resume' | 'cancel' | 'retry' | 'rollback';
-
-export interface RolloutView {
-  readonly rollout: RolloutRecord;
-  readonly counts: RolloutCounts;
-}
 
 /** One part of an agent: the release that it shall run, and the one that it says it runs. */
 export interface AgentPart {
@@ -131,9 +124,13 @@ export class Rollouts {
     if (wanted.digest !== rollout.release)
       throw rolloutFault('rollout_release_unknown', { release: `${release} in the rollout ${id}` });
     const meant = { verb: 'upgrade', plan } as const;
-    if (dryRun === true) return viewOf(await this.#needs.engine.previewAct(rollout.number, meant));
     const entry = this.#entry(actor, ACTIONS[rollout.kind].upgrade, { rollout: id, release: rollout.release, ...plan });
-    return await this.#view(await this.#needs.engine.act(rollout.number, meant, entry));
+    return await this.#needs.acts.perform({
+      kind: 'act',
+      number: rollout.number,
+      wanted: meant,
+      audit: dryRun === true ? null : entry,
+    });
   }
 
   /**
@@ -142,9 +139,8 @@ export class Rollouts {
   async act(id: string, verb: RolloutVerb, { actor, dryRun }: ActTerms): Promise<RolloutView> {
     const number = numberOf(id);
     const wanted = verb === 'rollback' ? verb : { verb };
-    if (dryRun === true) return viewOf(await this.#needs.engine.previewAct(number, wanted));
-    const entry = this.#entry(actor, `rollouts.${verb}`, { rollout: id });
-    return await this.#view(await this.#needs.engine.act(number, wanted, entry));
+    const audit = dryRun === true ? null : this.#entry(actor, `rollouts.${verb}`, { rollout: id });
+    return await this.#needs.acts.perform({ kind: 'act', number, wanted, audit });
   }
 
   /** Errors: rollout_unknown. */
@@ -152,14 +148,15 @@ export class Rollouts {
     const number = numberOf(id);
     const rollout = this.#needs.engine.modelOf(number)?.rollout ?? (await this.#needs.store.rollouts.get(number));
     if (rollout === undefined) throw storeFault('rollout_unknown', { id });
-    return await this.#view(rollout);
+    return await this.#needs.acts.viewOf(rollout);
   }
 
   /** Newest first. */
   async list(page: Parameters<RolloutStore['list']>[0]): Promise<RolloutView[]> {
     const views: RolloutView[] = [];
     // One after the other: each counts its agents, and other reads of the store run in between.
-    for (const rollout of await this.#needs.store.rollouts.list(page)) views.push(await this.#view(rollout));
+    for (const rollout of await this.#needs.store.rollouts.list(page))
+      views.push(await this.#needs.acts.viewOf(rollout));
     return views;
   }
 
@@ -268,13 +265,12 @@ export class Rollouts {
       comment: actor.comment ?? null,
       ticket: actor.ticket ?? null,
     };
-    if (dryRun === true) return viewOf(await this.#needs.engine.previewBegin(rollout, agents));
     const detail = { kind, stage, release: release.digest, name: release.name, agents: selectors, scope, ...plan };
     const entry = this.#entry(actor, ACTIONS[kind][stage], {
       ...detail,
       agentCount: agents.length,
     });
-    return await this.#view(await this.#needs.engine.begin(rollout, agents, entry));
+    return await this.#needs.acts.perform({ kind: 'begin', rollout, agents, audit: dryRun === true ? null : entry });
   }
 
   /** Counts the rollouts that have not ended, and their agents. */
@@ -288,12 +284,6 @@ export class Rollouts {
         { state },
         views.reduce((sum, { counts }) => sum + counts.byState[state], 0),
       );
-  }
-
-  async #view(rollout: RolloutRecord): Promise<RolloutView> {
-    const model = this.#needs.engine.modelOf(rollout.number);
-    if (model !== undefined) return viewOf({ ...model, rollout });
-    return { rollout, counts: await this.#needs.store.rollouts.counts(rollout.number) };
   }
 
   #entry(actor: Actor, action: AuditAction, detail: Readonly<Record<string, unknown>>) {
@@ -316,19 +306,6 @@ export class Rollouts {
     const release = await this.#needs.store.releases.release(digest);
     return release === undefined ? null : `${release.name}@${digest.slice(0, 8)}`;
   }
-}
-
-function viewOf({ rollout, members }: Model): RolloutView {
-  const byState = Object.fromEntries(ROLLOUT_AGENT_STATES.map((state) => [state, 0])) as Record<
-    RolloutAgentRecord['state'],
-    number
-  >;
-  let eligible = 0;
-  for (const { record } of members.values()) {
-    byState[record.state] += 1;
-    if (record.isEligible) eligible += 1;
-  }
-  return { rollout, counts: { total: members.size, eligible, byState } };
 }
 
 function newAgent({ id, state, offlineSince }: SelectedAgent, now: number): NewRolloutAgent {

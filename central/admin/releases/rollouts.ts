@@ -6,13 +6,8 @@ import { isVisible } from '../../agents/scope.ts';
 import { MAX_SELECTOR_LENGTH, MAX_SELECTORS } from '../../agents/selectors.ts';
 import { rolloutId } from '../../rollouts/errors.ts';
 import { UNSTORED } from '../../rollouts/preview.ts';
-import {
-  DEFAULT_PLAN,
-  type AgentPart,
-  type AgentProfile,
-  type RolloutAgents,
-  type RolloutView,
-} from '../../rollouts/rollouts.ts';
+import { DEFAULT_PLAN, type AgentPart, type AgentProfile, type RolloutAgents } from '../../rollouts/rollouts.ts';
+import type { RolloutView } from '../../rollouts/leader-acts.ts';
 import { mayHaveMore } from '../../../shared/text-page.ts';
 import { storeFault } from '../../store/errors.ts';
 import {

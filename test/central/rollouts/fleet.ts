@@ -178,7 +178,6 @@ export class Fleet {
     const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
     return new RolloutEngine({
       store: this.store,
-      leader: () => 'node-1',
       relay: {
         onOpened: () => undefined,
         onClosed: () => undefined,

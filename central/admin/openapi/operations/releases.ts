@@ -187,7 +187,8 @@ const OF_DRAFT = [
 ] as const;
 const OF_ACT = [
   'rollout_conflict',
-  'rollout_leader_elsewhere',
+  'rollout_lead_moves',
+  'rollout_leader_silent',
   'rollout_nothing_to_do',
   'rollout_stage_conflict',
   'rollout_state_conflict',
@@ -200,7 +201,8 @@ const OF_ROLLOUT = [
   'profile_release_unknown',
   'release_unknown',
   'rollout_conflict',
-  'rollout_leader_elsewhere',
+  'rollout_lead_moves',
+  'rollout_leader_silent',
   'rollout_nothing_to_do',
   'rollout_plan_invalid',
   'rollout_release_unknown',

@@ -24,7 +24,6 @@ export async function startNodes(...records: readonly NodeRecord[]): Promise<Res
       news,
       onHint: () => undefined,
       tell: async () => undefined,
-      sawBoot: async () => false,
       hold: async () => null,
       release: async () => undefined,
       async drain(name, isDrained, audit) {

@@ -1,5 +1,6 @@
 // REST with rollouts on an engine, and agents that carry out what it sends.
 import { onTestFinished } from 'vitest';
+import { LeaderActs } from '../../../../central/rollouts/leader-acts.ts';
 import { Rollouts } from '../../../../central/rollouts/rollouts.ts';
 import type { ReleaseRecord } from '../../../../central/store/releases/release-store.ts';
 import { agentRecord } from '../../fakes.ts';
@@ -40,6 +41,15 @@ export async function startRollouts(): Promise<{
   const releases = [releaseRecord(RELEASE, 2), releaseRecord(PREVIOUS, 1)];
   const rollouts = new Rollouts({
     engine: fleet.engine,
+    acts: new LeaderActs({
+      engine: fleet.engine,
+      store: fleet.store,
+      tell: undefined,
+      nodes: { self: 'n1', leads: () => true, list: () => [] },
+      log: { warn: () => undefined },
+      now: () => fleet.now,
+      after: () => () => undefined,
+    }),
     store: {
       rollouts: fleet.store,
       releases: {
