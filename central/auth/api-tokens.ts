@@ -1,7 +1,14 @@
 // Creates, lists, deletes and verifies the API tokens of administrators, operators and viewers. Each route declares the
 // role that it needs (central/admin).
 import { auditEntry, type Actor } from '../audit.ts';
-import type { ApiTokenChange, ApiTokenRecord, Role, SignedInPerson, TokenStore } from '../store/token-store.ts';
+import type {
+  AddedApiToken,
+  ApiTokenChange,
+  ApiTokenRecord,
+  Role,
+  SignedInPerson,
+  TokenStore,
+} from '../store/token-store.ts';
 import { authFault } from './errors.ts';
 import { RememberedTokens } from './remembered-tokens.ts';
 import { makeSecret } from './secrets.ts';
@@ -74,10 +81,18 @@ export interface ApiTokens {
    * Creates an administrator's token that does not expire. `keep` stores its text before the token becomes valid: a
    * process that is killed in between leaves no valid token whose text is unknown.
    */
-  createAdministrator(name: string, actor: Actor, keep: (token: string) => Promise<void>): Promise<string>;
+  createAdministrator(
+    name: string,
+    actor: Actor,
+    keep: (token: string) => Promise<void>,
+    terms?: FirstTerms,
+  ): Promise<string>;
   /** True for a token that `authenticate` accepts now; a wrong one is neither counted nor slowed down. */
   isValid(token: string): Promise<boolean>;
 }
+
+/** `isFirst`: only where the store has no token. Errors: first_token_elsewhere. */
+type FirstTerms = Pick<AddedApiToken, 'isFirst'>;
 
 const BEARER = /^Bearer +(\S+)$/i;
 const TOKEN = /^qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
@@ -88,13 +103,13 @@ const NOTE_USE_MS = 60_000;
 const KEPT_BY_CALLER = async (_token: string): Promise<void> => undefined;
 
 export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): ApiTokens {
-  async function create(order: NewApiToken, actor: Actor, keep = KEPT_BY_CALLER) {
+  async function create(order: NewApiToken, actor: Actor, keep = KEPT_BY_CALLER, terms: FirstTerms = {}) {
     const { id, token, hash } = makeSecret('qg');
     await keep(token);
     const { name, role, scope = null, expiresAt } = order;
     const record = { id, name, role, scope, createdAt: now(), createdBy: actor.who, expiresAt, lastUsedAt: null };
     const entry = auditEntry(actor, 'api-tokens.create', { id, name, role, scope, expiresAt }, now());
-    await tokens.addApiToken({ ...record, hash }, entry);
+    await tokens.addApiToken({ ...record, ...terms, hash }, entry);
     return { token, record };
   }
 
@@ -156,8 +171,8 @@ export function createApiTokens({ tokens, attempts, now }: ApiTokensOptions): Ap
       uses.forget(id);
       known.forget(id);
     },
-    async createAdministrator(name, actor, keep) {
-      return (await create({ name, role: 'administrator', expiresAt: null }, actor, keep)).token;
+    async createAdministrator(name, actor, keep, terms) {
+      return (await create({ name, role: 'administrator', expiresAt: null }, actor, keep, terms)).token;
     },
     async isValid(token) {
       const [, id, secret] = TOKEN.exec(token) ?? [];

@@ -3,6 +3,7 @@
 // start that is cut is completed by the next one.
 import { access, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isCoded } from '../../shared/errors.ts';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { replaceSecretFile } from '../../shared/files/secret-file.ts';
 import { syncFolder } from '../../shared/platform/files.ts';
@@ -43,9 +44,15 @@ export async function beginFirstStart(needs: FirstStartNeeds): Promise<FirstStar
     await replaceSecretFile(mark, Buffer.alloc(0));
   }
   const file = join(dataFolder, ADMINISTRATOR_TOKEN_FILE);
+  const kept = await textIn(file);
+  // One that was cut may have stored a token whose text was lost since: there is another one then.
+  const isFirst = !(cut && kept === '');
   const administratorToken =
-    (await tokenIn(file, apiTokens)) ??
-    (await apiTokens.createAdministrator('first administrator', CENTRAL, (token) => keepToken(file, token)));
+    kept !== undefined && (await apiTokens.isValid(kept)) ? kept : await createFirst(file, apiTokens, isFirst);
+  if (administratorToken === undefined) {
+    await rm(mark, { force: true });
+    return undefined;
+  }
   return {
     administratorToken,
     async enrollment() {
@@ -62,13 +69,30 @@ export async function beginFirstStart(needs: FirstStartNeeds): Promise<FirstStar
   };
 }
 
+/** Undefined: another node on the same store made the first one, in its own data folder. */
+async function createFirst(
+  file: string,
+  apiTokens: FirstStartNeeds['apiTokens'],
+  isFirst: boolean,
+): Promise<string | undefined> {
+  const keep = async (token: string): Promise<void> => await keepToken(file, token);
+  try {
+    return await apiTokens.createAdministrator('first administrator', CENTRAL, keep, { isFirst });
+  } catch (error) {
+    if (!isCoded(error, 'first_token_elsewhere')) throw error;
+    // A token that is not valid.
+    await rm(file, { force: true });
+    return undefined;
+  }
+}
+
 /** Writes the token to its 0600 file; for `createAdministrator`, before the token is valid. */
 async function keepToken(file: string, token: string): Promise<void> {
   await replaceSecretFile(file, Buffer.from(`${token}\n`));
 }
 
-/** The token that an earlier start wrote, if it is valid: one that was cut before its commit is not. */
-async function tokenIn(file: string, apiTokens: FirstStartNeeds['apiTokens']): Promise<string | undefined> {
+/** The token that an earlier start wrote; one that was cut before its commit is not valid. Undefined: there is no file. */
+async function textIn(file: string): Promise<string | undefined> {
   const bytes = await readBoundedFile({
     path: file,
     what: 'The token file',
@@ -76,8 +100,7 @@ async function tokenIn(file: string, apiTokens: FirstStartNeeds['apiTokens']): P
     hint: 'Remove it: the next start writes another one.',
     ifMissing: 'ignore',
   });
-  const token = bytes?.toString('utf8').trim() ?? '';
-  return (await apiTokens.isValid(token)) ? token : undefined;
+  return bytes?.toString('utf8').trim();
 }
 
 async function isThere(path: string): Promise<boolean> {

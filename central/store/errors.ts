@@ -198,6 +198,11 @@ export const STORE_ERRORS = {
     text: '{most} service exposures exist, which is the limit.',
     hint: 'Delete exposures that are not needed any more.',
   },
+  first_token_elsewhere: {
+    status: 409,
+    text: 'The store has API tokens already: another node made the first one at the same time.',
+    hint: 'No action needed: it is in the file administrator-token in the data folder of that node.',
+  },
   last_administrator: {
     status: 409,
     text: 'The token {id} is the last one with the role administrator.',
@@ -211,7 +216,7 @@ export const STORE_ERRORS = {
   key_material_conflict: {
     status: 409,
     text: 'The keys and certificates under "{subject}" were changed in the meantime (version {found}, expected {expected}); nothing was written.',
-    hint: 'Send the change again. If it is refused again, another process has changed them: restart this Central, which then reads them, and send it again.',
+    hint: 'Another node changed them at the same time. See what it did ("queuegate audit list"), and send the change again if it still applies.',
   },
   events_per_day: {
     status: 503,

@@ -80,8 +80,14 @@ export interface EnrollmentTokenRecord {
   readonly agentName: string | null;
 }
 
+export interface AddedApiToken extends ApiTokenRecord {
+  /** Added only where there is no token yet. */
+  readonly isFirst?: boolean;
+}
+
 export interface TokenStore {
-  addApiToken(token: ApiTokenRecord, audit: AuditEntry): Promise<void>;
+  /** Errors: api_tokens_full, first_token_elsewhere. */
+  addApiToken(token: AddedApiToken, audit: AuditEntry): Promise<void>;
   getApiToken(id: string): Promise<ApiTokenRecord | undefined>;
   listApiTokens(): Promise<ApiTokenRecord[]>;
   /**

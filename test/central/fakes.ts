@@ -98,7 +98,8 @@ export function memoryStore(): MemoryStore {
     for (const [id, signIn] of signIns) if (signIn.owner === owner) signIns.delete(id);
   };
   const tokens: TokenStore = {
-    async addApiToken(token, entry) {
+    async addApiToken({ isFirst, ...token }, entry) {
+      if (isFirst === true && apiTokens.size > 0) throw storeFault('first_token_elsewhere', {});
       entries.push(entry);
       apiTokens.set(token.id, token);
     },

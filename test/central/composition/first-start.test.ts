@@ -30,6 +30,8 @@ function cutAt(tokens: TokenStore, moment: number): TokenStore {
   };
 }
 
+type Needs = ReturnType<typeof parts>;
+
 function parts(tokens: TokenStore, dataFolder: string) {
   const options = { tokens, attempts: NO_DELAY, now: () => 1_000_000 };
   return {
@@ -93,6 +95,18 @@ describe('the first start', () => {
       }
     },
   );
+
+  it('of two nodes at once on one store makes one token and one enrollment: the other node shows nothing and keeps no file', async () => {
+    const [one, other] = [await setUp(), await setUp()];
+    const needs = [one, other].map(({ folder }) => parts(one.store.tokens, folder)) as [Needs, Needs];
+    const shown = await Promise.all(needs.map(start));
+    expect(shown.map((each) => each === undefined)).toContain(true);
+    const [won, lost] = shown[0] === undefined ? [other, one] : [one, other];
+    expect([await readdir(won.folder), await readdir(lost.folder)]).toEqual([['administrator-token'], []]);
+    expect(await needs[0].apiTokens.isValid((await readFile(fileOf(won.folder), 'utf8')).trim())).toBe(true);
+    expect(await needs[0].apiTokens.list()).toHaveLength(1);
+    expect(await needs[0].enrollmentTokens.list()).toHaveLength(1);
+  });
 
   it('makes another token where the file of a cut start was lost', async () => {
     const { folder, store } = await setUp();

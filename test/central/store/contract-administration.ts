@@ -117,6 +117,15 @@ export function administrationContract(open: OpenEngine): void {
     expect(apiTokenVersion(used)).toBe(apiTokenVersion(token));
   });
 
+  it('adds a first API token only where there is none', async () => {
+    await store.tokens.addApiToken({ ...apiToken('t1'), isFirst: true }, ACT);
+    await expect(store.tokens.addApiToken({ ...apiToken('t2'), isFirst: true }, ACT)).rejects.toMatchObject({
+      code: 'first_token_elsewhere',
+    });
+    await store.tokens.addApiToken(apiToken('t3'), ACT);
+    expect((await store.tokens.listApiTokens()).map(({ id }) => id)).toEqual(['t1', 't3']);
+  });
+
   it('keeps so many API tokens and so many enrollment tokens, and forgets enrollment tokens that expired long ago', async () => {
     await Promise.all(
       Array.from({ length: MAX_API_TOKENS }, (_, i) => store.tokens.addApiToken(apiToken(`t${i}`), ACT)),

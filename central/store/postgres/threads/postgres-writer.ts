@@ -9,7 +9,6 @@ import { auditWrites } from '../../sql/rows/audit.ts';
 import type { StoreBounds } from '../../space/bounds.ts';
 import { Acts } from '../connection/acts.ts';
 import { BlockingConnection } from '../connection/blocking-connection.ts';
-import { bootWrites } from '../boots.ts';
 import { loginWrites } from '../logins.ts';
 import { nodeWrites } from '../nodes.ts';
 import { ChangeNotes } from '../notes.ts';
@@ -17,7 +16,6 @@ import type { FromWorker } from '../../../../shared/sqlite/worker/protocol.ts';
 import type { AwayReport, ThreadData } from './thread-data.ts';
 
 export type PostgresWrites = ReturnType<typeof createWrites> &
-  ReturnType<typeof bootWrites> &
   ReturnType<typeof loginWrites> &
   ReturnType<typeof nodeWrites>;
 
@@ -62,7 +60,6 @@ try {
     ...notes.of(writes),
     logInMany: notes.ofLogins(loginWrites(connection)),
     ...nodes,
-    ...bootWrites(connection),
     // The reserve is one of a disk of this host.
     bound: (bounds: StoreBounds) => writes.bound({ ...bounds, reserveBytes: 0 }),
   };

@@ -7,6 +7,7 @@ import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } fr
 import { storeFault } from '../../errors.ts';
 import {
   apiTokenVersion,
+  type AddedApiToken,
   type ApiTokenChange,
   type ApiTokenRecord,
   type EnrollmentTokenRecord,
@@ -40,10 +41,11 @@ function apiTokenWrites(database: SqlDatabase, now: () => number) {
     if (integer(administrators.get(id, now()), 'others') === 0) throw storeFault('last_administrator', { id });
   };
   return {
-    /** Errors: api_tokens_full. */
-    addApiToken(token: ApiTokenRecord): void {
-      if (integer(count.get(), 'tokens') >= MAX_API_TOKENS)
-        throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
+    /** Errors: api_tokens_full, first_token_elsewhere. */
+    addApiToken(token: AddedApiToken): void {
+      const tokens = integer(count.get(), 'tokens');
+      if (token.isFirst === true && tokens > 0) throw storeFault('first_token_elsewhere', {});
+      if (tokens >= MAX_API_TOKENS) throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
       const { id, name, role, hash, createdAt, createdBy, expiresAt, scope } = token;
       add.run(id, name, role, storedHash({ hash, scope }), createdAt, createdBy, expiresAt, scope);
     },
