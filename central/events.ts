@@ -19,6 +19,8 @@ export interface CentralEvents {
   maintenanceEnabled: [];
   /** New handshakes must show this certificate. */
   certificateReplaced: [credentials: ServerCredentials];
+  /** Another generation of the authority signs, by an act at this node or at another one. */
+  signerReplaced: [];
 }
 
 type Listener<P extends readonly unknown[]> = (...payload: P) => void;

@@ -52,7 +52,7 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     quick: 'test/central/parameters/nodes/agreement.test.ts',
   },
   'test/flow/several-centrals.test.ts': {
-    why: '70 s: eleven real Centrals on PostgreSQL, which are killed and frozen until others lead',
+    why: '120 s: nineteen real Centrals on PostgreSQL, which are killed and frozen until others lead, and first starts at once',
     quick: 'test/central/nodes/node-service.test.ts',
   },
   'test/flow/forwarding.test.ts': {

@@ -19,6 +19,7 @@ import { changeFault } from './errors.ts';
 import { cutOffJson, type CutOffAgent } from './report.ts';
 import {
   factsOf,
+  remainderOf,
   type ChangedValue,
   type ChangeFacts,
   type ChangeOwner,
@@ -55,8 +56,8 @@ export interface ChangePlan<R> {
   readonly carryOut?: (pending: PendingChange | undefined) => Promise<void>;
   /** A pending change has taken effect; it is rolled back after so many seconds. Must not throw. */
   readonly onPending?: (withinSeconds: number) => void;
-  /** The change was confirmed: finishes what waited for it. */
-  readonly onConfirmed?: (actor: Actor) => Promise<void>;
+  /** What is left to do once the change is confirmed, in words of the target (`finish`); stored with the mark. */
+  readonly remainder?: string | undefined;
 }
 
 /** A subject of changes. Its store keeps the mark of a pending change beside the values. */
@@ -76,6 +77,8 @@ interface ChangeTarget {
   keep(change: PendingChange, actor: Actor, forced: boolean): Promise<void>;
   /** Restores what was before, removes the mark, writes the audit entry. */
   rollBack(change: PendingChange, actor: Actor, reason: string): Promise<void>;
+  /** The change was confirmed, at any node: does what waited for it. */
+  finish?(remainder: string, actor: Actor): Promise<void>;
 }
 
 type ChangeState = 'pending' | 'confirmed' | 'rolled-back';
@@ -116,7 +119,6 @@ interface ChangesOptions {
 interface Watch {
   readonly appliedAt: number;
   readonly cancelTimer: () => void;
-  readonly onConfirmed: ChangePlan<unknown>['onConfirmed'];
 }
 
 /** How soon it is looked again for a change whose deadline has passed: another node leads, or it failed. */
@@ -152,7 +154,7 @@ export class Changes {
       this.#options.onChanged?.(before.id);
     }
     if (pending === null || this.#watches.has(pending.id)) return;
-    this.#watch(target, pending, undefined);
+    this.#watch(target, pending);
     this.#options.onChanged?.(pending.id);
   }
 
@@ -163,7 +165,7 @@ export class Changes {
   register(target: ChangeTarget): void {
     this.#targets.set(target.subject, target);
     const pending = target.pending();
-    if (pending !== null) this.#watch(target, pending, undefined);
+    if (pending !== null) this.#watch(target, pending);
   }
 
   /** Runs an act between two changes. It must not start a change itself and wait for it. */
@@ -230,10 +232,11 @@ export class Changes {
         terms: JSON.stringify({
           ...(await confirmTerms(confirm, plan.listener, target.agents)),
           about: { changed: plan.changed, comment: actor.comment ?? null, ticket: actor.ticket ?? null },
+          remainder: plan.remainder,
         }),
       };
       await this.#carryOutPending(target, plan.carryOut, pending);
-      this.#watch(target, pending, plan.onConfirmed);
+      this.#watch(target, pending);
       plan.onPending?.(confirm.withinSeconds);
       this.#options.onChanged?.(pending.id);
       return { ...plan.report, dryRun, change: await this.#view(target, pending, 'pending') };
@@ -269,7 +272,8 @@ export class Changes {
       await assertConfirmable(terms, watch?.appliedAt ?? Infinity, this.#counted(target, id), actor, force);
       await target.keep(pending, actor, force);
       const ended = await this.#end(target, pending, 'confirmed');
-      await watch?.onConfirmed?.(actor);
+      const remainder = remainderOf(pending);
+      if (remainder !== undefined) await target.finish?.(remainder, actor);
       return ended;
     });
   }
@@ -310,10 +314,10 @@ export class Changes {
     }
   }
 
-  #watch(target: ChangeTarget, pending: PendingChange, onConfirmed: ChangePlan<unknown>['onConfirmed']): void {
+  #watch(target: ChangeTarget, pending: PendingChange): void {
     const appliedAt = this.#options.now();
     const cancelTimer = this.#expireAfter(pending.expiresAt - this.#storeTime(), target, pending);
-    this.#watches.set(pending.id, { appliedAt, cancelTimer, onConfirmed });
+    this.#watches.set(pending.id, { appliedAt, cancelTimer });
   }
 
   #storeTime(): number {

@@ -21,7 +21,10 @@ export interface PendingChange {
   readonly owner: ChangeOwner;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
-  /** JSON text of ConfirmTerms (confirm.ts): what a confirmation needs; and of `about`: a ChangeFacts. */
+  /**
+   * JSON text of ConfirmTerms (confirm.ts): what a confirmation needs; of `about`: a ChangeFacts; and of `remainder`: what
+   * is done after it (ChangePlan).
+   */
   readonly terms: string;
 }
 
@@ -44,4 +47,11 @@ export function factsOf({ terms }: Pick<PendingChange, 'terms'>): ChangeFacts {
   const about = isRecord(kept) ? kept['about'] : undefined;
   // Written from a ChangeFacts only.
   return isRecord(about) ? (about as unknown as ChangeFacts) : { changed: [], comment: null, ticket: null };
+}
+
+/** Undefined: nothing is left to do once it is confirmed. */
+export function remainderOf({ terms }: Pick<PendingChange, 'terms'>): string | undefined {
+  const kept: unknown = JSON.parse(terms);
+  const remainder = isRecord(kept) ? kept['remainder'] : undefined;
+  return typeof remainder === 'string' ? remainder : undefined;
 }

@@ -7,6 +7,7 @@ import type { Renewals } from '../agents/renewal.ts';
 import type { CentralAgent } from '../central-agent.ts';
 import type { Changes } from '../change/changes.ts';
 import type { CentralEvents, Events } from '../events.ts';
+import type { Forwarding } from '../forwarding/open-forwarding.ts';
 import type { OpenedListeners } from '../listeners/open-listeners.ts';
 import { storeBounds } from './store-bounds.ts';
 import { PARAMETER_NAMES } from '../parameters/definitions.ts';
@@ -28,7 +29,8 @@ import type { ResourceChanges } from '../watching/resource-changes.ts';
 interface Subscribers {
   readonly events: Events<CentralEvents>;
   readonly store: Pick<Store, 'bound'>;
-  readonly sessions: Pick<Sessions, 'endWhere'>;
+  readonly sessions: Pick<Sessions, 'each' | 'endWhere'>;
+  readonly forwarding: Pick<Forwarding, 'follow'>;
   readonly streams: Pick<OpenStreams, 'look'>;
   readonly maintenanceMode: Pick<MaintenanceMode, 'refusal' | 'state'>;
   readonly renewals: Renewals;
@@ -82,6 +84,10 @@ export function subscribe({ events, ...parts }: Subscribers): void {
     apps.show(credentials);
     parts.exposures.show(credentials);
     parts.servicesPort.show(credentials);
+  });
+  events.on('signerReplaced', () => {
+    sessions.each((session) => parts.renewals.askToRenew(session));
+    parts.forwarding.follow();
   });
   events.on('parametersChanged', (values, before) => {
     if (sameValue(storeBounds(values), storeBounds(before))) return;

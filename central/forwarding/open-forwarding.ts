@@ -29,6 +29,8 @@ interface ForwardingNeeds {
 export interface Forwarding {
   /** Errors: port_taken, port_refused. */
   start(): Promise<void>;
+  /** The authority may have changed: the certificate of this node is to be one that the other nodes trust. */
+  follow(): void;
   /** No node is served any more. */
   stop(): void;
 }
@@ -44,7 +46,10 @@ export async function openForwarding(needs: ForwardingNeeds): Promise<OpenedForw
   const { agents } = store;
   if (store.nodes === undefined) {
     const agentStreams = new AgentStreams({ sessions, agents, others: undefined });
-    return { agentStreams, forwarding: { start: () => Promise.resolve(), stop: () => undefined } };
+    return {
+      agentStreams,
+      forwarding: { start: () => Promise.resolve(), follow: () => undefined, stop: () => undefined },
+    };
   }
   const { authority } = pki;
   const { self } = store.nodes;
@@ -63,23 +68,25 @@ export async function openForwarding(needs: ForwardingNeeds): Promise<OpenedForw
           log,
         });
   let looks: NodeJS.Timeout | undefined;
-  const look = async (): Promise<void> => {
+  const renew = async (): Promise<void> => {
     calls.keep(
       new Set(nodes().flatMap(({ address, state }) => (address === null || state !== 'alive' ? [] : address))),
     );
     if (await certificate.renew()) listener?.show();
+  };
+  const follow = (): void => {
+    renew().catch((error: unknown) =>
+      log.error({ error: textOf(error) }, 'the certificate of this node could not be renewed'),
+    );
   };
   return {
     agentStreams: new AgentStreams({ sessions, agents, others: { self: self.name, nodes, calls } }),
     forwarding: {
       async start() {
         await listener?.start();
-        looks ??= setInterval(() => {
-          look().catch((error: unknown) =>
-            log.error({ error: textOf(error) }, 'the certificate of this node could not be renewed'),
-          );
-        }, LOOK_MS).unref();
+        looks ??= setInterval(follow, LOOK_MS).unref();
       },
+      follow,
       stop() {
         clearInterval(looks);
         listener?.stop();

@@ -18,7 +18,11 @@ export const PKI_ERRORS = {
   },
   key_encryption_key_missing: {
     text: 'The private keys in the store are encrypted with the key {expected}, which was not found.',
-    hint: 'Restore the file key-encryption-key in the data folder, or name the key (keyEncryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). With several Centrals, copy it from another node. Nothing was changed.',
+    hint: 'Restore the file key-encryption-key in the data folder, or name the key (keyEncryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). Nothing was changed.',
+  },
+  key_encryption_key_elsewhere: {
+    text: 'The private keys in the store are encrypted with the key {expected}, which another node has; this node has {found}.',
+    hint: 'Copy the key from the host of {nodes}: the file that keyEncryption.file names there, or key-encryption-key in its data folder. Put it on this host (owner: the account of Central, mode 0600), name it with keyEncryption.file in central.conf, and start again. No key was made here, and nothing was changed.',
   },
   key_encryption_key_wrong: {
     text: 'The private keys in the store are encrypted with the key {expected}; {origin} holds the key {found}.',
@@ -227,8 +231,8 @@ export const pkiFault = defineErrors(PKI_ERRORS);
 export const ROTATION_ERRORS = {
   rotation_wrong_phase: {
     status: 409,
-    text: 'The rotation of the authority is {found}; {step} requires that it is {allowed}.',
-    hint: 'See "queuegate ca rotation show" for the phase and the next step.',
+    text: 'The rotation of the authority is {found} since {since}; {step} requires that it is {allowed}.',
+    hint: 'See "queuegate ca rotation show" for the phase and the next step, and "queuegate audit list" for who took the one before: with several Centrals it may have been at another node.',
   },
   rotation_nothing_to_confirm: {
     status: 409,

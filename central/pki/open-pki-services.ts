@@ -1,6 +1,6 @@
 // Opens what administrators do with Central's certificates, and what agents are sent about them.
 import type { Logger } from 'pino';
-import type { Renewals } from '../agents/renewal.ts';
+import type { Actor } from '../audit.ts';
 import type { OnlineAgents } from '../change/agents.ts';
 import type { Changes } from '../change/changes.ts';
 import type { CentralConfig } from '../config.ts';
@@ -11,6 +11,7 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { Store } from '../store/store.ts';
 import { AuthorityService } from './authority/service.ts';
 import { Expiry } from './expiry.ts';
+import { onNewest } from './keys/subject.ts';
 import type { Pki } from './open-pki.ts';
 import { Rotation } from './rotation/rotation.ts';
 import { ServerCertificates } from './server/server-certificates.ts';
@@ -26,7 +27,6 @@ interface PkiServicesNeeds {
   readonly sessions: Pick<Sessions, 'each' | 'of' | 'online'>;
   readonly sessionsOfAll: Pick<SessionsOfAll, 'reconnectOverTls'>;
   readonly agentsOverTls: OnlineAgents;
-  readonly renewals: Pick<Renewals, 'askToRenew'>;
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly now: () => number;
@@ -46,11 +46,16 @@ export interface PkiServices {
 }
 
 export function openPkiServices(needs: PkiServicesNeeds): PkiServices {
-  const { store, pki, changes, sessions, agentsOverTls, renewals, metrics, log, now } = needs;
+  const { store, pki, changes, agentsOverTls, metrics, log, now } = needs;
   const { authority, identity } = pki;
   const { certificates, audit } = store;
   const trust = { certificates, authority };
   const onReplaced = async (): Promise<void> => void (await pki.reissue());
+  const look = async (): Promise<void> => await pki.look();
+  const promote = async (generation: string, actor: Actor): Promise<void> => {
+    await onNewest(look, async () => await authority.promote(generation, actor));
+    await onReplaced();
+  };
   const { profiles, trustPublication } = openTrust(needs);
   const serverCertificates = new ServerCertificates({
     identity,
@@ -60,20 +65,23 @@ export function openPkiServices(needs: PkiServicesNeeds): PkiServices {
     spec: () => pki.live.spec(needs.parameters.values()),
     show: (credentials) => pki.live.show(credentials),
     requestReconnect: (seconds) => needs.sessionsOfAll.reconnectOverTls(seconds),
+    look,
+    promote,
     changes,
     log,
     now,
   });
   return {
-    authorityService: new AuthorityService({ authority, identity, trust, audit, onReplaced, changes, now }),
+    authorityService: new AuthorityService({ authority, identity, trust, audit, look, onReplaced, changes, now }),
     serverCertificates,
     rotation: new Rotation({
       authority,
       identity,
       serverCertificates,
       progress: { certificates, firstRoot: () => authority.firstRoot, publication: trustPublication, now },
+      look,
+      promote,
       onReplaced,
-      askRenewal: () => sessions.each((session) => renewals.askToRenew(session)),
       changes,
       log,
       now,

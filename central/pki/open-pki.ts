@@ -1,8 +1,8 @@
 // Opens the keys, the authority, and the certificates that Central itself shows and signs with. What an administrator
 // does with them, and what agents are sent about them, is open-pki-services.ts's.
 import type { Logger } from 'pino';
-import { signTranscript } from '../../shared/wire/proof.ts';
 import { isCoded } from '../../shared/errors.ts';
+import { signTranscript } from '../../shared/wire/proof.ts';
 import type { Changes } from '../change/changes.ts';
 import type { PendingChange } from '../change/pending.ts';
 import type { CentralConfig } from '../config.ts';
@@ -10,6 +10,7 @@ import type { CentralEvents, Events } from '../events.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { StoreKeys } from '../store/backup/backup.ts';
 import type { Problem } from '../problems.ts';
+import type { NodeRecord } from '../store/nodes/node-store.ts';
 import type { Store } from '../store/store.ts';
 import { openAuthority, type Authority } from './authority/authority.ts';
 import { RootDates } from './authority/root-dates.ts';
@@ -19,7 +20,8 @@ import {
   type SigningCertificate,
   type SigningKey,
 } from './authority/signing-key.ts';
-import { openKeyMaterial, type KeyMaterial } from './keys/key-material.ts';
+import { openKeyMaterial, type KeyMaterial, type MadeKey } from './keys/key-material.ts';
+import { onNewest } from './keys/subject.ts';
 import { RevocationLists } from './revocation-lists.ts';
 import { liveCertificate, type LiveCertificate } from './server/live-certificate.ts';
 import { openServerIdentity, type ServerIdentity } from './server/server-identity.ts';
@@ -29,6 +31,7 @@ import { trustBundle, type TrustBundle } from './trust/trust-bundle.ts';
 interface PkiNeeds {
   readonly config: Pick<CentralConfig, 'advertisedNames' | 'centralName' | 'dataFolder' | 'hostName' | 'keySources'>;
   readonly store: Pick<Store, 'certificates' | 'keyMaterial' | 'nodes'>;
+  readonly nodes: { readonly self: string; list(): readonly NodeRecord[] };
   /** A change that waits for its confirmation is that of another node, which works. */
   readonly isOfOther: (pending: PendingChange) => boolean;
   readonly parameters: Pick<ParameterState, 'values'>;
@@ -59,35 +62,41 @@ export interface Pki {
   pin(): string;
   /**
    * Renews what nears its end or was signed by an earlier generation, within a change; true when it was the server
-   * certificate.
+   * certificate. What another node renewed at the same time is taken from it.
    */
   reissue(): Promise<boolean>;
   /** The same, between two changes. */
   renew(): Promise<boolean>;
-  /** Another node may have changed keys and certificates: they are shown and signed with here as well. */
+  /** Within a change: another node may have changed keys and certificates. They are shown and signed with here as well. */
+  look(): Promise<void>;
+  /** The same, between two changes. */
   follow(): Promise<void>;
   /** Of the authority, for the status. */
   problems(): readonly Problem[];
 }
 
-/** Another node may make the first keys at the same time: what it made is read then. */
-const ATTEMPTS = 5;
-
 /** Errors: those of the key-encryption key (key_encryption_key_*), key_material_damaged, distinguished_name_bad. */
 export async function openPki(needs: PkiNeeds): Promise<Pki> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await openParts(needs);
-    } catch (error) {
-      if (attempt === ATTEMPTS || !isCoded(error, 'key_material_conflict')) throw error;
-    }
+  const made: MadeKey = {};
+  // Another node may make the first keys at the same time: what it made is read then.
+  const open = async (): Promise<Pki> =>
+    await onNewest(
+      async () => undefined,
+      async () => await openParts(needs, made),
+    );
+  try {
+    return await open();
+  } catch (error) {
+    if (made.file === undefined || !isCoded(error, 'key_encryption_key_elsewhere')) throw error;
+    // The key that this start made has sealed nothing: it is deleted, and the error says whose is needed.
+    return await open();
   }
 }
 
-async function openParts({ config, store, parameters, changes, isOfOther, events, log, now }: PkiNeeds): Promise<Pki> {
+async function openParts(needs: PkiNeeds, made: MadeKey): Promise<Pki> {
+  const { config, store, parameters, changes, isOfOther, events, log, now } = needs;
   const central = config.centralName;
-  const keySources = { dataFolder: config.dataFolder, ...config.keySources };
-  const keyMaterial = await openKeyMaterial({ store: store.keyMaterial, sources: keySources, log, now });
+  const keyMaterial = await openKeys(needs, made);
   const authority = await openAuthority({
     keyMaterial,
     central,
@@ -123,14 +132,7 @@ async function openParts({ config, store, parameters, changes, isOfOther, events
   const first = await live.first(parameters.values());
   await identity.dropUntrusted();
   await rootDates.measure();
-  const reissue = async (): Promise<boolean> => {
-    await rootDates.renew();
-    await signingCertificate.renew();
-    const renewed = await live.renew(parameters.values());
-    await identity.dropUntrusted();
-    await rootDates.measure();
-    return renewed;
-  };
+  const { look, reissue } = inStep(needs, { authority, rootDates, signingCertificate, identity, live });
   return {
     keyMaterial,
     keys: keyMaterial.keys,
@@ -141,24 +143,76 @@ async function openParts({ config, store, parameters, changes, isOfOther, events
     trust: trustBundle(authority, identity),
     live,
     first,
-    revocationLists: new RevocationLists({ authority, certificates: store.certificates, now }),
+    revocationLists: openLists(needs, authority),
     sign: (transcript) => signTranscript(transcript, signingKey.key),
     pin: () => pinOfCredentials(identity.current() ?? first),
     reissue,
     renew: async () => await changes.runExclusive(reissue),
-    follow: async () =>
-      await changes.runExclusive(async () => {
-        const [shown, pending] = [identity.current(), identity.slots.pending ?? null];
-        await authority.follow();
-        await signingCertificate.follow();
-        await identity.follow();
-        const current = identity.current();
-        if (current !== undefined && current.thumbprint !== shown?.thumbprint)
-          events.emit('certificateReplaced', current);
-        const isRolledBack = current?.thumbprint !== shown?.thumbprint;
-        changes.follow('server-certificate', pending, isRolledBack ? 'rolled-back' : 'confirmed');
-        await rootDates.measure();
-      }),
+    look,
+    follow: async () => await changes.runExclusive(look),
     problems: () => rootDates.problems(),
   };
+}
+
+async function openKeys({ config, store, nodes, log, now }: PkiNeeds, made: MadeKey): Promise<KeyMaterial> {
+  const others = (): string[] =>
+    nodes.list().flatMap(({ name, state }) => (state === 'alive' && name !== nodes.self ? name : []));
+  return await openKeyMaterial({
+    store: store.keyMaterial,
+    sources: { dataFolder: config.dataFolder, ...config.keySources },
+    others: store.nodes === undefined ? undefined : others,
+    made,
+    log,
+    now,
+  });
+}
+
+interface Parts extends Pick<Pki, 'authority' | 'identity' | 'live' | 'signingCertificate'> {
+  readonly rootDates: RootDates;
+}
+
+/** Keeps what is shown and signed with in step with the store and with the authority. */
+function inStep(
+  { parameters, changes, events }: PkiNeeds,
+  { authority, rootDates, signingCertificate, identity, live }: Parts,
+): Pick<Pki, 'look' | 'reissue'> {
+  let signer = authority.current().id;
+  const settle = async (): Promise<void> => {
+    await rootDates.measure();
+    const before = signer;
+    signer = authority.current().id;
+    if (signer !== before) events.emit('signerReplaced');
+  };
+  const look = async (): Promise<void> => {
+    const [shown, pending] = [identity.current(), identity.slots.pending ?? null];
+    await authority.follow();
+    await signingCertificate.follow();
+    await identity.follow();
+    const current = identity.current();
+    const isOther = current?.thumbprint !== shown?.thumbprint;
+    if (current !== undefined && isOther) events.emit('certificateReplaced', current);
+    changes.follow('server-certificate', pending, isOther ? 'rolled-back' : 'confirmed');
+    await settle();
+  };
+  const reissue = async (): Promise<boolean> =>
+    await onNewest(look, async () => {
+      await rootDates.renew();
+      await signingCertificate.renew();
+      const renewed = await live.renew(parameters.values());
+      await identity.dropUntrusted();
+      await settle();
+      return renewed;
+    });
+  return { look, reissue };
+}
+
+function openLists({ store, nodes, now }: PkiNeeds, authority: Authority): RevocationLists {
+  return new RevocationLists({
+    authority,
+    certificates: store.certificates,
+    // Of the database: a verifier may fetch from one node after the other.
+    now: () => now() - (nodes.list().find(({ name }) => name === nodes.self)?.clockOffsetMs ?? 0),
+    isShared: store.nodes !== undefined,
+    place: () => nodes.list().findIndex(({ name }) => name === nodes.self),
+  });
 }

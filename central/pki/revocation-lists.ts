@@ -1,6 +1,7 @@
 // Publishes the revocation lists for other verifiers: one for each generation of the authority, reissued each day and
 // after every revocation. Central itself decides by the store, and never passes a list to TLS: one past its nextUpdate
 // would refuse every agent (tried).
+import { createHash } from 'node:crypto';
 import type { CertificateStore } from '../store/certificate-store.ts';
 import type { Authority } from './authority/authority.ts';
 import { nameLine } from '../../shared/keystore/material.ts';
@@ -11,16 +12,25 @@ import type { Generation } from './authority/generations.ts';
 interface RevocationListsOptions {
   readonly authority: Pick<Authority, 'current' | 'generations'>;
   readonly certificates: Pick<CertificateStore, 'revokedBy'>;
+  /** The same clock at all nodes: numbers and dates of lists are those of all of them. */
   readonly now: () => number;
+  /** Among all nodes; 0: the first one. */
+  readonly place?: (() => number) | undefined;
+  /** Other nodes revoke certificates too: each `refresh` looks for what is not on the lists. */
+  readonly isShared?: boolean;
 }
 
 const DAY_MS = 86_400_000;
 /** A verifier that fetches it once a day may miss six. */
 const VALID_MS = 7 * DAY_MS;
 const PAGE = 1000;
+/** Lists of different nodes have different numbers. */
+const PLACES = 100;
 
 interface Made {
   readonly at: number;
+  /** What is on the lists. */
+  readonly content: string;
   readonly lists: ReadonlyMap<string, Buffer>;
   /** All of them; all responses share the buffer. */
   readonly pem: Buffer;
@@ -28,7 +38,7 @@ interface Made {
 
 export class RevocationLists {
   readonly #options: RevocationListsOptions;
-  #made: Made = { at: 0, lists: new Map(), pem: Buffer.alloc(0) };
+  #made: Made = { at: 0, content: '', lists: new Map(), pem: Buffer.alloc(0) };
   #stale = true;
   #running: Promise<void> | undefined;
   #lastNumber = 0;
@@ -61,9 +71,10 @@ export class RevocationLists {
   async refresh(): Promise<void> {
     // What was revoked while the lists were read may not be in them.
     while (this.#running !== undefined) await this.#running;
-    if (!this.#isDue()) return;
+    const isDue = this.#isDue();
+    if (!isDue && this.#options.isShared !== true) return;
     this.#stale = false;
-    this.#running = this.#make()
+    this.#running = this.#make(isDue)
       .catch((error: unknown) => {
         this.#stale = true;
         throw error;
@@ -90,27 +101,24 @@ export class RevocationLists {
     );
   }
 
-  async #make(): Promise<void> {
+  /** `isDue`: also when they would be the same. */
+  async #make(isDue: boolean): Promise<void> {
     const at = this.#options.now();
-    // Never repeats, and grows over restarts without being stored.
-    this.#lastNumber = Math.max(at, this.#lastNumber + 1);
+    const signing = this.#options.authority.generations().filter(({ chain }) => maySignLists(chain[0]));
+    const orders: { readonly generation: Generation; readonly entries: CrlOrder['entries'] }[] = [];
+    for (const generation of signing) orders.push({ generation, entries: await this.#revokedBy(generation, at) });
+    const content = contentOf(orders.map(({ entries }) => entries));
+    if (!isDue && content === this.#made.content) return;
+    // Never repeats, and grows over restarts and from node to node without being stored.
+    const place = (this.#options.place?.() ?? 0) % PLACES;
+    this.#lastNumber = Math.max(at * PLACES + place, this.#lastNumber + PLACES);
     const lists = new Map<string, Buffer>();
-    for (const generation of this.#options.authority.generations()) {
+    for (const { generation, entries } of orders) {
       const [issuer] = generation.chain;
-      if (!maySignLists(issuer)) continue;
-      lists.set(
-        generation.id,
-        makeCrl({
-          issuer,
-          key: generation.key,
-          number: this.#lastNumber,
-          thisUpdate: at,
-          nextUpdate: at + VALID_MS,
-          entries: await this.#revokedBy(generation, at),
-        }),
-      );
+      const dates = { thisUpdate: at, nextUpdate: at + VALID_MS };
+      lists.set(generation.id, makeCrl({ issuer, key: generation.key, number: this.#lastNumber, ...dates, entries }));
     }
-    this.#made = { at, lists, pem: Buffer.from([...lists.values()].map(crlPem).join('')) };
+    this.#made = { at, content, lists, pem: Buffer.from([...lists.values()].map(crlPem).join('')) };
   }
 
   /** RFC 5280 section 3.3: an entry stays until it was on a list that was issued after its certificate expired. */
@@ -134,4 +142,13 @@ export class RevocationLists {
       if (page.length < PAGE || after === undefined) return entries;
     }
   }
+}
+
+function contentOf(lists: readonly CrlOrder['entries'][]): string {
+  const hash = createHash('sha256');
+  for (const entries of lists) {
+    hash.update(`${entries.length};`);
+    for (const { serial, revoked } of entries) hash.update(`${serial} ${revoked.reason} ${revoked.at};`);
+  }
+  return hash.digest('hex');
 }

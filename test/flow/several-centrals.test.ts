@@ -1,7 +1,8 @@
 // Real Centrals on one PostgreSQL: the lead moves, a node that slept writes nothing, agents find the other node, first
 // starts make one authority, and a rollout reaches agents at each node.
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { lacksPostgres } from '../postgres/binaries.ts';
@@ -53,6 +54,13 @@ async function rows(database: TestDatabase, text: string): Promise<Record<string
   return await database.cluster.primary.sql(text, [], database.name);
 }
 
+/** The chain that the administration of a node shows. */
+async function shownBy(stdout: string): Promise<string[] | null> {
+  const port = /HTTPS administration listens .*, port (\d+)/.exec(stdout)?.[1];
+  const { stdout: shown } = await run('openssl', ['s_client', '-connect', `localhost:${port}`, '-showcerts']);
+  return shown.match(/-----BEGIN[^]*?-----END CERTIFICATE-----/g);
+}
+
 describe.skipIf(lacksPostgres())('two Centrals', () => {
   it('roll a release out to an agent whose session is not at the node that leads', async () => {
     const database = await emptyDatabase();
@@ -80,8 +88,49 @@ describe.skipIf(lacksPostgres())('two Centrals', () => {
       return body.items.length > 0 ? body.items : undefined;
     }, 30_000);
     expect(ended).toHaveLength(1);
+  });
+
+  it('take acts on rollouts at any of them, also behind a change of the lead', async () => {
+    const database = await emptyDatabase();
+    const a = await startNode(database, 'node-a');
+    const b = await startNode(database, 'node-b', a.token);
+    // It never comes: what a rollout does without it is all the same.
+    const folders = await agentFolders(cleanup);
+    const enrolled = await runNode('agent/cli.ts', [...(await b.enrollment()), ...agentFlags(folders, 'absent')]);
+    expect(enrolled).toMatchObject({ code: 0 });
+    const say = async (...words: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await b.cli(...words);
+      expect(code, `${words.join(' ')}\n${stdout}${stderr}`).toBe(0);
+      return stdout;
+    };
+    await say('profiles', 'import', folders.profile, '--name', 'branch');
+    await say('profiles', 'truststore', 'import', 'branch', '--central');
+    const release = /branch@[0-9a-f]+/.exec(await say('profiles', 'prepare', 'branch'))?.[0] ?? '';
+    await say('profiles', 'upgrade', release, '--agents', 'absent');
+    const acts = [
+      ['pause?dryRun=true', 200, undefined],
+      ['pause', 200, 'paused'],
+      ['pause', 409, 'rollout_state_conflict'],
+      ['resume', 200, 'running'],
+    ] as const;
+    for (const [verb, status, found] of acts) {
+      const { status: answered, body } = await b.rest('POST', `/rollouts/r-1/${verb}`, {});
+      expect([answered, body.state ?? body.code], JSON.stringify(body)).toEqual([status, found]);
+    }
+    expect((await a.rest('GET', '/rollouts/r-1')).body.state).toBe('running');
+    const [entry] = await rows(database, `SELECT who, action FROM audit WHERE action = 'rollouts.pause'`);
+    expect(entry).toMatchObject({ who: 'first administrator' });
+    // In the moment in which the lead moves, the answer says so; then the other node does it.
+    await a.process.stop('SIGKILL');
     const refused = await b.rest('POST', '/rollouts/r-1/pause', {});
-    expect([refused.status, refused.body.code]).toEqual([409, 'rollout_leader_elsewhere']);
+    expect([refused.status, refused.body.code]).toEqual([503, 'rollout_leader_silent']);
+    await b.process.printed(/this node leads/);
+    expect((await b.rest('GET', '/rollouts/r-1')).body.state).toBe('running');
+    const paused = await until(async () => {
+      const { status, body } = await b.rest('POST', '/rollouts/r-1/pause', {});
+      return status === 200 ? body.state : undefined;
+    });
+    expect(paused).toBe('paused');
   });
 });
 
@@ -151,14 +200,10 @@ describe.skipIf(lacksPostgres())('first starts', () => {
     });
     await Promise.all(started.map((process_) => process_.printed(/Administration: .*\n/)));
     expect(await rows(database, 'SELECT count(*)::int AS n FROM api_token')).toEqual([{ n: 1 }]);
-    const roots = await Promise.all(
-      started.map(async ({ stdout }) => {
-        const port = /HTTPS administration listens .*, port (\d+)/.exec(stdout)?.[1];
-        const { stdout: shown } = await run('openssl', ['s_client', '-connect', `localhost:${port}`, '-showcerts']);
-        return shown.match(/-----BEGIN[^]*?-----END CERTIFICATE-----/g);
-      }),
-    );
-    expect(roots[0]).toEqual(roots[1]);
+    expect(await rows(database, `SELECT count(*)::int AS n FROM audit WHERE action = 'ca.create'`)).toEqual([{ n: 1 }]);
+    expect(await rows(database, 'SELECT count(*)::int AS n FROM enrollment_token')).toEqual([{ n: 1 }]);
+    const [one, other] = await Promise.all(started.map(async ({ stdout }) => await shownBy(stdout)));
+    expect(one).toEqual(other);
   });
 
   it('of a second Central without the key of the first is refused, and makes none', async () => {
@@ -168,6 +213,47 @@ describe.skipIf(lacksPostgres())('first starts', () => {
     const { QUEUEGATE_KEY_ENCRYPTION_KEY: _, ...env } = environment(database, 'node-b');
     const ended = await run(process.execPath, [CENTRAL_PROGRAM, '--data-folder', folder, ...anyPorts], { env });
     expect(ended).toMatchObject({ code: 1, signal: null });
-    expect(ended.stderr).toMatch(/key/);
+    expect(ended.stderr).toContain('key_encryption_key_elsewhere');
+    expect(ended.stderr).toContain('from the host of node-a');
+    expect(existsSync(join(folder, 'key-encryption-key'))).toBe(false);
   });
+
+  it.each([1, 2, 3])(
+    'of two Centrals at once without a common key make one; the other one is refused (%i)',
+    async () => {
+      const database = await emptyDatabase();
+      const [one, other] = await Promise.all(
+        ['node-a', 'node-b'].map(async (name) => {
+          const folder = await cleanup.folder();
+          const { QUEUEGATE_KEY_ENCRYPTION_KEY: _, ...env } = environment(database, name);
+          const args = [CENTRAL_PROGRAM, '--data-folder', folder, '--advertised-names', 'localhost', ...anyPorts];
+          const process_ = new Running(process.execPath, args, { env });
+          cleanup.add(() => process_.stop());
+          return { name, folder, process: process_, key: join(folder, 'key-encryption-key'), env, args };
+        }),
+      );
+      if (one === undefined || other === undefined) throw new Error('two were started');
+      const lost = await Promise.race([one, other].map(async (each) => (await each.process.ended(), each)));
+      const won = lost === one ? other : one;
+      await won.process.printed(/Administration: .*\n/);
+      expect(await lost.process.ended()).toMatchObject({ code: 1, signal: null });
+      expect(lost.process.stderr).toContain('key_encryption_key_elsewhere');
+      expect(lost.process.stderr).toContain(`from the host of ${won.name}`);
+      expect([existsSync(won.key), existsSync(lost.key)]).toEqual([true, false]);
+      expect(await rows(database, 'SELECT count(*)::int AS n FROM api_token')).toEqual([{ n: 1 }]);
+      expect(await rows(database, `SELECT count(*)::int AS n FROM audit WHERE action = 'ca.create'`)).toEqual([
+        { n: 1 },
+      ]);
+      // As the error says.
+      await mkdir(lost.folder, { recursive: true });
+      const copied = join(lost.folder, 'copied-key');
+      await copyFile(won.key, copied);
+      const env = { ...lost.env, QUEUEGATE_KEY_ENCRYPTION_FILE: copied };
+      const again = new Running(process.execPath, lost.args, { env });
+      cleanup.add(() => again.stop());
+      await again.printed(/Administration: .*\n/);
+      expect(await shownBy(again.stdout)).toEqual(await shownBy(won.process.stdout));
+      expect(await rows(database, 'SELECT count(*)::int AS n FROM api_token')).toEqual([{ n: 1 }]);
+    },
+  );
 });

@@ -34,6 +34,8 @@ interface AuthorityServiceOptions {
   readonly identity: Pick<ServerIdentity, 'current'>;
   readonly trust: TrustKnowledge;
   readonly audit: AuditStore;
+  /** Reads keys and certificates again: another node may have changed them. */
+  readonly look: () => Promise<void>;
   /** Another generation signs now: reissues what the one before signed for Central itself. */
   readonly onReplaced: () => Promise<void>;
   readonly changes: Pick<Changes, 'assertNonePending' | 'runExclusive'>;
@@ -79,6 +81,7 @@ export class AuthorityService {
     const known = authority.generations().flatMap(({ chain }) => chain);
     const { material, notices } = await readAuthorityFile(file, known, now());
     return await changes.runExclusive(async () => {
+      await this.#options.look();
       const { thumbprint } = this.#assertNew(material.chain[0].fingerprint256);
       const cutOff = await this.#cutOffBy(chainPem(material.chain));
       const before = authority.current().id;

@@ -1,6 +1,7 @@
 // Keeps private keys encrypted in the store: an entry that ends in `.key` is encrypted when it is written and decrypted
 // when it is read. Older keys are encrypted at the start, and again when the key-encryption key changes. Nothing is
 // overwritten unless every key of the store has been decrypted first.
+import { rm } from 'node:fs/promises';
 import { auditEntry, CENTRAL } from '../../audit.ts';
 import type { StoreKeys } from '../../store/backup/backup.ts';
 import type { KeyMaterialChange, KeyMaterialRow, KeyMaterialStore } from '../../store/key-material-store.ts';
@@ -14,6 +15,15 @@ interface KeyMaterialOptions {
   readonly sources: KeySources;
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
   readonly now: () => number;
+  /** Names of the nodes that work on the store, but for this one; undefined: this process has the store for itself. */
+  readonly others?: (() => readonly string[]) | undefined;
+  /** Of this start of Central, which may open the store more than once. */
+  readonly made?: MadeKey | undefined;
+}
+
+/** The file of the key that this start made. */
+export interface MadeKey {
+  file?: string | undefined;
 }
 
 export interface KeyMaterial extends KeyMaterialStore {
@@ -22,13 +32,14 @@ export interface KeyMaterial extends KeyMaterialStore {
 }
 
 /**
- * Errors: key_encryption_key_bad, key_encryption_key_missing, key_encryption_key_wrong, key_material_damaged, file
- * faults.
+ * Errors: key_encryption_key_bad, key_encryption_key_missing, key_encryption_key_wrong, key_encryption_key_elsewhere,
+ * key_material_damaged, file faults.
  */
-export async function openKeyMaterial({ store, sources, log, now }: KeyMaterialOptions): Promise<KeyMaterial> {
+export async function openKeyMaterial(options: KeyMaterialOptions): Promise<KeyMaterial> {
+  const { store, sources, log, now } = options;
   const kept = await loadSecrets(store);
   const secrets = kept.flatMap(({ rows }) => rows);
-  const key = (await findKey(sources, log)) ?? (await firstKey(secrets, sources, log));
+  const key = (await ownKey(secrets, options)) ?? (await firstKey(secrets, options));
   const previous = await findPreviousKey(sources, log);
 
   const changes: KeyMaterialChange[] = [];
@@ -37,7 +48,7 @@ export async function openKeyMaterial({ store, sources, log, now }: KeyMaterialO
     for (const { name, value } of rows) {
       if (encryptionKeyId(value) === key.id) open(key, name, value);
       else {
-        const text = isEncrypted(value) ? openOld(previous, key, name, value) : value;
+        const text = isEncrypted(value) ? openOld(previous, key, { name, value }, options) : value;
         entries.push({ name, value: encrypt(key, name, text) });
       }
     }
@@ -65,7 +76,7 @@ export async function openKeyMaterial({ store, sources, log, now }: KeyMaterialO
       const { version, rows } = await store.load(subject);
       return {
         version,
-        rows: rows.map(({ name, value }) => ({ name, value: isSecret(name) ? open(key, name, value) : value })),
+        rows: rows.map((row) => (isSecret(row.name) ? { ...row, value: openAny(previous, key, row, options) } : row)),
       };
     },
     async put(plain, audit) {
@@ -100,18 +111,39 @@ function isSecret(name: string): boolean {
   return name.endsWith('.key');
 }
 
+/** Without one that this start made while another node made the first keys of the store: nothing is sealed with it. */
+async function ownKey(
+  kept: readonly KeyMaterialRow[],
+  { sources, log, made = {} }: KeyMaterialOptions,
+): Promise<KeyEncryptionKey | undefined> {
+  const key = await findKey(sources, log);
+  if (key === undefined || key.origin !== made.file) return key;
+  if (kept.every(({ value }) => !isEncrypted(value) || encryptionKeyId(value) === key.id)) return key;
+  await rm(key.origin);
+  made.file = undefined;
+  return undefined;
+}
+
+function nodesText(names: readonly string[]): string {
+  return names.length === 0 ? 'another node' : names.join(', ');
+}
+
 /**
  * A store without encrypted keys gets a key of its own. One that has them needs theirs: a new one would open nothing.
  */
 async function firstKey(
-  kept: readonly { readonly value: string }[],
-  { dataFolder }: KeySources,
-  log: KeyMaterialOptions['log'],
+  kept: readonly KeyMaterialRow[],
+  { sources, log, made = {}, others }: KeyMaterialOptions,
 ): Promise<KeyEncryptionKey> {
   const encrypted = kept.find(({ value }) => isEncrypted(value));
-  if (encrypted !== undefined)
-    throw pkiFault('key_encryption_key_missing', { expected: encryptionKeyId(encrypted.value) ?? 'unknown' });
-  const key = await makeKey(dataFolder);
+  if (encrypted !== undefined) {
+    const expected = encryptionKeyId(encrypted.value) ?? 'unknown';
+    throw others === undefined
+      ? pkiFault('key_encryption_key_missing', { expected })
+      : pkiFault('key_encryption_key_elsewhere', { expected, found: 'none', nodes: nodesText(others()) });
+  }
+  const key = await makeKey(sources.dataFolder);
+  made.file = key.origin;
   log.info(
     { file: key.origin },
     'a key that encrypts the private keys in the store was made: keep a copy of it apart from the backups of the data folder',
@@ -119,12 +151,34 @@ async function firstKey(
   return key;
 }
 
-function openOld(previous: KeyEncryptionKey | undefined, key: KeyEncryptionKey, name: string, value: string): string {
+function openOld(
+  previous: KeyEncryptionKey | undefined,
+  key: KeyEncryptionKey,
+  { name, value }: KeyMaterialRow,
+  { others }: Pick<KeyMaterialOptions, 'others'>,
+): string {
   const expected = encryptionKeyId(value);
   if (expected === undefined) throw pkiFault('key_material_damaged', { name, found: 'its envelope cannot be read' });
-  if (previous?.id !== expected)
-    throw pkiFault('key_encryption_key_wrong', { expected, found: key.id, origin: key.origin });
-  return open(previous, name, value);
+  if (previous?.id === expected) return open(previous, name, value);
+  const { id: found, origin } = key;
+  throw others === undefined || previous !== undefined
+    ? pkiFault('key_encryption_key_wrong', { expected, found, origin })
+    : pkiFault('key_encryption_key_elsewhere', {
+        expected,
+        found: `the key ${found} (${origin})`,
+        nodes: nodesText(others()),
+      });
+}
+
+/** Another node that was not started again since the key was changed, or made its own first one, seals with another key. */
+function openAny(
+  previous: KeyEncryptionKey | undefined,
+  key: KeyEncryptionKey,
+  row: KeyMaterialRow,
+  options: Pick<KeyMaterialOptions, 'others'>,
+): string {
+  const isOfOther = isEncrypted(row.value) && encryptionKeyId(row.value) !== key.id;
+  return isOfOther ? openOld(previous, key, row, options) : open(key, row.name, row.value);
 }
 
 function open(key: KeyEncryptionKey, name: string, value: string): string {

@@ -1,7 +1,27 @@
 // Reads the key material of one subject once, and writes changes of it from the version that was read: a writer that
 // does not know the present state changes nothing.
+import { isCoded } from '../../../shared/errors.ts';
 import type { AuditEntry } from '../../store/audit-store.ts';
 import type { KeyMaterialEntry, KeyMaterialStore } from '../../store/key-material-store.ts';
+
+/** Another node that writes at the same time is done by then. */
+const ATTEMPTS = 5;
+
+/**
+ * Runs an act on what the store has now (`look` reads it), and again where another node changed it before the act wrote.
+ * The act has written nothing when it fails for that reason, or goes on from what it wrote. Errors: those of the act,
+ * key_material_conflict.
+ */
+export async function onNewest<T>(look: () => Promise<void>, act: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    await look();
+    try {
+      return await act();
+    } catch (error) {
+      if (attempt === ATTEMPTS || !isCoded(error, 'key_material_conflict')) throw error;
+    }
+  }
+}
 
 export class KeyMaterialSubject {
   readonly #store: KeyMaterialStore;

@@ -16,6 +16,7 @@ import { rootOf, type Generation, type GenerationRole } from '../authority/gener
 import type { ServerCertificates } from '../server/server-certificates.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
 import { chainOf } from '../server/slots.ts';
+import { onNewest } from '../keys/subject.ts';
 import {
   cutOffOf,
   issuerProgress,
@@ -68,10 +69,12 @@ interface RotationOptions {
   readonly serverCertificates: Pick<ServerCertificates, 'generate'>;
   readonly changes: Pick<Changes, 'assertNonePending' | 'pendingChange' | 'runExclusive'>;
   readonly progress: ProgressOptions;
-  /** Another generation signs now: reissues what Central shows and vouches with. */
+  /** Reads keys and certificates again: another node may have changed them. */
+  readonly look: () => Promise<void>;
+  /** Lets a generation sign, and reissues what Central shows and vouches with. Errors: authority_unknown. */
+  readonly promote: (generation: string, actor: Actor) => Promise<void>;
+  /** Other generations sign or are trusted now: reissues what Central shows and vouches with. */
   readonly onReplaced: () => Promise<void>;
-  /** Asks agents that are online to renew their certificates. */
-  readonly askRenewal: () => void;
   readonly log: { info(facts: object, text: string): void };
   readonly now: () => number;
 }
@@ -160,7 +163,7 @@ export class Rotation {
     { confirm, ...request }: RotationRequest & { readonly confirm?: ConfirmRequest | undefined },
     actor: Actor,
   ): Promise<RotationReport> {
-    const { authority, identity, serverCertificates } = this.#options;
+    const { authority, identity, promote, serverCertificates } = this.#options;
     let shown: Generation | undefined;
     const report = await this.#step('switch', ['published'], request, async (before) => {
       const { missing } = await this.#trustProgress();
@@ -170,17 +173,13 @@ export class Rotation {
       if (request.dryRun === true) return { ...before, missing };
       assertNoneCutOff(missing.map(cutOffOf), request.force === true);
       const notices = (await authority.certify(id, actor)) ? [] : [notice('cross_certificate_missing', {})];
-      if (confirm === undefined) await this.#promote(id, actor);
+      if (confirm === undefined) await promote(id, actor);
       else shown = this.#only('next');
       return { ...before, missing, notices };
     });
     if (shown === undefined) return report;
-    const { id } = shown;
     // A change of its own. Once it is confirmed, the generation signs everything else too.
-    const { change } = await serverCertificates.generate({ ...request, confirm }, actor, {
-      generation: shown,
-      onConfirmed: async (confirmer) => await this.#promote(id, confirmer),
-    });
+    const { change } = await serverCertificates.generate({ ...request, confirm }, actor, shown);
     return { ...report, change };
   }
 
@@ -202,7 +201,7 @@ export class Rotation {
 
   /** Rolls the latest step back. Errors: rotation_wrong_phase, would_cut_off_agents. */
   async rollBack(request: RotationRequest, actor: Actor): Promise<RotationReport> {
-    const { authority, onReplaced, askRenewal } = this.#options;
+    const { authority, onReplaced } = this.#options;
     return await this.#step('rollback', ['prepared', 'published', 'switched', 'retired'], request, async (before) => {
       switch (before.phase) {
         case 'prepared': {
@@ -227,7 +226,6 @@ export class Rotation {
             actor,
           );
           await onReplaced();
-          askRenewal();
           return { ...before, missing };
         }
         default: {
@@ -250,7 +248,8 @@ export class Rotation {
    * Deletes the key of a retired one, after which it cannot be restored. Errors: authority_unknown, authority_in_use.
    */
   async forget(thumbprint: string, actor: Actor): Promise<void> {
-    await this.#options.changes.runExclusive(async () => await this.#options.authority.forget(thumbprint, actor));
+    const { authority, changes, look } = this.#options;
+    await changes.runExclusive(async () => await onNewest(look, async () => await authority.forget(thumbprint, actor)));
   }
 
   async measure({ instruments: { queuegate_trust_agents: agents } }: Metrics): Promise<void> {
@@ -266,11 +265,16 @@ export class Rotation {
     request: RotationRequest,
     act: (before: RotationReport) => Promise<RotationReport>,
   ): Promise<RotationReport> {
-    const { changes, log } = this.#options;
-    return await changes.runExclusive(async () => {
-      const { phase } = this.phase();
-      if (!allowed.includes(phase))
-        throw rotationFault('rotation_wrong_phase', { step, found: phase, allowed: allowed.join(' or ') });
+    const { changes, log, look } = this.#options;
+    // Two nodes may be asked for the same step: the store takes it from one, and the other one finds the phase behind it.
+    let wanted = allowed;
+    const once = async (): Promise<RotationReport> => {
+      const { phase, since } = this.phase();
+      if (!wanted.includes(phase)) {
+        const found = { found: phase, since: new Date(since).toISOString(), allowed: wanted.join(' or ') };
+        throw rotationFault('rotation_wrong_phase', { step, ...found });
+      }
+      wanted = [phase];
       changes.assertNonePending(['server-certificate', 'parameters']);
       const report = await act({
         dryRun: request.dryRun === true,
@@ -283,14 +287,8 @@ export class Rotation {
       if (request.dryRun === true) return report;
       log.info({ step, from: phase, to: this.phase().phase }, 'the rotation of the authority advanced');
       return { ...report, phase: this.phase().phase };
-    });
-  }
-
-  async #promote(id: string, actor: Actor): Promise<void> {
-    const { authority, onReplaced, askRenewal } = this.#options;
-    await authority.promote(id, actor);
-    await onReplaced();
-    askRenewal();
+    };
+    return await changes.runExclusive(async () => await onNewest(look, once));
   }
 
   async #assign(from: GenerationRole, to: GenerationRole, action: AuditAction, actor: Actor): Promise<void> {

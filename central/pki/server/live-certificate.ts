@@ -40,6 +40,9 @@ export function liveCertificate({ identity, changes, advertised, hostName, isSha
     current: (): ServerCredentials | undefined => identity.current(),
     /** At the start: the stored one, if it can be used; else a new one. Shows nothing yet. */
     async first(values: ParameterValues): Promise<ServerCredentials> {
+      const { current, pending } = identity.slots;
+      // It waits for its confirmation, at another node that works: that would be lost.
+      if (current !== undefined && pending !== undefined) return current;
       const fitting = await identity.fitting(spec(values));
       await identity.adopt(fitting, CENTRAL);
       return fitting;

@@ -30,13 +30,6 @@ export interface SwapRequest extends ChangeTerms {
   readonly stage?: boolean | undefined;
 }
 
-/** A certificate issued by one generation of the authority, as the first step of a rotation. */
-interface GenerateUnder {
-  readonly generation: Generation;
-  /** The swap was confirmed. */
-  readonly onConfirmed: (actor: Actor) => Promise<void>;
-}
-
 export interface SwapReport {
   readonly dryRun: boolean;
   readonly staged: boolean;
@@ -61,6 +54,10 @@ interface ServerCertificatesOptions {
   readonly show: (credentials: ServerCredentials) => void;
   /** Asks the agents on wss to reconnect, spread over so many seconds. */
   readonly requestReconnect: (spreadSeconds: number) => void;
+  /** Reads keys and certificates again: another node may have changed them. */
+  readonly look: () => Promise<void>;
+  /** Lets a generation of the authority sign everything. */
+  readonly promote: (generation: string, actor: Actor) => Promise<void>;
   readonly changes: Pick<Changes, 'make' | 'register' | 'runExclusive'>;
   readonly log: { info(facts: object, text: string): void };
   readonly now: () => number;
@@ -73,7 +70,8 @@ const RECONNECT_WITHIN_SHARE = 1 / 3;
 interface Prepared {
   readonly credentials: ServerCredentials;
   readonly notices: readonly Notice[];
-  readonly onConfirmed?: ChangePlan<unknown>['onConfirmed'];
+  /** The generation that signs everything once it is confirmed. */
+  readonly promotes?: string | undefined;
 }
 
 type Report = Omit<SwapReport, 'change' | 'dryRun'>;
@@ -89,9 +87,11 @@ export class ServerCertificates {
       agents: options.agents,
       // A session from before proves nothing about the new certificate.
       countsNewSessionsOnly: true,
+      refresh: options.look,
       pending: () => this.slots().pending ?? null,
       keep: async (_change, actor, forced) => await options.identity.confirm(actor, forced),
       rollBack: async (_change, actor, reason) => await this.#rollBack(actor, reason),
+      finish: async (generation, actor) => await options.promote(generation, actor),
     });
   }
 
@@ -105,12 +105,16 @@ export class ServerCertificates {
    */
   async request(kind: KeyKind, actor: Actor): Promise<string> {
     const { identity, spec, changes } = this.#options;
-    return await changes.runExclusive(async () => await identity.request(spec(), kind, actor));
+    return await changes.runExclusive(async () => {
+      await this.#options.look();
+      return await identity.request(spec(), kind, actor);
+    });
   }
 
   /** Forgets the open request with its key. Errors: certificate_request_missing. */
   async discardRequest(actor: Actor): Promise<void> {
     await this.#options.changes.runExclusive(async () => {
+      await this.#options.look();
       if (this.slots().request === undefined) throw pkiFault('certificate_request_missing', {});
       await this.#options.identity.discardRequest(actor);
     });
@@ -144,15 +148,15 @@ export class ServerCertificates {
   }
 
   /**
-   * A new one by Central's own authority (the current generation unless another is named), renewed automatically from
-   * then on.
+   * A new one by Central's own authority, renewed automatically from then on. By the current generation unless another is
+   * named, as the first step of a rotation: that one signs everything once the swap is confirmed.
    */
-  async generate(request: SwapRequest, actor: Actor, under?: GenerateUnder): Promise<SwapReport> {
+  async generate(request: SwapRequest, actor: Actor, by?: Generation): Promise<SwapReport> {
     const { identity, spec } = this.#options;
     return await this.#swap('issue', request, actor, async () => ({
-      credentials: await identity.make(spec(), under?.generation),
+      credentials: await identity.make(spec(), by),
       notices: [],
-      ...(under === undefined ? {} : { onConfirmed: under.onConfirmed }),
+      promotes: by?.id,
     }));
   }
 
@@ -177,6 +181,7 @@ export class ServerCertificates {
   /** Forgets what is staged. Errors: certificate_nothing_staged. */
   async discard(actor: Actor): Promise<void> {
     await this.#options.changes.runExclusive(async () => {
+      await this.#options.look();
       if (this.slots().staged === undefined) throw pkiFault('certificate_nothing_staged', {});
       await this.#options.identity.discardStaged(actor);
     });
@@ -191,14 +196,15 @@ export class ServerCertificates {
   ): Promise<SwapReport> {
     // Staging cuts no agent off and needs no confirmation: nothing is shown yet.
     const terms = request.stage === true ? { dryRun: request.dryRun, force: true } : request;
-    return await this.#options.changes.make('server-certificate', terms, actor, async () =>
-      this.#plan(verb, await prepare(), request, actor),
-    );
+    return await this.#options.changes.make('server-certificate', terms, actor, async () => {
+      await this.#options.look();
+      return await this.#plan(verb, await prepare(), request, actor);
+    });
   }
 
   async #plan(
     verb: IssueVerb | 'activate',
-    { credentials, notices, onConfirmed }: Prepared,
+    { credentials, notices, promotes }: Prepared,
     request: SwapRequest,
     actor: Actor,
   ): Promise<ChangePlan<Report>> {
@@ -221,7 +227,7 @@ export class ServerCertificates {
         this.#show(credentials);
       },
       onPending: (withinSeconds) => requestReconnect(Math.floor(withinSeconds * RECONNECT_WITHIN_SHARE)),
-      ...(onConfirmed === undefined ? {} : { onConfirmed }),
+      remainder: promotes,
     };
   }
 

@@ -55,6 +55,7 @@ function register(
       marks[subject] = null;
       steps.push(`roll back by ${actor.who}: ${reason}`);
     },
+    finish: async (remainder, { who }) => void steps.push(`${remainder} by ${who}`),
   });
 }
 
@@ -204,12 +205,12 @@ describe('a pending change', () => {
       'parameters',
       { confirm: CONFIRM },
       ANN,
-      plan('parameters', { onConfirmed: async ({ who }) => void steps.push(`confirmed by ${who}`) }),
+      plan('parameters', { remainder: 'the rest' }),
     );
     const id = change?.id ?? '';
     await changes.confirm(id, { force: true }, { ...ANN, who: 'bert' });
     await pass(60_000);
-    expect(steps).toEqual(['carry out pending', 'keep by bert, forced', 'confirmed by bert']);
+    expect(steps).toEqual(['carry out pending', 'keep by bert, forced', 'the rest by bert']);
     expect(timers).toEqual([]);
     expect(await changes.list()).toEqual([{ ...change, state: 'confirmed' }]);
     await expect(changes.confirm(id, {}, ANN)).rejects.toMatchObject({ code: 'change_ended' });

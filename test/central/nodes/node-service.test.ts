@@ -51,7 +51,6 @@ function store() {
     news: async () => ({ ...news(7), next: 7 }),
     onHint: () => undefined,
     tell: async () => undefined,
-    sawBoot: async () => false,
     hold: async () => null,
     release: async () => undefined,
     drain: async () => node('a'),

@@ -30,6 +30,7 @@ function service(store: MemoryStore, authority: Authority, origin: 'issued' | 'i
     identity,
     trust: { certificates: store.certificates, authority },
     audit: store.audit,
+    look: () => authority.follow(),
     onReplaced: async () => void replaced.push(authority.current().id),
     changes: makeChanges(),
     now: Date.now,

@@ -36,8 +36,8 @@ function setUp(store: MemoryStore = memoryStore()) {
     environment: undefined,
     credentialsFolder: undefined,
   };
-  const open = async (sources: Partial<KeySources> = {}) =>
-    await openKeyMaterial({ store: store.keyMaterial, sources: { ...none, ...sources }, log, now: () => 7 });
+  const open = async (sources: Partial<KeySources> = {}, shared: Partial<Parameters<typeof openKeyMaterial>[0]> = {}) =>
+    await openKeyMaterial({ store: store.keyMaterial, sources: { ...none, ...sources }, log, now: () => 7, ...shared });
   return { folder, store, lines, open, raw: store.keyMaterial.entries };
 }
 
@@ -247,6 +247,55 @@ describe('the key that encrypts them', () => {
     await open({ file, previousFile });
     expect([...raw.values()]).toEqual(encrypted);
     await expect(open()).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
+  });
+
+  test('of several Centrals on one store: it is changed at one node after the other, and each reads what the others seal', async () => {
+    const { folder, open, raw, store } = setUp();
+    const [old, next] = ['old', 'new'].map((name) => {
+      chmodSync(folder.write(name, randomBytes(32).toString('base64')), 0o600);
+      return folder.path(name);
+    }) as [string, string];
+    await putKeyMaterial(await open({ file: old }), [{ name: 'a.key', value: 'one' }], act);
+    // First each node knows both.
+    const patient = await open({ file: old, previousFile: next });
+    const changed = await open({ file: next, previousFile: old });
+    expect(await keyMaterialOf(patient, 'a.key')).toBe('one');
+    await putKeyMaterial(patient, [{ name: 'b.key', value: 'two' }], act);
+    expect(await keyMaterialOf(changed, 'b.key')).toBe('two');
+    await open({ file: next, previousFile: old });
+    expect(new Set([...raw.values()].map((value) => value.split(':')[1])).size).toBe(1);
+    expect(await keyMaterialOf(await open({ file: next }), 'b.key')).toBe('two');
+    expect(store.audit.entries.filter(({ action }) => action === 'key-material.encrypt')).toHaveLength(2);
+  });
+
+  test('made by two first starts at once without a common key: one of them stays, the other is taken back and says whose to copy', async () => {
+    const store = memoryStore();
+    const [one, other] = [setUp(store), setUp(store)];
+    const [ofOne, ofOther] = [
+      { others: () => ['node-2'], made: {} },
+      { others: () => ['node-1'], made: {} },
+    ];
+    const material = await one.open({}, ofOne);
+    const lost = await other.open({}, ofOther);
+    expect(readdirSync(other.folder.path('.'))).toEqual(['key-encryption-key']);
+    await putKeyMaterial(material, [{ name: 'authority.key', value: 'one' }], act);
+    await expect(lost.load('authority')).rejects.toMatchObject({ code: 'key_encryption_key_elsewhere' });
+    // It lost, and looks again.
+    await expect(other.open({}, ofOther)).rejects.toMatchObject({
+      code: 'key_encryption_key_elsewhere',
+      hint: expect.stringContaining('from the host of node-1'),
+    });
+    expect(readdirSync(other.folder.path('.'))).toEqual([]);
+    expect(await keyMaterialOf(await one.open({}, ofOne), 'authority.key')).toBe('one');
+    // One that was made by an earlier start is not deleted: it is not known what it has sealed.
+    writeFileSync(other.folder.path('key-encryption-key'), randomBytes(32).toString('base64'), { mode: 0o600 });
+    await expect(other.open({}, { ...ofOther, made: {} })).rejects.toMatchObject({
+      code: 'key_encryption_key_elsewhere',
+    });
+    expect(readdirSync(other.folder.path('.'))).toEqual(['key-encryption-key']);
+    expect(
+      await keyMaterialOf(await other.open({ file: one.folder.path('key-encryption-key') }), 'authority.key'),
+    ).toBe('one');
   });
 
   test('that others may read is reported, and used', async () => {

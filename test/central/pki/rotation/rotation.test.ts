@@ -15,8 +15,8 @@ import { ACT } from '../../store/samples.ts';
 
 const SPEC = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 30 };
 
-async function setUp() {
-  const store = memoryStore();
+/** `store`: of another node. */
+async function setUp(store = memoryStore()) {
   let now = Date.now();
   const clock = (): number => now;
   const authority: Authority = await openAuthority({
@@ -25,7 +25,7 @@ async function setUp() {
     now: clock,
   });
   const identity = await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now: clock });
-  await identity.adopt(await identity.make(SPEC), CENTRAL);
+  await identity.adopt(identity.current() ?? (await identity.make(SPEC)), CENTRAL);
   const pending: { parameters: PendingChange | null } = { parameters: null };
   const changes = makeChanges(clock);
   changes.register({
@@ -49,8 +49,12 @@ async function setUp() {
       publication: { refusalOf: (id) => refusals.get(id), unsupported: async () => new Set(['old']) },
       now: clock,
     },
+    look: () => authority.follow(),
+    async promote(generation, actor) {
+      await authority.promote(generation, actor);
+      asked.push('promoted');
+    },
     onReplaced: async () => void asked.push('replaced'),
-    askRenewal: () => void asked.push('renew'),
     changes,
     log: { info() {} },
     now: clock,
@@ -116,7 +120,7 @@ describe('a rotation', () => {
       });
     }
     expect(roles()).toEqual(['current', 'retired']);
-    expect(asked).toEqual(['replaced', 'renew', 'replaced']);
+    expect(asked).toEqual(['promoted', 'replaced']);
     expect(store.audit.entries.map(({ action }) => action).slice(2)).toEqual([
       'ca.rotation.prepare',
       'ca.rotation.publish',
@@ -249,5 +253,32 @@ describe('a rotation', () => {
     ]);
     expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     expect(roles()).toEqual(['current', 'prepared']);
+  });
+
+  it('of two nodes on one store is taken from one of them at each step; the other says how far it is', async () => {
+    const one = await setUp();
+    const other = await setUp(one.store);
+    const steps = [
+      (of: typeof one) => of.rotation.prepare(undefined, {}, CENTRAL),
+      (of: typeof one) => of.rotation.publish({}, CENTRAL),
+      (of: typeof one) => of.rotation.switch({}, CENTRAL),
+      (of: typeof one) => of.rotation.rollBack({}, CENTRAL),
+      (of: typeof one) => of.rotation.switch({}, CENTRAL),
+      (of: typeof one) => of.rotation.retire({}, CENTRAL),
+    ];
+    const phases = ['prepared', 'published', 'switched', 'published', 'switched', 'retired'];
+    for (const [place, step] of steps.entries()) {
+      const before = one.store.audit.entries.length;
+      const both = await Promise.allSettled([step(one), step(other)]);
+      expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+      expect(both.find(({ status }) => status === 'rejected')).toMatchObject({
+        reason: { code: 'rotation_wrong_phase', parameters: { found: phases[place] } },
+      });
+      const acts = one.store.audit.entries.slice(before).map(({ action }) => action);
+      expect(acts.filter((action) => action !== 'ca.rotation.cross-certify')).toHaveLength(1);
+    }
+    await other.authority.follow();
+    const shown = ({ authority }: typeof one) => authority.all().map(({ id, role }) => [id, role]);
+    expect(shown(other)).toEqual(shown(one));
   });
 });

@@ -65,6 +65,8 @@ async function setUp(wish: Partial<ServerCertificateSpec> = {}) {
     spec: () => spec,
     show: (credentials) => swapCredentials(tls, credentials),
     requestReconnect: (seconds) => void asked.push(seconds),
+    look: () => identity.follow(),
+    promote: async (generation, actor) => void (await authority.promote(generation, actor)),
     changes,
     log: { info() {} },
     now: clock,

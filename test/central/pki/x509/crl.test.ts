@@ -149,6 +149,12 @@ describe.skipIf(lacksPeer('openssl'))('a revocation list, to openssl', () => {
   });
 });
 
+/** The extension crlNumber. */
+function numberOf(list: Buffer): bigint {
+  const [, length = '0', rest = ''] = /551d140\d[0-9a-f]{2}02([0-9a-f]{2})([0-9a-f]+)/.exec(list.toString('hex')) ?? [];
+  return BigInt(`0x${rest.slice(0, 2 * Number.parseInt(length, 16))}`);
+}
+
 describe('revocation lists', () => {
   test('are reissued after a revocation and each day, with a number that grows, and not in between', async () => {
     const all: ReturnType<typeof revoked>[] = [];
@@ -167,11 +173,33 @@ describe('revocation lists', () => {
     expect(await made.der()).not.toEqual(second);
     // A certificate leaves them a day after its end.
     expect(asked.at(-1)).toBe(clock.now - DAY);
-    const number = (list: Buffer) =>
-      BigInt(
-        `0x${/551d140\d[0-9a-f]{2}02(..)((?:..){6})/.exec(list.toString('hex').replaceAll(/\s/g, ''))?.[2] ?? '0'}`,
-      );
-    expect(number(second) > number(first)).toBe(true);
+    expect(numberOf(second) > numberOf(first)).toBe(true);
+  });
+
+  test('of another node have what is revoked there at the next look, with numbers that grow from node to node', async () => {
+    const all: ReturnType<typeof revoked>[] = [];
+    const clock = { now: Date.now() };
+    const [one, other] = [0, 1].map(
+      (place) =>
+        new RevocationLists({
+          authority,
+          certificates: { revokedBy: async ({ after }) => (after === undefined ? all : []) },
+          isShared: true,
+          place: () => place,
+          now: () => clock.now,
+        }),
+    ) as [RevocationLists, RevocationLists];
+    await Promise.all([one.refresh(), other.refresh()]);
+    const [before, otherBefore] = [await one.der(), await other.der()];
+    expect(numberOf(otherBefore)).toBe(numberOf(before) + 1n);
+    await one.refresh();
+    expect(await one.der()).toBe(before);
+    all.push(revoked(stolen, 'keyCompromise'));
+    clock.now += 1;
+    await one.refresh();
+    const after = await one.der();
+    expect(numberOf(after) > numberOf(otherBefore)).toBe(true);
+    expect(after.length).toBeGreaterThan(before.length);
   });
 
   test('name the lists of every generation', async () => {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CloneWatch } from '../../../../central/sessions/clones/clone-watch.ts';
-import { CLONE_TURNS } from '../../../../central/store/agents/boot-history.ts';
+import { CLONE_TURNS, CloneWatch } from '../../../central/sessions/clones.ts';
 
 describe('CloneWatch', () => {
   it('finds two boots that alternate more than five times a minute', () => {
