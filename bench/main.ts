@@ -1,6 +1,7 @@
 // npm run bench: measures Queuegate beside its peers, interleaved round by round, and says what came out.
 //   --quick            a smoke test of some two minutes: counts are checked, figures mean little
-//   --only a,b         of: up, down, latency, crowd, filled, backlog, list, fleet, daemon, services; and nodes, by this name only
+//   --only a,b         of: up, down, latency, crowd, filled, backlog, list, fleet, daemon, services; by name only: nodes,
+//                      or one of its parts: nodes-events, nodes-reconnect, nodes-fleet
 //   --json FILE        writes the whole report there too
 //   --against FOLDER   another checkout of the product as the only peer ("before"): what a change brings, as a ratio
 //   --profile FOLDER   CPU profiles of Central into this folder (bench/profile.ts reads them); Queuegate alone, 20 agents;
@@ -18,7 +19,7 @@ import { filledStore } from './cells/filled.ts';
 import { commandAndAnswer, eventAndAck } from './cells/latency.ts';
 import { fleet } from './cells/fleet.ts';
 import { agentList } from './cells/list.ts';
-import { nodes } from './cells/nodes.ts';
+import { nodes, nodesAgents, NODES_PARTS } from './cells/nodes/nodes.ts';
 import { services } from './cells/services.ts';
 import { commandsDown, eventsUp } from './cells/throughput.ts';
 import { makeCredentials } from './credentials.ts';
@@ -45,8 +46,9 @@ const { values } = parseArgs({
 const plan = values.quick ? QUICK : FULL;
 const only = values.only?.split(',');
 // By name only: the others would begin with a store of so many agents.
-const BY_NAME = new Set(['nodes']);
-const wanted = (cell: string): boolean => only?.includes(cell) ?? !BY_NAME.has(cell);
+const BY_NAME: ReadonlySet<string> = new Set(NODES_PARTS);
+const wanted = (cell: string): boolean =>
+  only === undefined ? !BY_NAME.has(cell) : only.includes(cell) || (BY_NAME.has(cell) && only.includes('nodes'));
 const profileFolder = values.profile === undefined ? undefined : resolve(values.profile);
 
 // All that a peer leaves is in one folder, which goes when the bench ends, however it ends. Its processes go with it
@@ -126,7 +128,7 @@ try {
     wanted('crowd') ? crowdAgents(plan) : 0,
     wanted('backlog') ? plan.backlogAgents + 1 : 0,
     wanted('fleet') ? plan.fleet : 0,
-    wanted('nodes') ? Math.max(plan.nodeCrowd, ...plan.nodeFleet) : 0,
+    ...NODES_PARTS.map((part) => (wanted(part) ? nodesAgents(part, plan) : 0)),
   );
   await installation.enroll(needed);
   await before?.enroll(needed);
@@ -144,7 +146,8 @@ try {
   await cell('list', 'the list of agents', () => agentList(own, plan));
   await cell('fleet', 'a fleet that is online', () => fleet(own, plan, needed));
   await cell('daemon', 'the agent daemon', () => daemon(installation, ours, plan));
-  await cell('nodes', 'several Centrals on PostgreSQL', () => nodes(installation, plan));
+  for (const part of NODES_PARTS)
+    await cell(part, `several Centrals on PostgreSQL: ${part}`, () => nodes(part, installation, plan, needed));
   await cell('services', 'a service through Central', () => services(installation, ours, credentials, plan));
 } finally {
   await installation.remove();

@@ -35,6 +35,8 @@ export interface Plan {
   readonly nodeCrowdRounds: number;
   /** Agents over two nodes, step by step. */
   readonly nodeFleet: readonly number[];
+  /** Of these, so many are online when one of the two nodes ends. */
+  readonly nodeFailover: number;
   /** So long they are idle at each step: some heartbeats. */
   readonly nodeIdleMs: number;
   /** Of a download through a service. */
@@ -63,7 +65,8 @@ export const FULL: Plan = {
   nodeCrowd: 5_000,
   nodeCrowdRounds: 2,
   nodeFleet: [5_000, 10_000, 20_000],
-  nodeIdleMs: 45_000,
+  nodeFailover: 10_000,
+  nodeIdleMs: 30_000,
   serviceBytes: 256 * 1024 * 1024,
 };
 export const QUICK: Plan = {
@@ -88,6 +91,7 @@ export const QUICK: Plan = {
   nodeCrowd: 200,
   nodeCrowdRounds: 1,
   nodeFleet: [100, 200],
+  nodeFailover: 200,
   nodeIdleMs: 1_000,
   serviceBytes: 16 * 1024 * 1024,
 };

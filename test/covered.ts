@@ -528,7 +528,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/store/postgres/connection/blocking-connection.ts',
       'central/store/postgres/connection/client.ts',
       'central/store/postgres/errors.ts',
-      'central/store/postgres/login-groups.ts',
+      'central/store/postgres/groups/grouped-calls.ts',
       'central/store/postgres/nodes.ts',
       'central/store/postgres/notes.ts',
       'central/store/postgres/open-database.ts',

@@ -63,6 +63,14 @@ export interface LoadDriver {
   watch(ms: number): Promise<{ readonly acksMs: number[]; readonly lost: number }>;
 }
 
+/** Of agents that know another place than the one at which they are. */
+export interface MovingLoad extends LoadDriver {
+  /** From now on agents whose session ends, or whose attempt fails, dial there. */
+  moveTo(target: Target): Promise<void>;
+  /** Resolves when all are there; attempts that failed meanwhile. */
+  moved(): Promise<Dialled>;
+}
+
 export function nowCount(count: number): Count {
   return { count, atMs: performance.timeOrigin + performance.now() };
 }

@@ -6,6 +6,8 @@ async function driverOf(peer: string | undefined): Promise<LoadDriver> {
   switch (peer) {
     case 'queuegate':
       return new (await import('./queuegate.ts')).QueuegateLoad();
+    case 'queuegate-reporting':
+      return new (await import('./queuegate.ts')).QueuegateLoad({ reports: true });
     case 'raw':
       return new (await import('./raw.ts')).RawLoad();
     case 'nats':

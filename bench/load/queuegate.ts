@@ -12,9 +12,11 @@ import type { Identity } from '../../agent/identity/identity.ts';
 import { keyThumbprint, readPublicKey } from '../../shared/wire/proof.ts';
 import { MemoryInbox, MemoryOutbox } from '../memory-log.ts';
 import { messageJson, sourceOf } from '../sample.ts';
-import { inTurns, nowCount, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+import { inTurns, nowCount, untilTrue, type Count, type Dialled, type MovingLoad, type Target } from './driver.ts';
 import { RestClient } from './rest.ts';
-import { NO_CONTROL } from '../../agent/connection/control.ts';
+import { NO_CONTROL, type Control } from '../../agent/connection/control.ts';
+import { STREAMS_CAPABILITY } from '../../shared/session/streams/frames.ts';
+import { TASKS_CAPABILITY } from '../../shared/wire/tasks/frames.ts';
 
 /** What bench/peers/queuegate.ts writes for each enrolled agent. */
 export interface AgentSeed {
@@ -23,11 +25,46 @@ export interface AgentSeed {
 }
 
 /** The log in memory makes each message once, as the outbox of the product does. */
-const CONTROL = { ...NO_CONTROL, capabilities: ['deduplication'] };
+const SILENT: Control = { ...NO_CONTROL, capabilities: ['deduplication'] };
+/** Reports behind each welcome what an agent with a consumer, a service and a handler of tasks reports. */
+const REPORTING: Control = {
+  ...SILENT,
+  capabilities: ['consumers', 'deduplication', 'expired', 'releases.1', STREAMS_CAPABILITY, TASKS_CAPABILITY],
+  onOnline(send) {
+    send({
+      type: 'consumers',
+      position: null,
+      inboxFull: false,
+      consumers: [{ name: 'printer', types: ['com.example.print.*'], waitingFrom: null, waitingCount: 0 }],
+    });
+    send({
+      type: 'services',
+      services: [{ name: 'status', methods: ['GET'], paths: ['/status'], upgrade: 'viewer' }],
+      devicePort: null,
+    });
+    send({
+      type: 'task-handlers',
+      accounts: 'two',
+      containment: 'cgroup',
+      handlers: [
+        {
+          name: 'restart',
+          arguments: 'none',
+          argumentPattern: null,
+          timeoutSeconds: 60,
+          graceSeconds: 5,
+          concurrencyCount: 1,
+          rerun: false,
+        },
+      ],
+    });
+  },
+};
 
 /** Two thousand agents hold four million messages in their windows. */
 const DRAIN_MS = 180_000;
-const DIAL_MS = 120_000;
+const DIAL_MS = 240_000;
+const MOVE_MS = 300_000;
 /**
  * The first attempt after a failed one; each further one waits up to twice as long, at random, as the product's agents
  * do: a thousand that try again at once keep each other from the welcome for ever where the machine has other work.
@@ -40,7 +77,7 @@ const REQUESTS = 4;
 
 interface BenchAgent {
   readonly index: number;
-  readonly plan: DialPlan;
+  plan: DialPlan;
   readonly outbox: MemoryOutbox;
   readonly inbox: MemoryInbox;
   online: boolean;
@@ -50,17 +87,23 @@ interface BenchAgent {
   failures: number;
 }
 
-export class QueuegateLoad implements LoadDriver {
+export class QueuegateLoad implements MovingLoad {
   #agents: BenchAgent[] = [];
   #stop = new AbortController();
   #received = 0;
   #answering = false;
   #retries = 0;
   #lost = 0;
+  #elsewhere: DialPlan['target'] | undefined;
+  readonly #control: Control;
   readonly #reported = new Set<string>();
   #onAcknowledged: ((through: number) => void) | undefined;
   #producing: Promise<number> | undefined;
   #producerOn = false;
+
+  constructor({ reports = false } = {}) {
+    this.#control = reports ? REPORTING : SILENT;
+  }
 
   async open(target: Target, from: number, count: number, atOnce = count): Promise<Dialled> {
     if (this.#agents.length === 0)
@@ -75,6 +118,18 @@ export class QueuegateLoad implements LoadDriver {
       for (const agent of next) this.#dial(agent, this.#stop.signal);
       await untilTrue(() => next.every(({ online }) => online), DIAL_MS, `dialling ${next.length} of ${count} agents`);
     }
+    return { ms: performance.now() - startedAt, retries: this.#retries };
+  }
+
+  async moveTo(target: Target): Promise<void> {
+    this.#elsewhere = dialled(target);
+    this.#retries = 0;
+  }
+
+  async moved(): Promise<Dialled> {
+    const startedAt = performance.now();
+    const isThere = ({ online, plan }: BenchAgent): boolean => online && plan.target === this.#elsewhere;
+    await untilTrue(() => this.#agents.every(isThere), MOVE_MS, 'moving to another node');
     return { ms: performance.now() - startedAt, retries: this.#retries };
   }
 
@@ -168,7 +223,6 @@ export class QueuegateLoad implements LoadDriver {
     const publicKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64');
     const readable = readPublicKey(publicKey);
     if (readable === undefined) throw new Error('the key of a bench agent is damaged');
-    const url = new URL(target.url);
     const outbox = new MemoryOutbox(sourceOf(index), (through) => this.#onAcknowledged?.(through));
     const agent: BenchAgent = {
       index,
@@ -180,7 +234,7 @@ export class QueuegateLoad implements LoadDriver {
         agent.notify();
       }),
       plan: {
-        target: { secure: true, host: url.hostname, port: Number(url.port) },
+        target: dialled(target),
         ca: [target.ca],
         truststore: 'the bench',
         key: { privateKey, pem: seed.pem, publicKey, thumbprint: keyThumbprint(readable) },
@@ -205,7 +259,7 @@ export class QueuegateLoad implements LoadDriver {
       outbox: agent.outbox,
       inbox: agent.inbox,
       now: Date.now,
-      control: CONTROL,
+      control: this.#control,
       onOnline: (online) => {
         agent.online = true;
         agent.failures = 0;
@@ -225,6 +279,7 @@ export class QueuegateLoad implements LoadDriver {
       const most = Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** agent.failures);
       agent.failures += 1;
       const waitMs = Math.max(RETRY_MS, Math.random() * most, end.retryAfterMs);
+      if (this.#elsewhere !== undefined) agent.plan = { ...agent.plan, target: this.#elsewhere };
       setTimeout(() => this.#dial(agent, signal), waitMs);
     });
   }
@@ -261,6 +316,11 @@ export class QueuegateLoad implements LoadDriver {
     rest.close();
     return produced;
   }
+}
+
+function dialled({ url }: Target): DialPlan['target'] {
+  const { hostname: host, port } = new URL(url);
+  return { secure: true, host, port: Number(port) };
 }
 
 function readSeeds(target: Target): AgentSeed[] {

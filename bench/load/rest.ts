@@ -56,6 +56,14 @@ export class RestClient {
     return all;
   }
 
+  /** Of all nodes that are alive. */
+  async sessionsOfNodes(): Promise<number> {
+    const { status, text } = await this.#send('GET', '/nodes');
+    if (status !== 200) throw new Error(`the list of nodes was answered with ${status}: ${text.slice(0, 500)}`);
+    const { items } = JSON.parse(text) as { items: { state: string; sessionCount: number }[] };
+    return items.reduce((sum, { state, sessionCount }) => sum + (state === 'alive' ? sessionCount : 0), 0);
+  }
+
   /** All pages of the list of agents; how many of them have a name that begins so. */
   async listedAgents(prefix: string): Promise<number> {
     let found = 0;

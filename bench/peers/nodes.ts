@@ -1,13 +1,20 @@
 // Several Centrals on one PostgreSQL, and one on its embedded store beside them: started with the agents of the run
 // enrolled, and what all of their processes use.
-import { cp, rm } from 'node:fs/promises';
+import { cp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Installation, RunningCentral } from '../installation.ts';
 import type { Target } from '../load/driver.ts';
-import { Program, memoryOf, processorMsOf } from '../process.ts';
+import { Program, memoryOf, pause, processorMsOf } from '../process.ts';
 import { ONE_NODE, TWO_NODES } from '../result.ts';
 import type { Postgres } from '../servers/postgres.ts';
+import { LOOP_DELAY_ARGS } from './peer.ts';
 import { queuegatePeer } from './queuegate.ts';
+
+/** What the signal asks for is in its file. */
+const WRITTEN_MS = 200;
+
+const delayFile = (database: string, node: number): string => join(tmpdir(), `delay-${database}-${node}`);
 
 interface Used {
   readonly centralMs: number;
@@ -23,6 +30,8 @@ export interface RunningNodes {
   used(): Promise<Used>;
   /** Of all nodes, memory that no other process shares. */
   memoryBytes(): Promise<number>;
+  /** Delays of the event loops while it runs, 99th percentile of each node that is alive, in milliseconds. */
+  delaysDuring<T>(run: () => Promise<T>): Promise<{ readonly result: T; readonly delays: readonly number[] }>;
   /** Ends them; how many events the store has. */
   stop(): Promise<number>;
 }
@@ -45,6 +54,7 @@ export function embeddedPeer(installation: Installation): NodesPeer {
         centrals: [running.central],
         used: async () => ({ centralMs: (await processorMsOf(running.pid)) ?? Number.NaN, postgresMs: 0 }),
         memoryBytes: async () => (await memoryOf(running.pid))?.own ?? Number.NaN,
+        delaysDuring: async (run) => ({ result: await run(), delays: [] }),
         stop: async () => (await running.stop()) ?? Number.NaN,
       };
     },
@@ -62,15 +72,24 @@ export function nodesPeer(installation: Installation, postgres: Postgres, templa
       for (let node = 1; node <= nodes; node += 1)
         centrals.push(
           await installation.startCentral({
-            env: { QUEUEGATE_STORE_URL: postgres.url(database), QUEUEGATE_NODE_NAME: `node-${node}` },
+            nodeArgs: LOOP_DELAY_ARGS,
+            env: {
+              QUEUEGATE_STORE_URL: postgres.url(database),
+              QUEUEGATE_NODE_NAME: `node-${node}`,
+              LOOP_DELAY_FILE: delayFile(database, node),
+            },
             beforeStart: (folder) => rm(join(folder, 'central.db')),
           }),
         );
       const [first] = centrals;
       const ca = String(await first?.rest('GET', '/ca/trust-bundle.pem'));
-      const pids = centrals.map(({ program }) => program.pid);
+      // One that was ended counts no more.
+      const alive = (): RunningCentral[] => centrals.filter(({ program }) => program.running);
       const total = async (of: (pid: number) => Promise<number | undefined>): Promise<number> =>
-        (await Promise.all(pids.map(of))).reduce<number>((sum, one) => sum + (one ?? Number.NaN), 0);
+        (await Promise.all(alive().map(({ program }) => of(program.pid)))).reduce<number>(
+          (sum, one) => sum + (one ?? Number.NaN),
+          0,
+        );
       return {
         name: this.name,
         targets: centrals.map(({ ports, token }) => ({
@@ -83,6 +102,16 @@ export function nodesPeer(installation: Installation, postgres: Postgres, templa
         centrals,
         used: async () => ({ centralMs: await total(processorMsOf), postgresMs: await postgres.processorMs() }),
         memoryBytes: () => total(async (pid) => (await memoryOf(pid))?.own),
+        async delaysDuring(run) {
+          const measured = alive();
+          for (const { program } of measured) process.kill(program.pid, 'SIGUSR2');
+          const result = await run();
+          const left = measured.filter(({ program }) => program.running);
+          for (const { program } of left) process.kill(program.pid, 'SIGUSR2');
+          await pause(WRITTEN_MS);
+          const files = left.map((central) => delayFile(database, centrals.indexOf(central) + 1));
+          return { result, delays: await Promise.all(files.map(async (file) => Number(await readFile(file, 'utf8')))) };
+        },
         async stop() {
           for (const { program, folder } of centrals) {
             await program.stop();

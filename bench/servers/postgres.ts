@@ -1,7 +1,7 @@
 // A private PostgreSQL for the bench: Debian's binaries, a folder of its own, settings of an ordinary server (commits reach
 // the disk). Its processes and their processor time are looked up in /proc.
 import { spawn } from 'node:child_process';
-import { chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Client } from 'pg';
@@ -118,6 +118,7 @@ export class Postgres {
     const force = setTimeout(() => this.#server.kill('SIGQUIT'), STOP_MS);
     await ended;
     clearTimeout(force);
+    await rm(this.#folder, { recursive: true, force: true });
   }
 }
 

@@ -10,13 +10,13 @@ import { agentRecord } from '../sql/rows/agents/agent-reads.ts';
 import { knownBegin } from '../sql/rows/agents/agents.ts';
 import type { BlockingConnection } from './connection/blocking-connection.ts';
 
-export interface LoginRequest {
+interface LoginRequest {
   readonly claim: SessionClaim;
   readonly terms: ClaimTerms;
 }
 
 /** `alone`: by `logIn`. */
-export type LoginOutcome = Login | 'alone';
+type LoginOutcome = Login | 'alone';
 
 interface Candidate {
   readonly claim: SessionClaim;

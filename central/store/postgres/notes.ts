@@ -102,6 +102,11 @@ export class ChangeNotes {
     this.#notes.length = count;
   }
 
+  /** Of a call for many agents. */
+  readonly noteAgent = (id: string): void => {
+    this.#notes.push(...agent(id));
+  };
+
   /** The same methods, of which those that others must hear of leave notes. */
   of<M extends Writes>(writes: M): M {
     const noted = Object.entries(NOTES as Readonly<Record<string, (...of: unknown[]) => readonly Note[]>>).map(

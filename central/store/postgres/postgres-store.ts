@@ -10,7 +10,7 @@ import type { NodeStore } from '../nodes/node-store.ts';
 import { storeCalls } from '../sql/calls.ts';
 import type { Store } from '../store.ts';
 import { Availability } from './availability.ts';
-import { LoginGroups } from './login-groups.ts';
+import { groupedCalls } from './groups/grouped-calls.ts';
 import { joinDatabase, type NodeSettings } from './open-database.ts';
 import type { EventWrites } from './threads/postgres-events.ts';
 import type { PostgresReads } from './threads/postgres-reader.ts';
@@ -122,10 +122,7 @@ function compose(
     }
     return (await calls.inbox.append(agentId, epoch, next, frames, now)).through;
   };
-  const logins = new LoginGroups({
-    many: (requests) => writer.call('logInMany', [requests], FIRST),
-    alone: (claim, terms) => writer.call('logIn', [claim, terms], FIRST),
-  });
+  const grouped = groupedCalls({ writer, reader }, calls);
   const nodes: NodeStore = {
     self: node,
     beat: (beat) => writer.call('beat', [beat]),
@@ -142,10 +139,15 @@ function compose(
     ...calls,
     agents: {
       ...calls.agents,
-      logIn: (claim, terms) => logins.logIn(claim, terms),
+      ...grouped.agents,
       endAbandonedSessions: (of, now, reason) => writer.call('endSessionsOf', [of, now, reason]),
     },
     inbox: { ...calls.inbox, append },
+    outbox: { ...calls.outbox, ...grouped.outbox },
+    certificates: { ...calls.certificates, ...grouped.certificates },
+    exposures: { ...calls.exposures, ...grouped.exposures },
+    rollouts: { ...calls.rollouts, ...grouped.rollouts },
+    tasks: { ...calls.tasks, ...grouped.tasks },
     nodes,
     away: () => availability.away(),
     async bound(bounds: StoreBounds) {
@@ -157,12 +159,13 @@ function compose(
       return { ...(await calls.stats()), engine: 'postgres' };
     },
     snapshot: () => Promise.reject(backupFault('backup_elsewhere', {})),
-    stop,
+    async stop() {
+      await withinMs(STOP_MS, grouped.settled());
+      await stop();
+    },
   };
 }
 
-/** What agents report once they are in would keep the next ones waiting longer than they wait for an answer. */
-const FIRST = { first: true } as const;
 const MAX_LOOKED_UP = 50_000;
 
 function once(work: () => Promise<void>): () => Promise<void> {

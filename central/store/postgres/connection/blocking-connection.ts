@@ -136,6 +136,6 @@ export class BlockingConnection implements SqlDatabase {
 }
 
 /** A text of PostgreSQL cannot hold NUL. What is stored has none, and what is looked for with one is not there. */
-function storable(value: SqlValue): SqlValue {
+export function storable(value: SqlValue): SqlValue {
   return typeof value === 'string' && value.includes('\0') ? value.replaceAll('\0', '\ufffd') : value;
 }

@@ -6,6 +6,7 @@ import { refuse, serveReader } from '../../../../shared/sqlite/worker/side.ts';
 import { createReads } from '../../sql/reads.ts';
 import { pause } from '../connection/acts.ts';
 import { AwayError, BlockingConnection } from '../connection/blocking-connection.ts';
+import { groupReads } from '../groups/reads.ts';
 import { figureReads } from '../figures.ts';
 import { nodeReads } from '../nodes.ts';
 import type { FromWorker } from '../../../../shared/sqlite/worker/protocol.ts';
@@ -22,7 +23,12 @@ const RETRY_MS = 200;
 const READ_MS = 60_000;
 
 function methodsOf(connection: BlockingConnection) {
-  return { ...createReads(connection, namesOfCentral), ...figureReads(connection), ...nodeReads(connection) };
+  return {
+    ...createReads(connection, namesOfCentral),
+    ...figureReads(connection),
+    ...nodeReads(connection),
+    ...groupReads(connection),
+  };
 }
 
 /** Where PostgreSQL cannot be reached, a call waits until it can, and reads again: it changes nothing. */

@@ -9,6 +9,7 @@ import { auditWrites } from '../../sql/rows/audit.ts';
 import type { StoreBounds } from '../../space/bounds.ts';
 import { Acts } from '../connection/acts.ts';
 import { BlockingConnection } from '../connection/blocking-connection.ts';
+import { reportWrites } from '../groups/reports.ts';
 import { loginWrites } from '../logins.ts';
 import { nodeWrites } from '../nodes.ts';
 import { ChangeNotes } from '../notes.ts';
@@ -17,6 +18,7 @@ import type { AwayReport, ThreadData } from './thread-data.ts';
 
 export type PostgresWrites = ReturnType<typeof createWrites> &
   ReturnType<typeof loginWrites> &
+  ReturnType<typeof reportWrites> &
   ReturnType<typeof nodeWrites>;
 
 if (parentPort === null) throw new Error('postgres-writer.ts is a thread of postgres-store.ts');
@@ -59,6 +61,7 @@ try {
   const methods: PostgresWrites = {
     ...notes.of(writes),
     logInMany: notes.ofLogins(loginWrites(connection)),
+    ...reportWrites(connection, notes.noteAgent),
     ...nodes,
     // The reserve is one of a disk of this host.
     bound: (bounds: StoreBounds) => writes.bound({ ...bounds, reserveBytes: 0 }),

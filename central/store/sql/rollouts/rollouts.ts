@@ -152,7 +152,8 @@ function agentSaves(database: SqlDatabase) {
 function reportedWrites(database: SqlDatabase) {
   const report = database.prepare(`
     INSERT INTO agent_release (agent, kind, reported, reported_at) SELECT key, ?2, ?3, ?4 FROM agent WHERE id = ?1
-    ON CONFLICT (agent, kind) DO UPDATE SET reported = excluded.reported, reported_at = excluded.reported_at`);
+    ON CONFLICT (agent, kind) DO UPDATE SET reported = excluded.reported, reported_at = excluded.reported_at
+      WHERE agent_release.reported IS DISTINCT FROM excluded.reported`);
   const clear = database.prepare(`
     UPDATE agent_release SET reported = NULL, reported_at = ?3
     WHERE kind = ?2 AND reported IS NOT NULL AND agent = (SELECT key FROM agent WHERE id = ?1)`);

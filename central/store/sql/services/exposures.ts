@@ -2,6 +2,7 @@
 // (central/store/services/exposure-store.ts). What is read and written whole is a JSON document.
 import type { SqlDatabase } from '../../../../shared/sqlite/sql.ts';
 import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import { isOtherReport, reportDocument } from '../document-reports.ts';
 import { agentKeys } from '../rows/agents/agents.ts';
 import { storeFault } from '../../errors.ts';
 import {
@@ -22,7 +23,8 @@ export function exposureWrites(database: SqlDatabase) {
   const update = database.prepare('UPDATE service_exposure SET document = ?, version = version + 1 WHERE id = ?');
   const remove = database.prepare('DELETE FROM service_exposure WHERE id = ?');
   const report = database.prepare(
-    'INSERT INTO reported_services (agent, report) VALUES (?, ?) ON CONFLICT (agent) DO UPDATE SET report = excluded.report',
+    `INSERT INTO reported_services (agent, report) VALUES (?, ?) ON CONFLICT (agent) DO UPDATE SET report = excluded.report
+      WHERE ${isOtherReport('reported_services')}`,
   );
   const keys = agentKeys(database);
   const find = (id: string): ExposureRecord => {
@@ -63,7 +65,7 @@ export function exposureWrites(database: SqlDatabase) {
     },
 
     recordServices(agentId: string, epoch: number, services: ReportedServices): void {
-      report.run(keys.ofSession(agentId, epoch), JSON.stringify(services));
+      report.run(keys.ofSession(agentId, epoch), reportDocument(services));
     },
   };
 }

@@ -22,6 +22,7 @@ import {
   type TaskRecord,
   type TaskTimes,
 } from '../../tasks/task-store.ts';
+import { isOtherReport, reportDocument } from '../document-reports.ts';
 import { agentKeys } from '../rows/agents/agents.ts';
 import { queueReads, queueWrites } from './queued.ts';
 import {
@@ -118,14 +119,15 @@ export function taskWrites(database: SqlDatabase, { append, withdraw }: TaskWrit
 function handlerWrites(database: SqlDatabase) {
   const keys = agentKeys(database);
   const record = database.prepare(
-    'INSERT INTO task_handlers (agent, report) VALUES (?, ?) ON CONFLICT (agent) DO UPDATE SET report = excluded.report',
+    `INSERT INTO task_handlers (agent, report) VALUES (?, ?) ON CONFLICT (agent) DO UPDATE SET report = excluded.report
+      WHERE ${isOtherReport('task_handlers')}`,
   );
   const leaveQueues = database.prepare('DELETE FROM task_queue_agent WHERE agent = ?');
   const serveQueue = database.prepare('INSERT INTO task_queue_agent (queue, agent) VALUES (?, ?)');
   return {
     recordTaskHandlers(agentId: string, epoch: number, report: TaskHandlersReport): void {
       const agent = keys.ofSession(agentId, epoch);
-      record.run(agent, JSON.stringify(report));
+      if (record.run(agent, reportDocument(report)).changes === 0) return;
       leaveQueues.run(agent);
       for (const queue of new Set(report.queues)) serveQueue.run(queue, agent);
     },

@@ -14,6 +14,7 @@ import type {
 } from '../../../agent-store.ts';
 import type { RevocationReason } from '../../../certificate-store.ts';
 import type { Labels } from '../../../agents/labels.ts';
+import { consumerState } from '../../../agents/consumer-state.ts';
 import { codeOf, stateAfter, stateOfRefused, stateReason } from '../../../agents/state-reasons.ts';
 import { storeFault } from '../../../errors.ts';
 import type { EnrollmentTokenRecord } from '../../../token-store.ts';
@@ -201,10 +202,10 @@ function sessionWrites(database: SqlDatabase, { inbox, tokens, certificates, nam
   };
 }
 
-/** The first `begin` of a log has to be noted, whatever is known. */
+/** Null: no `begin` was noted yet. */
 export function knownBegin(row: Row): KnownBegin | null {
   const [incarnation, number] = [textOrNull(row, 'inbox_incarnation'), integer(row, 'inbox_number')];
-  if (incarnation === null || number === 0) return null;
+  if (incarnation === null) return null;
   return { incarnation, next: number + 1, deduplicates: integer(row, 'inbox_deduplicates') === 1 };
 }
 
@@ -280,19 +281,13 @@ function consumerWrites(database: SqlDatabase) {
   return {
     recordConsumers(reports: readonly ConsumerReport[]): string[] {
       const changed: string[] = [];
-      const become = (state: 'online' | 'degraded', { agentId, epoch, at }: ConsumerReport, reason: string): void => {
-        const before = state === 'online' ? 'degraded' : 'online';
-        if (change.run(state, at, reason, agentId, epoch, before).changes > 0) changed.push(agentId);
-      };
       for (const report of reports) {
         const { agentId, epoch, at, position, inboxFull, consumers } = report;
         record.run(agentId, epoch, at, JSON.stringify({ position, inboxFull, consumers }));
-        const [slowest] = consumers.toSorted((one, other) => other.waitingCount - one.waitingCount);
-        if (!inboxFull) become('online', report, stateReason('inbox_of_agent_has_room', {}));
-        else if (slowest !== undefined) {
-          const { name: consumer, waitingCount: count } = slowest;
-          become('degraded', report, stateReason('inbox_of_agent_full', { consumer, count }));
-        }
+        const become = consumerState(report);
+        if (become === undefined) continue;
+        if (change.run(become.state, at, become.reason, agentId, epoch, become.before).changes > 0)
+          changed.push(agentId);
       }
       return changed;
     },
