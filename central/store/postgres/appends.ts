@@ -1,5 +1,6 @@
 // Gathers the events of many agents into few statements (schema/append.ts): while one is on its way, those that arrive
 // form the next one. Of each agent one call at a time is on its way, since a place in its log has one successor.
+import { setTimeout as delay } from 'node:timers/promises';
 import { databaseFault } from '../../../shared/sqlite/errors.ts';
 import { linkOf } from '../../../shared/sqlite/logs/fingerprint.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
@@ -45,6 +46,8 @@ interface AppendPort {
 /** 4 MiB of texts or so many calls in one statement. */
 const MAX_CALLS = 1_000;
 const MAX_BYTES = 4 * 1024 * 1024;
+/** Until those whose places are locked are sent again, where that is all of them: a login takes some milliseconds. */
+const BUSY_MS = 5;
 /** Places that are kept: those of the agents that send now. */
 const MAX_PLACES = 50_000;
 
@@ -145,12 +148,18 @@ export class Appends {
     if (known.length === 0) return;
     const rows = await this.#port.query(APPEND, this.#values(known));
     const again: Call[] = [];
+    let busyCount = 0;
     for (const [index, { call, place, after }] of known.entries()) {
       const { outcome, first_cursor: firstCursor, incarnation } = rows[index] ?? {};
       if (outcome === 'taken' || outcome === 'had') {
         const through = call.next + call.messages.length - 1;
         this.#keep(call.agentId, { ...place, number: through, link: after });
         call.resolve(committed(call, through, String(incarnation), outcome === 'taken' ? Number(firstCursor) : null));
+        continue;
+      }
+      if (outcome === 'busy') {
+        busyCount += 1;
+        again.push(call);
         continue;
       }
       this.#places.delete(call.agentId);
@@ -160,6 +169,7 @@ export class Appends {
     }
     // In front of what came later for the same agents.
     this.#queue = [...again, ...this.#queue];
+    if (busyCount === known.length) await delay(BUSY_MS);
   }
 
   #isKnown({ agentId, epoch, next }: Call): boolean {

@@ -100,8 +100,8 @@ describe.skipIf(lacksPostgres())('a failover of PostgreSQL', () => {
     await Promise.all([appended, claimed]);
     expect(done.toSorted()).toEqual(['append 2', 'claim 2']);
     await cluster.failover('immediate');
-    await until(async () => (await allEventIds(one).catch(() => [])).length === 2 || undefined);
-    expect(await allEventIds(two)).toEqual(['e1', 'e2']);
+    for (const store of [one, two])
+      expect(await until(() => allEventIds(store).catch(() => undefined))).toEqual(['e1', 'e2']);
   });
 
   it('with an asynchronous standby shows what is missing: the place in the log of the agent is behind', async () => {

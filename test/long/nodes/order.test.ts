@@ -22,6 +22,7 @@ afterEach(() => cleanup.run());
 interface Outcome extends Findings {
   readonly forgotten: readonly string[];
   readonly fenced: number;
+  readonly deadlocks: string | undefined;
   /** What readers that followed got, and what is there. */
   readonly followed: readonly (readonly string[])[];
   readonly all: readonly string[];
@@ -43,10 +44,18 @@ async function writeAndFollow(cluster: PostgresCluster, url: string): Promise<Ou
   const [deadlocks] = await cluster.primary.sql<{ n: string }>('SELECT sum(deadlocks) AS n FROM pg_stat_database');
   console.log(JSON.stringify({ ...load.counts, events: all.length, deadlocks: deadlocks?.n }));
   const { fenced } = load.counts;
-  return { ...load.check(all), forgotten: load.forgotten, fenced, followed: followers.map(({ ids }) => ids), all };
+  return {
+    ...load.check(all),
+    forgotten: load.forgotten,
+    fenced,
+    followed: followers.map(({ ids }) => ids),
+    all,
+    deadlocks: deadlocks?.n,
+  };
 }
 
-function expectSound({ followed, all, forgotten, fenced, ...findings }: Outcome): void {
+function expectSound({ followed, all, forgotten, fenced, deadlocks, ...findings }: Outcome): void {
+  expect(deadlocks).toBe('0');
   expect(findings).toMatchObject(NOTHING_WRONG);
   expect(forgotten).toEqual([]);
   for (const ids of followed) expect(ids).toEqual(all);

@@ -13,6 +13,8 @@ interface ActsOptions {
   /** This process. */
   readonly node: { readonly name: string; readonly generation: number };
   readonly notes: ChangeNotes;
+  /** Whether the call that was just made took something that all nodes need: its transaction ends behind it. Asked once. */
+  readonly endsTransaction: () => boolean;
   readonly onAway: (found: string) => void;
   readonly onBack: () => void;
 }
@@ -29,8 +31,15 @@ export class Acts {
     this.#options = options;
   }
 
-  /** Errors: node_fenced. Everything else is the outcome of a single call. */
+  /** In one transaction, or a few. Errors: node_fenced. Everything else is the outcome of a single call. */
   execute(batch: readonly Work[]): Outcome[] {
+    const outcomes = this.#transaction(batch);
+    while (outcomes.length < batch.length) outcomes.push(...this.#transaction(batch.slice(outcomes.length)));
+    return outcomes;
+  }
+
+  /** Of the first of them, or all. */
+  #transaction(batch: readonly Work[]): Outcome[] {
     this.#batch += 1;
     for (;;) {
       let outcomes: Outcome[] | undefined;
@@ -63,20 +72,22 @@ export class Acts {
   }
 
   #run(batch: readonly Work[]): Outcome[] {
-    const { connection, notes } = this.#options;
+    const { connection, notes, endsTransaction } = this.#options;
     notes.begin();
-    const outcomes = batch.map((work, index): Outcome => {
-      connection.exec(index === 0 ? 'SAVEPOINT call' : 'RELEASE call; SAVEPOINT call');
+    const outcomes: Outcome[] = [];
+    for (const work of batch) {
+      connection.exec(outcomes.length === 0 ? 'SAVEPOINT call' : 'RELEASE call; SAVEPOINT call');
       const noted = notes.count;
       try {
-        return { ok: true, value: work() };
+        outcomes.push({ ok: true, value: work() });
       } catch (error) {
         if (error instanceof AwayError || isCoded(error, 'node_fenced')) throw error;
         connection.exec('ROLLBACK TO call');
         notes.cut(noted);
-        return { ok: false, error };
+        outcomes.push({ ok: false, error });
       }
-    });
+      if (endsTransaction()) break;
+    }
     notes.write(connection);
     return outcomes;
   }

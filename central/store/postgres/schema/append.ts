@@ -1,7 +1,9 @@
 // The function that appends the events of many agents in one statement, and so in one transaction without a turn of the
-// caller: it locks the places of the agents in their logs in the order of their numbers, compares each with what the
-// caller knows, locks the newest cursor last, and inserts the runs. Compare and set make it safe to send a batch again
-// whose outcome is unknown: what was stored already is answered as such.
+// caller: it locks the places of the agents in their logs, compares each with what the caller knows, locks the newest
+// cursor last, and inserts the runs. Compare and set make it safe to send a batch again whose outcome is unknown: what was
+// stored already is answered as such.
+// A place that is locked (a login, an append of another node) is left out, and its events are sent again: an append that
+// waited for it, with others locked, could be what the login waits for, and all other agents would wait with it.
 
 /** More events than are ever committed and not yet at a standby; 9 million failovers fit into a cursor. */
 const JUMP = 1_000_000_000;
@@ -11,10 +13,11 @@ const JUMP = 1_000_000_000;
  * first message, how many they are, the fingerprint of its log before and behind them (shared/sqlite/logs/fingerprint.ts).
  * Runs (central/store/sql/events/run-writes.ts) name their agent by its place in these arrays, from 1 on; `packed` has
  * the keys, lengths and texts of all of them one behind the other. Answers in the order of the agents; `outcome` is
- * `taken` (with the cursor of the first event), `had`, `fenced` (another session, or a removed agent), `elsewhere` (the log
- * is at another place), or `slow` (its messages are looked up one by one: not by this function). `custom plans`: a generic
- * plan of the statements over arrays takes seven times as long (measured). A wait for a lock ends before the caller gives up:
- * the backend of a connection that was cut off would wait on, and take the place of another one.
+ * `taken` (with the cursor of the first event), `had`, `busy` (its place is locked now), `fenced` (another session, or a
+ * removed agent), `elsewhere` (the log is at another place), or `slow` (its messages are looked up one by one: not by this
+ * function). `custom plans`: a generic plan of the statements over arrays takes seven times as long (measured). The wait
+ * for the newest cursor ends before the caller gives up: the backend of a connection that was cut off would wait on, and
+ * take the place of another one.
  */
 export const APPEND = `
 -- The cursor in front of the first of so many. A server on another timeline may lack the newest cursors, which consumers
@@ -42,10 +45,11 @@ RETURNS TABLE (outcome text, first_cursor bigint, of_incarnation text) LANGUAGE 
   SET plan_cache_mode = force_custom_plan SET lock_timeout = '10s' AS $$
 DECLARE
   place record;
-  outcomes text[] := array_fill('fenced'::text, ARRAY[cardinality(agents)]);
+  outcomes text[] := array_fill('busy'::text, ARRAY[cardinality(agents)]);
   cursors bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(agents)]);
   incarnations text[] := array_fill(NULL::text, ARRAY[cardinality(agents)]);
   origins bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(agents)]);
+  found_count integer := 0;
   total bigint := 0;
   cursor_at bigint;
   byte_at integer := 1;
@@ -56,9 +60,10 @@ BEGIN
   FOR place IN
     SELECT asked.i, log.number, log.id, log.epoch, log.incarnation, log.deduplicates, log.looked_up_since
       FROM unnest(agents) WITH ORDINALITY AS asked (peer, i) JOIN inbox_log AS log ON log.peer = asked.peer
-      ORDER BY log.peer, asked.i FOR UPDATE OF log
+      FOR UPDATE OF log SKIP LOCKED
   LOOP
     one := place.i;
+    found_count := found_count + 1;
     incarnations[one] := place.incarnation;
     IF place.epoch <> epochs[one] THEN outcomes[one] := 'fenced';
     ELSIF place.incarnation IS NULL THEN outcomes[one] := 'elsewhere';
@@ -70,6 +75,13 @@ BEGIN
       total := total + counts[one];
     END IF;
   END LOOP;
+  IF found_count < cardinality(agents) THEN
+    FOR one IN 1 .. cardinality(agents) LOOP
+      IF outcomes[one] = 'busy' AND NOT EXISTS (SELECT 1 FROM inbox_log WHERE peer = agents[one]) THEN
+        outcomes[one] := 'fenced';
+      END IF;
+    END LOOP;
+  END IF;
   IF total > 0 THEN
     UPDATE inbox_log SET number = asked.first + asked.n - 1, id = asked.link, last_at = at_ms
       FROM unnest(agents, firsts, counts, afters, outcomes) AS asked (peer, first, n, link, was)

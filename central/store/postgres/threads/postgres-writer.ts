@@ -41,6 +41,8 @@ try {
   connection.connect();
   const cursors = connection.prepare('SELECT take_cursors(?) + 1 AS first');
   const notes = new ChangeNotes(node.name);
+  // From then on to the commit no node can append; and a login behind it could wait for an append that waits for this.
+  let hasTakenCursors = false;
   const writes = createWrites(connection, {
     deduplicationMs,
     namesOfCentral,
@@ -48,7 +50,10 @@ try {
     now: Date.now,
     holdLog: () => undefined,
     runsAgain: true,
-    takeCursors: (count) => integer(cursors.get(count), 'first'),
+    takeCursors(count) {
+      hasTakenCursors = true;
+      return integer(cursors.get(count), 'first');
+    },
   });
   const say = (found: string | null): void => {
     const report: AwayReport = { found };
@@ -57,7 +62,18 @@ try {
   };
   const nodes = nodeWrites(connection, node, auditWrites(connection));
   let hasFailed = false;
-  const acts = new Acts({ connection, node, notes, onAway: say, onBack: () => say(null) });
+  const acts = new Acts({
+    connection,
+    node,
+    notes,
+    endsTransaction() {
+      const ends = hasTakenCursors;
+      hasTakenCursors = false;
+      return ends;
+    },
+    onAway: say,
+    onBack: () => say(null),
+  });
   const methods: PostgresWrites = {
     ...notes.of(writes),
     logInMany: notes.ofLogins(loginWrites(connection)),

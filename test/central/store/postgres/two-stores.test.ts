@@ -1,5 +1,6 @@
 // Two Centrals on one database of PostgreSQL: what one writes the other sees, what only one may do only one does, and
 // a process that was followed by another writes nothing any more.
+import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CHAIN_START } from '../../../../central/store/audit-store.ts';
 import { openPostgresStore } from '../../../../central/store/postgres/postgres-store.ts';
@@ -159,6 +160,42 @@ describe('two stores on one database', () => {
     expect((await a.outbox.read(agent, 0, 100, 1e6)).map(({ number }) => number)).toEqual(
       Array.from({ length: 10 }, (_, index) => index + 1),
     );
+  });
+
+  it('append the events of other agents while the place of one is locked, and its own as soon as it is free', async () => {
+    const [a] = stores();
+    const others = [`${agent}-b`, `${agent}-c`];
+    const began = async (id: string): Promise<number> => {
+      const epoch = await online(a, id);
+      await a.inbox.begin(id, epoch, { incarnation: 'one', next: 1, missing: null, deduplicates: true }, NOW);
+      return epoch;
+    };
+    const epochs = await Promise.all([agent, ...others].map(began));
+    const client = new Client({ connectionString: database.url });
+    await client.connect();
+    await client.query('BEGIN');
+    // As a login does.
+    await client.query(
+      'SELECT 1 FROM inbox_log JOIN agent ON agent.key = peer WHERE agent.id = $1 FOR UPDATE OF inbox_log',
+      [agent],
+    );
+    const done: string[] = [];
+    const append = async (id: string, index: number): Promise<void> => {
+      await a.inbox.append(id, epochs[index] ?? 0, 1, framesOf(1, items(`${id}/1`)), NOW);
+      done.push(id);
+    };
+    const appends = [agent, ...others].map(append);
+    await Promise.all(appends.slice(1));
+    expect(done.toSorted()).toEqual(others);
+    await client.query('ROLLBACK');
+    await client.end();
+    await Promise.all(appends);
+    expect(done).toHaveLength(3);
+    // One that was removed meanwhile is not waited for.
+    await a.agents.remove(agent, ACT);
+    await expect(a.inbox.append(agent, epochs[0] ?? 0, 2, framesOf(2, items('late')), NOW)).rejects.toMatchObject({
+      code: 'stale_epoch',
+    });
   });
 
   it('tell each other what they committed, and who leads', async () => {
