@@ -51,6 +51,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '100 s: two real Centrals on PostgreSQL, one of which is killed and frozen in the middle of changes',
     quick: 'test/central/parameters/nodes/agreement.test.ts',
   },
+  'test/central/parameters/nodes/store-away.test.ts': {
+    why: '10 s: a PostgreSQL that is frozen until its clients are out of patience',
+    quick: 'test/central/parameters/nodes/agreement.test.ts',
+  },
   'test/flow/several-centrals.test.ts': {
     why: '120 s: nineteen real Centrals on PostgreSQL, which are killed and frozen until others lead, and first starts at once',
     quick: 'test/central/nodes/node-service.test.ts',

@@ -137,6 +137,10 @@ export class ParameterService {
     agreement.serve({
       prepare: async (proposal) => await changes.runExclusive(async () => await this.#prepareFor(proposal)),
       release: () => this.#options.applier.release(),
+      look: async () =>
+        await this.follow().catch((error: unknown) =>
+          this.#options.log.error({ error: textOf(error) }, 'the parameters could not be read again'),
+        ),
     });
   }
 
@@ -181,6 +185,7 @@ export class ParameterService {
   /** Clears the timer. */
   stop(): void {
     this.#stopped = true;
+    this.#options.agreement.stop();
     this.#cancelRepair();
   }
 

@@ -15,6 +15,8 @@ const TURN_MS = 2 * ANSWER_MS;
 const TURN_LOOK_MS = 100;
 /** How often a node looks at what has become of the others, also while nothing is heard. */
 const LOOK_MS = 250;
+/** How soon it is tried again to give the turn back to a store that is away. */
+const RETURN_MS = 1_000;
 /** Looked at more often for so long after each step. */
 const HURRY_MS = 2_000;
 /** The node that asked has committed by then, or given up. */
@@ -26,6 +28,8 @@ export interface Participant {
   prepare(proposal: Proposal): Promise<readonly ParameterFault[]>;
   /** Nothing is held any more. */
   release(): void;
+  /** Reads what became of a change that failed: a store that was away may have carried it out later. Must not throw. */
+  look(): Promise<void>;
 }
 
 interface AgreementOptions {
@@ -67,6 +71,9 @@ export class Agreement {
   /** What this node holds for a change of another one. */
   #kept: { readonly id: string; readonly by: NodeKey; readonly until: number } | undefined;
   #wake: () => void = () => undefined;
+  #isStopped = false;
+  /** All nodes when this one got the turn: one that has just started is not heard of yet. */
+  #known: readonly NodeRecord[] = [];
 
   constructor(options: AgreementOptions) {
     this.#options = options;
@@ -95,18 +102,38 @@ export class Agreement {
 
   /** Runs what no other node does meanwhile. Errors: change_in_progress, those of `run`. */
   async inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const { store, log } = this.#options;
+    const { store } = this.#options;
     if (store === undefined) return await run();
     return await this.#turn.runExclusive(async () => {
       await this.#takeTurn(store);
+      let isDone = false;
       try {
-        return await run();
+        const result = await run();
+        isDone = true;
+        return result;
       } finally {
-        await store
-          .release('parameters')
-          .catch((error: unknown) => log.warn({ error: textOf(error) }, 'the turn could not be given back'));
+        await this.#endTurn(store, isDone);
       }
     });
+  }
+
+  /** Nothing is tried again. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** The store carries out in their order what it was asked: once the turn is given back, the outcome can be read. */
+  async #endTurn(store: Pick<NodeStore, 'release'>, isDone: boolean): Promise<void> {
+    const { log, after } = this.#options;
+    try {
+      await store.release('parameters');
+      // Not waited for: the error is answered first.
+      if (!isDone) void this.#participant?.look();
+    } catch (error) {
+      if (this.#isStopped) return;
+      log.warn({ error: textOf(error) }, 'the turn to change parameters could not be given back; trying again');
+      after(RETURN_MS, () => void this.#turn.runExclusive(async () => await this.#endTurn(store, false)));
+    }
   }
 
   /** What each other node says to the change; those that are ready keep what they need until it is over. */
@@ -185,7 +212,8 @@ export class Agreement {
   async #takeTurn(store: Pick<NodeStore, 'hold'>): Promise<void> {
     const { clock } = this.#options;
     for (const deadline = clock() + TURN_MS; ;) {
-      const holder = await store.hold('parameters');
+      const { holder, nodes } = await store.hold('parameters');
+      this.#known = nodes;
       if (holder === null) return;
       if (clock() >= deadline) throw parameterFault('change_in_progress', { node: holder });
       await this.#pause(TURN_LOOK_MS);
@@ -241,7 +269,11 @@ export class Agreement {
   #others(): NodeRecord[] {
     const { store, nodes } = this.#options;
     if (store === undefined) return [];
-    return nodes.list().filter(({ name, state }) => name !== store.self.name && state === 'alive');
+    const heard = nodes.list();
+    const unheard = this.#known.filter(
+      ({ name, generation }) => !heard.some((node) => node.name === name && node.generation >= generation),
+    );
+    return [...heard, ...unheard].filter(({ name, state }) => name !== store.self.name && state === 'alive');
   }
 
   async #tell(note: DistributiveOmit<ParameterNote, 'from'>): Promise<void> {

@@ -112,9 +112,9 @@ export interface NodeStore {
   tell(notes: readonly NodeNote[]): Promise<void>;
   /**
    * This node alone does what is named so, until it releases it, is given up as dead, or a minute is over. Answers the
-   * node that has it instead; null: this one has it.
+   * node that has it instead (null: this one has it), and all nodes as they are then.
    */
-  hold(name: HeldName): Promise<string | null>;
+  hold(name: HeldName): Promise<{ readonly holder: string | null; readonly nodes: readonly NodeRecord[] }>;
   release(name: HeldName): Promise<void>;
   /** Agents are admitted by this node, or not. Errors: node_unknown. */
   drain(name: string, isDrained: boolean, audit: AuditEntry): Promise<NodeRecord>;

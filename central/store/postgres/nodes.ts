@@ -138,12 +138,16 @@ function heldWrites(database: SqlDatabase, self: Self) {
         OR NOT EXISTS (SELECT 1 FROM node WHERE node.name = lease.holder AND node.generation = lease.generation
           AND node.state = 'alive')`);
   const holder = database.prepare('SELECT holder FROM lease WHERE name = ?');
+  const list = database.prepare(`${NODES} ORDER BY node.name`);
   const releaseOne = database.prepare('UPDATE lease SET until = 0 WHERE name = ? AND holder = ? AND generation = ?');
   return {
-    holdLease(name: HeldName): string | null {
+    holdLease(name: HeldName): { holder: string | null; nodes: readonly NodeRecord[] } {
       const now = integer(time.get(), 'time');
       const { changes: taken } = hold.run(name, self.name, self.generation, now + HELD_MS, now);
-      return Number(taken) > 0 ? null : text(holder.get(name), 'holder');
+      return {
+        holder: Number(taken) > 0 ? null : text(holder.get(name), 'holder'),
+        nodes: list.all().map(nodeRecord),
+      };
     },
 
     releaseLease(name: HeldName): void {

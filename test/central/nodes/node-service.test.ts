@@ -51,7 +51,7 @@ function store() {
     news: async () => ({ ...news(7), next: 7 }),
     onHint: () => undefined,
     tell: async () => undefined,
-    hold: async () => null,
+    hold: async () => ({ holder: null, nodes: [] }),
     release: async () => undefined,
     drain: async () => node('a'),
     remove: async () => undefined,

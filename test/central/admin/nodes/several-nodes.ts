@@ -24,7 +24,7 @@ export async function startNodes(...records: readonly NodeRecord[]): Promise<Res
       news,
       onHint: () => undefined,
       tell: async () => undefined,
-      hold: async () => null,
+      hold: async () => ({ holder: null, nodes: [] }),
       release: async () => undefined,
       async drain(name, isDrained, audit) {
         acts.push(audit);

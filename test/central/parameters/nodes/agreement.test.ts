@@ -24,6 +24,7 @@ interface TestNode {
 class World {
   records: NodeRecord[] = [];
   holder: string | null = null;
+  isAway = false;
   readonly nodes = new Map<string, TestNode>();
   readonly #heard = new Map<string, () => void>();
   readonly #notes = new Map<string, Notes>();
@@ -39,6 +40,7 @@ class World {
         return participant.faults;
       },
       release: () => void seen.push('release'),
+      look: async () => void seen.push('look'),
     };
     const after = (ms: number, run: () => void): (() => void) => {
       const timer = setTimeout(run, ms);
@@ -73,11 +75,14 @@ class World {
       self: { name, generation: 1 },
       hold: async () => {
         const { holder } = this;
-        if (holder !== null && holder !== name) return holder;
+        if (holder !== null && holder !== name) return { holder, nodes: this.records };
         this.holder = name;
-        return null;
+        return { holder: null, nodes: this.records };
       },
-      release: async () => void (this.holder = null),
+      release: async () => {
+        if (this.isAway) throw new Error('the store is away');
+        this.holder = null;
+      },
       tell: async (notes) => {
         const told = notes.map((note) => ({ ...note, isDeleted: false, labelsBefore: null }));
         for (const [of, listener] of this.#notes)
@@ -191,5 +196,19 @@ describe('nodes that agree on a change', () => {
       code: 'change_in_progress',
       message: expect.stringContaining('node c'),
     });
+  });
+
+  it('give the turn back as soon as the store is there again, and read then what became of the change', async () => {
+    const { world, a, b } = three();
+    world.isAway = true;
+    const failed = a.agreement.inTurn(() => Promise.reject(new Error('no answer')));
+    await expect(failed).rejects.toThrow('no answer');
+    await pass(1_500);
+    expect([world.holder, a.participant.seen]).toEqual(['a', []]);
+    world.isAway = false;
+    await pass(1_000);
+    expect([world.holder, a.participant.seen]).toEqual([null, ['look']]);
+    expect(await b.agreement.inTurn(async () => 'made')).toBe('made');
+    expect(b.participant.seen).toEqual([]);
   });
 });

@@ -221,11 +221,17 @@ describe('two stores on one database', () => {
 
   it('let one of them do at a time what only one may do', async () => {
     const [a, b] = stores();
-    expect([await a.nodes?.hold('parameters'), await b.nodes?.hold('parameters')]).toEqual([null, 'node-1']);
+    const holders = async (...of: Store[]): Promise<unknown[]> => {
+      const found: unknown[] = [];
+      for (const store of of) found.push((await store.nodes?.hold('parameters'))?.holder);
+      return found;
+    };
+    expect(await holders(a, b)).toEqual([null, 'node-1']);
     await b.nodes?.release('parameters');
-    expect(await b.nodes?.hold('parameters')).toBe('node-1');
+    expect(await holders(b)).toEqual(['node-1']);
     await a.nodes?.release('parameters');
-    expect([await b.nodes?.hold('parameters'), await a.nodes?.hold('parameters')]).toEqual([null, 'node-2']);
+    expect(await holders(b, a)).toEqual([null, 'node-2']);
+    expect((await a.nodes?.hold('parameters'))?.nodes.map(({ name }) => name)).toEqual(['node-1', 'node-2']);
     await b.nodes?.release('parameters');
   });
 
