@@ -40,6 +40,7 @@ interface FollowNeeds {
   readonly subscriptions: Follows;
   readonly exposures: Follows;
   followRollouts(changes: readonly SharedChange[]): Promise<void>;
+  readonly measurements: { follow(changes: readonly SharedChange[]): Promise<void> };
   readonly events: Events<CentralEvents>;
   readonly log: Logger;
   readonly now: () => number;
@@ -68,6 +69,7 @@ export function followNodes(needs: FollowNeeds): void {
     tokens: async () => streams.look(),
     agents: (changes) => sessionsOfAll.followAgents(changes),
     drains: (changes) => needs.drainsElsewhere.follow(changes, needs.drains),
+    measurements: (changes) => needs.measurements.follow(changes),
     'session-notes': (changes) => sessionsOfAll.hear(changes),
   };
   const { revocationLists } = needs.pki;

@@ -5,20 +5,23 @@ import type { Pki } from '../pki/open-pki.ts';
 import type { Tickets } from '../profiles/tickets.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { NodeRecord, SharedChange } from '../store/nodes/node-store.ts';
+import type { NoteQueue } from '../store/nodes/note-queue.ts';
 import type { Store } from '../store/store.ts';
 import { RolloutEngine } from './engine.ts';
+import { Measurements } from './nodes/measurements.ts';
 import { createOffers } from './offers.ts';
 import { LeaderActs } from './leader-acts.ts';
 import { RolloutRelay } from './relay.ts';
 import { Rollouts } from './rollouts.ts';
 
 interface RolloutsNeeds {
-  readonly store: Pick<Store, 'nodes' | 'releases' | 'rollouts'>;
+  readonly store: Pick<Store, 'agents' | 'nodes' | 'releases' | 'rollouts'>;
   readonly pki: Pick<Pki, 'signingKey'>;
   readonly tickets: Pick<Tickets, 'issue'>;
   readonly sessions: Pick<Sessions, 'of'>;
   readonly aging: Pick<AgingClock, 'steady'>;
-  readonly nodes: { readonly self: string; leads(): boolean; list(): readonly NodeRecord[] };
+  readonly nodes: { readonly self: string; leads(): boolean; list(): readonly NodeRecord[]; hurry(ms: number): void };
+  readonly nodeNotes: NoteQueue;
   readonly log: Logger;
   readonly now: () => number;
   /** Runs once after so many milliseconds; the answer cancels it. */
@@ -28,13 +31,14 @@ interface RolloutsNeeds {
 interface OpenedRollouts {
   readonly rolloutEngine: RolloutEngine;
   readonly rolloutRelay: RolloutRelay;
+  readonly measurements: Measurements;
   readonly rollouts: Rollouts;
   /** Other nodes changed rollouts, or told something of them; no changes: some were missed. */
   followRollouts(changes: readonly SharedChange[]): Promise<void>;
 }
 
 export function openRollouts(needs: RolloutsNeeds): OpenedRollouts {
-  const { store, pki, tickets, sessions, aging, nodes, log, now, after } = needs;
+  const { store, pki, tickets, sessions, aging, nodes, nodeNotes: notes, log, now, after } = needs;
   const offers = createOffers({ signingKey: pki.signingKey, tickets, steady: () => aging.steady() });
   const of = store.nodes;
   const tell = of === undefined ? undefined : of.tell.bind(of);
@@ -54,5 +58,7 @@ export function openRollouts(needs: RolloutsNeeds): OpenedRollouts {
     acts.follow(changes);
     await rolloutRelay.follow(changes);
   };
-  return { rolloutEngine, rolloutRelay, followRollouts, rollouts: new Rollouts({ engine, acts, store, now }) };
+  const measurements = new Measurements({ engine, sessions, agents: store.agents, notes, nodes, after });
+  const rollouts = new Rollouts({ engine, acts, measurements, store, now });
+  return { rolloutEngine, rolloutRelay, followRollouts, measurements, rollouts };
 }

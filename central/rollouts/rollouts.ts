@@ -24,6 +24,7 @@ import {
 import type { RolloutEngine } from './engine.ts';
 import { NO_CAUSE, rolloutFault } from './errors.ts';
 import { viewOf, type LeaderActs, type RolloutView } from './leader-acts.ts';
+import type { Measurements } from './nodes/measurements.ts';
 import { NEW_ROLLOUT } from './machine.ts';
 import type { Drift } from './reported-releases.ts';
 import { waveTargets } from './waves.ts';
@@ -46,8 +47,9 @@ const ACTIONS = {
 } as const satisfies Record<ReleaseKind, Record<RolloutStage, AuditAction>>;
 
 interface RolloutsNeeds {
-  readonly engine: Pick<RolloutEngine, 'driftOf' | 'modelOf' | 'requestMeasurement' | 'underWay'>;
+  readonly engine: Pick<RolloutEngine, 'modelOf' | 'underWay'>;
   readonly acts: Pick<LeaderActs, 'perform' | 'viewOf'>;
+  readonly measurements: Pick<Measurements, 'driftOf' | 'request'>;
   readonly store: {
     readonly rollouts: RolloutStore;
     readonly releases: Pick<ReleaseStore, 'listReleases' | 'release'>;
@@ -176,10 +178,11 @@ export class Rollouts {
 
   /** Errors: agent_unknown, agent_ambiguous. */
   async profileOf(reference: string, agents: RolloutAgents['agents']): Promise<AgentProfile> {
-    const { id } = await agents.find(reference);
+    const agent = await agents.find(reference);
+    const { id } = agent;
     const { rollouts } = this.#needs.store;
     const releases = await rollouts.releasesOf(id);
-    const drift = this.#needs.engine.driftOf(id);
+    const drift = await this.#needs.measurements.driftOf(agent);
     const partOf = async (part: ReleasePart): Promise<AgentPart> => {
       const release = releases.find((one) => one.part === part);
       return {
@@ -218,7 +221,7 @@ export class Rollouts {
     const releases = await this.#needs.store.rollouts.releasesOf(agent.id);
     if (releases.every(({ reported }) => reported === null))
       throw rolloutFault('profile_release_missing', { agent: agent.name });
-    this.#needs.engine.requestMeasurement(agent);
+    await this.#needs.measurements.request(agent);
     return { id: agent.id, name: agent.name };
   }
 

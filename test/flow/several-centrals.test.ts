@@ -88,6 +88,17 @@ describe.skipIf(lacksPostgres())('two Centrals', () => {
       return body.items.length > 0 ? body.items : undefined;
     }, 30_000);
     expect(ended).toHaveLength(1);
+
+    // What its node has in memory, at the other one.
+    const measuredAt = async (): Promise<string | undefined> =>
+      (await a.rest('GET', '/agents/rolled/profile')).body.drift?.reportedAt;
+    for (let before: string | undefined, n = 0; n < 2; n += 1) {
+      expect((await a.rest('POST', '/agents/rolled/profile/measure', {})).status).toBe(202);
+      before = await until(async () => {
+        const found = await measuredAt();
+        return found === before ? undefined : found;
+      }, 30_000);
+    }
   });
 
   it('take acts on rollouts at any of them, also behind a change of the lead', async () => {

@@ -45,6 +45,7 @@ const SHARED_SUBJECTS = [
   'exposures',
   'keys',
   'maintenance',
+  'measurements',
   'parameter-notes',
   'parameters',
   'releases',
@@ -71,7 +72,10 @@ export interface SharedChange {
 
 /** What a node tells the others. */
 export interface NodeNote {
-  readonly subject: Extract<SharedSubject, 'drains' | 'parameter-notes' | 'rollout-notes' | 'session-notes'>;
+  readonly subject: Extract<
+    SharedSubject,
+    'drains' | 'measurements' | 'parameter-notes' | 'rollout-notes' | 'session-notes'
+  >;
   readonly id: string;
   readonly body: string;
 }

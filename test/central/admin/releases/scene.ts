@@ -50,6 +50,10 @@ export async function startRollouts(): Promise<{
       now: () => fleet.now,
       after: () => () => undefined,
     }),
+    measurements: {
+      request: async (agent) => fleet.engine.requestMeasurement(agent),
+      driftOf: async ({ id }) => fleet.engine.driftOf(id),
+    },
     store: {
       rollouts: fleet.store,
       releases: {
