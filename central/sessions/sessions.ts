@@ -17,7 +17,7 @@ import type { AgentRecord, ClaimedSession, ClaimTerms, Login, SessionClaim } fro
 import type { Store } from '../store/store.ts';
 import { budgetBytes, ByteBudget } from './limits/byte-budget.ts';
 import { ByteGate } from './limits/byte-gate.ts';
-import { CloneWatch, QUARANTINE_MS } from './clones.ts';
+import { CloneGuard } from './clones/clone-guard.ts';
 import { FrameTurns } from './limits/frame-turns.ts';
 import type { Incidents } from '../agents/incidents.ts';
 import { OutflowBudget } from './limits/outflow-budget.ts';
@@ -32,7 +32,7 @@ export interface SessionSettings {
 }
 
 interface SessionsOptions {
-  readonly store: Pick<Store, 'agents' | 'outbox' | 'inbox'>;
+  readonly store: Pick<Store, 'agents' | 'inbox' | 'nodes' | 'outbox'>;
   readonly incidents: Incidents;
   /** Identifies this Central process in session records. */
   readonly node: string;
@@ -108,7 +108,7 @@ export interface ProvenConnection extends ProvenHello {
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #byAgent = new Map<string, Session>();
-  readonly #clones = new CloneWatch();
+  readonly #clones: CloneGuard;
   readonly #budgets: SharedBudgets;
   readonly #ticks: NodeJS.Timeout;
   /**
@@ -120,6 +120,7 @@ export class Sessions {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#clones = new CloneGuard(options);
     const totalBytes = budgetBytes(options.heapLimitBytes);
     const budget = new ByteBudget(totalBytes);
     const outflow = new OutflowBudget(totalBytes);
@@ -151,14 +152,14 @@ export class Sessions {
   }
 
   /** True when this hello cannot be one of two running copies of a key; only then `logIn` may claim. */
-  isSteady({ id, bootId }: Hello): boolean {
-    return this.#clones.isSteady(id, bootId);
+  isSteady(hello: Hello): boolean {
+    return this.#clones.isSteady(hello);
   }
 
   /** Looks the agent up and claims the epoch in one call, if it meets the terms. Throws a refusal for a name that is taken. */
   async logIn(proven: ProvenHello, terms: ClaimTerms): Promise<Login> {
     try {
-      return await this.#options.store.agents.logIn(this.#claimOf(proven), terms);
+      return await this.#options.store.agents.logIn(this.#claimOf(proven), this.#clones.terms(terms));
     } catch (error) {
       throw this.#refusalOf(error, proven);
     }
@@ -168,18 +169,21 @@ export class Sessions {
    * Claims the epoch and welcomes the agent. Ends an older session of the same agent at once, with the reason.
    * Throws a refusal when the agent may not connect. The WebSocket is paused, and read as soon as there is room.
    */
-  async welcome(proven: ProvenConnection, { quarantinedUntil }: Pick<AgentRecord, 'quarantinedUntil'>): Promise<void> {
+  async welcome(
+    proven: ProvenConnection,
+    { quarantinedUntil, session }: Pick<AgentRecord, 'quarantinedUntil' | 'session'>,
+  ): Promise<void> {
     const now = this.#options.now();
     if (quarantinedUntil !== null && quarantinedUntil > now)
       throw refusal('quarantined', { seconds: Math.ceil((quarantinedUntil - now) / 1000) });
-    await this.#refuseClones(proven);
+    await this.#clones.refuse(proven, this.of(proven.hello.id), session);
     await this.#begin(proven, await this.#claim(proven));
   }
 
   /** The same, with the epoch that `logIn` has claimed. */
   async welcomeClaimed(proven: ProvenConnection, claimed: ClaimedSession): Promise<void> {
     try {
-      await this.#refuseClones(proven);
+      await this.#clones.refuseClaimed(proven, this.of(proven.hello.id));
     } catch (error) {
       await this.#endClaimed(proven, claimed);
       throw error;
@@ -423,22 +427,6 @@ export class Sessions {
     if (isCoded(error, 'agent_disabled')) return refusal('agent_disabled', {}, error);
     if (isCoded(error, 'agent_unknown')) return refusal('agent_unknown', { id: hello.id }, error);
     return error;
-  }
-
-  /** Two running copies of one key: both are refused for a while, and an incident says why. */
-  async #refuseClones(proven: ProvenHello): Promise<void> {
-    const { id: agentId, bootId } = proven.hello;
-    const now = this.#options.now();
-    if (!this.#clones.sawBoot(agentId, bootId, now)) return;
-    const seconds = QUARANTINE_MS / 1000;
-    const quarantined = refusal('quarantined', { seconds });
-    await this.#options.store.agents.quarantine(agentId, now + QUARANTINE_MS, now, keptReason(quarantined));
-    this.#record('clone', proven, {
-      boots: [bootId, this.#byAgent.get(agentId)?.facts.bootId ?? null],
-      otherAddress: this.#byAgent.get(agentId)?.facts.address ?? null,
-    });
-    this.#byAgent.get(agentId)?.end(quarantined, { retryAfterSeconds: seconds });
-    throw quarantined;
   }
 
   #record(kind: string, proven: ProvenHello, detail: Readonly<Record<string, unknown>>): void {

@@ -150,6 +150,8 @@ export interface ClaimTerms {
   readonly keyAlone: boolean;
   /** Its certificate expires after this time. */
   readonly expiresAfter: number;
+  /** It has had no session of another boot that began after this time; absent: the caller knows. */
+  readonly otherBootSince?: number;
 }
 
 export type Login =

@@ -2,7 +2,7 @@
 // wrongly.
 import { createPublicKey, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CLONE_TURNS } from '../../central/sessions/clones.ts';
+import { CLONE_TURNS } from '../../central/store/agents/boot-history.ts';
 import { CentralProcess, Cleanup, until } from './processes.ts';
 import { enrollKey, newKey, RawAgent } from './raw-agent.ts';
 

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { CLONE_TURNS } from '../../central/sessions/clones.ts';
+import { CLONE_TURNS } from '../../central/store/agents/boot-history.ts';
 import { lacksPostgres } from '../postgres/binaries.ts';
 import { freshDatabase, type TestDatabase } from '../postgres/cluster.ts';
 import { agentFolders, CentralProcess, Cleanup, ownAddress, runRecover, until } from './processes.ts';
@@ -112,12 +112,14 @@ describe.skipIf(lacksPostgres())('an act at one node ends the session at another
       agent.send(agent.hello({ id, key, name, ...(boots[boot] === undefined ? {} : { bootId: boots[boot] }) }));
       return agent;
     };
-    // Both have been there once; then each comes back in turn.
-    for (let n = 0; n < 2 + CLONE_TURNS; n += 1) await (await login(a, n % 2)).frame('welcome');
-    const last = await login(b, 1);
-    await last.frame('welcome');
+    // Both have been there once; then each comes back in turn, one at each node.
+    let last: RawAgent | undefined;
+    for (let n = 0; n < 2 + CLONE_TURNS; n += 1) {
+      last = await login(n % 2 === 0 ? b : a, n % 2);
+      await last.frame('welcome');
+    }
     const since = Date.now();
     expect((await (await login(a, 1)).frame('refuse'))['code']).toBe('quarantined');
-    await endedWith(last, 'quarantined', () => since);
+    await endedWith(last as RawAgent, 'quarantined', () => since);
   });
 });

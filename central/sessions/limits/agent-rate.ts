@@ -2,7 +2,7 @@
 // only what the agent itself has signed, so that a stranger who knows its id cannot use up its share.
 import { TokenBucket } from '../../../shared/token-bucket.ts';
 
-/** Enough for a line that flaps for a minute; clones are detected after eight logins (central/sessions/clones.ts). */
+/** Enough for a line that flaps for a minute; clones are detected after eight logins (central/store/agents/boot-history.ts). */
 export const LOGIN_BURST = 40;
 /** An agent waits longer after each failure; this is for a line that fails every few seconds. */
 export const SECONDS_PER_LOGIN = 3;

@@ -5,13 +5,18 @@ import type { AgentRecord, ClaimTerms, SessionClaim } from '../agent-store.ts';
 
 /** The agent connects with its current key and a certificate that is good, and nothing is known against it. */
 export function meetsTerms(
-  { keyThumbprint, state, revocation, quarantinedUntil, certificate }: AgentRecord,
-  claim: Pick<SessionClaim, 'keyThumbprint' | 'now'>,
-  { keyAlone, expiresAfter }: ClaimTerms,
+  { keyThumbprint, state, revocation, quarantinedUntil, certificate, session }: AgentRecord,
+  claim: Pick<SessionClaim, 'bootId' | 'keyThumbprint' | 'now'>,
+  { keyAlone, expiresAfter, otherBootSince }: ClaimTerms,
 ): boolean {
   if (keyThumbprint !== claim.keyThumbprint || revocation !== null) return false;
   if (state === 'revoked' || state === 'disabled') return false;
   if (quarantinedUntil !== null && quarantinedUntil > claim.now) return false;
+  if (otherBootSince !== undefined && isOtherBoot(session, claim.bootId, otherBootSince)) return false;
   if (certificate === null) return keyAlone;
   return certificate.revoked === null && certificate.notAfter > expiresAfter;
+}
+
+function isOtherBoot(last: AgentRecord['session'], bootId: string, since: number): boolean {
+  return last !== null && last.bootId !== bootId && last.since >= since;
 }

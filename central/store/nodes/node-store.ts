@@ -120,6 +120,11 @@ export interface NodeStore {
    */
   hold(name: HeldName): Promise<{ readonly holder: string | null; readonly nodes: readonly NodeRecord[] }>;
   release(name: HeldName): Promise<void>;
+  /**
+   * A proven hello of an agent whose last session is of another boot; `true`: two running copies of its key alternate, at
+   * whichever nodes (agents/boot-history.ts).
+   */
+  sawBoot(agentId: string, bootId: string, now: number): Promise<boolean>;
   /** Agents are admitted by this node, or not. Errors: node_unknown. */
   drain(name: string, isDrained: boolean, audit: AuditEntry): Promise<NodeRecord>;
   /** Forgets a node that is stopped or dead. Errors: node_unknown, node_alive. */

@@ -31,6 +31,7 @@ const PATIENT: ReadonlySet<string> = new Set([
   'recordTaskHandlers',
   'recordTaskStates',
   'recordTrust',
+  'sawBoot',
 ]);
 /** A call that was accepted before waits so long: most outages are shorter (a failover takes some seconds). */
 const PATIENCE_MS = 5_000;

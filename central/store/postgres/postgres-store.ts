@@ -129,6 +129,7 @@ function compose(
     news: () => reader.call('nodeNews', []),
     // Every node looks twice a second.
     onHint: () => undefined,
+    sawBoot: (agentId, bootId, now) => guarded.writer.call('sawBoot', [agentId, bootId, now]),
     tell: (notes) => guarded.writer.call('tell', [notes]),
     hold: (name) => guarded.writer.call('holdLease', [name]),
     release: (name) => guarded.writer.call('releaseLease', [name]),

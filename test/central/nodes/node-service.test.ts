@@ -51,6 +51,7 @@ function store() {
     news: async () => ({ ...news(7), next: 7 }),
     onHint: () => undefined,
     tell: async () => undefined,
+    sawBoot: async () => false,
     hold: async () => ({ holder: null, nodes: [] }),
     release: async () => undefined,
     drain: async () => node('a'),

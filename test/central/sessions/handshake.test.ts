@@ -84,10 +84,10 @@ function setUp(setting: Setting = {}) {
         setting.onProven?.();
         return setting.isSteady ?? true;
       },
-      async logIn({ hello: { id }, keyThumbprint }: ProvenHello, terms: ClaimTerms): Promise<Login> {
+      async logIn({ hello: { id, bootId }, keyThumbprint }: ProvenHello, terms: ClaimTerms): Promise<Login> {
         seen.lookUps.push('with the claim');
         const agent = await lookUp(id);
-        return agent !== undefined && meetsTerms(agent, { keyThumbprint, now: clock.now }, terms)
+        return agent !== undefined && meetsTerms(agent, { keyThumbprint, bootId, now: clock.now }, terms)
           ? { kind: 'claimed', claimed: CLAIMED, certificate: agent.certificate }
           : { kind: 'found', agent };
       },

@@ -2,7 +2,8 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ParameterValues } from '../../../central/parameters/definitions.ts';
-import { CLONE_TURNS, QUARANTINE_MS } from '../../../central/sessions/clones.ts';
+import { QUARANTINE_MS } from '../../../central/sessions/clones/clone-guard.ts';
+import { CLONE_TURNS } from '../../../central/store/agents/boot-history.ts';
 import { sessionSettings } from '../../../central/sessions/open-sessions.ts';
 import { Sessions, type ProvenConnection } from '../../../central/sessions/sessions.ts';
 import { stateReason } from '../../../central/store/agents/state-reasons.ts';
@@ -135,7 +136,7 @@ function setUp(epochs: readonly number[], { claimFault, promoted = false, agent,
   };
   const connect = (bootId: string) => {
     const made = prepare(bootId);
-    return { ...made, welcomed: sessions.welcome(made.proven, { quarantinedUntil: null, ...agent }) };
+    return { ...made, welcomed: sessions.welcome(made.proven, { quarantinedUntil: null, session: null, ...agent }) };
   };
   /** One whose look-up has claimed the session. */
   const logIn = (bootId: string) => {

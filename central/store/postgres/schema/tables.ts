@@ -38,6 +38,7 @@ export const TABLES = `
     version BIGINT NOT NULL DEFAULT 0,
     changed_by TEXT,
     state_until BIGINT,
+    boots TEXT,
     UNIQUE (key_thumbprint),
     UNIQUE (name),
     UNIQUE (id)

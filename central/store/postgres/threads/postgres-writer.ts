@@ -10,6 +10,7 @@ import type { StoreBounds } from '../../space/bounds.ts';
 import { Acts } from '../connection/acts.ts';
 import { BlockingConnection } from '../connection/blocking-connection.ts';
 import { reportWrites } from '../groups/reports.ts';
+import { bootWrites } from '../boots.ts';
 import { loginWrites } from '../logins.ts';
 import { nodeWrites } from '../nodes.ts';
 import { ChangeNotes } from '../notes.ts';
@@ -17,6 +18,7 @@ import type { FromWorker } from '../../../../shared/sqlite/worker/protocol.ts';
 import type { AwayReport, ThreadData } from './thread-data.ts';
 
 export type PostgresWrites = ReturnType<typeof createWrites> &
+  ReturnType<typeof bootWrites> &
   ReturnType<typeof loginWrites> &
   ReturnType<typeof reportWrites> &
   ReturnType<typeof nodeWrites>;
@@ -79,6 +81,7 @@ try {
     logInMany: notes.ofLogins(loginWrites(connection)),
     ...reportWrites(connection, notes.noteAgent),
     ...nodes,
+    ...bootWrites(connection),
     // The reserve is one of a disk of this host.
     bound: (bounds: StoreBounds) => writes.bound({ ...bounds, reserveBytes: 0 }),
   };

@@ -24,6 +24,7 @@ export async function startNodes(...records: readonly NodeRecord[]): Promise<Res
       news,
       onHint: () => undefined,
       tell: async () => undefined,
+      sawBoot: async () => false,
       hold: async () => ({ holder: null, nodes: [] }),
       release: async () => undefined,
       async drain(name, isDrained, audit) {

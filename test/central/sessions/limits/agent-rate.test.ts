@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AgentRate, LOGIN_BURST, SECONDS_PER_LOGIN } from '../../../../central/sessions/limits/agent-rate.ts';
-import { CLONE_TURNS } from '../../../../central/sessions/clones.ts';
+import { CLONE_TURNS } from '../../../../central/store/agents/boot-history.ts';
 
 function setUp() {
   const clock = { now: 1_000_000 };

@@ -34,7 +34,7 @@ const ALL = AGENT_STATES.flatMap((state) =>
 describe('the terms of a claim with the look-up', () => {
   it.each(['certificate', 'certificate-or-key'] as const)('are as strict as the rules: %s', (authentication) => {
     const terms: CertificateTerms = { authentication, graceDays: 30, now: NOW };
-    const claim = { keyThumbprint: 'key', now: NOW };
+    const claim = { keyThumbprint: 'key', bootId: 'b1', now: NOW };
     let met = 0;
     for (const agent of ALL) {
       const isMet = meetsTerms(agent, claim, claimTerms(terms));
@@ -48,7 +48,29 @@ describe('the terms of a claim with the look-up', () => {
   it('leave an agent with its next key to the rules: it becomes the current one', () => {
     const certificate = { notAfter: NOW + DAY_MS, revoked: null };
     const agent = { keyThumbprint: 'old', next: { keyThumbprint: 'key', certificate }, certificate } as AgentRecord;
-    expect(meetsTerms(agent, { keyThumbprint: 'key', now: NOW }, { keyAlone: true, expiresAfter: NOW })).toBe(false);
+    const claim = { keyThumbprint: 'key', bootId: 'b1', now: NOW };
+    expect(meetsTerms(agent, claim, { keyAlone: true, expiresAfter: NOW })).toBe(false);
+  });
+
+  it('leave an agent to them whose last session is of another boot, and not long ago, where that is to be known', () => {
+    const session = { bootId: 'b1', since: NOW - 1_000 };
+    const agent = {
+      keyThumbprint: 'key',
+      quarantinedUntil: null,
+      revocation: null,
+      certificate: null,
+      session,
+    } as AgentRecord;
+    const meets = (bootId: string, otherBootSince?: number): boolean => {
+      const terms = { keyAlone: true, expiresAfter: NOW, ...(otherBootSince === undefined ? {} : { otherBootSince }) };
+      return meetsTerms(agent, { keyThumbprint: 'key', bootId, now: NOW }, terms);
+    };
+    expect([meets('b1', NOW - 60_000), meets('b2', NOW - 60_000), meets('b2', NOW), meets('b2')]).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ]);
   });
 });
 

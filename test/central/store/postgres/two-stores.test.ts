@@ -3,6 +3,7 @@
 import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CHAIN_START } from '../../../../central/store/audit-store.ts';
+import { CLONE_TURNS } from '../../../../central/store/agents/boot-history.ts';
 import { openPostgresStore } from '../../../../central/store/postgres/postgres-store.ts';
 import type { Store } from '../../../../central/store/store.ts';
 import { freshDatabase, type TestDatabase } from '../../../postgres/cluster.ts';
@@ -53,6 +54,33 @@ const outcomes = (results: readonly PromiseSettledResult<unknown>[]): string[] =
   );
 
 describe('two stores on one database', () => {
+  it('find two copies of a key that alternate between them, and no daemon that restarts', async () => {
+    const [a, b] = stores();
+    await registered(a, agent);
+    let at = NOW;
+    /** Its boot, as a node sees and then claims it. */
+    const login = async (store: Store, bootId: string): Promise<boolean> => {
+      at += 1_000;
+      const isClone = (await store.nodes?.sawBoot(agent, bootId, at)) ?? false;
+      if (!isClone) await store.agents.claimSession(claimOf(agent, { bootId, now: at }));
+      return isClone;
+    };
+    const alternating = async (count: number): Promise<boolean[]> => {
+      const found: boolean[] = [];
+      for (let n = 0; n < count; n += 1) found.push(await login(n % 2 === 0 ? a : b, n % 2 === 0 ? 'one' : 'two'));
+      return found;
+    };
+    // Both once, then each as often as it may come back in turn.
+    expect(await alternating(3 + CLONE_TURNS)).toEqual([...Array(2 + CLONE_TURNS).fill(false), true]);
+    at += 120_000;
+    for (let n = 0; n < 20; n += 1) expect(await login(n % 2 === 0 ? a : b, `boot ${n}`)).toBe(false);
+    at += 120_000;
+    expect(await alternating(2 + CLONE_TURNS)).not.toContain(true);
+    const terms = { keyAlone: true, expiresAfter: NOW, otherBootSince: at - 60_000 };
+    const logins = ['one', 'two'].map((bootId) => b.agents.logIn(claimOf(agent, { bootId, now: at }), terms));
+    expect((await Promise.all(logins)).map(({ kind }) => kind)).toEqual(['claimed', 'found']);
+  });
+
   it('fence an append of the node that an agent has left, also one that is on its way', async () => {
     const [a, b] = stores();
     const epoch = await online(a, agent);

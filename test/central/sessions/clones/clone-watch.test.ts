@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CLONE_TURNS, CloneWatch } from '../../../central/sessions/clones.ts';
+import { CloneWatch } from '../../../../central/sessions/clones/clone-watch.ts';
+import { CLONE_TURNS } from '../../../../central/store/agents/boot-history.ts';
 
 describe('CloneWatch', () => {
   it('finds two boots that alternate more than five times a minute', () => {
