@@ -25,6 +25,8 @@ export interface WrongAttempt {
 export interface WrongAttempts {
   /** Resolves when the refusal may be sent. Errors: too_many_attempts, at once, when too many answers wait already. */
   slow(attempt: WrongAttempt): Promise<void>;
+  /** Other nodes slowed down so many of this address block: they count here too. */
+  heard(block: string, count: number): void;
 }
 
 interface WrongAttemptsOptions {
@@ -74,6 +76,16 @@ interface WrongAttemptsWithSize extends WrongAttempts {
 export function createWrongAttempts({ now, wait, onWrong }: WrongAttemptsOptions): WrongAttemptsWithSize {
   const families = { v4: new Map<string, Site>(), v6: new Map<string, Site>() };
   let delayed = 0;
+  const count = (name: string, times: number): { readonly site: Site; readonly block: Counted } => {
+    const at = now();
+    const [family, newSite] = [
+      families[name.includes(':') ? 'v6' : 'v4'],
+      (): Site => ({ ...fresh(at), blocks: new Map() }),
+    ];
+    const site = touch(family, siteOf(name), { most: MAX_SITES_OF_FAMILY, at, times }, newSite);
+    const block = touch(site.blocks, name, { most: MAX_BLOCKS_OF_SITE, at, times }, () => fresh(at));
+    return { site, block };
+  };
 
   return {
     get size() {
@@ -82,18 +94,13 @@ export function createWrongAttempts({ now, wait, onWrong }: WrongAttemptsOptions
     get delayed() {
       return delayed;
     },
+    heard(name, times) {
+      count(name, times);
+    },
     async slow(attempt) {
       const name = addressBlock(attempt.address);
       onWrong(attempt, name);
-      const at = now();
-      const site = touch(
-        families[name.includes(':') ? 'v6' : 'v4'],
-        siteOf(name),
-        MAX_SITES_OF_FAMILY,
-        at,
-        (): Site => ({ ...fresh(at), blocks: new Map() }),
-      );
-      const block = touch(site.blocks, name, MAX_BLOCKS_OF_SITE, at, () => fresh(at));
+      const { site, block } = count(name, 1);
       const level = Math.max(block.wrong, Math.floor(site.wrong / SITE_WEIGHT)) - FREE_ATTEMPTS;
       if (level <= 0) return;
       if (block.delayed >= MAX_DELAYED_OF_BLOCK || site.delayed >= MAX_DELAYED_OF_SITE || delayed >= MAX_DELAYED)
@@ -119,12 +126,17 @@ function fresh(at: number): Counted {
   return { wrong: 0, delayed: 0, lastAt: at };
 }
 
-/** Counts one more for `key`, which becomes the newest; the one that was quiet longest is evicted. */
-function touch<T extends Counted>(map: Map<string, T>, key: string, most: number, at: number, make: () => T): T {
+/** Counts so many more for `key`, which becomes the newest; the one that was quiet longest is evicted. */
+function touch<T extends Counted>(
+  map: Map<string, T>,
+  key: string,
+  { most, at, times }: { readonly most: number; readonly at: number; readonly times: number },
+  make: () => T,
+): T {
   const known = map.get(key) ?? make();
   setNewest(map, key, known, most);
   if (at - known.lastAt > FORGET_MS) known.wrong = 0;
-  known.wrong += 1;
+  known.wrong += times;
   known.lastAt = at;
   return known;
 }

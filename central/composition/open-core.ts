@@ -22,6 +22,7 @@ import { ParameterState } from '../parameters/state.ts';
 import { storeBounds } from './store-bounds.ts';
 import { stateReason } from '../store/agents/state-reasons.ts';
 import { removeLeftovers } from '../store/backup/backup.ts';
+import { NoteQueue } from '../store/nodes/note-queue.ts';
 import type { Store } from '../store/store.ts';
 import { noteStoreChanges } from '../watching/noted-store.ts';
 import { ResourceChanges } from '../watching/resource-changes.ts';
@@ -38,6 +39,7 @@ export async function openCore(
   const now = (): number => Date.now();
   // The others count it before anything of it can be in their way.
   const nodes = await openNodes({ config, store, log, now });
+  const nodeNotes = new NoteQueue({ tell: store.nodes?.tell.bind(store.nodes), log });
   const isOfOther = ({ owner }: PendingChange): boolean => nodes.isOfOther(owner.node);
   await store.agents.endAbandonedSessions(config.nodeName, Date.now(), stateReason('central_ended', {}));
   await removeLeftovers(config.dataFolder);
@@ -66,6 +68,7 @@ export async function openCore(
   return {
     ...base,
     nodes,
+    nodeNotes,
     nodeReport: new NodeReport({ nodes, store, resourceChanges, now }),
     isOfOther,
     resourceChanges,
@@ -79,6 +82,6 @@ export async function openCore(
     hub: new EventHub(store.inbox),
     streams: new OpenStreams(),
     cursors: new EventCursors(await store.inbox.incarnations()),
-    ...(await openAuth({ ...base, incidents })),
+    ...(await openAuth({ ...base, nodeNotes, incidents })),
   };
 }

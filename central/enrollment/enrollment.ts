@@ -47,7 +47,7 @@ interface EnrollmentOptions {
   readonly approvals: Pick<Approvals, 'submit'>;
   readonly recoveries: Pick<Recoveries, 'recover'>;
   /** Delays the answer to a wrong token or proof. */
-  readonly attempts: WrongAttempts;
+  readonly attempts: Pick<WrongAttempts, 'slow'>;
   /** The live parameter `agents.enrollment`. */
   readonly policy: () => EnrollmentPolicy;
   readonly now: () => number;

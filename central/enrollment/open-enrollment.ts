@@ -22,7 +22,7 @@ interface EnrollmentNeeds {
   readonly pki: Pki;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly sessions: Pick<Sessions, 'identityReplaced'>;
-  readonly attempts: WrongAttempts;
+  readonly attempts: Pick<WrongAttempts, 'slow'>;
   readonly metrics: Metrics;
   readonly now: () => number;
 }

@@ -22,7 +22,7 @@ interface RecoveriesOptions {
   readonly enrollments: Pick<EnrollmentStore, 'getRecoveryCode' | 'putRecoveryCode' | 'recover' | 'removeRecoveryCode'>;
   readonly credentials: AgentCredentials;
   /** What comes of a wrong code before it is answered. */
-  readonly attempts: WrongAttempts;
+  readonly attempts: Pick<WrongAttempts, 'slow'>;
   /** `sha256:<hex>` over the key of the top certificate that Central shows now. */
   readonly pin: () => string;
   /** The agent has another key: its session is to be ended. */

@@ -1,5 +1,7 @@
 // Opens what this node says of itself and hears of others, and applies what they changed.
 import type { Logger } from 'pino';
+import type { SharedAttempts } from '../auth/records/shared-attempts.ts';
+import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import type { ParameterService } from '../parameters/service.ts';
@@ -29,6 +31,8 @@ interface FollowNeeds {
   readonly store: Pick<Store, 'agents'>;
   readonly sessions: Sessions;
   readonly sessionsOfAll: Pick<SessionsOfAll, 'followAgents' | 'hear'>;
+  readonly attempts: Pick<WrongAttempts, 'heard'>;
+  readonly sharedAttempts: SharedAttempts;
   readonly drains: Drains;
   readonly drainsElsewhere: DrainsElsewhere;
   readonly resourceChanges: Pick<ResourceChanges, 'note'>;
@@ -68,6 +72,7 @@ export function followNodes(needs: FollowNeeds): void {
     'rollout-notes': (changes) => needs.followRollouts(changes),
     tokens: async () => streams.look(),
     agents: (changes) => sessionsOfAll.followAgents(changes),
+    attempts: (changes) => needs.sharedAttempts.follow(changes, needs.attempts),
     drains: (changes) => needs.drainsElsewhere.follow(changes, needs.drains),
     measurements: (changes) => needs.measurements.follow(changes),
     'session-notes': (changes) => sessionsOfAll.hear(changes),

@@ -25,7 +25,7 @@ import { Handshake } from './handshake.ts';
 import { AgentRate, LOGIN_BURST, SECONDS_PER_LOGIN } from './limits/agent-rate.ts';
 import { RefusedHellos } from './limits/refused-hellos.ts';
 import type { NodeRecord } from '../store/nodes/node-store.ts';
-import { NoteQueue } from '../store/nodes/note-queue.ts';
+import type { NoteQueue } from '../store/nodes/note-queue.ts';
 import { onlineAgentsOfAll } from './online/online-agents.ts';
 import { SessionsOfAll } from './online/sessions-of-all.ts';
 import { Sessions, type SessionSettings } from './sessions.ts';
@@ -46,14 +46,13 @@ interface SessionsNeeds {
   readonly aging: AgingClock;
   readonly maintenanceMode: Pick<MaintenanceMode, 'refusal'>;
   readonly addressAccess: AddressAccess;
+  readonly nodeNotes: NoteQueue;
   readonly nodes: { readonly self: string; isDrained(): boolean; list(): readonly NodeRecord[] };
 }
 
 export interface OpenedSessions {
   readonly sessions: Sessions;
   readonly sessionsOfAll: SessionsOfAll;
-  /** What this node tells the others of its sessions, and of acts on them. */
-  readonly nodeNotes: NoteQueue;
   /** Commands for agents. */
   readonly messages: Commands;
   readonly handshake: Handshake;
@@ -63,15 +62,13 @@ export interface OpenedSessions {
 }
 
 export function openSessions(needs: SessionsNeeds): OpenedSessions {
-  const { metrics, now, log, nodes } = needs;
-  const { agents, nodes: ofStore } = needs.store;
+  const { metrics, now, log, nodes, nodeNotes: notes } = needs;
+  const { agents } = needs.store;
   const sessions = createSessions(needs);
-  const nodeNotes = new NoteQueue({ tell: ofStore?.tell.bind(ofStore), log });
   const handshakeFailures = new HandshakeFailures(metrics.instruments.queuegate_handshake_failures_total, now);
   return {
     sessions,
-    sessionsOfAll: new SessionsOfAll({ sessions, agents, nodes, notes: nodeNotes, log }),
-    nodeNotes,
+    sessionsOfAll: new SessionsOfAll({ sessions, agents, nodes, notes, log }),
     messages: new Commands({ ...needs, sessions }),
     handshake: createHandshake(needs, sessions, handshakeFailures),
     handshakeFailures,

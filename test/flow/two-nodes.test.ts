@@ -122,6 +122,21 @@ describe.skipIf(lacksPostgres())('two nodes', () => {
     await connect(b, { id, key, name: 'drained' });
   });
 
+  it('slow down wrong secrets together', async () => {
+    const wrong = async (node: CentralProcess): Promise<number> => {
+      const at = Date.now();
+      const headers = { authorization: `Bearer ${randomBytes(32).toString('base64url')}` };
+      const answer = await fetch(`http://127.0.0.1:${node.ports.http}/api/v1/agents`, { headers });
+      expect([401, 429]).toContain(answer.status);
+      return Date.now() - at;
+    };
+    const [a, b] = nodes();
+    for (let n = 0; n < 6; n += 1) await wrong(a);
+    // By itself it would answer the first three at once.
+    await until(async () => (await wrong(b)) >= 1_000, 10_000);
+    expect((await b.rest('GET', '/agents')).status).toBe(200);
+  });
+
   it('drain agents of both, as one drain that both show', async () => {
     const [a, b] = nodes();
     const here = await agentAt(a, 'drained-1');

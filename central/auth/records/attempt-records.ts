@@ -85,7 +85,7 @@ export const MOST_RECORDS = MAX_RECORDS_PER_INTERVAL + SECRET_KINDS.length;
 interface WrongAttemptsNeeds {
   readonly record: (incident: AttemptIncident) => void;
   /** For metrics. */
-  readonly onWrong: (secret: SecretKind) => void;
+  readonly onWrong: (secret: SecretKind, block: string) => void;
   readonly now: () => number;
 }
 
@@ -96,7 +96,7 @@ export function openWrongAttempts({ record, onWrong, now }: WrongAttemptsNeeds):
     now,
     wait: unheldDelay,
     onWrong(attempt, block) {
-      onWrong(attempt.secret);
+      onWrong(attempt.secret, block);
       records.count(attempt, block);
     },
   });

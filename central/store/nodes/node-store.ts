@@ -39,6 +39,7 @@ export interface NodeBeat {
 /** Subjects of changes that other nodes keep something of. */
 const SHARED_SUBJECTS = [
   'agents',
+  'attempts',
   'commands',
   'drains',
   'enrollments',
@@ -74,7 +75,7 @@ export interface SharedChange {
 export interface NodeNote {
   readonly subject: Extract<
     SharedSubject,
-    'drains' | 'measurements' | 'parameter-notes' | 'rollout-notes' | 'session-notes'
+    'attempts' | 'drains' | 'measurements' | 'parameter-notes' | 'rollout-notes' | 'session-notes'
   >;
   readonly id: string;
   readonly body: string;

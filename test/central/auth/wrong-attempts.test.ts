@@ -48,6 +48,20 @@ describe('wrong secrets', () => {
     expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000, MAX_DELAY_MS, MAX_DELAY_MS, MAX_DELAY_MS, MAX_DELAY_MS]);
   });
 
+  test('that another node slowed down count here too', async () => {
+    const { attempts, clock, waits, wrong } = setUp();
+    attempts.heard('192.0.2.7', 5);
+    await wrong('192.0.2.7');
+    await wrong('198.51.100.1');
+    attempts.heard('2001:db8:0:1::/64', 3);
+    await wrong('2001:db8:0:1::9');
+    expect(waits).toEqual([1_000, 250]);
+    // They are forgotten as those of this node.
+    clock.now += 600_001;
+    await wrong('192.0.2.7');
+    expect(waits).toHaveLength(2);
+  });
+
   test('are counted for the whole /64 of an IPv6 address, and for no other', async () => {
     const { waits, counted, wrong } = setUp();
     for (let i = 0; i < 8; i += 1) await wrong(`2001:db8:0:1::${i}`);

@@ -6,6 +6,7 @@ import { createMetrics } from '../../../central/metrics.ts';
 import { AddressAccess } from '../../../central/parameters/address-access.ts';
 import { defaultValues, type ParameterValues } from '../../../central/parameters/definitions.ts';
 import { openSessions } from '../../../central/sessions/open-sessions.ts';
+import { NoteQueue } from '../../../central/store/nodes/note-queue.ts';
 import type { ClaimedSession, ClaimTerms, SessionClaim } from '../../../central/store/agent-store.ts';
 import { meetsTerms } from '../../../central/store/agents/claim-terms.ts';
 import { withChecksum } from '../../../shared/wire/checksum.ts';
@@ -43,6 +44,7 @@ function setUp({ values = {}, promoted = false, maxSessions = 1_000 }: Setting =
   const opened = openSessions({
     config: { centralName: 'bank', nodeName: 'node-1' },
     nodes: { self: 'node-1', isDrained: () => false, list: () => [] },
+    nodeNotes: new NoteQueue({ tell: undefined, log: { warn: () => undefined } }),
     store: {
       agents: {
         get: async () => AGENT,

@@ -119,6 +119,21 @@ describe('two stores on one database', () => {
     expect(outcomes(results).toSorted()).toEqual(['done', 'token_used']);
   });
 
+  it('let a recovery code give one of two machines the agent', async () => {
+    const [a, b] = stores();
+    await registered(a, agent);
+    const code = { hash: `hash of ${agent}`, createdAt: NOW, createdBy: 'test', expiresAt: NOW + 60_000 };
+    await a.enrollments.putRecoveryCode(agent, code, ACT);
+    const recovery = { agentId: agent, hash: code.hash, now: NOW + 1, reason: 'recovered' };
+    const results = await Promise.allSettled(
+      [a, b].map((store, index) => {
+        const key = `${agent} of machine ${index}`;
+        return store.enrollments.recover({ ...recovery, publicKey: key, keyThumbprint: key }, ACT);
+      }),
+    );
+    expect(outcomes(results).toSorted()).toEqual(['done', 'recovery_code_used']);
+  });
+
   it('keep one chain of audit entries under eight writers', async () => {
     const [a, b] = stores();
     await Promise.all(
