@@ -214,6 +214,7 @@ export class Changes {
   ): Promise<R & { readonly dryRun: boolean; readonly change: Change | null }> {
     return await this.runExclusive(async () => {
       const target = this.#target(subject);
+      for (const blocking of target.blockedBy) await this.#targets.get(blocking)?.refresh?.();
       this.assertNonePending(target.blockedBy);
       const plan = await prepare();
       if (dryRun) return { ...plan.report, dryRun, change: null };

@@ -10,7 +10,6 @@ import { Events, type CentralEvents } from '../events.ts';
 import { openDescriptors } from '../listeners/limits/descriptors.ts';
 import { MaintenanceMode } from '../agents/acts/maintenance-mode.ts';
 import { after } from '../maintenance.ts';
-import type { PendingChange } from '../change/pending.ts';
 import { NodeReport } from '../nodes/node-report.ts';
 import { openNodes } from '../nodes/open-nodes.ts';
 import { EventCursors } from '../messaging/event-cursors.ts';
@@ -40,7 +39,6 @@ export async function openCore(
   // The others count it before anything of it can be in their way.
   const nodes = await openNodes({ config, store, log, now });
   const nodeNotes = new NoteQueue({ tell: store.nodes?.tell.bind(store.nodes), log });
-  const isOfOther = ({ owner }: PendingChange): boolean => nodes.isOfOther(owner.node);
   await store.agents.endAbandonedSessions(config.nodeName, Date.now(), stateReason('central_ended', {}));
   await removeLeftovers(config.dataFolder);
 
@@ -70,7 +68,6 @@ export async function openCore(
     nodes,
     nodeNotes,
     nodeReport: new NodeReport({ nodes, store, resourceChanges, now }),
-    isOfOther,
     resourceChanges,
     aging: await AgingClock.open(base, isRestored),
     maintenanceMode: await MaintenanceMode.open(base),

@@ -168,11 +168,6 @@ export class NodeService {
     return this.#options.nodes === undefined ? [this.#sole()] : this.#records;
   }
 
-  /** Another node that works: what it has begun is left to it. */
-  isOfOther(name: string): boolean {
-    return name !== this.self && this.list().some((node) => node.name === name && node.state === 'alive');
-  }
-
   /** This node admits no agents. */
   isDrained(): boolean {
     return (this.#self()?.drainedAt ?? null) !== null;

@@ -4,7 +4,6 @@ import type { Logger } from 'pino';
 import { isCoded } from '../../shared/errors.ts';
 import { signTranscript } from '../../shared/wire/proof.ts';
 import type { Changes } from '../change/changes.ts';
-import type { PendingChange } from '../change/pending.ts';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import type { ParameterState } from '../parameters/state.ts';
@@ -33,7 +32,6 @@ interface PkiNeeds {
   readonly store: Pick<Store, 'certificates' | 'keyMaterial' | 'nodes'>;
   readonly nodes: { readonly self: string; list(): readonly NodeRecord[] };
   /** A change that waits for its confirmation is that of another node, which works. */
-  readonly isOfOther: (pending: PendingChange) => boolean;
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly changes: Pick<Changes, 'assertNonePending' | 'follow' | 'recordRollback' | 'runExclusive'>;
   readonly events: Events<CentralEvents>;
@@ -94,7 +92,7 @@ export async function openPki(needs: PkiNeeds): Promise<Pki> {
 }
 
 async function openParts(needs: PkiNeeds, made: MadeKey): Promise<Pki> {
-  const { config, store, parameters, changes, isOfOther, events, log, now } = needs;
+  const { config, store, parameters, changes, events, log, now } = needs;
   const central = config.centralName;
   const keyMaterial = await openKeys(needs, made);
   const authority = await openAuthority({
@@ -118,7 +116,7 @@ async function openParts(needs: PkiNeeds, made: MadeKey): Promise<Pki> {
     keyMaterial,
     authority,
     onRolledBack: (pending) => changes.recordRollback('server-certificate', pending),
-    isOfOther,
+    isShared: store.nodes !== undefined,
     now,
   });
   const live = liveCertificate({

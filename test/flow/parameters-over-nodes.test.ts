@@ -229,5 +229,13 @@ describe.skipIf(lacksPostgres())('a change of parameters while a node is gone', 
       (await again.rest('GET', `/changes/${id}`)).body.state === 'confirmed' ? true : undefined,
     );
     expect(await bothListen(port)).toEqual([true, true]);
+    // The same with a server certificate.
+    const issued = await again.rest('POST', '/server-certificate/issue?confirmWithinSeconds=60&confirmShare=0', {});
+    expect(issued.status).toBe(202);
+    const path = `/changes/${String(issued.body.change.id)}`;
+    await again.process.stop('SIGKILL');
+    const third = await start('node-a', one.folder);
+    expect((await third.rest('GET', path)).body).toMatchObject({ state: 'pending' });
+    expect((await two.rest('POST', `${path}/rollback`, {})).body).toMatchObject({ state: 'rolled-back' });
   });
 });

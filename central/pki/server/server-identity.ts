@@ -52,20 +52,21 @@ interface ServerIdentityOptions {
   readonly authority: Authority;
   /** A change that was not confirmed before this start was rolled back. */
   readonly onRolledBack?: (pending: PendingChange) => void;
-  /** A change that waits for its confirmation is that of another node, which works. */
-  readonly isOfOther?: (pending: PendingChange) => boolean;
+  /** Several nodes share the store: a change that waits for its confirmation goes on without the node that made it. */
+  readonly isShared?: boolean;
   readonly now: () => number;
 }
 
 /**
- * Loads the certificates. A pending change is rolled back: the connections that could have confirmed it are gone.
+ * Loads the certificates. A pending change is rolled back: the connections that could have confirmed it are gone. Of
+ * several nodes the one that leads does it, at its deadline.
  * Errors: key_material_damaged.
  */
 export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
   const keyMaterial = await KeyMaterialSubject.open(options.keyMaterial, 'server');
   const identity = new ServerIdentity(options, keyMaterial, loadSlots(keyMaterial));
   const { pending } = identity.slots;
-  if (pending === undefined || options.isOfOther?.(pending) === true) return identity;
+  if (pending === undefined || options.isShared === true) return identity;
   await identity.rollBack(CENTRAL, 'Central started again before it was confirmed');
   options.onRolledBack?.(pending);
   return identity;
