@@ -68,7 +68,7 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       certificates,
       authority: pki.authority,
       lifetimeDays: () => parameters.values()['agents.certificate.lifetimeDays'],
-      online: async () => (await sessions.online()).length,
+      online: async () => needs.sessionsOfAll.count(),
       rate: new AgentRate(RENEWAL_BURST, SECONDS_PER_RENEWAL, now),
       incidents,
       metrics,

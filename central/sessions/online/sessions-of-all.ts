@@ -25,7 +25,7 @@ type Told =
   | { readonly kind: 'reconnect-over-tls'; readonly spreadSeconds: number };
 
 interface SessionsOfAllNeeds {
-  readonly sessions: Pick<Sessions, 'of' | 'reconnect' | 'requestReconnect'>;
+  readonly sessions: Pick<Sessions, 'of' | 'reconnect' | 'requestReconnect' | 'size'>;
   readonly agents: Pick<AgentStore, 'get' | 'list'>;
   readonly nodes: { readonly self: string; list(): readonly NodeRecord[] };
   readonly notes: Pick<NoteQueue, 'add' | 'isOpen'>;
@@ -84,6 +84,13 @@ export class SessionsOfAll {
     const { epoch, node } = this.#followed.get(agentId) ?? { epoch: 0, node: null };
     if (node === null || epoch < (here ?? 0) || !this.#otherNodes().has(node)) return here;
     return epoch;
+  }
+
+  /** Open sessions at all nodes: those of others as they last said. */
+  count(): number {
+    const others = this.#otherNodes();
+    const elsewhere = this.#nodes.reduce((sum, { name, sessions }) => (others.has(name) ? sum + sessions : sum), 0);
+    return this.#needs.sessions.size + elsewhere;
   }
 
   /** Asks agents to reconnect: ends the sessions of these epochs, and no newer ones. */

@@ -4,7 +4,8 @@ import { SessionsOfAll } from '../../../../central/sessions/online/sessions-of-a
 import type { AgentRecord } from '../../../../central/store/agent-store.ts';
 import type { NodeNote, NodeRecord, SharedChange } from '../../../../central/store/nodes/node-store.ts';
 
-const nodeOf = (name: string, state: NodeRecord['state'] = 'alive'): NodeRecord => ({ name, state }) as NodeRecord;
+const nodeOf = (name: string, state: NodeRecord['state'] = 'alive'): NodeRecord =>
+  ({ name, state, sessions: 3 }) as NodeRecord;
 
 function setUp(isAlone = false) {
   const rows = new Map<string, { epoch: number; node: string; isOpen: boolean }>();
@@ -26,6 +27,7 @@ function setUp(isAlone = false) {
   const nodeAt = (self: string): SessionsOfAll =>
     new SessionsOfAll({
       sessions: {
+        size: 4,
         of: (id) => {
           const row = rows.get(id);
           return row?.node === self && row.isOpen ? ({ facts: { epoch: row.epoch } } as never) : undefined;
@@ -82,6 +84,15 @@ it('knows the sessions of other nodes while it follows them, and no longer', asy
   await a.followAgents(changed('there'));
   await a.followAgents([]);
   expect(state.reads).toBe(reads);
+});
+
+it('counts the sessions of all nodes that work', () => {
+  const { state, a } = setUp();
+  expect(a.count()).toBe(7);
+  state.nodes = [nodeOf('a'), nodeOf('b', 'dead'), nodeOf('c')];
+  expect(a.count()).toBe(7);
+  state.nodes = [nodeOf('a')];
+  expect(a.count()).toBe(4);
 });
 
 it('follows an agent for each that asked for it', async () => {
