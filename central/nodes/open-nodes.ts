@@ -44,6 +44,7 @@ interface FollowNeeds {
   readonly subscriptions: Follows;
   readonly exposures: Follows;
   followRollouts(changes: readonly SharedChange[]): Promise<void>;
+  readonly trustPublication: { follow(changes: readonly SharedChange[]): Promise<void> };
   readonly measurements: { follow(changes: readonly SharedChange[]): Promise<void> };
   readonly events: Events<CentralEvents>;
   readonly log: Logger;
@@ -75,6 +76,7 @@ export function followNodes(needs: FollowNeeds): void {
     attempts: (changes) => needs.sharedAttempts.follow(changes, needs.attempts),
     drains: (changes) => needs.drainsElsewhere.follow(changes, needs.drains),
     measurements: (changes) => needs.measurements.follow(changes),
+    trust: (changes) => needs.trustPublication.follow(changes),
     'session-notes': (changes) => sessionsOfAll.hear(changes),
   };
   const { revocationLists } = needs.pki;

@@ -8,6 +8,7 @@ import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { SessionsOfAll } from '../sessions/online/sessions-of-all.ts';
 import type { Sessions } from '../sessions/sessions.ts';
+import type { NoteQueue } from '../store/nodes/note-queue.ts';
 import type { Store } from '../store/store.ts';
 import { AuthorityService } from './authority/service.ts';
 import { Expiry } from './expiry.ts';
@@ -25,6 +26,7 @@ interface PkiServicesNeeds {
   readonly parameters: Pick<ParameterState, 'values'>;
   readonly changes: Changes;
   readonly sessions: Pick<Sessions, 'each' | 'of' | 'online'>;
+  readonly nodeNotes: NoteQueue;
   readonly sessionsOfAll: Pick<SessionsOfAll, 'reconnectOverTls'>;
   readonly agentsOverTls: OnlineAgents;
   readonly metrics: Metrics;
@@ -103,7 +105,7 @@ export function openPkiServices(needs: PkiServicesNeeds): PkiServices {
 }
 
 /** What agents must trust: sent to those that are online, and written into the profiles on this host. */
-function openTrust({ config, store, pki, sessions, log, now, after }: PkiServicesNeeds) {
+function openTrust({ config, store, pki, sessions, nodeNotes: notes, log, now, after }: PkiServicesNeeds) {
   const { authority, trust: bundle } = pki;
   const profiles =
     config.profilesFolder === undefined
@@ -114,6 +116,7 @@ function openTrust({ config, store, pki, sessions, log, now, after }: PkiService
     certificates: store.certificates,
     sign: (transcript) => pki.sign(transcript),
     sessions,
+    notes,
     onChanged: () => void profiles?.follow(),
     log,
     now,

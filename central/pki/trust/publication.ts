@@ -5,6 +5,8 @@ import { textOf } from '../../../shared/errors.ts';
 import type { CentralControl, Trusted, TrustRefused } from '../../../shared/wire/messages.ts';
 import { trustTranscript } from '../../../shared/wire/proof.ts';
 import type { CertificateStore } from '../../store/certificate-store.ts';
+import type { SharedChange } from '../../store/nodes/node-store.ts';
+import type { NoteQueue } from '../../store/nodes/note-queue.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
 /** The part of a session that is needed here (central/sessions/session.ts). */
@@ -31,6 +33,8 @@ interface TrustPublicationOptions {
   /** Signs with Central's signing key; base64. */
   readonly sign: (transcript: string) => string;
   readonly sessions: TrustSessions;
+  /** Other nodes show why agents here lack a root. */
+  readonly notes: Pick<NoteQueue, 'add'>;
   /** The bundle changed; must not throw. */
   readonly onChanged: () => void;
   readonly log: {
@@ -51,6 +55,12 @@ export interface Refusal {
   readonly at: number;
 }
 
+/** What a node tells the others of an agent. Null: it refuses nothing any more. */
+interface Told {
+  readonly refusal?: Refusal | null;
+  readonly isUnsupported?: boolean;
+}
+
 const CAPABILITY = 'trust';
 /** 5,000 agents in ten seconds; each costs a read and a signature, beside the other work of Central. */
 const AGENTS_PER_TICK = 50;
@@ -59,6 +69,7 @@ const TICK_MS = 100;
 const LOOK_MS = 1_000;
 /** A truststore that was repaired meanwhile is updated without a new connection of the agent. */
 const AGAIN_MS = 600_000;
+const TELL_MS = 60_000;
 
 export class TrustPublication {
   readonly #options: TrustPublicationOptions;
@@ -70,6 +81,10 @@ export class TrustPublication {
   readonly #sent = new WeakMap<TrustSession, ReadonlySet<string>>();
   /** By agent. The bundle is sent again at the next welcome, so that a restart loses this for a short time only. */
   readonly #refusals = new Map<string, Refusal>();
+  /** By agent: when its refusal was last reported to the other nodes. */
+  readonly #toldAt = new Map<string, number>();
+  /** Agents that are, or were last, at other nodes with a version that takes no roots. */
+  readonly #unsupported = new Set<string>();
   /** Agents whose answer is being written, with the newest one that came meanwhile: one write at a time. */
   readonly #writing = new Map<string, { next: readonly string[] | undefined }>();
   #published: string;
@@ -103,7 +118,23 @@ export class TrustPublication {
 
   /** The session is open: its agent may not have the bundle. */
   onOpened(session: TrustSession): void {
-    this.#tell([session.facts.agentId]);
+    const { agentId, capabilities } = session.facts;
+    if (!capabilities.includes(CAPABILITY)) this.#tellOthers(agentId, { isUnsupported: true });
+    else if (this.#unsupported.delete(agentId)) this.#tellOthers(agentId, { isUnsupported: false });
+    this.#tell([agentId]);
+  }
+
+  /** What other nodes told of their agents. */
+  async follow(changes: readonly SharedChange[]): Promise<void> {
+    for (const { id, body } of changes) {
+      if (body === undefined) continue;
+      // Written by `#tellOthers` of another node.
+      const { refusal, isUnsupported } = JSON.parse(body) as Told;
+      if (refusal === null) this.#refusals.delete(id);
+      else if (refusal !== undefined) this.#refusals.set(id, refusal);
+      if (isUnsupported === true) this.#unsupported.add(id);
+      else if (isUnsupported === false) this.#unsupported.delete(id);
+    }
   }
 
   onFrame(session: TrustSession, frame: Trusted | TrustRefused): void {
@@ -113,12 +144,14 @@ export class TrustPublication {
       const { code, detail, hint } = frame;
       if (this.#refusals.get(agentId)?.code !== code)
         log.warn({ agent: agentId, name: agentName, code, detail }, 'an agent refused the trust bundle');
-      this.#refusals.set(agentId, { code, detail, hint, at: now() });
+      const refusal = { code, detail, hint, at: now() };
+      this.#refusals.set(agentId, refusal);
+      this.#tellRefusal(agentId, refusal);
       return;
     }
     const sent = this.#sent.get(session);
     if (sent === undefined) return;
-    this.#refusals.delete(agentId);
+    if (this.#refusals.delete(agentId) && this.#toldAt.delete(agentId)) this.#tellOthers(agentId, { refusal: null });
     const roots = new Set(frame.thumbprints);
     this.#write(agentId, [...roots.intersection(sent)]);
   }
@@ -152,9 +185,8 @@ export class TrustPublication {
   /** Ids of the agents that are online with a version that takes no roots from Central. */
   async unsupported(): Promise<ReadonlySet<string>> {
     const online = await this.#options.sessions.online();
-    return new Set(
-      online.filter(({ capabilities }) => !capabilities.includes(CAPABILITY)).map(({ agentId }) => agentId),
-    );
+    const here = online.filter(({ capabilities }) => !capabilities.includes(CAPABILITY)).map(({ agentId }) => agentId);
+    return new Set([...this.#unsupported, ...here]);
   }
 
   /** Looks for a change of the bundle, whatever caused it. */
@@ -180,6 +212,17 @@ export class TrustPublication {
     for (const id of agentIds) this.#due.add(id);
     if (this.#due.size > 0 && this.#state !== 'stopped')
       this.#cancelTick ??= this.#options.after(TICK_MS, () => void this.#tick());
+  }
+
+  /** Once a minute, however often the agent refuses. */
+  #tellRefusal(agentId: string, refusal: Refusal): void {
+    if (refusal.at - (this.#toldAt.get(agentId) ?? -Infinity) < TELL_MS) return;
+    this.#toldAt.set(agentId, refusal.at);
+    this.#tellOthers(agentId, { refusal });
+  }
+
+  #tellOthers(agentId: string, told: Told): void {
+    this.#options.notes.add('trust', agentId, told);
   }
 
   async #tick(): Promise<void> {

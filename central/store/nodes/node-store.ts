@@ -56,6 +56,7 @@ const SHARED_SUBJECTS = [
   'subscriptions',
   'tasks',
   'tokens',
+  'trust',
 ] as const;
 export type SharedSubject = (typeof SHARED_SUBJECTS)[number];
 
@@ -75,7 +76,7 @@ export interface SharedChange {
 export interface NodeNote {
   readonly subject: Extract<
     SharedSubject,
-    'attempts' | 'drains' | 'measurements' | 'parameter-notes' | 'rollout-notes' | 'session-notes'
+    'attempts' | 'drains' | 'measurements' | 'parameter-notes' | 'rollout-notes' | 'session-notes' | 'trust'
   >;
   readonly id: string;
   readonly body: string;

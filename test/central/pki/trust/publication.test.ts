@@ -15,6 +15,7 @@ function setUp() {
   const certificates = new MemoryCertificates();
   const sessions = new Map<string, TrustSession & { readonly sent: CentralControl[] }>();
   const warnings: object[] = [];
+  const notes: string[] = [];
   let changes = 0;
   const publication = new TrustPublication({
     bundle: { thumbprints: () => [...bundle.roots], pem: () => bundle.roots.join('\n') },
@@ -25,6 +26,7 @@ function setUp() {
       of: (id) => sessions.get(id),
       online: async () => [...sessions.values()].map(({ facts }) => facts),
     },
+    notes: { add: (subject, id, told) => void notes.push(`${subject} ${id} ${JSON.stringify(told)}`) },
     onChanged: () => void (changes += 1),
     log: { info() {}, warn: (facts) => void warnings.push(facts), error() {} },
     now: () => now,
@@ -39,6 +41,7 @@ function setUp() {
     bundle,
     certificates,
     warnings,
+    notes,
     changes: () => changes,
     join: (id: string, capabilities: readonly string[] = ['trust']) => {
       const sent: CentralControl[] = [];
@@ -225,5 +228,40 @@ describe('what agents are to trust', () => {
     await pass(1_000);
     expect(gone.sent).toEqual([]);
     expect(await publication.unsupported()).toEqual(new Set(['old']));
+  });
+});
+
+describe('what other nodes have to show', () => {
+  const heard = (id: string, told: object) => ({
+    subject: 'trust' as const,
+    id,
+    isDeleted: false,
+    labelsBefore: null,
+    body: JSON.stringify(told),
+  });
+
+  it('is that an agent refuses, once a minute, that it does no more, and that its version takes no roots', async () => {
+    const { publication, join, pass, notes } = setUp();
+    const session = join('a');
+    await pass(1_000);
+    const refused = { type: 'trust-refused', code: 'truststore_read_only', detail: 'no', hint: 'do' } as const;
+    for (let n = 0; n < 20; n += 1) publication.onFrame(session, { ...refused, code: `code_${n}` });
+    expect(notes).toEqual([expect.stringMatching(/^trust a \{"refusal":\{"code":"code_0"/)]);
+    publication.onFrame(session, { type: 'trusted', thumbprints: ['r1'] });
+    publication.onFrame(session, { type: 'trusted', thumbprints: ['r1'] });
+    expect(notes.slice(1)).toEqual(['trust a {"refusal":null}']);
+    join('old', []);
+    expect(notes.slice(2)).toEqual(['trust old {"isUnsupported":true}']);
+  });
+
+  it('is shown here, until the agent accepts, or comes with another version', async () => {
+    const { publication, join, notes } = setUp();
+    const refusal = { code: 'c', detail: 'd', hint: 'h', at: 5 };
+    await publication.follow([heard('there', { refusal }), heard('old', { isUnsupported: true })]);
+    expect([publication.refusalOf('there'), [...(await publication.unsupported())]]).toEqual([refusal, ['old']]);
+    join('old');
+    expect([notes, [...(await publication.unsupported())]]).toEqual([['trust old {"isUnsupported":false}'], []]);
+    await publication.follow([heard('there', { refusal: null })]);
+    expect(publication.refusalOf('there')).toBeUndefined();
   });
 });
