@@ -31,6 +31,14 @@ export function loopbackAddresses(): string[] {
   return hasIpv6() ? ['127.0.0.1', '::1'] : ['127.0.0.1'];
 }
 
+/** What a wildcard stands for, as far as other programs may have a part of it: the IPv4 addresses of this host. */
+export function addressesBehind(addresses: readonly string[]): readonly string[] {
+  if (!addresses.includes('::') && !addresses.includes('0.0.0.0')) return addresses;
+  return Object.values(networkInterfaces()).flatMap((entries) =>
+    (entries ?? []).filter(({ family }) => family === 'IPv4').map(({ address }) => address),
+  );
+}
+
 /** Binds all addresses of the plan or none. Throws port_taken or port_refused. */
 export async function openBinding(plan: BindingPlan, onConnection: (socket: Socket) => void): Promise<Binding> {
   const servers: Server[] = [];

@@ -5,7 +5,15 @@ import { isCoded, textOf } from '../../shared/errors.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterFault } from '../parameters/errors.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
-import { HeldPorts, hasIpv6, loopbackAddresses, openBinding, type Binding, type BindingPlan } from './bind.ts';
+import {
+  addressesBehind,
+  HeldPorts,
+  hasIpv6,
+  loopbackAddresses,
+  openBinding,
+  type Binding,
+  type BindingPlan,
+} from './bind.ts';
 
 export const LISTENERS = ['ws', 'wss', 'https', 'http', 'services'] as const;
 export type ListenerName = (typeof LISTENERS)[number];
@@ -120,7 +128,31 @@ export class Listeners<Staged> {
   async hold(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]> {
     this.release();
     const faults = await this.#check(next, now, (plan) => this.#held.hold(plan));
+    faults.push(...(await this.#holdBeside(next)));
     if (faults.length > 0 || this.#stoppedAt !== undefined) this.release();
+    return faults;
+  }
+
+  /** Of a port that this process has on other addresses already, and so cannot hold as a whole: the rest. */
+  async #holdBeside(next: ParameterValues): Promise<ParameterFault[]> {
+    const faults: ParameterFault[] = [];
+    for (const [listener, plan] of this.#plans(next)) {
+      const bound = this.#bindings.get(listener);
+      const port = plan.port === 0 && bound?.plan.port === 0 ? bound.port : plan.port;
+      if (port === 0 || this.#isBound(listener, plan) || this.#missing.has(listener)) continue;
+      if (!plan.addresses.some((address) => this.#holds(address, port))) continue;
+      const behind = addressesBehind(plan.addresses);
+      // Single addresses were held by the check, unless it did not know the port.
+      if (behind === plan.addresses && plan.port !== 0) continue;
+      const addresses = behind.filter((address) => !this.#holds(address, port));
+      try {
+        if (addresses.length > 0) await this.#held.hold({ ...plan, addresses, port });
+      } catch (error) {
+        // An address that cannot be bound by itself may be part of a wildcard all the same.
+        if (isCoded(error, 'port_taken')) faults.push(portFault(listener, port, error.message));
+        else if (!isCoded(error)) throw error;
+      }
+    }
     return faults;
   }
 
@@ -159,12 +191,7 @@ export class Listeners<Staged> {
         if (probed.length > 0) await probe({ ...plan, addresses: probed });
       } catch (error) {
         if (!isCoded(error)) throw error;
-        faults.push({
-          parameter: PORT_PARAMETER[listener],
-          found: String(plan.port),
-          allowed: 'a port that is free on this host',
-          text: error.message,
-        });
+        faults.push(portFault(listener, plan.port, error.message));
       }
     }
     return faults;
@@ -423,6 +450,15 @@ export class Listeners<Staged> {
     for (const binding of this.#bindings.values()) binding.close();
     this.#bindings.clear();
   }
+}
+
+function portFault(listener: ListenerName, port: number, text: string): ParameterFault {
+  return {
+    parameter: PORT_PARAMETER[listener],
+    found: String(port),
+    allowed: 'a port that is free on this host',
+    text,
+  };
 }
 
 function certificateChanged(next: ParameterValues, now: ParameterValues): boolean {

@@ -179,7 +179,9 @@ export class ParameterService {
     const faults = crossFaults(next, new Set(rows.map(({ name }) => name).filter(isParameterName)));
     if (faults.length > 0) return faults;
     const now = { ...this.#applied, ...certificateValues(next) };
-    return await (isDryRun ? applier.check(next, now) : applier.hold(next, now));
+    const found = await applier.hold(next, now);
+    if (isDryRun) applier.release();
+    return found;
   }
 
   /** Clears the timer. */
@@ -232,7 +234,11 @@ export class ParameterService {
       listener: touchedListener(moved),
     };
     if (rows.length === 0) return plan;
-    if (request.dryRun === true) report.nodes.push(...(await agreement.ask({ version, rows, isDryRun: true })).answers);
+    if (request.dryRun === true && agreement.isShared) {
+      await this.#hold(next, before);
+      applier.release();
+      report.nodes.push(...(await agreement.ask({ version, rows, isDryRun: true })).answers);
+    }
     const validated = { rows, changed, before, next, request, actor };
     return {
       ...plan,
@@ -242,15 +248,18 @@ export class ParameterService {
     };
   }
 
+  /** Errors: ParameterFaults. */
+  async #hold(next: ParameterValues, before: ParameterValues): Promise<void> {
+    const faults = await this.#options.applier.hold(next, { ...before, ...certificateValues(next) });
+    if (faults.length > 0) throw new ParameterFaults(faults);
+  }
+
   /** All nodes are ready before anything moves, and all have moved before this ends. Or none has. */
   async #carryOutOnAll(change: Validated, pending: PendingChange | undefined): Promise<readonly NodeAnswer[]> {
     const { agreement, applier, state } = this.#options;
     const { rows, before, next, actor } = change;
-    if (agreement.isShared) {
-      // The ports stay free while the others are asked.
-      const faults = await applier.hold(next, { ...before, ...certificateValues(next) });
-      if (faults.length > 0) throw new ParameterFaults(faults);
-    }
+    // The ports stay free while the others are asked.
+    if (agreement.isShared) await this.#hold(next, before);
     let agreed: Agreed | undefined;
     let undo: PendingParameters | undefined;
     try {

@@ -121,9 +121,8 @@ describe.skipIf(lacksPostgres())('a change of parameters over nodes', () => {
       expect((await fetch(`http://127.0.0.1:${ports.ws}/crl.der`).catch(() => undefined))?.status).toBeDefined();
   });
 
-  it('is undone at both where one finds only then that it cannot listen', async () => {
+  it('is refused where one has the port on loopback only, and another program on its own address', async () => {
     const [one, two] = nodes();
-    // Its own listener on loopback is in the way of a test of this address.
     const free = await takePort('node-b', two.ports.ws);
     const refused = await one.change({ 'websocket.enabled': true });
     expect([refused.status, refused.body.code]).toEqual([409, 'node_cannot_apply']);

@@ -5,7 +5,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { LISTENERS, Listeners, type CertificatePort, type ListenerName } from '../../../central/listeners/reconcile.ts';
 import { defaultValues, type ParameterValues } from '../../../central/parameters/definitions.ts';
-import { freePorts } from '../../flow/processes.ts';
+import { freePorts, ownAddress } from '../../flow/processes.ts';
 
 const ALL_ADDRESSES = '::';
 
@@ -260,6 +260,26 @@ describe('a change that other nodes may still refuse', () => {
     await listeners.apply(next, now);
     expect(await nameAt(port)).toBe('wss');
     await refusedAt(now['websocket.secure.port']);
+  });
+
+  test('is refused where another program has the port on an address that it would add to its own', async () => {
+    const { listeners, now } = await start();
+    const next = { ...now, 'websocket.enabled': true };
+    const taken = createServer().listen(now['websocket.port'], ownAddress());
+    onTestFinished(() => void taken.close());
+    await once(taken, 'listening');
+    expect(await listeners.hold(next, now)).toMatchObject([
+      {
+        parameter: 'websocket.port',
+        found: String(now['websocket.port']),
+        text: expect.stringContaining(ownAddress()),
+      },
+    ]);
+    taken.close();
+    await once(taken, 'close');
+    expect(await listeners.hold(next, now)).toEqual([]);
+    await listeners.apply(next, now);
+    expect((await say(now['websocket.port'], ownAddress())).name).toBe('ws');
   });
 
   test('leaves nothing where it is not made', async () => {
