@@ -43,6 +43,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '20 s: two Centrals on a PostgreSQL and two agents that run tasks',
     quick: 'test/central/tasks/queues.test.ts',
   },
+  'test/flow/migrate-store.test.ts': {
+    why: '90 s: 100,000 events are moved into PostgreSQL by a command that is killed again and again',
+    quick: 'test/central/composition/migrate-store.test.ts',
+  },
   'test/flow/two-nodes.test.ts': {
     why: '25 s: two Centrals on one PostgreSQL, as processes, with agents at both',
     quick: 'test/central/nodes/followers.test.ts',

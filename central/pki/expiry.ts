@@ -194,7 +194,10 @@ export class Expiry {
     return this.#own().filter(({ kind, slot }) => kind !== 'server' || slot !== 'previous');
   }
 
-  /** Says what comes near its end, each certificate once at each of the steps; a restart repeats none. */
+  /**
+   * Says what comes near its end, each certificate once at each of the steps; a restart repeats none. Said first, then
+   * recorded: where the lead moves in between, the next node says it once more. The other order could lose a warning.
+   */
   async warn(): Promise<void> {
     const { certificates, now, log } = this.#options;
     const own = this.#inUse();

@@ -8,6 +8,7 @@ import type { StoreFiles } from './backup/store-files.ts';
 import { openSqliteStore, type SqliteStoreOptions } from './sqlite/sqlite-store.ts';
 import { sqliteStoreFiles } from './sqlite/store-files.ts';
 import { databasePath } from './sqlite/threads/thread-data.ts';
+import type { StoredTables } from './move/stored-tables.ts';
 import type { MovedTable, MoveProgress } from './postgres/move-store.ts';
 import type { Store } from './store.ts';
 
@@ -46,7 +47,8 @@ export async function openCentralStore(config: StoreConfig, onFailure: StoreOpti
 
 /**
  * Moves the embedded store of a Central that is stopped into an empty PostgreSQL, all of it or nothing. `prepare` gets the
- * embedded store first. Answers what was moved, and what the file of the embedded store is called now.
+ * embedded store first. A move that was cut behind its commit is completed. Answers what was moved (nothing, where it had
+ * been moved before), and what the file of the embedded store is called now.
  * Errors: those of openCentralStore, of MOVE_ERRORS, and of connecting to PostgreSQL.
  */
 export async function moveEmbeddedStore(
@@ -57,34 +59,51 @@ export async function moveEmbeddedStore(
 ): Promise<{ readonly tables: readonly MovedTable[]; readonly before: string }> {
   // Loaded for this command only.
   const { connect } = await import('./postgres/connection/client.ts');
-  const { moveStore } = await import('./postgres/move-store.ts');
+  const { moveStore, wasMoved } = await import('./postgres/move-store.ts');
   const { openStoredTables } = await import('./sqlite/stored-tables.ts');
   // First of all: nothing is changed in a store that another process has, or that cannot be moved.
   holdDataFolder(config.dataFolder).release();
   const target = await connect(url, { timeline: 0, system: '' });
   try {
     const path = databasePath(config.dataFolder);
+    const before = movedStore(config.dataFolder);
+    const withTables = async <T>(use: (open: () => StoredTables) => Promise<T>): Promise<T> => {
+      const held = holdDataFolder(config.dataFolder);
+      let source: ReturnType<typeof openStoredTables> | undefined;
+      try {
+        return await use(() => (source ??= openStoredTables(path)));
+      } finally {
+        source?.close();
+        held.release();
+      }
+    };
+    if (await withTables(async (open) => await wasMoved(open, target, config.dataFolder))) {
+      await rename(path, before);
+      return { tables: [], before };
+    }
     const embedded = await openCentralStore({ ...config, storeUrl: undefined }, () => undefined);
     try {
       await prepare(embedded);
     } finally {
       await embedded.stop();
     }
-    const held = holdDataFolder(config.dataFolder);
-    const source = openStoredTables(path);
-    try {
-      const tables = await moveStore(source, target, onProgress);
-      // A Central that is started without store.url by mistake must not go on with it: agents would report losses.
-      const before = `${path}.migrated`;
+    const tables = await withTables(async (open) => {
+      const moved = await moveStore(open(), target, onProgress);
       await rename(path, before);
-      return { tables, before };
-    } finally {
-      source.close();
-      held.release();
-    }
+      return moved;
+    });
+    return { tables, before };
   } finally {
     await target.close();
   }
+}
+
+/**
+ * Where the embedded store is kept once it was moved: a Central that is started without store.url by mistake must not go on
+ * with it, since agents would report losses.
+ */
+export function movedStore(folder: string): string {
+  return `${databasePath(folder)}.migrated`;
 }
 
 /** For the store in this data folder. */

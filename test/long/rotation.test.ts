@@ -280,7 +280,7 @@ describe('the rotation of the authority', () => {
     );
     expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
       code: 7,
-      stderr: expect.stringContaining('The rotation of the authority is idle; switch requires that it is published'),
+      stderr: expect.stringContaining('The rotation of the authority is idle since '),
     });
     expect(await rotate(central, 'prepare', '--comment', 'every year')).toContain('The rotation is prepared.');
     const coming = await roleOf(central, 'prepared');

@@ -9,7 +9,15 @@ export const MOVE_ERRORS = {
   },
   store_not_empty: {
     text: 'The database at {host} is not empty: it has {found}.',
-    hint: 'Create another database for the store, or drop and create this one. If the store was moved into it before, start Central with store.url.',
+    hint: 'Create another database for the store, or drop and create this one.',
+  },
+  store_moved_already: {
+    text: 'The store of {folder} was moved into PostgreSQL before: it is kept as {before}.',
+    hint: 'Start Central with store.url. To move that store once more, give it the name central.db again, and use an empty database.',
+  },
+  store_used_since: {
+    text: 'The store was moved into the database at {host} before, and was used in {folder} since: {found}.',
+    hint: 'Decide which of both goes on. The one in PostgreSQL: rename central.db in the data folder, and start Central with store.url. The one in the data folder: move it into another, empty database. What the other one has is not in it.',
   },
   store_move_failed: {
     text: 'The store could not be moved: {found} ({where}).',
@@ -21,7 +29,7 @@ export const MOVE_ERRORS = {
   },
   store_move_unknown: {
     text: 'PostgreSQL did not answer the commit at the end: {found}.',
-    hint: 'Run the command again: it refuses a database that is not empty. Then the store was moved, and Central can be started with store.url.',
+    hint: 'Run the command again: it finds out whether the store was moved, and completes the move or repeats it.',
   },
 } as const satisfies ErrorTable;
 

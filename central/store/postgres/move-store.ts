@@ -10,6 +10,8 @@ import type { StoredTable, StoredTables } from '../move/stored-tables.ts';
 /** Rows of one statement, and what they may weigh. */
 const MAX_ROWS = 2_000;
 const MAX_BYTES = 2 * 1024 * 1024;
+/** What is read back at once: at worst all of it in rows that are as large as the largest one. */
+const MAX_READ_BYTES = 16 * 1024 * 1024;
 /** One statement: a batch, an index, or the commit of everything. */
 const STEP_MS = 15 * 60_000;
 
@@ -25,6 +27,8 @@ export interface MovedTable {
   readonly columns: readonly string[];
   readonly rows: number;
   readonly digest: string;
+  /** Of its largest row, about. */
+  readonly largestBytes: number;
 }
 
 type Run = (sql: string, values?: readonly unknown[]) => Promise<readonly Readonly<Record<string, unknown>>[]>;
@@ -67,13 +71,51 @@ export async function moveStore(
   return moved;
 }
 
+/**
+ * The store was moved into this database by a command that was cut behind its commit. Errors: store_not_empty (with
+ * something else), store_used_since (it was used in the data folder behind the move).
+ */
+export async function wasMoved(openSource: () => StoredTables, target: Connected, folder: string): Promise<boolean> {
+  const [run, host] = [runner(target), target.server.name];
+  const found = await contentsOf(run);
+  if (found === undefined) return false;
+  const tables = await columnsOf(run);
+  if (!tables.has('store_incarnation')) throw moveFault('store_not_empty', { host, found });
+  const source = openSource();
+  const incarnation = source.last('store_incarnation', 'key');
+  const same = await run('SELECT 1 FROM store_incarnation WHERE id = $1', [incarnation?.['id'] ?? '']);
+  if (same.length === 0) throw moveFault('store_not_empty', { host, found });
+  const audit = source.last('audit', 'number');
+  const [entry] = await run('SELECT hash FROM audit WHERE number = $1', [audit?.['number'] ?? 0]);
+  if (audit !== undefined && entry?.['hash'] !== audit['hash'])
+    throw moveFault('store_used_since', { host, folder, found: 'its audit log has other entries' });
+  const columns = source.tables.find(({ name }) => name === 'agent')?.columns ?? [];
+  const [id, epoch] = [columns.indexOf('id'), columns.indexOf('epoch')];
+  for (const batch of batchesOf(source.rows('agent'))) {
+    const newer = await run(
+      `SELECT agent.name FROM unnest($1::text[], $2::bigint[]) AS here (id, epoch) JOIN agent USING (id)
+        WHERE here.epoch > agent.epoch LIMIT 1`,
+      [batch.map((row) => row[id]), batch.map((row) => row[epoch])],
+    );
+    const [name] = newer.map((row) => String(row['name']));
+    if (name !== undefined)
+      throw moveFault('store_used_since', { host, folder, found: `the agent ${name} had a session there` });
+  }
+  return true;
+}
+
 /** Anything of others would be mixed with the store, and what is left of another store would be lost. */
 async function assertEmpty(run: Run, host: string): Promise<void> {
+  const found = await contentsOf(run);
+  if (found !== undefined) throw moveFault('store_not_empty', { host, found });
+}
+
+/** Undefined: the database is empty. */
+async function contentsOf(run: Run): Promise<string | undefined> {
   const relations = await run(`SELECT relname AS name FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE nspname = current_schema() AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S') ORDER BY relname LIMIT 4`);
   const [first, ...more] = relations.map(({ name }) => String(name));
-  if (first !== undefined)
-    throw moveFault('store_not_empty', { host, found: `${first}${more.length > 0 ? ` and others` : ''}` });
+  return first === undefined ? undefined : `${first}${more.length > 0 ? ' and others' : ''}`;
 }
 
 async function columnsOf(run: Run): Promise<ReadonlyMap<string, readonly Column[]>> {
@@ -106,15 +148,19 @@ async function moveTable(
   const arrays = types.map((type, index) => `$${index + 1}::${type}[]`).join(', ');
   const insert = `INSERT INTO ${quoted(name)} (${list}) SELECT * FROM unnest(${arrays})`;
   const digest = new RowDigest();
+  let largestBytes = 1;
   for (const batch of batchesOf(source.rows(name))) {
-    for (const row of batch) digest.add(row);
+    for (const row of batch) {
+      digest.add(row);
+      largestBytes = Math.max(largestBytes, bytesOf(row));
+    }
     await run(
       insert,
       columns.map((_, index) => batch.map((row) => row[index])),
     );
     onProgress({ table: name, rows: digest.rows, allRows });
   }
-  return { table: name, columns, rows: digest.rows, digest: digest.hex };
+  return { table: name, columns, rows: digest.rows, digest: digest.hex, largestBytes };
 }
 
 function* batchesOf(rows: Iterable<readonly unknown[]>): Generator<readonly (readonly unknown[])[]> {
@@ -122,13 +168,19 @@ function* batchesOf(rows: Iterable<readonly unknown[]>): Generator<readonly (rea
   let bytes = 0;
   for (const row of rows) {
     batch.push(row);
-    for (const value of row) bytes += typeof value === 'string' || value instanceof Uint8Array ? value.length : 8;
+    bytes += bytesOf(row);
     if (batch.length < MAX_ROWS && bytes < MAX_BYTES) continue;
     yield batch;
     batch = [];
     bytes = 0;
   }
   if (batch.length > 0) yield batch;
+}
+
+function bytesOf(row: readonly unknown[]): number {
+  let bytes = 0;
+  for (const value of row) bytes += typeof value === 'string' || value instanceof Uint8Array ? value.length : 8;
+  return bytes;
 }
 
 /** What PostgreSQL keeps besides: the epoch beside the place in a log, the newest cursor, the next number of each table. */
@@ -149,12 +201,13 @@ async function follow(run: Run, source: StoredTables, columns: ReadonlyMap<strin
 }
 
 async function compare(run: Run, expected: MovedTable): Promise<void> {
-  const { table, rows } = expected;
+  const { table, rows, largestBytes } = expected;
+  const count = Math.max(1, Math.min(MAX_ROWS, Math.floor(MAX_READ_BYTES / largestBytes)));
   const columns = expected.columns.map((column) => quoted(column)).join(', ');
   const digest = new RowDigest();
   await run(`DECLARE moved NO SCROLL CURSOR FOR SELECT ${columns} FROM ${quoted(table)}`);
   for (;;) {
-    const batch = await run(`FETCH ${MAX_ROWS} FROM moved`);
+    const batch = await run(`FETCH ${count} FROM moved`);
     if (batch.length === 0) break;
     for (const row of batch) digest.add(Object.values(row));
   }

@@ -30,6 +30,10 @@ export function openStoredTables(path: string): StoredTables & { close(): void }
       const list = columns.map((column) => `"${column}"`).join(', ');
       for (const row of database.prepare(`SELECT ${list} FROM "${table}"`).iterate()) yield Object.values(row);
     },
+    last(table, column) {
+      if (!names.includes(table)) return undefined;
+      return database.prepare(`SELECT * FROM "${table}" ORDER BY "${column}" DESC LIMIT 1`).get();
+    },
     lastNumber: (table) => Number(last.get(table)?.['seq'] ?? 0),
     close: () => database.close(),
   };
