@@ -55,9 +55,14 @@ export function openPkiServices(needs: PkiServicesNeeds): PkiServices {
   const onReplaced = async (): Promise<void> => void (await pki.reissue());
   const look = async (): Promise<void> => await pki.look();
   const promote = async (generation: string, actor: Actor): Promise<void> => {
-    await onNewest(look, async () => await authority.promote(generation, actor));
+    await authority.promote(generation, actor);
     await onReplaced();
   };
+  /** Another node may have let it sign meanwhile. */
+  const finish = async (generation: string, actor: Actor): Promise<void> =>
+    await onNewest(look, async () => {
+      if (authority.current().id !== generation) await promote(generation, actor);
+    });
   const { profiles, trustPublication } = openTrust(needs);
   const serverCertificates = new ServerCertificates({
     identity,
@@ -68,7 +73,7 @@ export function openPkiServices(needs: PkiServicesNeeds): PkiServices {
     show: (credentials) => pki.live.show(credentials),
     requestReconnect: (seconds) => needs.sessionsOfAll.reconnectOverTls(seconds),
     look,
-    promote,
+    promote: finish,
     changes,
     log,
     now,
