@@ -66,7 +66,7 @@ export const FULL: Plan = {
   nodeCrowdRounds: 2,
   nodeFleet: [5_000, 10_000, 20_000],
   nodeFailover: 10_000,
-  nodeIdleMs: 30_000,
+  nodeIdleMs: 20_000,
   serviceBytes: 256 * 1024 * 1024,
 };
 export const QUICK: Plan = {

@@ -64,7 +64,7 @@ const REPORTING: Control = {
 /** Two thousand agents hold four million messages in their windows. */
 const DRAIN_MS = 180_000;
 const DIAL_MS = 240_000;
-const MOVE_MS = 300_000;
+const MOVE_MS = 600_000;
 /**
  * The first attempt after a failed one; each further one waits up to twice as long, at random, as the product's agents
  * do: a thousand that try again at once keep each other from the welcome for ever where the machine has other work.
