@@ -60,6 +60,8 @@ const SUBSCRIPTIONS_MS = 15_000;
  * The store refuses new data on its own; this is how soon sessions and the status follow, also after space was freed.
  */
 const SPACE_MS = 2_000;
+/** How late the metrics say that the store is away. */
+const NODES_MS = 1_000;
 /** Somebody waits for the answer. */
 const TOKEN_REQUESTS_MS = 1_000;
 /** How much of the end of the audit log could be cut off unnoticed. */
@@ -121,6 +123,8 @@ export class Maintenance {
       );
     }
     this.#every(MEASURE_MS, 'measuring', () => this.#measure());
+    // Apart from what reads the store, which has no answer for as long as that is away.
+    this.#every(NODES_MS, 'measuring nodes', async () => this.#options.nodeReport.measure(this.#options.metrics));
   }
 
   stop(): void {
@@ -187,7 +191,6 @@ export class Maintenance {
       queuegate_commits_total: commits,
     } = metrics.instruments;
     metrics.instruments.queuegate_audit_refusals_waiting.set(this.#options.refusals.waiting);
-    this.#options.nodeReport.measure(metrics);
     this.#options.rollouts.measure(metrics);
     this.#options.downloads.measure(metrics);
     const stats = await store.stats();

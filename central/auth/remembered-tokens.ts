@@ -31,12 +31,15 @@ export class RememberedTokens {
     return found;
   }
 
-  /** As `find`; while the store is away, as it confirmed it within a day. Errors: store_away, if it did not. */
+  /**
+   * As `find`; while the store is away, as it confirmed it within a day. Errors: store_away and store_away_unknown, if it
+   * did not.
+   */
   async findRemembered(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
     try {
       return await this.find(id, secret);
     } catch (error) {
-      const known = isCoded(error, 'store_away') ? this.#confirmed.get(id) : undefined;
+      const known = isCoded(error, 'store_away', 'store_away_unknown') ? this.#confirmed.get(id) : undefined;
       if (known === undefined || this.#now() - known.at > REMEMBERED_MS || !isSecret(secret, known.record.hash))
         throw error;
       return known.record;

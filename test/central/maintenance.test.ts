@@ -13,7 +13,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 /** What is done, by name, with the times since the start in ms. */
-function started(over: { readonly fails?: string; readonly isLow?: boolean } = {}) {
+function started(over: { readonly fails?: string; readonly hangs?: string; readonly isLow?: boolean } = {}) {
   const done: Record<string, number[]> = {};
   const errors: string[] = [];
   const pruned: RetentionLimits[] = [];
@@ -21,6 +21,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
   const largest: { name: string; messages: number; bytes: number; oldestAt: number | null }[] = [];
   const note = async (what: string): Promise<void> => {
     (done[what] ??= []).push(Date.now() - startedAt);
+    if (what === over.hangs) await new Promise(() => undefined);
     if (what === over.fails) throw new Error(`${what} went wrong`);
   };
   const values = Object.fromEntries(
@@ -62,7 +63,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     store,
     values: () => values,
     nodes: { leads: () => true },
-    nodeReport: { measure: () => undefined },
+    nodeReport: { measure: () => void note('nodes') },
     metrics,
     renewCertificate: async () => (await note('renew'), false),
     revocationLists: { refresh: () => note('lists') },
@@ -119,6 +120,7 @@ describe('what Central does by the clock', () => {
     ['incidents', 10 * SECOND_MS],
     ['convert', SECOND_MS],
     ['measure', 5 * SECOND_MS],
+    ['nodes', SECOND_MS],
   ])('%s comes again every %d ms, until it is stopped', async (what, everyMs) => {
     const { count, maintenance } = started();
     await vi.advanceTimersByTimeAsync(0);
@@ -128,6 +130,12 @@ describe('what Central does by the clock', () => {
     maintenance.stop();
     await vi.advanceTimersByTimeAsync(3 * everyMs);
     expect(count(what) - before).toBe(3);
+  });
+
+  it('measures nodes, and whether the store is away, also while the store has no answer', async () => {
+    const { count } = started({ hangs: 'measure' });
+    await vi.advanceTimersByTimeAsync(30 * SECOND_MS);
+    expect([count('measure'), count('nodes')]).toEqual([1, 30]);
   });
 
   it('looks once at the start at what would otherwise be seen only after an hour', async () => {

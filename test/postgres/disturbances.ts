@@ -1,6 +1,7 @@
 // The ways in which PostgreSQL is away for nodes, and comes back.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
+import { until } from '../flow/processes.ts';
 import type { PostgresCluster } from './cluster.ts';
 
 /** How long each one lasts: a whole minute, as a release is tried; .ci/run sets NODES_SECONDS=8. */
@@ -9,11 +10,12 @@ export const SECONDS = Number(process.env['NODES_SECONDS'] ?? 60);
 export const BACK_MS = 2_000;
 export const MAX_CONNECTIONS = 40;
 
-/** Ends the connections of the nodes, so that they need new ones. */
-async function endConnections(cluster: PostgresCluster): Promise<void> {
-  await cluster.primary.sql(
+/** Ends the connections of the nodes, so that they need new ones. How many there were. */
+async function endConnections(cluster: PostgresCluster): Promise<number> {
+  const ended = await cluster.primary.sql(
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'queuegate-central'`,
   );
+  return ended.length;
 }
 
 export interface Disturbance {
@@ -58,13 +60,14 @@ export const DISTURBANCES: readonly Disturbance[] = [
             await client.connect();
             held.push(client);
           } catch {
-            await delay(20);
+            await delay(5);
           }
         }
       };
       const taking = take();
       await delay(500);
-      await endConnections(cluster);
+      // A node may be faster than `take` and have one of them again.
+      await until(async () => (await endConnections(cluster)) === 0 || undefined);
       return async () => {
         isOver = true;
         await taking;

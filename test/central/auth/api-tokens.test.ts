@@ -3,6 +3,7 @@ import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { assertRole, createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { isSecret, makeSecret } from '../../../central/auth/secrets.ts';
 import { auditEntry, CENTRAL } from '../../../central/audit.ts';
+import { postgresFault } from '../../../central/store/postgres/errors.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import { memoryStore, NO_DELAY } from '../fakes.ts';
 
@@ -71,6 +72,9 @@ describe('API tokens', () => {
     const away = storeFault('store_away', { since: 'then', found: 'it is down' });
     read.mockRejectedValue(away);
     expect([await enter(token), await enter(other.token)]).toEqual(['monitor', 'wall']);
+    // A read that had begun before.
+    read.mockRejectedValueOnce(postgresFault('store_away_unknown', { found: 'it is down' }));
+    expect(await enter(token)).toBe('monitor');
     await expect(enter(token, false)).rejects.toBe(away);
     await expect(enter(unused.token)).rejects.toBe(away);
     await expect(enter(`${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`)).rejects.toBe(away);
