@@ -27,7 +27,7 @@ type Places = Map<string, Buffer>;
 
 /** The one file of an agent in which its key may be. */
 function isKeyFile(place: string): boolean {
-  return /\/agent-key\.pem \(/.test(place);
+  return /\/agent-key(?:\.next)?\.pem \(/.test(place);
 }
 
 function filesIn(folder: string): string[] {
@@ -417,12 +417,15 @@ describe('private keys', () => {
 
     // --- what is looked for, and where it may be
     // ------------------------------------------------------------------------------
-    const keyFiles = [...filesIn(data), ...[agent, newcomer].flatMap(({ folders }) => filesIn(folders.data))].filter(
-      (file) => basename(file) === 'agent-key.pem',
-    );
+    const kept = [...filesIn(data), ...[agent, newcomer].flatMap(({ folders }) => filesIn(folders.data))];
+    const keyFiles = kept.filter((file) => basename(file) === 'agent-key.pem');
+    // Of agents that renew their certificates now (agent/renewal/renewal.ts).
+    const nextKeys = kept
+      .filter((file) => basename(file) === 'agent-key.next.pem')
+      .map((file) => ({ name: `next key in ${file}`, pem: readFileSync(file, 'utf8') }));
     expect(keyFiles).toHaveLength(3);
     const agents = keyFiles.map((file, i) => ({ name: `agent ${i}`, pem: readFileSync(file, 'utf8') }));
-    const secrets = [...own.secrets, ...last.secrets, ...given, ...agents];
+    const secrets = [...own.secrets, ...last.secrets, ...given, ...agents, ...nextKeys];
     expect(new Set(secrets.map(({ pem }) => pem.trim())).size).toBeGreaterThanOrEqual(10);
     // What was given is kept, and is among what is looked for in any case.
     const derOf = (pem: string): string =>
